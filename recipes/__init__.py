@@ -1,0 +1,1 @@
+"""pinned-llama: manifests in, bit-identical llama.cpp bundles out."""

@@ -1,0 +1,145 @@
+"""Runs a plan: configure, check what CMake resolved against the plan, compile."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipes import audit
+from recipes.console import Console
+from recipes.errors import BuildError
+from recipes.plan import Plan, fill
+from recipes.process import Command
+from recipes.sandbox import Surroundings, run_isolated
+
+NINJA_PROGRESS = re.compile(r"^\[(\d+)/(\d+)\] ")
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """The folders of one build.
+
+    Parameters
+    ----------
+    work
+        An empty folder of this build's own; everything that is written lies below it.
+    source
+        The patched source: only read.
+    toolchain
+        The unpacked toolchain: only read.
+    runtime
+        A zig cache that holds the target's runtime libraries, or None.
+    """
+
+    work: Path
+    source: Path
+    toolchain: Path
+    runtime: Path | None
+
+    @property
+    def build(self) -> Path:
+        """Where CMake and ninja write."""
+        return self.work / "build"
+
+    @property
+    def log(self) -> Path:
+        """Every line that the commands printed."""
+        return self.work / "build.log"
+
+    def folders(self) -> dict[str, Path]:
+        """What the placeholders of a plan stand for."""
+        return {
+            "source": self.source,
+            "build": self.build,
+            "toolchain": self.toolchain,
+            "wrappers": self.work / "wrappers",
+        }
+
+
+def build(plan: Plan, workplace: Workplace, surroundings: Surroundings, console: Console) -> Path:
+    """Build a plan's targets and return the folder that holds what was built.
+
+    Raises
+    ------
+    BuildError
+        Where CMake or ninja fails; the log is named and kept.
+    AuditError
+        Where what CMake resolved departs from the plan.
+    """
+    _prepare(plan, workplace)
+    with console.task(f"configure {plan.name}", None):
+        _run(plan, plan.configure, workplace, surroundings)
+    check_configured(plan, workplace.folders())
+    _compile(plan, workplace, surroundings, console)
+    return workplace.build / "bin"
+
+
+def check_configured(plan: Plan, folders: Mapping[str, Path]) -> None:
+    """Compare CMake's resolved cache and compile commands with the plan.
+
+    Raises
+    ------
+    AuditError
+        Naming the option, flag or path that the plan does not list.
+    """
+    where = f"{plan.name}: configure"
+    expected = {name: fill(value, folders) for name, value in plan.cache}
+    roots = tuple(folders.values())
+    cache = (folders["build"] / "CMakeCache.txt").read_text(encoding="utf-8")
+    audit.check_cache(cache, expected, allowed_roots=roots, where=where)
+    commands = json.loads((folders["build"] / "compile_commands.json").read_text(encoding="utf-8"))
+    audit.check_commands(commands, audit.AllowedFlags(plan.isa_flags, plan.march), roots=roots, where=where)
+
+
+def _prepare(plan: Plan, workplace: Workplace) -> None:
+    folders = workplace.folders()
+    for folder in (workplace.build, workplace.build / "home", workplace.build / "tmp", folders["wrappers"]):
+        folder.mkdir(parents=True)
+    for wrapper in plan.wrappers:
+        script = folders["wrappers"] / wrapper.name
+        script.write_text(fill(wrapper.script, folders), encoding="utf-8")
+        script.chmod(0o755)
+    if workplace.runtime:
+        shutil.copytree(workplace.runtime, workplace.build / "zig", copy_function=shutil.copyfile)
+
+
+def _compile(plan: Plan, workplace: Workplace, surroundings: Surroundings, console: Console) -> None:
+    total = _count_steps(plan, workplace, surroundings)
+    with console.task(f"compile {plan.name}", total, "steps") as task:
+
+        def show(line: str) -> None:
+            if match := NINJA_PROGRESS.match(line):
+                task.position(int(match[1]))
+
+        _run(plan, (*plan.compile, "-j", str(surroundings.jobs)), workplace, surroundings, show)
+
+
+def _count_steps(plan: Plan, workplace: Workplace, surroundings: Surroundings) -> int | None:
+    counted = run_isolated(_command((*plan.compile, "-n"), plan, workplace), surroundings)
+    last = [match for line in counted.tail if (match := NINJA_PROGRESS.match(line))]
+    return int(last[-1][2]) if last else None
+
+
+def _command(argv: tuple[str, ...], plan: Plan, workplace: Workplace) -> Command:
+    folders = workplace.folders()
+    return Command(
+        tuple(fill(word, folders) for word in argv),
+        cwd=workplace.build,
+        env={name: fill(value, folders) for name, value in plan.environment},
+    )
+
+
+def _run(plan: Plan, argv: tuple[str, ...], workplace: Workplace, surroundings: Surroundings, on_line=None) -> None:
+    command = _command(argv, plan, workplace)
+    done = run_isolated(command, surroundings, log=workplace.log, on_line=on_line)
+    if done.status != 0:
+        raise BuildError(
+            where=f"{plan.name}: {Path(argv[0]).name}",
+            expected="exit status 0",
+            found=f"exit status {done.status}, after\n{done.text}",
+            fix=f"read the whole log, kept at {workplace.log}",
+        )

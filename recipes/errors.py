@@ -1,0 +1,143 @@
+"""The errors a user can meet: one root, few classes, one exit code each.
+
+Every refusal says where it happened, what was expected, what was found and the command that mends it.
+docs/reference/exit-codes.md is generated from this module.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RecipeError(Exception):
+    """A refusal that a user can act on.
+
+    Parameters
+    ----------
+    where
+        The file and line, origin, stage or path concerned.
+    expected
+        What the pin, the plan or the format demands.
+    found
+        What was there instead, with the path of any bytes that were kept.
+    fix
+        The command, or the edit, that mends it.
+    """
+
+    exit_code: ClassVar[int] = 1
+    title: ClassVar[str] = "refused"
+
+    def __init__(self, *, where: str, expected: str, found: str, fix: str) -> None:
+        super().__init__(where, expected, found, fix)
+        self.where = where
+        self.expected = expected
+        self.found = found
+        self.fix = fix
+
+    def __str__(self) -> str:
+        rows = (
+            ("where", self.where),
+            ("expected", self.expected),
+            ("found", self.found),
+            ("fix", self.fix),
+        )
+        lines = [f"error: {self.title}"]
+        for label, text in rows:
+            first, *rest = text.splitlines() or [""]
+            lines.append(f"  {label + ':':<10}{first}")
+            lines.extend(f"  {'':<10}{line}" for line in rest)
+        return "\n".join(lines)
+
+
+class UsageError(RecipeError):
+    """An unknown recipe, platform or option."""
+
+    exit_code = 2
+    title = "this command line names something that does not exist"
+
+
+class ManifestError(RecipeError):
+    """A manifest that does not follow the schema."""
+
+    exit_code = 10
+    title = "the manifest is not valid"
+
+
+class PinMissingError(RecipeError):
+    """Something without a pin: no pin, no fetch."""
+
+    exit_code = 11
+    title = "a pin is missing, and nothing is used without one"
+
+
+class FetchError(RecipeError):
+    """No origin delivered the pinned bytes."""
+
+    exit_code = 12
+    title = "no origin delivered the pinned bytes"
+
+
+class VerifyError(RecipeError):
+    """Bytes or trees that differ from their pin."""
+
+    exit_code = 13
+    title = "the bytes differ from their pin"
+
+
+class ArchiveError(RecipeError):
+    """An archive that cannot be unpacked safely."""
+
+    exit_code = 14
+    title = "the archive is not safe to unpack"
+
+
+class PatchError(RecipeError):
+    """A patch that does not apply exactly."""
+
+    exit_code = 15
+    title = "the patch does not apply exactly"
+
+
+class ToolchainError(RecipeError):
+    """A toolchain that this machine does not have or that is not the pinned one."""
+
+    exit_code = 16
+    title = "the toolchain cannot be used"
+
+
+class BuildError(RecipeError):
+    """A build command that failed."""
+
+    exit_code = 17
+    title = "the build failed"
+
+
+class AuditError(RecipeError):
+    """A resolved build, or a built file, that departs from the plan."""
+
+    exit_code = 18
+    title = "the build departs from its plan"
+
+
+class OutputError(RecipeError):
+    """A bundle that is not the pinned one."""
+
+    exit_code = 19
+    title = "the bundle is not the pinned one"
+
+
+class StoreError(RecipeError):
+    """A store that cannot be read or written, or whose entry was changed."""
+
+    exit_code = 20
+    title = "the store cannot be used"
+
+
+class PolicyError(RecipeError):
+    """A recipe that the user's policy refuses."""
+
+    exit_code = 21
+    title = "the policy refuses this recipe"
+
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it

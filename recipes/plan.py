@@ -1,0 +1,300 @@
+"""Manifest + platform -> plan: exact commands, environment and input digests of a build. Pure: no I/O.
+
+A plan speaks of folders only through placeholders, so that it is the same on every machine and its digest can
+name the output: same plan digest, same output bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+
+from recipes.digest import Sha1, Sha256
+from recipes.errors import UsageError
+from recipes.schema import BundleContents, Platform, Recipe, Toolchain
+
+PLACEHOLDERS = ("source", "build", "toolchain", "wrappers")
+PLAN_FORMAT = "plan/1"  # raise it where the same inputs would be built in another way
+
+
+@dataclass(frozen=True)
+class Wrapper:
+    """A compiler command with everything fixed that must not depend on who calls it."""
+
+    name: str
+    script: str
+
+
+@dataclass(frozen=True)
+class PlanInputs:
+    """What identifies the bytes that a plan reads."""
+
+    source_tree: Sha1
+    source_tree_sha256: Sha256
+    patches: tuple[tuple[str, Sha256], ...]
+    patched_tree: Sha1
+    patched_tree_sha256: Sha256
+    toolchain: Sha256
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one recipe is built for one platform.
+
+    Parameters
+    ----------
+    recipe, platform
+        Names, for people; they do not tell two plans apart.
+    version
+        What `--version` of the built programs must say: build number and short commit.
+    machine
+        The processor of the platform, as `uname -m` prints it.
+    max_glibc
+        The newest glibc version that a symbol may ask for, or "" where the platform has none.
+    inputs
+        Digests of what is read.
+    environment
+        The whole environment of each command.
+    wrappers
+        Compiler commands to lay out before configure.
+    configure, compile
+        Exact argv, with placeholders; `compile` gets a `-j` of the machine's own appended.
+    cache
+        What CMake's cache must hold after configure.
+    isa_flags, march
+        The only `-m` options and `-march` values that a compile command may carry.
+    contents
+        What is shipped.
+    """
+
+    recipe: str
+    platform: str
+    version: str
+    machine: str
+    max_glibc: str
+    inputs: PlanInputs
+    environment: tuple[tuple[str, str], ...]
+    wrappers: tuple[Wrapper, ...]
+    configure: tuple[str, ...]
+    compile: tuple[str, ...]
+    cache: tuple[tuple[str, str], ...]
+    isa_flags: tuple[str, ...]
+    march: tuple[str, ...]
+    contents: BundleContents
+    whole: bool = True
+
+    @cached_property
+    def digest(self) -> Sha256:
+        """The plan's name: SHA-256 of its canonical JSON."""
+        return Sha256.of_bytes(canonical_json(self.as_data()))
+
+    @property
+    def name(self) -> str:
+        """Recipe and platform, as a person would say them."""
+        return f"{self.recipe}@{self.platform}"
+
+    @property
+    def bundle_key(self) -> str:
+        """The store entry that holds this plan's bundle."""
+        return f"bundle-{self.recipe}-{self.platform}-{self.digest.hex[:32]}"
+
+    def as_data(self) -> dict[str, object]:
+        """Give the plan as plain JSON data: what `build.json` records, and what the digest is taken of."""
+        return {
+            "format": PLAN_FORMAT,
+            "version": self.version,
+            "machine": self.machine,
+            "max_glibc": self.max_glibc,
+            "inputs": {
+                "source_tree": self.inputs.source_tree.hex,
+                "source_tree_sha256": self.inputs.source_tree_sha256.hex,
+                "patches": [{"file": name, "sha256": digest.hex} for name, digest in self.inputs.patches],
+                "patched_tree": self.inputs.patched_tree.hex,
+                "patched_tree_sha256": self.inputs.patched_tree_sha256.hex,
+                "toolchain": self.inputs.toolchain.hex,
+            },
+            "environment": dict(self.environment),
+            "wrappers": {wrapper.name: wrapper.script for wrapper in self.wrappers},
+            "configure": list(self.configure),
+            "compile": list(self.compile),
+            "cache": dict(self.cache),
+            "isa_flags": list(self.isa_flags),
+            "march": list(self.march),
+            "contents": msgspec.to_builtins(self.contents),
+            "whole": self.whole,
+        }
+
+    def named_inputs(self) -> dict[str, str]:
+        """Give each input by the name a person knows it by, for "what changed since the last build"."""
+        rows = {"source": str(self.inputs.source_tree), "toolchain": str(self.inputs.toolchain)}
+        rows |= {f"patch {name}": str(digest) for name, digest in self.inputs.patches}
+        rows |= {f"cmake {name}": value for name, value in self.cache}
+        rows |= {f"environment {name}": value for name, value in self.environment}
+        rows |= {f"wrapper {wrapper.name}": wrapper.script for wrapper in self.wrappers}
+        rows["ISA options"] = " ".join((*self.isa_flags, *self.march))
+        rows["targets"] = " ".join(self.compile)
+        rows["contents"] = " ".join((*self.contents.bin, *self.contents.lib, *self.contents.licences))
+        rows["plan format"] = PLAN_FORMAT
+        return rows
+
+
+def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
+    """Decide how a recipe is built for a platform.
+
+    Parameters
+    ----------
+    recipe
+        A validated manifest.
+    platform_name
+        One of its platforms.
+    toolchain
+        The manifest that the platform names.
+
+    Raises
+    ------
+    UsageError
+        Where the recipe does not declare the platform.
+    """
+    platform = recipe.platforms.get(platform_name)
+    if platform is None:
+        raise UsageError(
+            where=f"manifests/recipes/{recipe.name}.yaml: platforms",
+            expected=f"one of {', '.join(recipe.platforms)}",
+            found=platform_name,
+            fix=f"python3 noxfile.py -s build -- --recipe {recipe.name} --platform {next(iter(recipe.platforms))}",
+        )
+    cache = resolve_cache(recipe, platform, toolchain)
+    last = recipe.patches[-1] if recipe.patches else recipe.source
+    return Plan(
+        recipe=recipe.name,
+        platform=platform_name,
+        version=f"{recipe.source.build_number} ({recipe.source.commit.hex[:8]})",
+        machine=platform.target.partition("-")[0],
+        max_glibc=glibc_of_target(platform.target),
+        inputs=PlanInputs(
+            source_tree=recipe.source.tree,
+            source_tree_sha256=recipe.source.tree_sha256,
+            patches=tuple((patch.file, patch.sha256) for patch in recipe.patches),
+            patched_tree=last.tree,
+            patched_tree_sha256=last.tree_sha256,
+            toolchain=toolchain_digest(toolchain),
+        ),
+        environment=build_environment(recipe.source.epoch),
+        wrappers=compiler_wrappers(platform, toolchain),
+        configure=configure_command(cache),
+        compile=("{toolchain}/bin/ninja", "-C", "{build}", *recipe.targets),
+        cache=tuple(sorted(cache.items())),
+        isa_flags=platform.isa_flags,
+        march=tuple(platform.march),
+        contents=platform.bundle,
+    )
+
+
+def narrow(plan: Plan, targets: tuple[str, ...]) -> Plan:
+    """Give the plan that builds only some targets; its bundle holds what of the contents they make."""
+    command = plan.compile[: plan.compile.index("{build}") + 1]
+    return replace(plan, compile=(*command, *targets), whole=False)
+
+
+def resolve_cache(recipe: Recipe, platform: Platform, toolchain: Toolchain) -> dict[str, str]:
+    """Give every CMake option: the recipe's, the platform's, and those that name folders and tools."""
+    flags = platform.flags
+    cache = {
+        **recipe.cmake,
+        **platform.cmake,
+        "CMAKE_C_FLAGS": shlex.join(flags.c),
+        "CMAKE_CXX_FLAGS": shlex.join(flags.cxx),
+        "CMAKE_ASM_FLAGS": shlex.join(flags.c),
+        **{f"CMAKE_{kind}_LINKER_FLAGS": shlex.join(flags.link) for kind in ("EXE", "SHARED", "MODULE")},
+    }
+    if toolchain.kind == "zig":
+        cache |= {
+            "CMAKE_MAKE_PROGRAM": "{toolchain}/bin/ninja",
+            "CMAKE_C_COMPILER": "{wrappers}/cc",
+            "CMAKE_CXX_COMPILER": "{wrappers}/c++",
+            "CMAKE_ASM_COMPILER": "{wrappers}/cc",
+            "CMAKE_AR": "{wrappers}/ar",
+            "CMAKE_RANLIB": "{wrappers}/ranlib",
+        }
+    return cache
+
+
+def configure_command(cache: Mapping[str, str]) -> tuple[str, ...]:
+    """Give CMake's argv: every option explicit, in a fixed order."""
+    options = (f"-D{name}={value}" for name, value in sorted(cache.items()))
+    return ("{toolchain}/bin/cmake", "-G", "Ninja", "-S", "{source}", "-B", "{build}", *options)
+
+
+def build_environment(epoch: int) -> tuple[tuple[str, str], ...]:
+    """Give the whole environment of a build: nothing of the caller's.
+
+    SOURCE_DATE_EPOCH as in https://reproducible-builds.org/specs/source-date-epoch/.
+    """
+    return (
+        ("HOME", "{build}/home"),
+        ("LC_ALL", "C"),
+        ("PATH", "{wrappers}:{toolchain}/bin"),
+        ("SOURCE_DATE_EPOCH", str(epoch)),
+        ("TMPDIR", "{build}/tmp"),
+        ("TZ", "UTC"),
+        # zig does not notice a changed file behind .incbin: no cache outlives its build
+        ("ZIG_GLOBAL_CACHE_DIR", "{build}/zig"),
+        ("ZIG_LOCAL_CACHE_DIR", "{build}/zig"),
+    )
+
+
+def compiler_wrappers(platform: Platform, toolchain: Toolchain) -> tuple[Wrapper, ...]:
+    """Give the scripts that fix zig's target and CPU; without an explicit -mcpu zig targets the machine it runs on.
+
+    GCC's spelling of Arm's -march, which CMake files use, is not zig's: the manifest gives zig's for each.
+    """
+    if toolchain.kind != "zig":
+        return ()
+    translate = ""
+    if platform.march:
+        cases = "\n".join(f"    -march={ours}) a=-mcpu={theirs} ;;" for ours, theirs in platform.march.items())
+        translate = (
+            "n=$#\n"
+            'while [ "$n" -gt 0 ]; do\n'
+            '  a=$1; shift; n=$((n - 1))\n  case $a in\n'
+            f"{cases}\n"
+            '  esac\n  set -- "$@" "$a"\ndone\n'
+        )
+    fixed = f"-target {platform.target} -mcpu={platform.cpu}"
+    compilers = tuple(
+        Wrapper(name, f'#!/bin/sh\n{translate}exec "{{toolchain}}/bin/zig" {command} {fixed} "$@"\n')
+        for name, command in (("cc", "cc"), ("c++", "c++"))
+    )
+    tools = tuple(
+        Wrapper(name, f'#!/bin/sh\nexec "{{toolchain}}/bin/zig" {name} "$@"\n') for name in ("ar", "ranlib")
+    )
+    return compilers + tools
+
+
+def toolchain_digest(toolchain: Toolchain) -> Sha256:
+    """Name a toolchain by all its wheels, of every host: a bundle must not depend on which host built it."""
+    return Sha256.of_bytes(canonical_json(msgspec.to_builtins(toolchain, enc_hook=lambda digest: digest.hex)))
+
+
+def glibc_of_target(target: str) -> str:
+    """Give the glibc version at the end of a target triple, or "" where there is none."""
+    found = re.search(r"-linux-gnu\.(\d+\.\d+)$", target)
+    return found[1] if found else ""
+
+
+def fill(text: str, folders: Mapping[str, Path]) -> str:
+    """Put real folders in the place of the placeholders of a plan."""
+    return re.sub(r"\{(%s)\}" % "|".join(PLACEHOLDERS), lambda match: str(folders[match[1]]), text)
+
+
+def canonical_json(data: object) -> bytes:
+    """Give JSON with sorted keys and no white space, as RFC 8785 orders it for the ASCII keys used here."""
+    return msgspec.json.encode(data, order="deterministic")
+
+

@@ -1,0 +1,139 @@
+"""The one door through which this project starts other programs.
+
+A program gets exactly the environment it is given, no standard input, a process group of its own, and it is
+ended with all its children when the user interrupts.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Protocol
+
+TAIL_LINES = 40  # what an error shows of a failed program's output
+GRACE_S = 5.0  # between asking a program to end and ending it
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to start.
+
+    Parameters
+    ----------
+    argv
+        The program and its arguments; never a shell line.
+    cwd
+        Where it starts.
+    env
+        Its whole environment; nothing is inherited.
+    """
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What came of it: the exit status (negative: the signal), and the last lines it printed."""
+
+    status: int
+    tail: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The last lines as one text."""
+        return "\n".join(self.tail)
+
+
+class Runner(Protocol):
+    """How a command is run: `run`, or a test's stand-in."""
+
+    def __call__(
+        self, command: Command, *, log: Path | None = None, on_line: Callable[[str], None] | None = None
+    ) -> Completed:
+        """Run the command to its end."""
+
+
+def run(
+    command: Command,
+    *,
+    log: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+    umask: int = -1,
+) -> Completed:
+    """Run a command to its end, standard output and error together.
+
+    Parameters
+    ----------
+    command
+        What to start.
+    log
+        A file that gets every line.
+    on_line
+        Called with every line, as it comes.
+    umask
+        The umask it runs with; -1 keeps ours.
+
+    Raises
+    ------
+    OSError
+        Where the program cannot be started.
+    """
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    with subprocess.Popen(
+        command.argv,
+        cwd=command.cwd,
+        env=dict(command.env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        umask=umask,
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - PIPE was asked for; tells the type checker
+        try:
+            _read(process.stdout, tail, log, on_line)
+            status = process.wait()
+        except BaseException:
+            _end_group(process)
+            raise
+    return Completed(status, tuple(tail))
+
+
+def _read(
+    stream: IO[str], tail: deque[str], log: Path | None, on_line: Callable[[str], None] | None
+) -> None:
+    file = log.open("a", encoding="utf-8") if log else None
+    try:
+        for line in stream:
+            text = line.rstrip("\n")
+            tail.append(text)
+            if file:
+                file.write(text + "\n")
+            if on_line:
+                on_line(text)
+    finally:
+        if file:
+            file.close()
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    """End a program and its children: asked first, then made to."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            return
+        try:
+            process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            continue
+        return

@@ -1,0 +1,215 @@
+"""The shape of a manifest, as types. The published JSON Schema and the reference page come from here.
+
+Every scalar of a manifest is read as text (see `recipes.document`) and converted by these types, so that
+`1.10` stays a version and `0123456` stays a commit.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from recipes.digest import Digest, Sha1, Sha256
+
+Name = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", description="letters, digits, dot, underscore, plus, dash")
+]
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s]+$", description="a full http or https address")]
+Text = Annotated[str, Meta(min_length=1)]
+RelativePath = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!/)(?!.*(^|/)\.\.(/|$))[^\x00-\x1f\\]+$",
+        description="a POSIX path below the folder it is read in: no leading slash, no `..`",
+    ),
+]
+SizeBytes = Annotated[int, Meta(ge=1, le=1 << 40)]
+CmakeValue = Annotated[str, Meta(description="the exact value that CMake's cache must hold after configure")]
+
+
+class _Pin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all manifest types share: immutable, by keyword, unknown keys refused."""
+
+
+class PypiOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="pypi"):
+    """A file of the Python package index that carries the source in a subdirectory."""
+
+    project: Annotated[Name, Meta(description="the package's name")]
+    version: Annotated[Name, Meta(description="its version")]
+    file: Annotated[Name, Meta(description="the file's name in the index")]
+    size_bytes: SizeBytes
+    sha256: Sha256
+    subdirectory: Annotated[RelativePath, Meta(description="where the source lies in the archive")]
+    drop: Annotated[
+        tuple[RelativePath, ...], Meta(description="files in it that are not part of the commit, such as a stray .git")
+    ] = ()
+
+
+class ArchiveOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="archive"):
+    """A plain archive at an address."""
+
+    url: Url
+    sha256: Sha256
+    size_bytes: Annotated[
+        SizeBytes | None, Meta(description="absent only where the bytes were never seen: then max_bytes caps the download")
+    ] = None
+    max_bytes: Annotated[SizeBytes | None, Meta(description="cap of the download where the size is not known")] = None
+    subdirectory: Annotated[RelativePath, Meta(description="where the source lies in the archive")]
+    drop: Annotated[tuple[RelativePath, ...], Meta(description="files in it that are not part of the commit")] = ()
+
+
+class GitOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="git"):
+    """A git repository, fetched by the source's full commit id: it verifies itself, and the tree is checked too."""
+
+    url: Annotated[str, Meta(pattern=r"^(https?|file)://[^\s]+$")]
+
+
+Origin = PypiOrigin | ArchiveOrigin | GitOrigin
+
+
+class Source(_Pin, frozen=True, kw_only=True):
+    """One upstream commit, and the places it can come from."""
+
+    repository: Annotated[Url, Meta(description="where upstream lives, for people")]
+    commit: Annotated[Sha1, Meta(description="the upstream commit")]
+    build_number: Annotated[int, Meta(ge=0, description="what `--version` prints as the build")]
+    tree: Annotated[Sha1, Meta(description="git's tree id of the source, as upstream's commit names it")]
+    tree_sha256: Annotated[Sha256, Meta(description="the same tree in git's SHA-256 object format")]
+    epoch: Annotated[int, Meta(ge=0, description="seconds since 1970 given to the build as SOURCE_DATE_EPOCH")]
+    licence: Text
+    origins: Annotated[tuple[Origin, ...], Meta(min_length=1, description="tried in order; all give the same tree")]
+
+
+class Patch(_Pin, frozen=True, kw_only=True):
+    """One patch of the series, in order."""
+
+    file: Annotated[RelativePath, Meta(description="below patches/")]
+    sha256: Sha256
+    reason: Annotated[Text, Meta(description="why the source needs it")]
+    upstream: Annotated[Url, Meta(description="where upstream discusses or fixed it, or the code it mends")]
+    tree: Annotated[Sha1, Meta(description="git's tree id once this patch is applied")]
+    tree_sha256: Annotated[Sha256, Meta(description="the same in git's SHA-256 object format")]
+
+
+class KnownIssue(_Pin, frozen=True, kw_only=True):
+    """An advisory: something that this recipe gets wrong."""
+
+    id: Name
+    link: Url
+    affects: Annotated[Text, Meta(description="the use that is affected")]
+    summary: Text
+
+
+class CompileFlags(_Pin, frozen=True, kw_only=True):
+    """Flags of our own, exactly as given to CMake; {source} and {build} stand for the two directories."""
+
+    c: tuple[Text, ...]
+    cxx: tuple[Text, ...]
+    link: tuple[Text, ...]
+
+
+class BundleContents(_Pin, frozen=True, kw_only=True):
+    """Which built files are shipped, by name."""
+
+    bin: Annotated[tuple[Name, ...], Meta(min_length=1, description="programs, and backends loaded from beside them")]
+    lib: Annotated[tuple[Name, ...], Meta(description="shared libraries, by their SONAME")] = ()
+    licences: Annotated[tuple[RelativePath, ...], Meta(description="files or folders of the source")] = ()
+
+
+class Platform(_Pin, frozen=True, kw_only=True):
+    """Where the artifact runs, and how it is built for there."""
+
+    toolchain: Annotated[Name, Meta(description="a manifest in manifests/toolchains/")]
+    target: Annotated[Text, Meta(description="the compiler's target, with the oldest libc it must run on")]
+    cpu: Annotated[Text, Meta(description="the compiler's -mcpu for code outside the dispatched variants")]
+    cmake: Annotated[dict[Name, CmakeValue], Meta(description="options of this platform only")]
+    isa_flags: Annotated[
+        tuple[Text, ...], Meta(description="the only -m options that a compile command may carry")
+    ] = ()
+    march: Annotated[
+        dict[Text, Text],
+        Meta(description="a -march value that the build asks for, and the compiler's own -mcpu name for it"),
+    ] = {}
+    flags: CompileFlags
+    bundle: BundleContents
+    output: Annotated[Sha256 | None, Meta(description="the bundle's tree digest, in git's SHA-256 object format")] = None
+    output_unpinned: Annotated[Text | None, Meta(description="why there is no digest to compare with")] = None
+
+
+class Recipe(_Pin, frozen=True, kw_only=True):
+    """One pinned llama.cpp: source, patches, options, and the digest that comes out."""
+
+    schema: Annotated[str, Meta(pattern="^recipe/1$")]
+    name: Name
+    summary: Text
+    source: Source
+    patches: tuple[Patch, ...] = ()
+    known_issues: tuple[KnownIssue, ...] = ()
+    targets: Annotated[tuple[Name, ...], Meta(min_length=1, description="what ninja is asked to build")]
+    cmake: Annotated[dict[Name, CmakeValue], Meta(description="options of every platform")]
+    platforms: Annotated[dict[Name, Platform], Meta(min_length=1)]
+
+
+class Wheel(_Pin, frozen=True, kw_only=True):
+    """One file of the Python package index that carries a tool."""
+
+    project: Name
+    version: Name
+    file: Name
+    size_bytes: SizeBytes
+    sha256: Sha256
+
+
+class Toolchain(_Pin, frozen=True, kw_only=True):
+    """Compiler, CMake and ninja; pinned per host, or taken from the host and recorded."""
+
+    schema: Annotated[str, Meta(pattern="^toolchain/1$")]
+    name: Name
+    kind: Annotated[str, Meta(pattern="^(zig|host)$", description="zig: hermetic, from wheels; host: found on the machine")]
+    summary: Text
+    compiler: Annotated[Text, Meta(description="what the compiler says of itself, for people")]
+    hosts: Annotated[
+        dict[Name, tuple[Wheel, ...]], Meta(description="the wheels of each machine that can build, as system-arch")
+    ]
+
+
+class Defaults(_Pin, frozen=True, kw_only=True):
+    """What a command without options means, and what it may do."""
+
+    schema: Annotated[str, Meta(pattern="^defaults/1$")]
+    recipe: Name
+    platforms: Annotated[dict[Name, Name], Meta(description="the default platform of each machine, as system-arch")]
+
+
+T = TypeVar("T", bound=_Pin)
+
+
+def convert(data: object, kind: type[T]) -> T:
+    """Give the typed manifest that plain data (all scalars text) describes.
+
+    Raises
+    ------
+    msgspec.ValidationError
+        With the path of the first value that does not fit, as `... - at `$.source.tree``.
+    """
+    return msgspec.convert(data, kind, strict=False, dec_hook=_decode)
+
+
+def json_schema(kind: type[_Pin]) -> dict[str, Any]:
+    """Give the JSON Schema (2020-12) of one kind of manifest, for editors and the reference page."""
+    schema = msgspec.json.schema(kind, schema_hook=_schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _decode(kind: type, value: object) -> object:
+    if issubclass(kind, Digest) and isinstance(value, str):
+        return kind(value)
+    raise NotImplementedError(kind)
+
+
+def _schema(kind: type) -> dict[str, Any]:
+    if issubclass(kind, Digest):
+        return {"type": "string", "pattern": f"^[0-9a-f]{{{kind.length}}}$"}
+    raise NotImplementedError(kind)
