@@ -33,22 +33,20 @@ class Workplace:
         The unpacked toolchain: only read.
     runtime
         A zig cache that holds the target's runtime libraries, or None.
+    log
+        Gets every line that the commands print.
     """
 
     work: Path
     source: Path
     toolchain: Path
     runtime: Path | None
+    log: Path
 
     @property
     def build(self) -> Path:
         """Where CMake and ninja write."""
         return self.work / "build"
-
-    @property
-    def log(self) -> Path:
-        """Every line that the commands printed."""
-        return self.work / "build.log"
 
     def folders(self) -> dict[str, Path]:
         """What the placeholders of a plan stand for."""
@@ -97,6 +95,8 @@ def check_configured(plan: Plan, folders: Mapping[str, Path]) -> None:
 
 def _prepare(plan: Plan, workplace: Workplace) -> None:
     folders = workplace.folders()
+    workplace.log.parent.mkdir(parents=True, exist_ok=True)
+    workplace.log.unlink(missing_ok=True)
     for folder in (workplace.build, workplace.build / "home", workplace.build / "tmp", folders["wrappers"]):
         folder.mkdir(parents=True)
     for wrapper in plan.wrappers:

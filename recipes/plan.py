@@ -71,6 +71,10 @@ class Plan:
         The only `-m` options and `-march` values that a compile command may carry.
     contents
         What is shipped.
+    probe
+        A program of the bundle and its arguments, that prints the version; or nothing.
+    whole
+        False where only some targets are built, so that the bundle has no pinned digest.
     """
 
     recipe: str
@@ -87,6 +91,7 @@ class Plan:
     isa_flags: tuple[str, ...]
     march: tuple[str, ...]
     contents: BundleContents
+    probe: tuple[str, ...] = ()
     whole: bool = True
 
     @cached_property
@@ -127,8 +132,13 @@ class Plan:
             "isa_flags": list(self.isa_flags),
             "march": list(self.march),
             "contents": msgspec.to_builtins(self.contents),
+            "probe": list(self.probe),
             "whole": self.whole,
         }
+
+    def compilers(self) -> list[str]:
+        """Give all that the runtime libraries of the target depend on, besides the toolchain."""
+        return [wrapper.script for wrapper in self.wrappers]
 
     def named_inputs(self) -> dict[str, str]:
         """Give each input by the name a person knows it by, for "what changed since the last build"."""
@@ -138,6 +148,7 @@ class Plan:
         rows |= {f"environment {name}": value for name, value in self.environment}
         rows |= {f"wrapper {wrapper.name}": wrapper.script for wrapper in self.wrappers}
         rows["ISA options"] = " ".join((*self.isa_flags, *self.march))
+        rows["version"] = self.version
         rows["targets"] = " ".join(self.compile)
         rows["contents"] = " ".join((*self.contents.bin, *self.contents.lib, *self.contents.licences))
         rows["plan format"] = PLAN_FORMAT
@@ -193,6 +204,7 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
         isa_flags=platform.isa_flags,
         march=tuple(platform.march),
         contents=platform.bundle,
+        probe=recipe.probe,
     )
 
 
@@ -279,7 +291,8 @@ def compiler_wrappers(platform: Platform, toolchain: Toolchain) -> tuple[Wrapper
 
 def toolchain_digest(toolchain: Toolchain) -> Sha256:
     """Name a toolchain by all its wheels, of every host: a bundle must not depend on which host built it."""
-    return Sha256.of_bytes(canonical_json(msgspec.to_builtins(toolchain, enc_hook=lambda digest: digest.hex)))
+    wheels = {host: [wheel.sha256.hex for wheel in wheels] for host, wheels in toolchain.hosts.items()}
+    return Sha256.of_bytes(canonical_json({"kind": toolchain.kind, "wheels": wheels}))
 
 
 def glibc_of_target(target: str) -> str:

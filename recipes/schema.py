@@ -148,6 +148,10 @@ class Recipe(_Pin, frozen=True, kw_only=True):
     patches: tuple[Patch, ...] = ()
     known_issues: tuple[KnownIssue, ...] = ()
     targets: Annotated[tuple[Name, ...], Meta(min_length=1, description="what ninja is asked to build")]
+    probe: Annotated[
+        tuple[Text, ...],
+        Meta(description="a program of the bundle and its arguments, that prints `version: BUILD (COMMIT)`"),
+    ] = ()
     cmake: Annotated[dict[Name, CmakeValue], Meta(description="options of every platform")]
     platforms: Annotated[dict[Name, Platform], Meta(min_length=1)]
 

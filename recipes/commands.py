@@ -1,0 +1,143 @@
+"""One function per session: runs the stages it is about and prints what a person wants to know."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from recipes.bundle import describe, pack
+from recipes.errors import PolicyError, RecipeError
+from recipes.pipeline import (
+    Bundle,
+    Job,
+    ensure_bundle,
+    ensure_source,
+    fetch_all,
+    provenance_path,
+)
+from recipes.plan import Plan, narrow
+from recipes.storage import storage_errors
+from recipes.verification import Row, verify_all
+
+
+def fetch(job: Job, options: argparse.Namespace) -> int:  # noqa: ARG001 - each command has this shape
+    """Bring the pinned source and toolchain into the store."""
+    fetch_all(job)
+    print(f"everything that {job.recipe.name} for {job.platform_name} is built from is in {job.store.root}, verified")
+    return 0
+
+
+def patch(job: Job, options: argparse.Namespace) -> int:  # noqa: ARG001 - each command has this shape
+    """Give the patched source."""
+    entry = ensure_source(job)
+    print(f"source of {job.recipe.name} with {len(job.recipe.patches)} patches: {entry.path}")
+    for item in job.recipe.patches:
+        print(f"  patches/{item.file}: {item.reason}")
+    print(f"  {job.recipe.patches[-1].tree if job.recipe.patches else job.recipe.source.tree} (git tree)")
+    return 0
+
+
+def verify(job: Job, options: argparse.Namespace) -> int:  # noqa: ARG001 - each command has this shape
+    """Hash again all that is pinned and present."""
+    rows: list[Row] = []
+    first: RecipeError | None = None
+    for row in verify_all(job):
+        rows.append(row)
+        first = first or row.error
+    width = max(len(row.what) for row in rows)
+    for row in rows:
+        print(f"{row.state:<8} {row.what:<{width}}  {row.digest}")
+    if first is not None:
+        print(first, file=sys.stderr)
+        return first.exit_code
+    return 0
+
+
+def build(job: Job, options: argparse.Namespace) -> int:
+    """Give the bundle, built where it is not there yet, and say what it is."""
+    warn_known_issues(job, refuse=options.refuse_known_issues or "refuse-known-issues" in job.settings.policy)
+    bundle = ensure_bundle(job, chosen_plan(job, options.target))
+    print_bundle(job, bundle)
+    if options.archive:
+        with storage_errors(options.archive):
+            options.archive.mkdir(parents=True, exist_ok=True)
+            archive = options.archive / f"llama.cpp-{job.recipe.name}-{job.platform_name}.tar.zst"
+            pack(bundle.entry.path, archive, mtime=job.recipe.source.epoch)
+        print(f"archive:  {archive}")
+    return 0
+
+
+def chosen_plan(job: Job, targets: list[str] | None) -> Plan:
+    """Give the job's plan, or its part for some targets."""
+    return narrow(job.plan(), tuple(targets)) if targets else job.plan()
+
+
+def warn_known_issues(job: Job, *, refuse: bool) -> None:
+    """Say what a recipe is known to get wrong.
+
+    Raises
+    ------
+    PolicyError
+        Where the user's policy refuses such a recipe.
+    """
+    issues = job.recipe.known_issues
+    for issue in issues:
+        job.console.warn(f"{job.recipe.name}: {issue.id}: {issue.summary}\n  affects {issue.affects}\n  {issue.link}")
+    if issues and refuse:
+        raise PolicyError(
+            where=f"{job.where}: known_issues",
+            expected="no advisory, as the policy refuse-known-issues demands",
+            found=", ".join(issue.id for issue in issues),
+            fix="choose another recipe with --recipe, or leave that policy out",
+        )
+
+
+def print_bundle(job: Job, bundle: Bundle) -> None:
+    """Print where a bundle is, what proves it, and what is in it."""
+    entry, plan = bundle.entry, bundle.plan
+    if bundle.pinned:
+        state = "the pinned one"
+    elif not plan.whole:
+        state = "not pinned: only some targets"
+    else:
+        state = f"not pinned: {job.platform.output_unpinned}"
+    rows = describe(entry.path)
+    print(f"bundle:   {entry.path}")
+    print(f"          {plan.name}, version {plan.version}, {'built now' if bundle.built else 'built before, hashed again'}")
+    print(f"digest:   {entry.tree} ({state})")
+    print(f"plan:     {plan.digest}")
+    print(f"record:   {provenance_path(job.store, plan)}")
+    width = max(len(row.name) for row in rows)
+    for row in rows:
+        print(f"  {row.name:<{width}}  {row.size_bytes / 1e6:7.2f} MB  {row.what}")
+
+
+def gc(job: Job, options: argparse.Namespace) -> int:
+    """Remove what no manifest reaches."""
+    from recipes.collection import collect  # noqa: PLC0415 - reads all manifests
+
+    return collect(job, options)
+
+
+def reproduce(job: Job, options: argparse.Namespace) -> int:
+    """Build again in other surroundings and compare."""
+    from recipes.reproduce import reproduce as compare_builds  # noqa: PLC0415 - not on the way of a build
+
+    return compare_builds(job, chosen_plan(job, options.target), tuple(options.target or ()))
+
+
+def lock(job: Job, options: argparse.Namespace) -> int:
+    """Propose new pins."""
+    from recipes.lock import propose  # noqa: PLC0415 - not on the way of a build
+
+    return propose(job, options)
+
+
+def docs(job: Job, options: argparse.Namespace) -> int:  # noqa: ARG001 - each command has this shape
+    """Generate the reference pages and schemas."""
+    from recipes.reference import write_reference  # noqa: PLC0415 - not on the way of a build
+
+    for path in write_reference(Path(job.manifests.project)):
+        print(path)
+    return 0

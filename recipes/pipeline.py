@@ -1,0 +1,318 @@
+"""The stages in order: fetch -> verify -> patch -> build -> bundle, each a store entry named by its inputs.
+
+Every stage verifies what it reads by digest; nothing depends on another command having run before.
+"""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipes import elf
+from recipes.build import Workplace, build
+from recipes.bundle import lay_out, write_record
+from recipes.console import Console
+from recipes.digest import Sha1, Sha256, hash_file, hash_tree
+from recipes.errors import AuditError, OutputError, VerifyError
+from recipes.history import explain_rebuild
+from recipes.manifest import Manifests
+from recipes.origins import fetch_source, fetch_wheel
+from recipes.outputs import describe_mismatch
+from recipes.patch import apply_patch, parse_patch
+from recipes.plan import Plan, make_plan
+from recipes.process import Command
+from recipes.provenance import Circumstances, now, statement, write_statement
+from recipes.sandbox import Surroundings, find_isolation, run_isolated
+from recipes.schema import Platform, Recipe, Toolchain
+from recipes.settings import Settings
+from recipes.storage import storage_errors
+from recipes.store import Entry, Store
+from recipes.toolchain import ensure_runtime, ensure_toolchain, host_name, verified_entry, wheels_of_host
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recipe for one platform, and where it is worked on."""
+
+    manifests: Manifests
+    recipe: Recipe
+    platform_name: str
+    store: Store
+    console: Console
+    settings: Settings
+    surroundings: Surroundings
+
+    @property
+    def platform(self) -> Platform:
+        """The platform's part of the recipe."""
+        return self.recipe.platforms[self.platform_name]
+
+    @property
+    def toolchain(self) -> Toolchain:
+        """The toolchain that the platform names."""
+        return self.manifests.toolchain(self.platform.toolchain)
+
+    @property
+    def where(self) -> str:
+        """The recipe's file, for errors."""
+        return f"manifests/recipes/{self.recipe.name}.yaml"
+
+    def plan(self) -> Plan:
+        """How it is built."""
+        return make_plan(self.recipe, self.platform_name, self.toolchain)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle in the store."""
+
+    entry: Entry
+    plan: Plan
+    pinned: Sha256 | None
+    built: bool
+
+
+def fetch_all(job: Job) -> None:
+    """Bring everything that a build reads into the store: source archive and toolchain wheels, verified."""
+    ensure_unpatched(job)
+    for wheel in wheels_of_host(job.toolchain, host_name()):
+        where = f"manifests/toolchains/{job.toolchain.name}.yaml: hosts.{host_name()}"
+        fetch_wheel(wheel, where, job.store, job.console, job.settings)
+
+
+def ensure_unpatched(job: Job) -> Entry:
+    """Give the source as upstream's commit has it, from the first origin that delivers that very tree."""
+    source = job.recipe.source
+    key = source_key(source.tree_sha256)
+    if entry := verified_entry(job.store, key):
+        return entry
+    with job.store.lock(key, job.console):
+        if entry := verified_entry(job.store, key):
+            return entry
+        inputs = {"commit": str(source.commit), "tree": str(source.tree)}
+        with job.store.stage(key, "source", inputs) as staging:
+            where = f"{job.where}: source.origins"
+            fetched = fetch_source(
+                job.recipe.name, source, where, job.store, job.console, job.settings, into=staging.path
+            )
+        for failure in fetched.failures:
+            job.console.warn(f"origin passed over: {failure}")
+        job.console.say(f"source of {job.recipe.name}: commit {source.commit.hex}, from {fetched.origin_label}")
+        return staging.entry
+
+
+def ensure_source(job: Job) -> Entry:
+    """Give the patched source: each patch checked by its hash, each resulting tree by both of its digests."""
+    if not job.recipe.patches:
+        return ensure_unpatched(job)
+    key = source_key(job.recipe.patches[-1].tree_sha256)
+    if entry := verified_entry(job.store, key):
+        return entry
+    with job.store.lock(key, job.console):
+        if entry := verified_entry(job.store, key):
+            return entry
+        unpatched = ensure_unpatched(job)
+        inputs = {"source": unpatched.key, **{patch.file: str(patch.sha256) for patch in job.recipe.patches}}
+        with (
+            job.console.task(f"patch {job.recipe.name}", len(job.recipe.patches), "patches") as task,
+            job.store.stage(key, "source", inputs) as staging,
+        ):
+            copy_writable(unpatched.path, staging.path)
+            for index in range(len(job.recipe.patches)):
+                apply_pinned(job, index, staging.path)
+                task.advance(1)
+        return staging.entry
+
+
+def apply_pinned(job: Job, index: int, tree: Path) -> None:
+    """Apply one patch of the series, exactly, and check what comes out.
+
+    Raises
+    ------
+    VerifyError
+        Where the patch is not the pinned one, or the tree that results is not.
+    PatchError
+        Where it does not apply exactly.
+    """
+    patch = job.recipe.patches[index]
+    path = job.manifests.patches / patch.file
+    found = hash_file(path)
+    where = f"{job.where}: patches[{index}]"
+    if found != patch.sha256:
+        raise VerifyError(
+            where=f"{where}.sha256",
+            expected=f"patches/{patch.file} with {patch.sha256}",
+            found=str(found),
+            fix=f"git checkout patches/{patch.file}, or pin the change: python3 noxfile.py -s lock -- --recipe {job.recipe.name}",
+        )
+    apply_patch(parse_patch(path.read_bytes(), f"patches/{patch.file}"), tree)
+    for algorithm, expected in ((Sha1, patch.tree), (Sha256, patch.tree_sha256)):
+        result = hash_tree(tree, algorithm)
+        if result != expected:
+            raise VerifyError(
+                where=f"{where}.tree",
+                expected=f"{expected} after patches/{patch.file}",
+                found=str(result),
+                fix=f"pin the tree that results: python3 noxfile.py -s lock -- --recipe {job.recipe.name}",
+            )
+
+
+def find_bundle(job: Job, plan: Plan) -> Bundle | None:
+    """Give the bundle of a plan that is built already: every byte of it hashed again, and compared with the pin.
+
+    Raises
+    ------
+    StoreError
+        Where it was changed after it was built.
+    OutputError
+        Where it is whole, and not the pinned one.
+    """
+    entry = job.store.find(plan.bundle_key)
+    if entry is None:
+        return None
+    job.store.verify(entry)
+    pinned = job.platform.output if plan.whole else None
+    if pinned is not None and entry.tree != pinned:
+        raise mismatch(job, plan, entry.path, entry.tree)
+    return Bundle(entry, plan, pinned, built=False)
+
+
+def ensure_bundle(job: Job, plan: Plan) -> Bundle:
+    """Give a plan's bundle, built where it is not there yet; verified either way."""
+    if found := find_bundle(job, plan):
+        return found
+    with job.store.lock(plan.bundle_key, job.console):
+        if found := find_bundle(job, plan):  # built by another process, while this one waited
+            return found
+        say_why(job, plan)
+        toolchain = ensure_toolchain(job.toolchain, job.store, job.console, job.settings)
+        source = ensure_source(job)
+        runtime = ensure_runtime(plan, toolchain, job.store, job.console)
+        with job.store.scratch(plan.bundle_key) as work:
+            workplace = Workplace(work, source.path, toolchain.path, runtime.path, log_path(job.store, plan))
+            started = now()
+            built = build(plan, workplace, job.surroundings, job.console)
+            with job.store.stage(plan.bundle_key, "bundle", plan.named_inputs()) as staging:
+                make_bundle(job, plan, workplace, built, staging.path)
+        circumstances = Circumstances(started, now(), find_isolation(), job.surroundings, tools={})
+        with storage_errors(job.store.root):
+            content = statement(plan, staging.entry.tree.hex, circumstances)
+            write_statement(provenance_path(job.store, plan), content)
+        if plan.whole:
+            job.store.history.record_inputs(plan.name, plan.named_inputs())
+        return Bundle(staging.entry, plan, job.platform.output if plan.whole else None, built=True)
+
+
+def make_bundle(job: Job, plan: Plan, workplace: Workplace, built: Path, into: Path) -> None:
+    """Lay out what was built, check it, and compare it with the pinned digest.
+
+    Raises
+    ------
+    AuditError
+        Where a built file departs from the plan.
+    OutputError
+        Where the bundle is not the pinned one; it is kept for comparison, outside the entries.
+    """
+    where = f"{plan.name}: bundle"
+    lay_out(built, workplace.source, plan.contents, into, partial=not plan.whole)
+    write_record(into, {"recipe": plan.recipe, "platform": plan.platform, "plan": plan.as_data()})
+    if plan.max_glibc:
+        elf.check_bundle(into, machine=plan.machine, max_glibc=plan.max_glibc, where=where, whole=plan.whole)
+    check_no_leak(into, job.store.root, workplace.work, where)
+    check_version(plan, into, where)
+    digest = hash_tree(into, Sha256)
+    if plan.whole and job.platform.output not in (None, digest):
+        kept = job.store.reject(into, f"{plan.name}: not the pinned bundle")
+        raise mismatch(job, plan, kept, digest)
+
+
+def mismatch(job: Job, plan: Plan, path: Path, found: Sha256) -> OutputError:
+    """Give the error for a bundle that is not the pinned one, naming the files that differ."""
+    listing = job.manifests.output_listing(job.recipe.name, job.platform_name)
+    return OutputError(
+        where=f"{job.where}: platforms.{job.platform_name}.output",
+        expected=str(job.platform.output),
+        found=f"{found}, at {path}\n{describe_mismatch(listing, path)}",
+        fix=(
+            f"python3 noxfile.py -s reproduce -- --recipe {plan.recipe} --platform {plan.platform} tells whether it is"
+            " stable;\nif the change is meant, pin it with"
+            f" python3 noxfile.py -s lock -- --recipe {plan.recipe} --platform {plan.platform} --output --write"
+        ),
+    )
+
+
+def check_no_leak(bundle: Path, store: Path, work: Path, where: str) -> None:
+    """Demand that no file of a bundle holds a path or the user of the machine that built it.
+
+    Raises
+    ------
+    AuditError
+        Naming the files.
+    """
+    needles = {str(store), str(work), f"{Path.home()}/"}
+    if len(getpass.getuser()) >= 8:  # a shorter name, such as root, is a word that programs use for other things
+        needles.add(getpass.getuser())
+    found = elf.find_strings(bundle, sorted(needle.encode() for needle in needles))
+    if found:
+        raise AuditError(
+            where=where,
+            expected="no path and no user name of this machine in any file",
+            found="\n".join(f"{name} holds {needle.decode()!r}" for name, needle in found),
+            fix="map the path away with -ffile-prefix-map in the platform's flags, or strip the file",
+        )
+
+
+def check_version(plan: Plan, bundle: Path, where: str) -> None:
+    """Demand that the built program says who it is, where this machine can run it.
+
+    Raises
+    ------
+    AuditError
+        Where it prints another build number or commit, or does not run.
+    """
+    runs_here = host_name() == f"{'linux' if plan.max_glibc else 'macos'}-{plan.machine}"
+    if not plan.probe or not plan.whole or not runs_here:
+        return
+    program, *arguments = plan.probe
+    done = run_isolated(Command((str(bundle / "bin" / program), *arguments), bundle), Surroundings(jobs=1))
+    expected = f"version: {plan.version}"
+    if done.status != 0 or expected not in done.text:
+        raise AuditError(
+            where=f"{where}: {' '.join(plan.probe)}",
+            expected=f"exit status 0 and `{expected}`",
+            found=f"exit status {done.status} and\n{done.text}",
+            fix="give LLAMA_BUILD_NUMBER and LLAMA_BUILD_COMMIT of the pinned commit under `cmake:` in the manifest",
+        )
+
+
+def say_why(job: Job, plan: Plan) -> None:
+    """Say in one line which input changed since this recipe was last built here."""
+    before = job.store.history.last_inputs(plan.name)
+    if before is not None and plan.whole:
+        job.console.say(f"building {plan.name} again: {explain_rebuild(before, plan.named_inputs())}")
+
+
+def copy_writable(source: Path, into: Path) -> None:
+    """Copy a read-only tree into an empty folder, so that its owner can write the copy."""
+    shutil.copytree(source, into, symlinks=True, dirs_exist_ok=True)
+    for path in (into, *into.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | stat.S_IWUSR)
+
+
+def log_path(store: Store, plan: Plan) -> Path:
+    """Give where every line that a plan's last build here printed is kept."""
+    return store.root / "logs" / f"{plan.bundle_key}.log"
+
+
+def provenance_path(store: Store, plan: Plan) -> Path:
+    """Give where the provenance of a plan's last build here is kept."""
+    return store.root / "provenance" / f"{plan.bundle_key}.json"
+
+
+def source_key(tree: Sha256) -> str:
+    """Name the store entry of a source tree."""
+    return f"source-{tree.hex[:32]}"

@@ -1,0 +1,93 @@
+"""Hashes again everything that is pinned and present: one row each, nothing skipped unsaid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from recipes.digest import hash_file
+from recipes.errors import RecipeError, VerifyError
+from recipes.pipeline import Job, find_bundle, source_key
+from recipes.schema import GitOrigin
+from recipes.store import Entry
+from recipes.toolchain import host_name, toolchain_key
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one pin.
+
+    Parameters
+    ----------
+    what
+        The thing, as the manifest calls it.
+    state
+        "ok", "absent" (nothing here to verify) or "BAD".
+    digest
+        The pinned digest.
+    error
+        The refusal, where it is bad.
+    """
+
+    what: str
+    state: str
+    digest: str
+    error: RecipeError | None = None
+
+
+def verify_all(job: Job) -> Iterator[Row]:
+    """Give one row for each pin of a recipe and platform: archives, trees, patches, toolchain, bundle."""
+    recipe, store = job.recipe, job.store
+    for index, origin in enumerate(recipe.source.origins):
+        if not isinstance(origin, GitOrigin):
+            name = f"source.origins[{index}]"
+            yield _row(name, str(origin.sha256), lambda pin=origin: store.verified_blob(pin.sha256, pin.size_bytes))
+    yield _row("source.tree", str(recipe.source.tree), lambda: _entry(job, source_key(recipe.source.tree_sha256)))
+    for index, patch in enumerate(recipe.patches):
+        yield _row(f"patches/{patch.file}", str(patch.sha256), lambda i=index: _patch(job, i))
+    if recipe.patches:
+        last = recipe.patches[-1]
+        yield _row("patched tree", str(last.tree), lambda: _entry(job, source_key(last.tree_sha256)))
+    toolchain = job.toolchain
+    for wheel in toolchain.hosts.get(host_name(), ()):
+        yield _row(
+            f"{wheel.project} {wheel.version}",
+            str(wheel.sha256),
+            lambda pin=wheel: store.verified_blob(pin.sha256, pin.size_bytes),
+        )
+    if host_name() in toolchain.hosts:
+        key = toolchain_key(toolchain, host_name())
+        yield _row(f"toolchain {toolchain.name}", key, lambda: _entry(job, key))
+    plan = job.plan()
+    yield _row(f"bundle {plan.name}", str(job.platform.output or "not pinned"), lambda: find_bundle(job, plan))
+
+
+def _row(what: str, digest: str, check: Callable[[], object]) -> Row:
+    try:
+        present = check()
+    except RecipeError as error:
+        return Row(what, "BAD", digest, error)
+    return Row(what, "ok" if present else "absent", digest)
+
+
+def _entry(job: Job, key: str) -> Entry | None:
+    entry = job.store.find(key)
+    if entry:
+        job.store.verify(entry)
+    return entry
+
+
+def _patch(job: Job, index: int) -> bool:
+    patch = job.recipe.patches[index]
+    path = job.manifests.patches / patch.file
+    if not path.exists():
+        return False
+    found = hash_file(path)
+    if found != patch.sha256:
+        raise VerifyError(
+            where=f"{job.where}: patches[{index}].sha256",
+            expected=f"patches/{patch.file} with {patch.sha256}",
+            found=str(found),
+            fix=f"git checkout patches/{patch.file}",
+        )
+    return True
