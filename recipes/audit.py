@@ -134,8 +134,7 @@ def check_cache(
             fix="remove the build folder and build again",
         ) from None
     roots = _texts(allowed_roots)
-    planned = (path for value in expected.values() for path in absolute_paths(value, roots))
-    allowed = roots + tuple(path for path in planned if path != "/")
+    allowed = roots + tuple(path for value in expected.values() for path in absolute_paths(value, roots))
     departures = list(_wrong_values(entries, expected))
     for name, entry in entries.items():
         if name not in exceptions and name not in expected:

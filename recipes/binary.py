@@ -6,6 +6,7 @@ Versioning", mangled names as in section 5.1 of the Itanium C++ ABI.
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from recipes.errors import AuditError
 from recipes.storage import storage_errors
 
 if TYPE_CHECKING:
-    import mmap
     from pathlib import Path
 
 MAGIC = b"\x7fELF"
@@ -32,6 +32,7 @@ STANDARD = re.compile(
 )
 DEBUG_SECTION = re.compile(r"\.z?debug_|\.stab|\.gdb_index|\.gnu_debug|\.line$")
 CONTEXT_BYTES = 60  # of a string on each side of an offset
+SHORTEST_TEXT = 4  # characters in a row, as of strings(1); fewer are machine code by chance
 PRINTABLE = b"\t" + bytes(range(0x20, 0x7F))
 
 
@@ -92,35 +93,33 @@ def inspect(path: Path) -> ElfFacts:
     """
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415 - a no-op build must not pay for it
 
-    with storage_errors(path), path.open("rb") as file:
-        try:
-            return _read_facts(path.name, ELFFile(file))
-        except OSError:
-            raise
-        except Exception as error:  # noqa: BLE001 - which one depends on the field that is damaged
-            raise AuditError(
-                where=str(path),
-                expected="an ELF file with section headers",
-                found=f"{type(error).__name__}: {error}",
-                fix="build it again, and check the disk where it happens twice",
-            ) from None
+    with storage_errors(path):
+        data = path.read_bytes()
+    try:
+        return _read_facts(path.name, ELFFile(io.BytesIO(data)))
+    except Exception as error:  # noqa: BLE001 - which one depends on the field that is damaged
+        raise AuditError(
+            where=str(path),
+            expected="an ELF file with section headers",
+            found=f"{type(error).__name__}: {error}",
+            fix="build it again, and check the disk where it happens twice",
+        ) from None
 
 
 def section_at(path: Path, offset: int) -> str | None:
     """Name the part of a file that an offset lies in, as `.rodata+0x1f3`; None where it is not ELF."""
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415 - as above
 
-    with path.open("rb") as file:
-        try:
-            elf = ELFFile(file)
-            head = elf.header
-            spans = [
-                (section.name, section["sh_offset"], section["sh_size"])
-                for section in elf.iter_sections()
-                if section["sh_type"] not in {"SHT_NULL", "SHT_NOBITS"}
-            ]
-        except Exception:  # noqa: BLE001 - as above
-            return None
+    try:
+        elf = ELFFile(io.BytesIO(path.read_bytes()))
+        head = elf.header
+        spans = [
+            (section.name, section["sh_offset"], section["sh_size"])
+            for section in elf.iter_sections()
+            if section["sh_type"] not in {"SHT_NULL", "SHT_NOBITS"}
+        ]
+    except Exception:  # noqa: BLE001 - as above
+        return None
     spans += [
         ("ELF header", 0, head.e_ehsize),
         ("program headers", head.e_phoff, head.e_phnum * head.e_phentsize),
@@ -142,11 +141,12 @@ def glibc_order(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")) if re.fullmatch(r"[\d.]+", version) else (1 << 16,)
 
 
-def string_at(data: bytes | mmap.mmap, offset: int) -> str:
-    """Give the printable characters around an offset, at most 60 on each side; "" where there is none."""
+def string_at(data: bytes, offset: int, shortest: int = SHORTEST_TEXT) -> str:
+    """Give the printable characters around an offset, at most 60 on each side; "" where they are too few."""
     after = _printable_start(data[offset : offset + CONTEXT_BYTES])
     before = _printable_start(data[max(0, offset - CONTEXT_BYTES) : offset][::-1])
-    return (before[::-1] + after).decode("ascii") if after else ""
+    text = (before[::-1] + after).decode("ascii")
+    return text if after and len(text) >= shortest else ""
 
 
 def _printable_start(data: bytes) -> bytes:

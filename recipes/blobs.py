@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,9 +58,11 @@ class BlobStore:
         path = self.blob_path(sha)
         with storage_errors(path):
             try:
-                present_bytes = path.stat().st_size
-                if size_bytes is not None and present_bytes != size_bytes:
-                    raise _damaged(path, f"{size_bytes} bytes, {sha}", f"{present_bytes} bytes")
+                status = path.stat()
+                if not stat.S_ISREG(status.st_mode):
+                    raise _damaged(path, str(sha), "not a file")
+                if size_bytes is not None and status.st_size != size_bytes:
+                    raise _damaged(path, f"{size_bytes} bytes, {sha}", f"{status.st_size} bytes")
                 found = hash_file(path)
             except FileNotFoundError:
                 return None

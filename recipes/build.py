@@ -12,10 +12,13 @@ from pathlib import Path
 from recipes import audit
 from recipes.console import Console
 from recipes.errors import BuildError
+from recipes.flags import AllowedFlags
 from recipes.plan import Plan, fill
 from recipes.process import Command
 from recipes.sandbox import Surroundings, run_isolated
+from recipes.toolchain import lay_out_wrappers
 
+HOST_PROGRAMS = ("CMAKE_UNAME",)  # asked what the building machine is, which decides nothing of the target
 NINJA_PROGRESS = re.compile(r"^\[(\d+)/(\d+)\] ")
 
 
@@ -88,21 +91,20 @@ def check_configured(plan: Plan, folders: Mapping[str, Path]) -> None:
     expected = {name: fill(value, folders) for name, value in plan.cache}
     roots = tuple(folders.values())
     cache = (folders["build"] / "CMakeCache.txt").read_text(encoding="utf-8")
-    audit.check_cache(cache, expected, allowed_roots=roots, where=where)
+    audit.check_cache(cache, expected, allowed_roots=roots, where=where, exceptions=HOST_PROGRAMS)
     commands = json.loads((folders["build"] / "compile_commands.json").read_text(encoding="utf-8"))
-    audit.check_commands(commands, audit.AllowedFlags(plan.isa_flags, plan.march), roots=roots, where=where)
+    allowed = AllowedFlags(plan.isa_flags, plan.march)
+    audit.check_commands(commands, allowed, roots=roots, where=where)
+    ninja = (folders["build"] / "build.ninja").read_text(encoding="utf-8")
+    audit.check_link_commands(ninja, allowed, roots=roots, where=where)
 
 
 def _prepare(plan: Plan, workplace: Workplace) -> None:
-    folders = workplace.folders()
     workplace.log.parent.mkdir(parents=True, exist_ok=True)
     workplace.log.unlink(missing_ok=True)
-    for folder in (workplace.build, workplace.build / "home", workplace.build / "tmp", folders["wrappers"]):
+    for folder in (workplace.build, workplace.build / "home", workplace.build / "tmp"):
         folder.mkdir(parents=True)
-    for wrapper in plan.wrappers:
-        script = folders["wrappers"] / wrapper.name
-        script.write_text(fill(wrapper.script, folders), encoding="utf-8")
-        script.chmod(0o755)
+    lay_out_wrappers(plan, workplace.folders())
     if workplace.runtime:
         shutil.copytree(workplace.runtime, workplace.build / "zig", copy_function=shutil.copyfile)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from recipes import commands
 from recipes.console import open_console
-from recipes.errors import INTERRUPTED, PolicyError, RecipeError
+from recipes.errors import INTERRUPTED, RecipeError
 from recipes.manifest import Manifests
 from recipes.pipeline import Job
 from recipes.sandbox import Surroundings, usable_cores
@@ -66,7 +66,9 @@ def parser() -> argparse.ArgumentParser:
 
     lock = add("lock", "Propose new pins as a diff; nothing is written without --write.", commands.lock)
     lock.add_argument("--source", metavar="PROJECT==VERSION|TAG|URL", help="where the new source comes from")
-    lock.add_argument("--subdirectory", metavar="PATH", help="where the source lies in that archive")
+    lock.add_argument("--subdirectory", metavar="PATH", help="where the source lies, from that archive's top")
+    lock.add_argument("--commit", metavar="ID", help="the new source's commit, where the archive does not say it")
+    lock.add_argument("--build-number", type=_positive, metavar="N", help="upstream's build number, where no tag bN says it")
     lock.add_argument("--output", action="store_true", help="pin the digest of the bundle that this machine built")
     lock.add_argument("--write", action="store_true", help="write the proposal to the manifest")
 
@@ -109,23 +111,6 @@ def _job(options: argparse.Namespace) -> Job:
     )
     job.plan()  # an unknown platform is refused before anything is done
     return job
-
-
-def refuse_known_issues(job: Job) -> None:
-    """Refuse a recipe that carries an advisory.
-
-    Raises
-    ------
-    PolicyError
-        Naming each advisory.
-    """
-    if job.recipe.known_issues:
-        raise PolicyError(
-            where=f"{job.where}: known_issues",
-            expected="no advisory, as --refuse-known-issues or PINNED_LLAMA_POLICY demands",
-            found="\n".join(f"{issue.id}: affects {issue.affects} ({issue.link})" for issue in job.recipe.known_issues),
-            fix="choose another recipe with --recipe, or build without that policy",
-        )
 
 
 def _positive(text: str) -> int:

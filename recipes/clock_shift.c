@@ -1,21 +1,15 @@
-/* Preloaded by `reproduce`: shows a build another time than the real one, by PINNED_LLAMA_CLOCK_SHIFT_S seconds.
+/* Preloaded by `reproduce`: shows a build another time than the real one, by SHIFT_S seconds.
  * Programs that are linked statically (zig) do not see it; -Werror=date-time keeps the time out of what they compile. */
 #define _GNU_SOURCE
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-static long shift_s(void) {
-    const char *text = getenv("PINNED_LLAMA_CLOCK_SHIFT_S");
-    return text ? atol(text) : 0;
-}
-
 int clock_gettime(clockid_t clock, struct timespec *out) {
     int status = (int)syscall(SYS_clock_gettime, clock, out);
     if (status == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
-        out->tv_sec += shift_s();
+        out->tv_sec += SHIFT_S;
     }
     return status;
 }

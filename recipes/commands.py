@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from recipes.bundle import describe, pack
+from recipes.bundle import describe
+from recipes.packing import pack
 from recipes.errors import PolicyError, RecipeError
 from recipes.pipeline import (
     Bundle,
@@ -63,7 +64,7 @@ def build(job: Job, options: argparse.Namespace) -> int:
         with storage_errors(options.archive):
             options.archive.mkdir(parents=True, exist_ok=True)
             archive = options.archive / f"llama.cpp-{job.recipe.name}-{job.platform_name}.tar.zst"
-            pack(bundle.entry.path, archive, mtime=job.recipe.source.epoch)
+            pack(bundle.entry.path, archive, mtime=job.recipe.source.epoch, prefix=archive.name.removesuffix(".tar.zst"))
         print(f"archive:  {archive}")
     return 0
 
@@ -115,9 +116,13 @@ def print_bundle(job: Job, bundle: Bundle) -> None:
 
 def gc(job: Job, options: argparse.Namespace) -> int:
     """Remove what no manifest reaches."""
-    from recipes.collection import collect  # noqa: PLC0415 - reads all manifests
+    from recipes.collection import collect  # noqa: PLC0415 - not on the way of a build
+    from recipes.inspection import report, set_damaged_aside  # noqa: PLC0415 - as above
 
-    return collect(job, options)
+    if options.damaged:
+        print("\n".join(report(set_damaged_aside(job.store, job.console))))
+        return 0
+    return collect(job, dry_run=options.dry_run, rejected=options.rejected)
 
 
 def reproduce(job: Job, options: argparse.Namespace) -> int:

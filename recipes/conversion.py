@@ -20,7 +20,7 @@ from recipes.schema import Defaults, Name, Recipe, RelativePath, Toolchain, Url,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-T = TypeVar("T", Recipe, Toolchain, Defaults)
+T = TypeVar("T", bound=Recipe | Toolchain | Defaults)
 
 _PATTERNS = {
     meta.pattern: meta.description for meta in (get_args(kind)[1] for kind in (Name, Url, RelativePath))
@@ -74,20 +74,23 @@ def parse(document: Document, kind: type[T], lock: str) -> T:
     except (msgspec.ValidationError, NotImplementedError) as error:
         found = list(_problems(document.data, inspect.type_info(kind), ()))
         found = found or [Problem((), "a manifest that fits its schema", str(error), "correct it")]
-        first = min(found, key=lambda problem: (problem.rank, document.line_of(problem.path)))
-        if first.kind is PinMissingError:
-            first = first._replace(fix=lock)
-        raise to_error(document, first) from error
+        refuse_first(document, (p._replace(fix=lock) if p.kind is PinMissingError else p for p in found))
+        raise  # unreachable: something was found
 
 
-def to_error(document: Document, problem: Problem) -> RecipeError:
-    """Give the error that says where in a document a problem is."""
-    return problem.kind(
-        where=document.locate(problem.path),
-        expected=problem.expected,
-        found=problem.found,
-        fix=problem.fix,
-    )
+def refuse_first(document: Document, problems: Iterable[Problem]) -> None:
+    """Raise the first of the problems, if there are any: by rank, then by line.
+
+    Raises
+    ------
+    RecipeError
+        Of the problem's own kind.
+    """
+    first = min(problems, key=lambda each: (each.rank, document.line_of(each.path)), default=None)
+    if first:
+        raise first.kind(
+            where=document.locate(first.path), expected=first.expected, found=first.found, fix=first.fix
+        )
 
 
 def any_of(names: Iterable[str], word: str = "or") -> str:
@@ -223,7 +226,7 @@ def _text_of(kind: inspect.Type) -> str:
         pattern = kind.pattern or ""
         if literals := re.fullmatch(r"\^\(?([\w/|]+)\)?\$", pattern):
             return any_of(literals[1].split("|"))
-        return _PATTERNS.get(pattern) or (f"text like {pattern}" if pattern else "text")
+        return _PATTERNS.get(pattern) or (f"text that matches {pattern}" if pattern else "text")
     return "a list" if isinstance(kind, inspect.VarTupleType) else "an object"
 
 
@@ -240,14 +243,16 @@ def _scalar_fault(text: str, kind: inspect.Type) -> tuple[str, str] | None:
     if isinstance(kind, inspect.StrType):
         long_enough = len(text) >= (kind.min_length or 0)
         if not long_enough or (kind.pattern and not re.search(kind.pattern, text)):
-            return shown, f"write {_text_of(kind)}"
+            return shown, f"write it as {_text_of(kind)}"
     return None
 
 
 def _is_number(text: str, least: int | None, most: int | None) -> bool:
-    if not re.fullmatch(r"-?(0|[1-9][0-9]{0,18})", text, re.ASCII):
+    try:
+        number = msgspec.convert(text, int, strict=False)
+    except msgspec.ValidationError:
         return False
-    return (least is None or int(text) >= least) and (most is None or int(text) <= most)
+    return (least is None or number >= least) and (most is None or number <= most)
 
 
 def _describe(value: Value) -> str:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import total_ordering
 from pathlib import Path
 from typing import ClassVar, Protocol, Self, TypeVar
 
 CHUNK_BYTES = 1 << 20  # large enough that hashlib releases the GIL for almost all of the time
 
 
-@dataclass(frozen=True, order=True)
+@total_ordering
 class Digest:
-    """A hexadecimal digest that is known to be well formed.
+    """A hexadecimal digest that is known to be well formed; immutable, comparable, hashable.
 
     Parameters
     ----------
@@ -35,16 +35,23 @@ class Digest:
         Where the text has another length or alphabet; the message says which.
     """
 
-    hex: str
+    # Not a dataclass: msgspec would read one from a mapping, where manifests have a plain text.
+    __slots__ = ("_hex",)
     algorithm: ClassVar[str] = ""
     length: ClassVar[int] = 0
 
-    def __post_init__(self) -> None:
-        if len(self.hex) != self.length:
-            raise ValueError(f"a {self.algorithm} digest has {self.length} digits, this has {len(self.hex)}")
-        if not re.fullmatch(r"[0-9a-f]+", self.hex):
-            strange = next(c for c in self.hex if c not in "0123456789abcdef")
+    def __init__(self, hex: str) -> None:  # noqa: A002 - hashlib's own word for these digits
+        if len(hex) != self.length:
+            raise ValueError(f"a {self.algorithm} digest has {self.length} digits, this has {len(hex)}")
+        strange = next((digit for digit in hex if digit not in "0123456789abcdef"), None)
+        if strange is not None:
             raise ValueError(f"a {self.algorithm} digest has the digits 0-9 and a-f, this has {strange!r}")
+        self._hex = hex
+
+    @property
+    def hex(self) -> str:
+        """The digits."""
+        return self._hex
 
     @classmethod
     def of_bytes(cls, data: bytes) -> Self:
@@ -52,12 +59,25 @@ class Digest:
         return cls(hashlib.new(cls.algorithm, data).hexdigest())
 
     def __str__(self) -> str:
-        return f"{self.algorithm}:{self.hex}"
+        return f"{self.algorithm}:{self._hex}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._hex!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Digest) and str(self) == str(other)
+
+    def __lt__(self, other: Digest) -> bool:
+        return str(self) < str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
 
 
 class Sha1(Digest):
     """What git calls an object id in its first object format: commits and source trees."""
 
+    __slots__ = ()
     algorithm = "sha1"
     length = 40
 
@@ -65,6 +85,7 @@ class Sha1(Digest):
 class Sha256(Digest):
     """Of a file; or of a tree in git's SHA-256 object format."""
 
+    __slots__ = ()
     algorithm = "sha256"
     length = 64
 

@@ -181,18 +181,7 @@ class _Reading:
             ValueError,
             OverflowError,
         ) as error:  # PyYAML lets chr() fail on "\\Uffffffff"
-            lines = self.text.split("\n")
-            mark = getattr(error, "problem_mark", None)
-            number = min(mark.line + 1, len(lines)) if mark else 1
-            found = getattr(error, "problem", None) or str(error)
-            if isinstance(error, yaml.MarkedYAMLError) and error.context and error.context_mark:
-                found += f", {error.context} that begins on line {error.context_mark.line + 1}"
-            if shown := lines[number - 1].strip():
-                found += f": `{shorten(shown)}`"
-            fix = f"correct the syntax on line {number} or above it"
-            raise ManifestError(
-                where=_where(self.where, number, ()), expected="YAML", found=found, fix=fix
-            ) from error
+            raise _syntax_error(self.where, self.text, error) from error
 
     def document(self) -> Value:
         next(self._events)  # the stream's start
@@ -296,6 +285,23 @@ def _line(event: yaml.Event) -> int:
 
 def _where(file: str, line: int, path: Sequence[str | int]) -> str:
     return f"{file}:{line}" + (f": {dotted(path)}" if path else "")
+
+
+def _syntax_error(where: str, text: str, error: Exception) -> ManifestError:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return ManifestError(where=where, expected="YAML", found=str(error), fix="correct the syntax")
+    lines = text.split("\n")
+    number = min(mark.line + 1, len(lines))
+    found = getattr(error, "problem", None) or str(error)
+    fix = f"correct the syntax on line {number} or above it"
+    if found.startswith("mapping values"):
+        fix += "; text that holds a colon and a space goes in quotes"
+    if isinstance(error, yaml.MarkedYAMLError) and error.context and error.context_mark:
+        found += f", {error.context} that begins on line {error.context_mark.line + 1}"
+    if shown := lines[number - 1].strip():
+        found += f": `{shorten(shown)}`"
+    return ManifestError(where=_where(where, number, ()), expected="YAML", found=found, fix=fix)
 
 
 def _refuse_size(where: str) -> NoReturn:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import mmap
 import posixpath
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from recipes.audit import refuse
-from recipes.binary import MAGIC, ElfFacts, glibc_order, inspect, is_elf, string_at
+from recipes.binary import ElfFacts, glibc_order, inspect, is_elf
 from recipes.flags import Departure
 from recipes.storage import storage_errors
 
@@ -17,23 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+# operator new and delete: [replacement.functions] of the C++ standard has one of each for the whole program, so
+# that copies of them which meet agree; libc++abi exports them whatever the visibility
+REPLACEABLE = re.compile(r"_Z(?:n[wa]|d[la])[a-zA-Z]")
+
+SHORTEST_NEEDLE = 4  # bytes
 INTERPRETERS = {"x86_64": "/lib64/ld-linux-x86-64.so.2", "aarch64": "/lib/ld-linux-aarch64.so.1"}
 LIBC = re.compile(
     r"(?:libc\.so\.6|libm\.so\.6|libpthread\.so\.0|libdl\.so\.2|librt\.so\.1|ld-linux[\w-]*\.so\.\d)"
 )
 
 
-@dataclass(frozen=True)
-class Occurrence:
-    """Where a forbidden string lies, with the text around it."""
-
-    name: str
-    needle: bytes
-    offset: int
-    text: str
-
-
-def check_bundle(root: Path, *, machine: str, max_glibc: str, where: str) -> tuple[ElfFacts, ...]:
+def check_bundle(
+    root: Path, *, machine: str, max_glibc: str, where: str, whole: bool = True
+) -> tuple[ElfFacts, ...]:
     """Demand that every file in bin/ and lib/ runs on any machine of the platform, from any folder.
 
     Parameters
@@ -46,6 +43,8 @@ def check_bundle(root: Path, *, machine: str, max_glibc: str, where: str) -> tup
         The newest glibc version that a symbol may ask for, as "2.28".
     where
         For the error: the plan and the stage.
+    whole
+        False where only some targets were built: then a needed library may be absent.
 
     Returns
     -------
@@ -66,7 +65,8 @@ def check_bundle(root: Path, *, machine: str, max_glibc: str, where: str) -> tup
                 departures.append(Departure("regular files", f"{name}: a link", "lay the bundle out again"))
             elif is_elf(path):
                 facts.append(replace(inspect(path), name=name))
-                departures += _judge(facts[-1], root, machine, max_glibc)
+                departures += _judge(facts[-1], machine, max_glibc)
+                departures += _judge_libraries(facts[-1], root if whole else None)
             elif name.startswith(("bin/", "lib/")):
                 departures.append(
                     Departure(
@@ -77,7 +77,7 @@ def check_bundle(root: Path, *, machine: str, max_glibc: str, where: str) -> tup
     return tuple(facts)
 
 
-def find_strings(root: Path, needles: Sequence[bytes]) -> tuple[Occurrence, ...]:
+def find_strings(root: Path, needles: Sequence[bytes]) -> tuple[tuple[str, bytes], ...]:
     """Find what must not be in any file below a folder: the store's path, a home, a build folder.
 
     Parameters
@@ -87,27 +87,32 @@ def find_strings(root: Path, needles: Sequence[bytes]) -> tuple[Occurrence, ...]
     needles
         Each at least 4 bytes: shorter ones occur by chance in machine code.
 
+    Returns
+    -------
+    tuple of (name, needle)
+        Each file with each needle that it holds.
+
     Raises
     ------
     ValueError
         Where a needle is too short to mean anything.
+    StoreError
+        Where a file cannot be read.
     """
-    if short := [needle for needle in needles if len(needle) < len(MAGIC)]:
-        raise ValueError(f"{short[0]!r} is shorter than {len(MAGIC)} bytes and would occur by chance")
-    found = []
-    for path in sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink()):
-        if path.stat().st_size == 0:  # cannot be mapped
-            continue
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            for needle in needles:
-                offset = data.find(needle)
-                if offset >= 0:
-                    name = path.relative_to(root).as_posix()
-                    found.append(Occurrence(name, needle, offset, string_at(data, offset)))
+    if short := [needle for needle in needles if len(needle) < SHORTEST_NEEDLE]:
+        raise ValueError(f"{short[0]!r} is shorter than {SHORTEST_NEEDLE} bytes and would occur by chance")
+    found: list[tuple[str, bytes]] = []
+    with storage_errors(root):
+        for path in sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink()):
+            if path.stat().st_size == 0:  # cannot be mapped
+                continue
+            name = path.relative_to(root).as_posix()
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                found += ((name, needle) for needle in needles if data.find(needle) >= 0)
     return tuple(found)
 
 
-def _judge(facts: ElfFacts, root: Path, machine: str, max_glibc: str) -> Iterator[Departure]:
+def _judge(facts: ElfFacts, machine: str, max_glibc: str) -> Iterator[Departure]:
     name = facts.name
     if facts.machine != machine:
         yield Departure(f"code for {machine}", f"{name}: {facts.machine}", "check `target` in the manifest")
@@ -123,11 +128,10 @@ def _judge(facts: ElfFacts, root: Path, machine: str, max_glibc: str) -> Iterato
             f"{name}: GLIBC_{facts.glibc_needed} ({', '.join(facts.glibc_symbols[:3]) or 'no symbol'})",
             "check that `target` in the manifest ends in that version and that the plan's compiler linked it",
         )
-    yield from _judge_libraries(facts, root)
-    if facts.standard_exports:
+    if exported := [symbol for symbol in facts.standard_exports if not REPLACEABLE.match(symbol)]:
         yield Departure(
             "no symbol of the C++ runtime exported",
-            f"{name}: {len(facts.standard_exports)}, such as {facts.standard_exports[0]}",
+            f"{name}: {len(exported)}, such as {exported[0]}",
             "hide it: -fvisibility=hidden in `flags`, and a --version-script in `flags: link`",
         )
     if facts.unstripped:
@@ -150,7 +154,7 @@ def _judge(facts: ElfFacts, root: Path, machine: str, max_glibc: str) -> Iterato
         )
 
 
-def _judge_libraries(facts: ElfFacts, root: Path) -> Iterator[Departure]:
+def _judge_libraries(facts: ElfFacts, root: Path | None) -> Iterator[Departure]:
     folders = []
     for entry in facts.run_paths:
         origin = re.match(r"\$(?:ORIGIN|\{ORIGIN\})(?=/|$)", entry)
@@ -170,6 +174,8 @@ def _judge_libraries(facts: ElfFacts, root: Path) -> Iterator[Departure]:
             f"{facts.name}: {facts.soname}",
             "name it so under `bundle: lib` in the manifest",
         )
+    if root is None:
+        return
     for library in facts.needed:
         if not LIBC.fullmatch(library) and not any((root / folder / library).is_file() for folder in folders):
             yield Departure(

@@ -84,7 +84,9 @@ def parse_record(data: bytes, key: str, record_path: Path, path: Path) -> Entry:
     try:
         record = msgspec.json.decode(data, type=_Record)
         tree = Sha256(record.tree)
-        problem = None if (record.schema, record.key) == (RECORD_SCHEMA, key) else "the record of something else"
+        problem = (
+            None if (record.schema, record.key) == (RECORD_SCHEMA, key) else "the record of something else"
+        )
     except ValueError as error:
         problem = str(error)
     if problem is not None:

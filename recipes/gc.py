@@ -1,21 +1,23 @@
-"""Garbage collection: what in the store no manifest reaches, and what no longer is what its digest says.
+"""Garbage collection: what no manifest reaches, and what killed processes left.
 
 Deciding is apart from doing: `list_store` looks, `plan_collection` decides, `collect` removes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from recipes.console import Console
-from recipes.digest import Sha256, hash_files
-from recipes.errors import StoreError
+from recipes.digest import Sha256
 from recipes.locks import hold_if_free, is_held
 from recipes.storage import remove_tree, shown, size_text, storage_errors, tree_size_bytes
-from recipes.store import Store
+from recipes.store import Store, is_key
+
+_DIGITS = re.compile(r"[0-9a-f]{64}")
 
 
 class Kind(Enum):
@@ -27,6 +29,7 @@ class Kind(Enum):
     PARTIAL = "download"
     STAGING = "temporary folder"
     REJECTED = "rejected bytes"
+    NOTE = "log"
     LOCK = "lock"
 
 
@@ -39,15 +42,18 @@ class Item:
     kind
         What it is.
     name
-        Its key, digest or file name.
+        Its key, or its path where it has none.
+    subject
+        The key, or the digits of the digest, that it is about, and whose lock protects it.
     size_bytes
         What its files hold.
     held
-        A living process works on it.
+        Whether a living process works on it.
     """
 
     kind: Kind
     name: str
+    subject: str
     size_bytes: int
     held: bool = False
 
@@ -61,55 +67,45 @@ class StoreListing:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to do with one part, and why."""
+    """Whether one part goes, and why."""
 
     item: Item
-    remove: bool
+    goes: bool
     reason: str
 
 
 @dataclass(frozen=True)
 class CollectionPlan:
-    """What to do with each part of a store."""
+    """A verdict on each part of a store, in the order of removal."""
 
     verdicts: tuple[Verdict, ...]
 
     @property
-    def removals(self) -> tuple[Verdict, ...]:
-        """Those that say remove."""
-        return tuple(verdict for verdict in self.verdicts if verdict.remove)
+    def going(self) -> tuple[Item, ...]:
+        """The parts to remove."""
+        return tuple(verdict.item for verdict in self.verdicts if verdict.goes)
 
     @property
-    def freed_bytes(self) -> int:
-        """What the removals give back."""
-        return sum(verdict.item.size_bytes for verdict in self.removals)
+    def staying(self) -> tuple[Item, ...]:
+        """The parts to keep."""
+        return tuple(verdict.item for verdict in self.verdicts if not verdict.goes)
 
 
 @dataclass(frozen=True)
 class Collected:
     """What a collection did."""
 
-    removed: tuple[Item, ...] = ()
-    in_use: tuple[Item, ...] = ()  # taken by another process since it was planned
+    removed: tuple[Item, ...]
+    in_use: tuple[Item, ...]  # taken by another process since it was planned
 
     @property
     def freed_bytes(self) -> int:
-        """What was given back."""
-        return sum(item.size_bytes for item in self.removed)
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What hashing everything again found."""
-
-    intact: int = 0
-    damaged: tuple[StoreError, ...] = ()
-    set_aside: tuple[Path, ...] = field(default=())
-    in_use: tuple[str, ...] = ()
+        """How much was given back."""
+        return _total(self.removed)
 
 
 def list_store(store: Store) -> StoreListing:
-    """Look at all parts of a store; writes nothing.
+    """Look at all parts of a store; changes nothing.
 
     Raises
     ------
@@ -117,31 +113,7 @@ def list_store(store: Store) -> StoreListing:
         Where the store cannot be read.
     """
     with storage_errors(store.root):
-        return StoreListing(
-            (
-                *_entries(store),
-                *(
-                    Item(Kind.BLOB, path.name, tree_size_bytes(path), _locked(store, path.name))
-                    for path in _children(store.blobs)
-                    if _is_digest(path.name)
-                ),
-                *(
-                    Item(Kind.PARTIAL, path.name, tree_size_bytes(path), _locked(store, _digest_part(path.name)))
-                    for path in _children(store.partial)
-                ),
-                *(
-                    Item(
-                        Kind.STAGING, name, tree_size_bytes(store.tmp.root / name), store.tmp.is_owned(name)
-                    )
-                    for name in store.tmp.names()
-                ),
-                *(Item(Kind.REJECTED, path.name, tree_size_bytes(path)) for path in _children(store.rejected)),
-                *(
-                    Item(Kind.LOCK, path.name.removesuffix(".lock"), tree_size_bytes(path), is_held(path))
-                    for path in _children(store.locks)
-                ),
-            )
-        )
+        return StoreListing((*_list_entries(store), *_list_files(store), *_list_leftovers(store)))
 
 
 def plan_collection(
@@ -153,15 +125,17 @@ def plan_collection(
 ) -> CollectionPlan:
     """Decide what goes.
 
-    | part                 | stays where                                                      |
-    |----------------------|------------------------------------------------------------------|
-    | any                  | a living process works on it                                     |
-    | entry, file          | a manifest reaches it                                            |
-    | unfinished entry     | never                                                            |
-    | download in progress | a manifest reaches its file, and the file is not there yet       |
-    | temporary folder     | never                                                            |
-    | rejected bytes       | their removal was not asked for                                  |
-    | lock                 | never: nobody holds it                                           |
+    What a running process works on stays. For the rest:
+
+    | part             | stays where                                              |
+    |------------------|----------------------------------------------------------|
+    | entry, file      | a manifest reaches it                                    |
+    | unfinished entry | never                                                    |
+    | download         | a manifest reaches its file, and the file is not there   |
+    | temporary folder | never                                                    |
+    | rejected bytes   | their removal is not asked for                           |
+    | log              | a manifest reaches the entry that it is about            |
+    | lock             | never                                                    |
 
     Parameters
     ----------
@@ -175,45 +149,49 @@ def plan_collection(
         Whether rejected bytes go too.
     """
     digests = {sha.hex for sha in reachable_blobs}
+    ends = tuple(f"-{key}" for key in reachable)  # a log is named by its entry, or a word, dash and it
     complete = {item.name for item in present.items if item.kind is Kind.BLOB}
 
-    def judge(item: Item) -> tuple[bool, str]:
-        if item.held:
-            return False, "a running process works on it"
+    def judge(item: Item) -> Verdict:
         match item.kind:
-            case Kind.ENTRY if item.name in reachable:
-                return False, "a manifest reaches it"
-            case Kind.BLOB if item.name in digests:
-                return False, "a manifest reaches it"
+            case _ if item.held:
+                goes, reason = False, "a running process works on it"
             case Kind.ENTRY | Kind.BLOB:
-                return True, "no manifest reaches it"
-            case Kind.PARTIAL if _digest_part(item.name) in complete:
-                return True, "the download is complete"
-            case Kind.PARTIAL if _digest_part(item.name) in digests:
-                return False, "a manifest reaches it, and the download can go on"
+                goes = item.subject not in (digests if item.kind is Kind.BLOB else reachable)
+                reason = "no manifest reaches it" if goes else "a manifest reaches it"
+            case Kind.NOTE:
+                goes = not f"-{item.subject}".endswith(ends)
+                reason = (
+                    "no manifest reaches what it is about" if goes else "a manifest reaches what it is about"
+                )
+            case Kind.PARTIAL if item.subject in complete:
+                goes, reason = True, "the whole file is there"
             case Kind.PARTIAL:
-                return True, "no manifest reaches it"
-            case Kind.REJECTED:
-                return rejected, "its removal was asked for" if rejected else "kept for diagnosis"
+                goes = item.subject not in digests
+                reason = "no manifest reaches it" if goes else "it can go on"
             case Kind.UNFINISHED | Kind.STAGING:
-                return True, "the process that made it is gone"
+                goes, reason = True, "the process that made it is gone"
+            case Kind.REJECTED:
+                goes, reason = rejected, "asked for" if rejected else "kept for diagnosis"
             case Kind.LOCK:
-                return True, "nobody holds it"
+                goes, reason = True, "nobody holds it"
+        return Verdict(item, goes, reason)
 
     order = list(Kind)
     items = sorted(present.items, key=lambda item: (order.index(item.kind), item.name))
-    return CollectionPlan(tuple(Verdict(item, *judge(item)) for item in items))
+    return CollectionPlan(tuple(judge(item) for item in items))
 
 
 def describe(plan: CollectionPlan) -> tuple[str, ...]:
-    """Give a dry run's lines: what would go and why, with sizes, then what it would free."""
-    lines = [
+    """Give the lines of a dry run: what would go, how large it is and why, and the sum."""
+    lines = (
         f"{verdict.item.kind.value:<16}  {size_text(verdict.item.size_bytes):>8}"
-        f"  {shown(verdict.item.name)}  ({verdict.reason})"
-        for verdict in plan.removals
-    ]
-    kept = sum(verdict.item.size_bytes for verdict in plan.verdicts) - plan.freed_bytes
-    return (*lines, f"{size_text(plan.freed_bytes)} would be freed, {size_text(kept)} stay")
+        f"  {shown(verdict.item.name)}: {verdict.reason}"
+        for verdict in plan.verdicts
+        if verdict.goes
+    )
+    going, staying = size_text(_total(plan.going)), size_text(_total(plan.staying))
+    return (*lines, f"{going} would be freed, {staying} would stay")
 
 
 def collect(store: Store, plan: CollectionPlan, console: Console) -> Collected:
@@ -224,35 +202,81 @@ def collect(store: Store, plan: CollectionPlan, console: Console) -> Collected:
     StoreError
         Where the store cannot be written.
     """
-    removed, in_use = [], []
-    with console.task("collect garbage", len(plan.removals), "parts") as task:
-        for verdict in plan.removals:
-            (removed if _remove(store, verdict.item) else in_use).append(verdict.item)
+    removed: list[Item] = []
+    in_use: list[Item] = []
+    with console.task("collect garbage", len(plan.going), "parts") as task:
+        for item in plan.going:
+            (removed if _remove(store, item) else in_use).append(item)
             task.advance(1)
     return Collected(tuple(removed), tuple(in_use))
 
 
-def set_damaged_aside(store: Store, console: Console) -> Inspection:
-    """Hash all files and entries again, and move those that changed to rejected/, with the reason.
+def _remove(store: Store, item: Item) -> bool:
+    match item.kind:
+        case Kind.STAGING:
+            return store.tmp.sweep(item.name)
+        case Kind.REJECTED:
+            _remove_file(store.rejected / item.name)
+            return True
+        case _:
+            with hold_if_free(store.lock_path(item.subject)) as free:  # takes the lock file with it
+                if free:
+                    _remove_locked(store, item)
+                return free
 
-    Raises
-    ------
-    StoreError
-        Where the store cannot be read or written.
-    """
-    listing = list_store(store).items
-    entries = [item for item in listing if item.kind is Kind.ENTRY]
-    blobs = [item for item in listing if item.kind is Kind.BLOB]
-    intact, damaged, moved, in_use = 0, [], [], []
-    with console.task("hash the store again", sum(item.size_bytes for item in entries + blobs)) as task:
-        for item, check in _checks(store, entries, blobs):
-            with hold_if_free(store.lock_path(item.name)) as free:
-                if not free:
-                    in_use.append(item.name)
-                elif outcome := check():
-                    damaged.append(outcome[0])
-                    moved.append(outcome[1])
-                else:
-                    intact += 1
-            task.advance(item.size_bytes)
-    return Inspection(intact, tuple(damaged), tuple(moved), tuple(in_use))
+
+def _remove_locked(store: Store, item: Item) -> None:
+    match item.kind:
+        case Kind.ENTRY:
+            store.discard(item.name)
+        case Kind.UNFINISHED:
+            store.discard(item.name, only_unfinished=True)
+        case Kind.BLOB:
+            _remove_file(store.blobs / item.name)
+        case Kind.PARTIAL:
+            _remove_file(store.partial / item.name)
+        case Kind.NOTE:
+            _remove_file(store.root / item.name)
+        case _:
+            pass  # a lock: its file goes as the lock is released
+
+
+def _remove_file(path: Path) -> None:
+    with storage_errors(path):
+        remove_tree(path)
+
+
+def _list_entries(store: Store) -> Iterator[Item]:
+    keys = {path.name.removesuffix(".json") for path in store.entries.iterdir()}
+    keys |= {path.name for path in store.listings.iterdir()}
+    for key in filter(is_key, keys):
+        kind = Kind.ENTRY if store.is_whole(key) else Kind.UNFINISHED
+        pieces = (store.entry_path(key), store.record_path(key), store.listings / key)
+        yield Item(kind, key, key, sum(map(tree_size_bytes, pieces)), is_held(store.lock_path(key)))
+
+
+def _list_files(store: Store) -> Iterator[Item]:
+    for kind, folder in ((Kind.BLOB, store.blobs), (Kind.PARTIAL, store.partial)):
+        for path in folder.iterdir():
+            digits = path.name.partition(".")[0]
+            if _DIGITS.fullmatch(digits):
+                yield Item(kind, path.name, digits, tree_size_bytes(path), is_held(store.lock_path(digits)))
+    for folder in (store.logs, store.provenance):
+        for path in filter(lambda path: is_key(path.stem), folder.iterdir()):
+            held = is_held(store.lock_path(path.stem))
+            yield Item(Kind.NOTE, f"{folder.name}/{path.name}", path.stem, tree_size_bytes(path), held)
+
+
+def _list_leftovers(store: Store) -> Iterator[Item]:
+    for name in store.tmp.names():
+        size_bytes = tree_size_bytes(store.tmp.root / name)
+        yield Item(Kind.STAGING, name, name, size_bytes, store.tmp.is_owned(name))
+    for path in store.rejected.iterdir():
+        yield Item(Kind.REJECTED, path.name, path.name, tree_size_bytes(path))
+    for path in store.locks.iterdir():
+        if is_key(name := path.name.removesuffix(".lock")):
+            yield Item(Kind.LOCK, name, name, tree_size_bytes(path), is_held(path))
+
+
+def _total(items: tuple[Item, ...]) -> int:
+    return sum(item.size_bytes for item in items)

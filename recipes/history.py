@@ -105,14 +105,14 @@ def _change(old: str, new: str) -> str:
 def _clip(old: str, new: str) -> tuple[str, str]:
     """Shorten two long values around the place where they begin to differ."""
     if max(len(old), len(new)) <= SHOWN_LETTERS:
-        return shown(old), shown(new)
+        return shown(old) or "nothing", shown(new) or "nothing"
     differs_at = next(
         (place for place, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
     )
     start = max(0, differs_at - SHOWN_LETTERS // 3)
     first, second = (
         (".." if start else "")
-        + shown(value[start : start + SHOWN_LETTERS])
+        + (shown(value[start : start + SHOWN_LETTERS]) or "nothing")
         + (".." if len(value) > start + SHOWN_LETTERS else "")
         for value in (old, new)
     )

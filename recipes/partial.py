@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import hashlib
 import json
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,18 +13,18 @@ from pathlib import Path
 from typing import Self
 
 from recipes.digest import CHUNK_BYTES, Hasher, Sha256
-from recipes.storage import storage_errors
+from recipes.storage import remove_tree, storage_errors
 from recipes.transfer import SNIFF_BYTES, Validator
 
 BATCH_BYTES = 1 << 20  # hashed at once: handing a piece to the other thread costs as much as hashing 50 kB
-MAX_BATCHES = 16  # waiting to be hashed; more would only hold memory, since hashing is then the slower part
+MAX_BATCHES = 4  # waiting to be hashed; hashing is then the slower part, and more would only hold memory
 
 
 class Partial:
     """A file that grows at its end, hashed in a thread of its own while the next bytes are received.
 
-    Use it as a context manager, by one process at a time. What is in the file at any moment, even after `kill -9`,
-    are bytes that a server sent, in order and without a gap.
+    Use it as a context manager, by one process at a time. What is in the file at any moment, even after
+    `kill -9`, are bytes that a server sent, in order and without a gap.
 
     Parameters
     ----------
@@ -40,7 +39,7 @@ class Partial:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             self.size_bytes = os.fstat(self._descriptor).st_size
         self.is_inherited = self.size_bytes > 0
-        self._hashed_bytes = 0
+        self._unhashed = range(self.size_bytes)
         self._hasher: Hasher = hashlib.sha256()
         self._batch: list[bytes] = []
         self._batch_bytes = 0
@@ -54,16 +53,17 @@ class Partial:
         self._pool.shutdown(wait=True, cancel_futures=True)
         os.close(self._descriptor)
 
-    def hash_inherited(self, on_position: Callable[[int], None]) -> None:
-        """Hash what was there before; `on_position` is told how many bytes are done."""
+    def hash_inherited(self, on_position: Callable[[int], None] | None = None) -> None:
+        """Hash what was there before, once; `on_position` is told how many bytes are done."""
         with storage_errors(self.path):
-            while self._hashed_bytes < self.size_bytes:
-                chunk = os.pread(self._descriptor, CHUNK_BYTES, self._hashed_bytes)
-                if not chunk:  # someone cut the file meanwhile: go on from what there is
-                    self.size_bytes = self._hashed_bytes
+            while self._unhashed:
+                chunk = os.pread(self._descriptor, CHUNK_BYTES, self._unhashed.start)
+                if not chunk:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO), str(self.path))
                 self._hasher.update(chunk)
-                self._hashed_bytes += len(chunk)
-                on_position(self._hashed_bytes)
+                self._unhashed = self._unhashed[len(chunk) :]
+                if on_position:
+                    on_position(self._unhashed.start)
 
     def append(self, chunk: bytes) -> None:
         """Write bytes at the end, and have them hashed.
@@ -73,6 +73,7 @@ class Partial:
         StoreError
             Where the disk refuses; what was written before stays.
         """
+        self.hash_inherited()
         rest = memoryview(chunk)
         with storage_errors(self.path):
             while rest:
@@ -86,8 +87,8 @@ class Partial:
 
     def restart(self, url: str, validator: Validator) -> None:
         """Begin again with nothing, at this address."""
-        self.digest()
-        self._hasher, self._hashed_bytes = hashlib.sha256(), 0
+        self._finish_hashing()
+        self._hasher, self._unhashed = hashlib.sha256(), range(0)
         with storage_errors(self.path):
             # empty first: a sidecar must never speak of bytes that another server sent
             os.ftruncate(self._descriptor, 0)
@@ -96,7 +97,7 @@ class Partial:
             self._sidecar.write_text(json.dumps(record), encoding="utf-8")
 
     def validator_of(self, url: str) -> Validator | None:
-        """The version that these bytes are of, if they came from this address and that is known."""
+        """Say which version these bytes are of, if they came from this address and that is known."""
         try:
             record = json.loads(self._sidecar.read_bytes())
             if record["url"] != url:
@@ -107,16 +108,20 @@ class Partial:
         return Validator(*(field if isinstance(field, str) else None for field in fields))
 
     def start(self) -> bytes:
-        """The file's first bytes, enough to tell a web page."""
+        """Give the file's first bytes, enough to tell a web page."""
         with storage_errors(self.path):
             return os.pread(self._descriptor, SNIFF_BYTES, 0)
 
     def digest(self) -> Sha256:
         """SHA-256 of all bytes in the file, once all are hashed."""
+        self.hash_inherited()
+        self._finish_hashing()
+        return Sha256(self._hasher.hexdigest())
+
+    def _finish_hashing(self) -> None:
         self._hash_batch()
         while self._pending:
             self._pending.popleft().result()
-        return Sha256(self._hasher.hexdigest())
 
     def _hash_batch(self) -> None:
         if self._batch:
@@ -136,12 +141,14 @@ def receipt_folder(path: Path) -> Path:
     return path.with_name(f"{path.name}.receipt")
 
 
-def clear_sidecars(path: Path) -> None:
-    """Remove what lay beside a partial file that is one no longer."""
+def tidy(path: Path) -> None:
+    """Remove what has no use any more: a part without a byte, and what lies beside a part that is gone."""
     with storage_errors(path):
-        with contextlib.suppress(FileNotFoundError):
-            sidecar_path(path).unlink()
-        shutil.rmtree(receipt_folder(path), ignore_errors=True)
+        if path.exists() and path.stat().st_size == 0:
+            path.unlink()
+        if not path.exists():
+            sidecar_path(path).unlink(missing_ok=True)
+        remove_tree(receipt_folder(path))
 
 
 def _update(hasher: Hasher, chunks: tuple[bytes, ...]) -> None:

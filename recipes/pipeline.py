@@ -16,7 +16,8 @@ from recipes.build import Workplace, build
 from recipes.bundle import lay_out, write_record
 from recipes.console import Console
 from recipes.digest import Sha1, Sha256, hash_file, hash_tree
-from recipes.errors import AuditError, OutputError, VerifyError
+from recipes.blobs import DAMAGED_FIX
+from recipes.errors import AuditError, OutputError, StoreError, VerifyError
 from recipes.history import explain_rebuild
 from recipes.manifest import Manifests
 from recipes.origins import fetch_source, fetch_wheel
@@ -83,14 +84,30 @@ def fetch_all(job: Job) -> None:
         fetch_wheel(wheel, where, job.store, job.console, job.settings)
 
 
+def find_source(store: Store, tree: Sha256) -> Entry | None:
+    """Give a source tree that is in the store, every byte of it hashed again and compared with the pin itself.
+
+    Raises
+    ------
+    StoreError
+        Where the entry is not that tree.
+    """
+    entry = verified_entry(store, source_key(tree))
+    if entry is not None and entry.tree != tree:
+        raise StoreError(
+            where=str(entry.path), expected=f"tree {tree}, as pinned", found=f"tree {entry.tree}", fix=DAMAGED_FIX
+        )
+    return entry
+
+
 def ensure_unpatched(job: Job) -> Entry:
     """Give the source as upstream's commit has it, from the first origin that delivers that very tree."""
     source = job.recipe.source
     key = source_key(source.tree_sha256)
-    if entry := verified_entry(job.store, key):
+    if entry := find_source(job.store, source.tree_sha256):
         return entry
     with job.store.lock(key, job.console):
-        if entry := verified_entry(job.store, key):
+        if entry := find_source(job.store, source.tree_sha256):
             return entry
         inputs = {"commit": str(source.commit), "tree": str(source.tree)}
         with job.store.stage(key, "source", inputs) as staging:
@@ -108,11 +125,12 @@ def ensure_source(job: Job) -> Entry:
     """Give the patched source: each patch checked by its hash, each resulting tree by both of its digests."""
     if not job.recipe.patches:
         return ensure_unpatched(job)
-    key = source_key(job.recipe.patches[-1].tree_sha256)
-    if entry := verified_entry(job.store, key):
+    wanted = job.recipe.patches[-1].tree_sha256
+    key = source_key(wanted)
+    if entry := find_source(job.store, wanted):
         return entry
     with job.store.lock(key, job.console):
-        if entry := verified_entry(job.store, key):
+        if entry := find_source(job.store, wanted):
             return entry
         unpatched = ensure_unpatched(job)
         inputs = {"source": unpatched.key, **{patch.file: str(patch.sha256) for patch in job.recipe.patches}}
@@ -220,7 +238,7 @@ def make_bundle(job: Job, plan: Plan, workplace: Workplace, built: Path, into: P
     lay_out(built, workplace.source, plan.contents, into, partial=not plan.whole)
     write_record(into, {"recipe": plan.recipe, "platform": plan.platform, "plan": plan.as_data()})
     if plan.max_glibc:
-        elf.check_bundle(into, machine=plan.machine, max_glibc=plan.max_glibc, where=where, whole=plan.whole)
+        elf.check_bundle(into, machine=plan.machine, max_glibc=plan.max_glibc, where=where)
     check_no_leak(into, job.store.root, workplace.work, where)
     check_version(plan, into, where)
     digest = hash_tree(into, Sha256)
@@ -260,7 +278,7 @@ def check_no_leak(bundle: Path, store: Path, work: Path, where: str) -> None:
         raise AuditError(
             where=where,
             expected="no path and no user name of this machine in any file",
-            found="\n".join(f"{name} holds {needle.decode()!r}" for name, needle in found),
+            found="\n".join(f"{place.name} holds {place.text}" for place in found),
             fix="map the path away with -ffile-prefix-map in the platform's flags, or strip the file",
         )
 

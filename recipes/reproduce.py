@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipes.bundle import compare
+from recipes.difference import compare
 from recipes.errors import BuildError, OutputError
 from recipes.pipeline import Bundle, Job, ensure_bundle
 from recipes.plan import Plan
@@ -116,7 +116,6 @@ def second_environment(folder: Path, environ: Mapping[str, str]) -> dict[str, st
         "PYTHONHASHSEED": "1",
         "PINNED_LLAMA_STORE": str(folder / "store"),
         "PINNED_LLAMA_OFFLINE": "1",
-        "PINNED_LLAMA_CLOCK_SHIFT_S": str(CLOCK_SHIFT_S),
     }
 
 
@@ -157,7 +156,8 @@ def _clock_library(job: Job, scratch: Path) -> Path | None:
     library = scratch / "clock_shift.so"
     argv = (
         str(toolchain.path / "bin" / "zig"),
-        *("cc", "-shared", "-fPIC", "-O1", "-target", f"{platform.machine()}-linux-gnu.2.17"),
+        *("cc", "-shared", "-fPIC", "-O1", f"-DSHIFT_S={CLOCK_SHIFT_S}"),
+        *("-target", f"{platform.machine()}-linux-gnu.2.17"),
         *(str(PROJECT / "recipes" / "clock_shift.c"), "-o", str(library)),
     )
     environment = {"ZIG_GLOBAL_CACHE_DIR": str(scratch / "zig"), "ZIG_LOCAL_CACHE_DIR": str(scratch / "zig")}

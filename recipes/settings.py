@@ -49,8 +49,8 @@ class Settings:
     index_url
         The package index's simple endpoint; None is the client library's own default.
     mirrors
-        Base addresses without a slash at the end: a blob lies at `<base>/<digits of its SHA-256>`, so that any
-        static server of a store's `blobs/sha256` is a mirror.
+        Base addresses without a slash at the end: a blob lies at `<base>/<digits of its SHA-256>`, so that
+        any static server of a store's `blobs/sha256` is a mirror.
     offline
         Never use the network.
     policy
@@ -83,7 +83,9 @@ def read_settings() -> Settings:
     named = any(os.environ.get(name, "").strip() for name in (INDEX_VARIABLE, PIP_INDEX_VARIABLE))
     files = () if named else pip_config_files(os.environ, sys.platform, Path(sys.prefix))
     return parse_settings(
-        os.environ, default_store=platformdirs.user_cache_path("pinned-llama", appauthor=False), pip_index_url=pip_index_url(files)
+        os.environ,
+        default_store=platformdirs.user_cache_path("pinned-llama", appauthor=False),
+        pip_index_url=pip_index_url(files),
     )
 
 
@@ -150,7 +152,7 @@ def pip_config_files(environ: Mapping[str, str], system: str, prefix: Path) -> t
 
 
 def pip_index_url(files: Iterable[Path]) -> str | None:
-    """The `index-url` of pip's configuration files.
+    """Give the `index-url` of pip's configuration files.
 
     Parameters
     ----------
@@ -185,7 +187,7 @@ def _index_url(environ: Mapping[str, str]) -> str | None:
 
 
 def _pip_values(path: Path, key: str) -> dict[str, str]:
-    """What one of pip's files gives for a key, by section; nothing where there is no file."""
+    """Give what one of pip's files says of a key, by section; nothing where there is no file."""
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(path.read_text(encoding="utf-8"), str(path))

@@ -82,9 +82,15 @@ def storage_errors(
         yield
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0)
-        where = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
-        if advice is None or (below is not None and not where.is_relative_to(below)):
+        # of two names the second is the place of the change: the first is a link's target or an old place
+        given = (error.filename2, error.filename)
+        names = [Path(os.fsdecode(name)) for name in given if isinstance(name, str | bytes)]
+        if below is not None and names:
+            names = [name for name in names if name.is_relative_to(below)]
+            advice = advice if names else None
+        if advice is None:
             raise
+        where = names[0] if names else path
         expected, found = advice.expected, os.strerror(error.errno or 0)
         if advice.shows_room:
             found += f": {size_text(free_bytes(where))} free"

@@ -44,8 +44,8 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,199}")
 class Store(BlobStore):
     """Entries, blobs and history below one folder; open it with `Store.open`.
 
-    To make an entry once, whoever asks for it: look for it with `find`; where it is missing, take `lock(key)`,
-    look again, and `stage` it under the lock. Looking first lets a read-only store serve what it has.
+    To make an entry once, whoever asks: look for it with `find`; where it is missing, take `lock(key)`, look
+    again, and `stage` it under the lock. Looking first lets a read-only store serve what it has.
 
     Parameters
     ----------
@@ -58,6 +58,8 @@ class Store(BlobStore):
         self.entries = root / "entries"
         self.listings = root / "listings"
         self.locks = root / "locks"
+        self.logs = root / "logs"  # and below: <key>.<suffix>, written and read by who makes the entries
+        self.provenance = root / "provenance"
         self.tmp = StagingArea(root / "tmp")
         self._publishing = root / "publishing.lock"  # held for a few renames at a time
         self.history = History(root / "history", self._publishing)
@@ -163,7 +165,7 @@ class Store(BlobStore):
 
     @contextmanager
     def scratch(self, name: str) -> Iterator[Path]:
-        """Give an empty folder that is removed afterwards; what a killed process leaves goes as a staging does.
+        """Give an empty folder that is removed afterwards; one that a killed process left is removed before.
 
         Raises
         ------
@@ -171,6 +173,7 @@ class Store(BlobStore):
             Where the store cannot be written.
         """
         _check_key(name)
+        self.tmp.sweep_purpose(name)
         with self.tmp.own(name) as folder:
             try:
                 with storage_errors(folder, below=self.root):
@@ -198,8 +201,15 @@ class Store(BlobStore):
             on_wait=lambda owner: console.say(f"waiting for {owner}, which works on {name}"),
         )
 
-    def set_aside(self, entry: Entry, reason: str) -> Path:
+    def set_aside(self, key: str, reason: str) -> Path:
         """Move a damaged entry to rejected/, and give its new folder.
+
+        Parameters
+        ----------
+        key
+            Its key; its record need not be readable.
+        reason
+            What is wrong with it; written beside it as why.txt.
 
         Raises
         ------
@@ -207,12 +217,12 @@ class Store(BlobStore):
             Where the store cannot be written.
         """
         pieces = (
-            (self.record_path(entry.key), "record.json"),  # first: from here on there is no such entry
-            (self.listings / entry.key, "listing"),
-            (entry.path, "tree"),
+            (self.record_path(key), "record.json"),  # first: from here on there is no such entry
+            (self.listings / key, "listing"),
+            (self.entry_path(key), "tree"),
         )
         with hold(self._publishing):
-            return self._set_aside(entry.key, reason, pieces)
+            return self._set_aside(key, reason, pieces)
 
     def discard(self, key: str, *, only_unfinished: bool = False) -> None:
         """Remove an entry, or what is left of one.
@@ -292,7 +302,7 @@ class Store(BlobStore):
         )
 
     def _unpublish(self, key: str) -> Path:
-        """Take an entry, or what is left of one, out of the store; give the place of the tree to be removed."""
+        """Take an entry, or what is left of one, out of the store; give where its tree is, to be removed."""
         trash = self.tmp.new_path(key)
         self.record_path(key).unlink(missing_ok=True)
         sync(self.entries)
@@ -302,14 +312,21 @@ class Store(BlobStore):
         return trash
 
     def _layout(self) -> tuple[Path, ...]:
-        folders = (self.blobs, self.partial, self.rejected, self.listings, self.locks, self.tmp.root)
+        files = (self.blobs, self.partial, self.rejected, self.logs, self.provenance, self.root / "history")
         # entries last: where it is there, all of the layout is
-        return (*folders, self.root / "history", self.entries)
+        return (*files, self.listings, self.locks, self.tmp.root, self.entries)
+
+
+def is_key(name: str) -> bool:
+    """Say whether a name can be that of an entry or a lock: a plain file name that no suffix of ours ends."""
+    return bool(_KEY.fullmatch(name)) and not name.endswith((".json", ".lock"))
 
 
 def _check_key(key: str) -> None:
-    if not _KEY.fullmatch(key) or key.endswith((".json", ".lock")):
-        raise ValueError(f"a key is a file name of at most 200 letters, digits and ._+@-, not {key!r}")
+    if not is_key(key):
+        raise ValueError(
+            f"a key has at most 200 letters, digits and ._+@- and is no .json or .lock, not {key!r}"
+        )
 
 
 def _default_root(environ: Mapping[str, str]) -> Path:

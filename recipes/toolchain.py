@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 
 from recipes.archive import unpack
@@ -23,20 +23,12 @@ from recipes.store import Entry, Store
 PROGRAMS = {
     "ziglang": ("zig", "ziglang/zig"),
     "cmake": ("cmake", "cmake/data/bin/cmake"),
-    "ninja": ("ninja", "ninja/data/bin/ninja"),
+    "ninja": ("ninja", "ninja-{version}.data/scripts/ninja"),
 }
-# One program for each way of linking: zig makes its C and C++ runtime libraries anew for each.
-RUNTIME_TRIALS = (
-    ("c++", "-O3", "-s"),
-    ("c++", "-O3", "-s", "-shared", "-fPIC"),
-    ("c++",),
-    ("cc", "-O3", "-s"),
-    ("cc",),
-)
-RUNTIME_SOURCE = {
-    "cc": ("trial.c", "#include <stdio.h>\nint trial(void) { return puts(\"\"); }\nint main(void) { return trial(); }\n"),
-    "c++": ("trial.cpp", "#include <iostream>\nint trial() { std::cout << 1; return 0; }\nint main() { return trial(); }\n"),
-}
+# What is linked to make zig compile a target's runtime libraries: with the optimisation that builds use, as zig
+# makes them anew for another. A shared library takes the same ones.
+RUNTIME_FLAGS = ("-O3", "-s")
+RUNTIME_SOURCE = "#include <iostream>\nint main() { std::cout << 1; }\n"
 
 
 def host_name() -> str:
@@ -77,6 +69,12 @@ def toolchain_key(toolchain: Toolchain, host: str) -> str:
     """Name the store entry of a toolchain, as unpacked for one host."""
     digests = [wheel.sha256.hex for wheel in wheels_of_host(toolchain, host)]
     return f"toolchain-{toolchain.name}-{host}-{Sha256.of_bytes(canonical_json(digests)).hex[:32]}"
+
+
+def runtime_key(plan: Plan, toolchain: str) -> str:
+    """Name the store entry of a target's runtime libraries, as one unpacked toolchain makes them."""
+    made_by = canonical_json([toolchain, plan.compilers(), RUNTIME_FLAGS, RUNTIME_SOURCE])
+    return f"runtime-{plan.machine}-{Sha256.of_bytes(made_by).hex[:32]}"
 
 
 def ensure_toolchain(toolchain: Toolchain, store: Store, console: Console, settings: Settings) -> Entry:
@@ -120,8 +118,7 @@ def ensure_runtime(plan: Plan, toolchain: Entry, store: Store, console: Console)
     ToolchainError
         Where the compiler cannot make a program for the target.
     """
-    recipe = canonical_json([plan.compilers(), RUNTIME_TRIALS, RUNTIME_SOURCE])
-    key = f"runtime-{plan.machine}-{Sha256.of_bytes(toolchain.key.encode() + recipe).hex[:32]}"
+    key = runtime_key(plan, toolchain.key)
     if entry := verified_entry(store, key):
         return entry
     with store.lock(key, console):
@@ -129,18 +126,8 @@ def ensure_runtime(plan: Plan, toolchain: Entry, store: Store, console: Console)
             return entry
         with store.stage(key, "runtime", {"toolchain": toolchain.key}) as staging:
             title = f"compile the runtime libraries of {plan.machine} (once)"
-            with console.task(title, len(RUNTIME_TRIALS), "programs") as task, store.scratch(key) as scratch:
-                folders = {"toolchain": toolchain.path, "wrappers": scratch / "wrappers", "build": scratch}
-                _lay_out_wrappers(plan, folders)
-                cache = {"ZIG_GLOBAL_CACHE_DIR": str(staging.path), "ZIG_LOCAL_CACHE_DIR": str(staging.path)}
-
-                def link(index: int) -> None:
-                    _link_trial(RUNTIME_TRIALS[index], scratch, index, cache)
-                    task.advance(1)
-
-                # zig compiles them one after the other: two ways of linking at a time keep two cores busy
-                with ThreadPoolExecutor(2) as pool:
-                    list(pool.map(link, range(len(RUNTIME_TRIALS))))
+            with console.task(title, None), store.scratch(key) as scratch:
+                _link_trial(plan, toolchain.path, scratch, staging.path)
         return staging.entry
 
 
@@ -181,31 +168,43 @@ def _link_programs(root: Path, wheels: tuple[Wheel, ...]) -> None:
     (root / "bin").mkdir()
     for wheel in wheels:
         name, program = PROGRAMS[wheel.project]
-        (root / "bin" / name).symlink_to(Path("..") / wheel.project / program)
+        link = root / "bin" / name
+        link.symlink_to(Path("..") / wheel.project / program.format(version=wheel.version))
+        if not link.exists():
+            raise ToolchainError(
+                where=wheel.file,
+                expected=f"the program {link.readlink().relative_to(Path('..') / wheel.project)}",
+                found="none: this version lays its files out in another way",
+                fix="pin a version with that layout, or change PROGRAMS in recipes/toolchain.py",
+            )
 
 
-def _lay_out_wrappers(plan: Plan, folders: dict[str, Path]) -> None:
-    folders["wrappers"].mkdir()
+def lay_out_wrappers(plan: Plan, folders: Mapping[str, Path]) -> None:
+    """Write the plan's compiler commands into the folder that `folders` names "wrappers"."""
+    folders["wrappers"].mkdir(parents=True)
     for wrapper in plan.wrappers:
         script = folders["wrappers"] / wrapper.name
         script.write_text(fill(wrapper.script, folders), encoding="utf-8")
         script.chmod(0o755)
 
 
-def _link_trial(trial: tuple[str, ...], scratch: Path, index: int, cache: dict[str, str]) -> None:
-    compiler, *flags = trial
-    name, text = RUNTIME_SOURCE[compiler]
-    folder = scratch / str(index)
-    folder.mkdir()
-    (folder / name).write_text(text, encoding="utf-8")
-    wrapper = scratch / "wrappers" / compiler
-    environment = {**cache, "PATH": str(wrapper.parent), "HOME": str(folder), "TMPDIR": str(folder)}
-    done = run_isolated(
-        Command((str(wrapper), *flags, name, "-o", "trial"), folder, environment), Surroundings(jobs=1)
-    )
+def _link_trial(plan: Plan, toolchain: Path, scratch: Path, cache: Path) -> None:
+    folders = {"toolchain": toolchain, "wrappers": scratch / "wrappers", "build": scratch}
+    lay_out_wrappers(plan, folders)
+    (scratch / "trial.cpp").write_text(RUNTIME_SOURCE, encoding="utf-8")
+    compiler = folders["wrappers"] / "c++"
+    environment = {
+        "ZIG_GLOBAL_CACHE_DIR": str(cache),
+        "ZIG_LOCAL_CACHE_DIR": str(cache),
+        "PATH": str(folders["wrappers"]),
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+    }
+    command = Command((str(compiler), *RUNTIME_FLAGS, "trial.cpp", "-o", "trial"), scratch, environment)
+    done = run_isolated(command, Surroundings(jobs=1))
     if done.status != 0:
         raise ToolchainError(
-            where=f"{compiler} {' '.join(flags)} {name}",
+            where=f"{plan.name}: a first program for the target",
             expected="a program",
             found=f"exit status {done.status}\n{done.text}",
             fix="if the toolchain was changed by hand: python3 noxfile.py -s gc -- --damaged, then the same again",

@@ -75,7 +75,7 @@ LEAST_BYTES = 1 << 10  # within the timeout; a server that drips less is as good
 
 @dataclass(frozen=True)
 class Append:
-    """The body goes on at this offset (0: it is the file from its start); the whole file has `total_bytes`."""
+    """The body goes on at this offset, 0 being the file's start; the whole file has `total_bytes`."""
 
     offset: int
     total_bytes: int | None
@@ -103,12 +103,23 @@ class TryLater:
 
 @dataclass(frozen=True)
 class Refuse:
-    """This server does not have the pinned file; asking again would not help."""
+    """The server does not have the pinned file: asking again now would not help.
+
+    `may_pass` says that it could later, as with a network that is gone.
+    """
+
+    reason: str
+    may_pass: bool = False
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """What came to its end is not the pinned file."""
 
     reason: str
 
 
-Verdict = Append | StartOver | Complete | TryLater | Refuse
+Verdict = Append | StartOver | Complete | TryLater | Refuse | SetAside
 
 
 @dataclass(frozen=True)
@@ -133,9 +144,15 @@ class Validator:
         return self.etag is not None and other.etag is not None and self.etag != other.etag
 
 
-def judge_answer(
-    status: int, headers: Mapping[str, str], pin: BlobPin, *, offset: int, known: Validator | None, now: datetime
-) -> Verdict:
+@dataclass(frozen=True)
+class Held:
+    """What has arrived so far, and of which version, where it came from the address that is asked."""
+
+    size_bytes: int = 0
+    version: Validator | None = None
+
+
+def judge_answer(status: int, headers: Mapping[str, str], pin: BlobPin, held: Held, now: datetime) -> Verdict:
     """Say what to do with an answer, from its head alone.
 
     | status                 | head                                          | verdict   |
@@ -159,26 +176,23 @@ def judge_answer(
         Names in lower case.
     pin
         What is wanted.
-    offset
-        Bytes that are here; a range from there was asked for where it is above 0.
-    known
-        The version that these bytes are of, if they came from this same address.
+    held
+        What is here; where that is something, a range from its end was asked for.
     now
         For a Retry-After that is a date.
     """
     if status == HTTPStatus.OK:
         return _judge_whole(headers, pin)
     if status == HTTPStatus.PARTIAL_CONTENT:
-        return _judge_part(headers, pin, offset, known)
-    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and offset:
+        return _judge_part(headers, pin, held)
+    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and held.size_bytes:
         total = _content_range(headers)[1]
-        if pin.size_bytes is None and total == offset:
+        if pin.size_bytes is None and total == held.size_bytes:
             return Complete()
         return StartOver("the server has no such range")
-    name = f"HTTP {status} {_phrase(status)}".rstrip()
     if status in TRY_LATER:
-        return TryLater(name, parse_retry_after(headers.get("retry-after"), now))
-    return Refuse(name)
+        return TryLater(status_text(status), parse_retry_after(headers.get("retry-after"), now))
+    return Refuse(status_text(status))
 
 
 def _judge_whole(headers: Mapping[str, str], pin: BlobPin) -> Verdict:
@@ -192,19 +206,19 @@ def _judge_whole(headers: Mapping[str, str], pin: BlobPin) -> Verdict:
     return Append(0, length)
 
 
-def _judge_part(headers: Mapping[str, str], pin: BlobPin, offset: int, known: Validator | None) -> Verdict:
-    if not offset:
+def _judge_part(headers: Mapping[str, str], pin: BlobPin, held: Held) -> Verdict:
+    if not held.size_bytes:
         return Refuse("it answered with a part (HTTP 206) where the whole was asked for")
     start, total = _content_range(headers)
-    if known is not None and known.contradicts(Validator.of_headers(headers)):
+    if held.version is not None and held.version.contradicts(Validator.of_headers(headers)):
         return StartOver("the file changed at the server")
-    if start != offset:
+    if start != held.size_bytes:
         return StartOver("it sent another range than was asked for")
     if total is not None and pin.size_bytes is not None and total != pin.size_bytes:
         return Refuse(f"its file has {total} bytes, pinned are {pin.size_bytes}")
     if total is not None and pin.limit_bytes is not None and total > pin.limit_bytes:
         return Refuse(f"its file has {total} bytes, the most that may come is {pin.limit_bytes}")
-    return Append(offset, total)
+    return Append(held.size_bytes, total)
 
 
 def next_wait(patience: Patience, failures: int, asked_s: float | None = None) -> float | None:
@@ -221,8 +235,7 @@ def next_wait(patience: Patience, failures: int, asked_s: float | None = None) -
     """
     if failures >= patience.tries or (asked_s is not None and asked_s > patience.longest_asked_wait_s):
         return None
-    # capped before the power, which would overflow a float in the end
-    doubled = patience.first_wait_s * 2 ** min(failures - 1, 60)
+    doubled = patience.first_wait_s * float(1 << min(failures - 1, 60))
     return max(min(doubled, patience.longest_wait_s), asked_s or 0.0)
 
 
@@ -239,14 +252,28 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
     return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds())
 
 
+def status_text(status: int) -> str:
+    """Give an HTTP status with its name.
+
+    >>> status_text(404), status_text(599)
+    ('HTTP 404 Not Found', 'HTTP 599')
+    """
+    try:
+        return f"HTTP {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"HTTP {status}"
+
+
 def is_web_page(start: bytes) -> bool:
-    """Whether a file that starts so is a web page, as a login or an error page saved under a file's name is."""
+    """Whether a file that starts so is a web page, such as a login page saved under a file's name."""
     return start[:SNIFF_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(PAGE_MARKS)
 
 
 def _content_range(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
     """First byte and whole length that a Content-Range header names."""
-    match = re.fullmatch(r"bytes\s+(?:(\d{1,19})-\d{1,19}|\*)/(\d{1,19}|\*)", headers.get("content-range", "").strip())
+    match = re.fullmatch(
+        r"bytes\s+(?:(\d{1,19})-\d{1,19}|\*)/(\d{1,19}|\*)", headers.get("content-range", "").strip()
+    )
     if match is None:
         return None, None
     return _number(match[1]), _number(match[2])
@@ -257,11 +284,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _is_page_type(headers: Mapping[str, str]) -> bool:
-    return headers.get("content-type", "").partition(";")[0].strip().lower() in {"text/html", "application/xhtml+xml"}
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
+    return headers.get("content-type", "").partition(";")[0].strip().lower() in {
+        "text/html",
+        "application/xhtml+xml",
+    }

@@ -13,7 +13,9 @@ from recipes.digest import Sha256, TreeEntry, tree_of_entries
 from recipes.storage import shown
 
 SHOWN_FILES = 5
-LINK = "120000"
+LINK, PROGRAM = "120000", "100755"
+BECAME = {LINK: "a link now", PROGRAM: "executable now"}
+CEASED = {LINK: "no longer a link", PROGRAM: "no longer executable"}
 
 
 def encode(files: Mapping[str, TreeEntry]) -> bytes:
@@ -80,7 +82,7 @@ def _verb(before: TreeEntry | None, now: TreeEntry | None, path: Path) -> str:
     if now is None:
         return "missing"
     if before.mode == now.mode == LINK:
-        return f"leads to {shown(os.fspath(path.readlink()))} now"
+        return f"leads to {shown(os.readlink(path))} now"  # noqa: PTH115 - Path.readlink drops "./" and a last "/"
     if before.mode != now.mode:
-        return f"mode {before.mode} is {now.mode} now"
+        return BECAME.get(now.mode) or CEASED[before.mode]
     return "changed"

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from recipes.digest import hash_file
 from recipes.errors import RecipeError, VerifyError
-from recipes.pipeline import Job, find_bundle, source_key
+from recipes.pipeline import Job, find_bundle, find_source
 from recipes.schema import GitOrigin
-from recipes.store import Entry
-from recipes.toolchain import host_name, toolchain_key
+from recipes.toolchain import host_name, toolchain_key, verified_entry
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,12 @@ def verify_all(job: Job) -> Iterator[Row]:
         if not isinstance(origin, GitOrigin):
             name = f"source.origins[{index}]"
             yield _row(name, str(origin.sha256), lambda pin=origin: store.verified_blob(pin.sha256, pin.size_bytes))
-    yield _row("source.tree", str(recipe.source.tree), lambda: _entry(job, source_key(recipe.source.tree_sha256)))
+    yield _row("source.tree", str(recipe.source.tree), lambda: find_source(store, recipe.source.tree_sha256))
     for index, patch in enumerate(recipe.patches):
         yield _row(f"patches/{patch.file}", str(patch.sha256), lambda i=index: _patch(job, i))
     if recipe.patches:
         last = recipe.patches[-1]
-        yield _row("patched tree", str(last.tree), lambda: _entry(job, source_key(last.tree_sha256)))
+        yield _row("patched tree", str(last.tree), lambda: find_source(store, last.tree_sha256))
     toolchain = job.toolchain
     for wheel in toolchain.hosts.get(host_name(), ()):
         yield _row(
@@ -57,7 +56,7 @@ def verify_all(job: Job) -> Iterator[Row]:
         )
     if host_name() in toolchain.hosts:
         key = toolchain_key(toolchain, host_name())
-        yield _row(f"toolchain {toolchain.name}", key, lambda: _entry(job, key))
+        yield _row(f"toolchain {toolchain.name}", key, lambda: verified_entry(store, key))
     plan = job.plan()
     yield _row(f"bundle {plan.name}", str(job.platform.output or "not pinned"), lambda: find_bundle(job, plan))
 
@@ -68,13 +67,6 @@ def _row(what: str, digest: str, check: Callable[[], object]) -> Row:
     except RecipeError as error:
         return Row(what, "BAD", digest, error)
     return Row(what, "ok" if present else "absent", digest)
-
-
-def _entry(job: Job, key: str) -> Entry | None:
-    entry = job.store.find(key)
-    if entry:
-        job.store.verify(entry)
-    return entry
 
 
 def _patch(job: Job, index: int) -> bool:

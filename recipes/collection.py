@@ -1,0 +1,60 @@
+"""What of a store the manifests reach: the roots of garbage collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from recipes import gc
+from recipes.digest import Sha256
+from recipes.manifest import Manifests
+from recipes.pipeline import Job, source_key
+from recipes.plan import make_plan
+from recipes.schema import GitOrigin, Recipe
+from recipes.toolchain import host_name, runtime_key, toolchain_key
+
+
+@dataclass(frozen=True)
+class Reachable:
+    """The entries and downloads that some manifest names."""
+
+    keys: frozenset[str]
+    blobs: frozenset[Sha256]
+
+
+def find_reachable(manifests: Manifests) -> Reachable:
+    """Give all that any recipe, for any platform, is built from or gives on this machine."""
+    keys: set[str] = set()
+    blobs: set[Sha256] = set()
+    for recipe in map(manifests.recipe, manifests.recipe_names()):
+        blobs |= {origin.sha256 for origin in recipe.source.origins if not isinstance(origin, GitOrigin)}
+        keys |= set(_source_keys(recipe))
+        for name, platform in recipe.platforms.items():
+            toolchain = manifests.toolchain(platform.toolchain)
+            plan = make_plan(recipe, name, toolchain)
+            keys.add(plan.bundle_key)
+            blobs |= {wheel.sha256 for wheels in toolchain.hosts.values() for wheel in wheels}
+            if host_name() in toolchain.hosts:
+                unpacked = toolchain_key(toolchain, host_name())
+                keys |= {unpacked, runtime_key(plan, unpacked)}
+    return Reachable(frozenset(keys), frozenset(blobs))
+
+
+def collect(job: Job, *, dry_run: bool, rejected: bool) -> int:
+    """Remove what nothing reaches, or only list it."""
+    reachable = find_reachable(job.manifests)
+    plan = gc.plan_collection(reachable.keys, reachable.blobs, gc.list_store(job.store), rejected=rejected)
+    for line in gc.describe(plan):
+        print(line)
+    if dry_run:
+        print("nothing was removed: --dry-run")
+        return 0
+    collected = gc.collect(job.store, plan, job.console)
+    print(f"removed {len(collected.removed)} things, {collected.freed_bytes / 1e6:.1f} MB")
+    return 0
+
+
+def _source_keys(recipe: Recipe) -> Iterator[str]:
+    yield source_key(recipe.source.tree_sha256)
+    for patch in recipe.patches:
+        yield source_key(patch.tree_sha256)

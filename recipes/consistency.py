@@ -1,0 +1,290 @@
+"""What must hold between the parts of a manifest, beyond the type of each."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from recipes.conversion import Problem, any_of, closest, unknown
+from recipes.document import dotted
+from recipes.schema import ArchiveOrigin, Defaults, GitOrigin, Origin, Platform, PypiOrigin, Recipe, Toolchain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from recipes.document import Steps
+
+FLAG_PLACEHOLDERS = ("build", "source", "toolchain")  # the folders that a flag may name
+
+_PLACEHOLDER = re.compile(rf"\{{({'|'.join(FLAG_PLACEHOLDERS)})\}}")
+_PATCH_NAME = re.compile(r"(?P<number>[0-9]{4})-[A-Za-z0-9._+-]+\.patch", re.ASCII)
+# What a folder is called in the built files instead: made up, and the same on every machine.
+_PREFIX_MAP = re.compile(r"-f(file|debug|macro)-prefix-map=\{[a-z]+\}[^=]*=/[A-Za-z0-9._/-]*", re.ASCII)
+# A slash that begins a path: at the start, behind a sign that separates, or behind an option's name.
+_ABSOLUTE = re.compile(
+    r"(?:^|[=,:;@\"'\s(])(?:-(?:isystem|isysroot|iquote|idirafter|iframework|include|imacros|[A-Za-z]))?~?/"
+)
+
+
+def recipe_problems(
+    recipe: Recipe, kinds: Mapping[str, str], known: Sequence[str], lock: str
+) -> Iterator[Problem]:
+    """Find what does not fit together in a recipe.
+
+    Parameters
+    ----------
+    recipe
+        A recipe that follows the schema.
+    kinds
+        The kind (`zig` or `host`) of each toolchain that it names and that exists.
+    known
+        Every toolchain that exists.
+    lock
+        What mends a wrong pin.
+    """
+    yield from _origins(recipe)
+    yield from _repeated(("targets",), recipe.targets)
+    yield from _repeated(("known_issues",), [issue.id for issue in recipe.known_issues])
+    yield from _patches(recipe, lock)
+    for name, platform in recipe.platforms.items():
+        path: Steps = ("platforms", name)
+        yield from _toolchain(platform, known, path)
+        yield from _output(platform, kinds, path)
+        yield from _options(recipe, platform, path)
+        yield from _words(platform, path)
+        yield from _march(platform, path)
+        yield from _flags(platform, path)
+        yield from _bundle(recipe, platform, path)
+
+
+def toolchain_problems(toolchain: Toolchain) -> Iterator[Problem]:
+    """Find what does not fit together in a toolchain."""
+    for host, wheels in toolchain.hosts.items():
+        if toolchain.kind == "host":
+            found = f"{len(wheels)} of them"
+            yield Problem(
+                ("hosts", host), "no wheels: a `host` toolchain is what the machine has", found, "remove them"
+            )
+        yield from _repeated(("hosts", host), [wheel.project for wheel in wheels])
+
+
+def defaults_problems(defaults: Defaults, recipe: Recipe) -> Iterator[Problem]:
+    """Find default platforms that the default recipe does not have."""
+    for machine, platform in defaults.platforms.items():
+        if platform not in recipe.platforms:
+            yield Problem(
+                ("platforms", machine),
+                f"a platform of {recipe.name}: {any_of(recipe.platforms)}",
+                unknown(platform, recipe.platforms),
+                "correct the name, or choose another default recipe",
+            )
+
+
+def name_problem(name: str, stem: str) -> Iterator[Problem]:
+    """Find a manifest whose file is called otherwise than it is."""
+    if name != stem:
+        fix = f"write `name: {stem}`, or rename the file to {name}.yaml"
+        yield Problem(("name",), f"`{stem}`, as the file is called", f"`{name}`", fix)
+
+
+def patch_file_problems(recipe: Recipe, patches: Path, shown: str) -> Iterator[Problem]:
+    """Find patches whose file is absent, or lies elsewhere than it seems to.
+
+    Parameters
+    ----------
+    recipe
+        A recipe that follows the schema.
+    patches
+        The folder that holds all patches.
+    shown
+        That folder's name in errors.
+    """
+    root = Path(os.path.realpath(patches))
+    for index, patch in enumerate(recipe.patches):
+        path: Steps = ("patches", index, "file")
+        file = Path(os.path.realpath(patches / patch.file))  # a link that leads to itself is no error to it
+        if not file.is_relative_to(root):
+            fix = f"put the file itself into {shown}"
+            yield Problem(path, f"a file below {shown}", f"a link that leads out of it: {patch.file}", fix)
+        elif not os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises where a folder cannot be entered
+            there = [item.relative_to(patches).as_posix() for item in patches.glob("*/*.patch")]
+            meant = closest(patch.file, there)
+            fix = f"write `{meant}`" if meant else f"add the file {shown}/{patch.file}"
+            yield Problem(path, f"a file below {shown}", f"no such file: {unknown(patch.file, there)}", fix)
+
+
+def _origins(recipe: Recipe) -> Iterator[Problem]:
+    seen: dict[tuple[str, ...], int] = {}
+    for index, origin in enumerate(recipe.source.origins):
+        path: Steps = ("source", "origins", index)
+        first = seen.setdefault(_place(origin), index)
+        if first != index:
+            yield Problem(
+                path, "each origin once", f"the same place as origins[{first}]", "remove one of the two"
+            )
+        if isinstance(origin, ArchiveOrigin):
+            sizes = [name for name in ("size_bytes", "max_bytes") if getattr(origin, name) is not None]
+            if len(sizes) != 1:
+                fix = "add `size_bytes: ...`, or `max_bytes: ...` where the bytes were never seen"
+                yield Problem(
+                    path,
+                    "exactly one of `size_bytes` and `max_bytes`",
+                    "both" if sizes else "neither",
+                    "remove `max_bytes`: the size is known" if sizes else fix,
+                )
+
+
+def _place(origin: Origin) -> tuple[str, ...]:
+    """Say where an origin fetches from, so that one place in two spellings is one place."""
+    match origin:
+        case PypiOrigin():
+            # https://packaging.python.org/en/latest/specifications/name-normalization/
+            project = re.sub(r"[-_.]+", "-", origin.project).lower()
+            return ("pypi", project, origin.version, origin.file)
+        case ArchiveOrigin():
+            return ("archive", origin.url)
+        case GitOrigin():
+            return ("git", origin.url.removesuffix("/").removesuffix(".git"))
+
+
+def _patches(recipe: Recipe, lock: str) -> Iterator[Problem]:
+    before = recipe.source.tree, recipe.source.tree_sha256
+    last: dict[str, str] = {}  # the name listed last, by folder
+    seen: dict[PurePosixPath, int] = {}
+    for index, patch in enumerate(recipe.patches):
+        path: Steps = ("patches", index)
+        file = PurePosixPath(patch.file)
+        first = seen.setdefault(file, index)
+        folder = str(file.parent)
+        if first != index:
+            yield Problem(
+                (*path, "file"),
+                "each patch once",
+                f"`{file}`, as in patches[{first}]",
+                "remove one of the two",
+            )
+        elif str(file) != patch.file:
+            found = f"`{patch.file}`"
+            yield Problem((*path, "file"), "a path in its shortest form", found, f"write `{file}`")
+        elif not _PATCH_NAME.fullmatch(file.name) or len(file.parts) != 2:  # noqa: PLR2004 - folder and name
+            yield Problem(
+                (*path, "file"), "a name like TAG/0001-title.patch", f"`{patch.file}`", "rename the file"
+            )
+        elif file.name[:4] <= last.get(folder, "")[:4]:
+            found = f"`{file.name}` behind `{last[folder]}`"
+            yield Problem(
+                (*path, "file"), "patches in the order of their numbers", found, "reorder, or renumber"
+            )
+        last[folder] = file.name
+        after = patch.tree, patch.tree_sha256
+        for field, old, new in zip(("tree", "tree_sha256"), before, after, strict=True):
+            if old == new:
+                yield Problem((*path, field), "a tree that the patch has changed", "the tree before it", lock)
+        before = after
+
+
+def _repeated(path: Steps, names: Iterable[str]) -> Iterator[Problem]:
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield Problem(path, "each name once", f"`{name}` {count} times", "keep one of them")
+
+
+def _toolchain(platform: Platform, known: Sequence[str], path: Steps) -> Iterator[Problem]:
+    if platform.toolchain not in known:
+        yield Problem(
+            (*path, "toolchain"),
+            f"a toolchain of manifests/toolchains: {any_of(known) if known else 'there is none'}",
+            unknown(platform.toolchain, known),
+            f"correct the name, or add manifests/toolchains/{platform.toolchain}.yaml",
+        )
+
+
+def _output(platform: Platform, kinds: Mapping[str, str], path: Steps) -> Iterator[Problem]:
+    pinned, reason = platform.output is not None, platform.output_unpinned is not None
+    if pinned and kinds.get(platform.toolchain) == "host":
+        yield Problem(
+            (*path, "output"),
+            "no pinned output: what a `host` toolchain makes is not reproducible",
+            "`output`",
+            "replace it by `output_unpinned: REASON`",
+        )
+    elif pinned == reason:
+        yield Problem(
+            path,
+            "exactly one of `output` and `output_unpinned`",
+            "both" if pinned else "neither",
+            "remove one of them"
+            if pinned
+            else "add `output_unpinned: REASON` until a build has shown the digest",
+        )
+
+
+def _options(recipe: Recipe, platform: Platform, path: Steps) -> Iterator[Problem]:
+    for option in platform.cmake:
+        if option in recipe.cmake:
+            yield Problem(
+                (*path, "cmake", option),
+                "each option once: for all platforms, or for each by itself",
+                f"`{option}` here and in `cmake` of the recipe",
+                "remove one of the two",
+            )
+
+
+def _words(platform: Platform, path: Steps) -> Iterator[Problem]:
+    """Find what would be more than one word in the compiler's wrapper script."""
+    words: dict[Steps, str] = {("target",): platform.target, ("cpu",): platform.cpu}
+    for asked, given in platform.march.items():
+        words |= {("march", asked): asked, ("march", asked, ""): given}
+    for steps, word in words.items():
+        if not re.fullmatch(r"[A-Za-z0-9._+-]+", word):
+            where = (*path, *steps[:2])
+            yield Problem(
+                where, "letters, digits, dot, underscore, plus, dash", f"`{word}`", "correct the name"
+            )
+
+
+def _march(platform: Platform, path: Steps) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for asked, given in platform.march.items():
+        first = seen.setdefault(given, asked)
+        if first != asked:
+            yield Problem(
+                (*path, "march", asked),
+                "a -mcpu name of its own for each -march value",
+                f"`{given}`, as for `{first}`",
+                "correct one of the two",
+            )
+
+
+def _flags(platform: Platform, path: Steps) -> Iterator[Problem]:
+    names = any_of((f"{{{name}}}" for name in FLAG_PLACEHOLDERS), "and")
+    for language in ("c", "cxx", "link"):
+        for index, flag in enumerate(getattr(platform.flags, language)):
+            where: Steps = (*path, "flags", language, index)
+            if re.search(r"[{}]", _PLACEHOLDER.sub("", flag)):
+                yield Problem(
+                    where, f"no braces but {names}", f"`{flag}`", "write the text out, or remove the flag"
+                )
+            elif _ABSOLUTE.search(flag) and not _PREFIX_MAP.fullmatch(flag):
+                expected = f"no absolute path but below {names}: another machine has others"
+                yield Problem(
+                    where, expected, f"`{flag}`", "name the folder by its placeholder, or remove the flag"
+                )
+
+
+def _bundle(recipe: Recipe, platform: Platform, path: Steps) -> Iterator[Problem]:
+    yield from _repeated((*path, "bundle"), (*platform.bundle.bin, *platform.bundle.lib))
+    if recipe.probe and recipe.probe[0] not in platform.bundle.bin:
+        expected = f"a program of every bundle, and so of `bin` in {dotted(path)}"
+        yield Problem(("probe", 0), expected, f"`{recipe.probe[0]}`", "choose one of `targets`")
+    missing = [target for target in recipe.targets if target not in platform.bundle.bin]
+    if missing:
+        yield Problem(
+            (*path, "bundle", "bin"),
+            "each of the recipe's targets",
+            f"no {any_of(missing)}",
+            f"add {any_of(missing, 'and')}, or take it out of `targets`",
+        )

@@ -1,0 +1,123 @@
+"""Writes a proposal: all its files or none, each by rename, and a manifest only if it holds as written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recipes.errors import ManifestError, RecipeError, StoreError
+from recipes.manifest import Manifests, load_recipe
+from recipes.storage import remove_tree, shown, write_durably
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from recipes.proposal import Change
+
+
+def check_proposal(changes: Sequence[Change], manifests: Manifests, folder: Path) -> None:
+    """Demand that each manifest of a proposal can be read and holds, without touching the project.
+
+    Parameters
+    ----------
+    changes
+        The proposal.
+    manifests
+        The project's.
+    folder
+        An empty folder to write copies to.
+
+    Raises
+    ------
+    RecipeError
+        As `load_recipe`, with the place in the manifest as it would be.
+    """
+    for change in changes:
+        copy = folder / Path(change.path).name
+        copy.write_text(change.new, encoding="utf-8")
+        _check(copy, change, manifests)
+
+
+def write_proposal(changes: Sequence[Change], manifests: Manifests) -> None:
+    """Write the files of a proposal, the last one last; what is read meanwhile is the old or the new file.
+
+    All are written beside their targets first, and checked there; then each takes that place by rename.
+
+    Parameters
+    ----------
+    changes
+        What to write, and what was there when it was thought out.
+    manifests
+        The project's.
+
+    Raises
+    ------
+    RecipeError
+        As `check_proposal`; then nothing is written.
+    ManifestError
+        Where a file was changed meanwhile; then nothing is written.
+    StoreError
+        Where the project's folder cannot be written to.
+    """
+    prepared: list[tuple[Path, Path]] = []
+    try:
+        for change in changes:
+            target = Path(os.path.realpath(manifests.project / change.path))
+            with _project_errors(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                folder = Path(tempfile.mkdtemp(prefix=".lock-", dir=target.parent))
+                prepared.append((folder / target.name, target))
+                write_durably(folder / target.name, change.new.encode())
+                (folder / target.name).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o644)
+            _check(folder / target.name, change, manifests)
+            _refuse_changed(target, change)
+        for copy, target in prepared:
+            with _project_errors(target):
+                copy.replace(target)
+    finally:
+        for copy, _ in prepared:
+            with suppress(OSError):  # a second failure would hide the first
+                remove_tree(copy.parent)
+
+
+def _check(copy: Path, change: Change, manifests: Manifests) -> None:
+    if not change.path.startswith("manifests/recipes/"):
+        return
+    try:
+        load_recipe(copy, manifests)
+    except RecipeError as error:
+        raise type(error)(
+            where=error.where.replace(manifests.show(copy), f"{change.path}, as proposed"),
+            expected=error.expected,
+            found=error.found,
+            fix=error.fix,
+        ) from error
+
+
+def _refuse_changed(target: Path, change: Change) -> None:
+    with _project_errors(target):
+        present = target.read_text(encoding="utf-8") if target.exists() else None
+    if present != change.old:
+        raise ManifestError(
+            where=change.path,
+            expected="the file that the proposal was made from",
+            found="one that was changed meanwhile",
+            fix="run the same command again",
+        )
+
+
+@contextmanager
+def _project_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        folder = shown(str(target.parent))
+        raise StoreError(
+            where=shown(str(error.filename or target)),
+            expected="a folder of the project that can be written to",
+            found=error.strerror or str(error),
+            fix=f"ls -ld {folder}; df {folder}",
+        ) from error
