@@ -166,7 +166,7 @@ def typecheck(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure against the physical limit or a peer in the same run, and write docs/ (long)."""
-    run(environment_python("dev"), "-m", "tests.benchmarks", *session.posargs)
+    run(environment_python("bench"), "-m", "tests.benchmarks", *session.posargs)
 
 
 @nox.session

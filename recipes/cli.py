@@ -17,7 +17,6 @@ from recipes.settings import read_settings
 from recipes.store import Store
 from recipes.toolchain import default_platform
 
-PROJECT = Path(__file__).resolve().parent.parent
 EPILOG = """\
 environment:
   PINNED_LLAMA_STORE      folder of the store (default: the user's cache folder)
@@ -48,6 +47,9 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         command.add_argument("--recipe", metavar="NAME", help="a manifest in manifests/recipes/ (default: the default recipe)")
         command.add_argument("--platform", metavar="NAME", help="one of the recipe's platforms (default: this machine)")
+        command.add_argument(
+            "--project", type=Path, metavar="FOLDER", help="a folder with manifests/ and patches/ (default: this one)"
+        )
         return command
 
     add("fetch", "Download the pinned source and toolchain into the store, checking every byte.", commands.fetch)
@@ -82,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code says how it went."""
+    """Run one command; the exit code says how it went: 0, that of a RecipeError, or INTERRUPTED."""
     options = parser().parse_args(argv)
     try:
         return int(options.run(_job(options), options))
@@ -96,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _job(options: argparse.Namespace) -> Job:
     settings = read_settings()
-    manifests = Manifests(PROJECT)
+    manifests = Manifests(options.project.absolute()) if options.project else Manifests()
     recipe = manifests.recipe(options.recipe or manifests.defaults().recipe)
     job = Job(
         manifests=manifests,

@@ -247,8 +247,8 @@ def _remove_file(path: Path) -> None:
 
 
 def _list_entries(store: Store) -> Iterator[Item]:
-    keys = {path.name.removesuffix(".json") for path in store.entries.iterdir()}
-    keys |= {path.name for path in store.listings.iterdir()}
+    keys = {path.name.removesuffix(".json") for path in _children(store.entries)}
+    keys |= {path.name for path in _children(store.listings)}
     for key in filter(is_key, keys):
         kind = Kind.ENTRY if store.is_whole(key) else Kind.UNFINISHED
         pieces = (store.entry_path(key), store.record_path(key), store.listings / key)
@@ -257,12 +257,12 @@ def _list_entries(store: Store) -> Iterator[Item]:
 
 def _list_files(store: Store) -> Iterator[Item]:
     for kind, folder in ((Kind.BLOB, store.blobs), (Kind.PARTIAL, store.partial)):
-        for path in folder.iterdir():
+        for path in _children(folder):
             digits = path.name.partition(".")[0]
             if _DIGITS.fullmatch(digits):
                 yield Item(kind, path.name, digits, tree_size_bytes(path), is_held(store.lock_path(digits)))
     for folder in (store.logs, store.provenance):
-        for path in filter(lambda path: is_key(path.stem), folder.iterdir()):
+        for path in filter(lambda path: is_key(path.stem), _children(folder)):
             held = is_held(store.lock_path(path.stem))
             yield Item(Kind.NOTE, f"{folder.name}/{path.name}", path.stem, tree_size_bytes(path), held)
 
@@ -271,11 +271,16 @@ def _list_leftovers(store: Store) -> Iterator[Item]:
     for name in store.tmp.names():
         size_bytes = tree_size_bytes(store.tmp.root / name)
         yield Item(Kind.STAGING, name, name, size_bytes, store.tmp.is_owned(name))
-    for path in store.rejected.iterdir():
+    for path in _children(store.rejected):
         yield Item(Kind.REJECTED, path.name, path.name, tree_size_bytes(path))
-    for path in store.locks.iterdir():
+    for path in _children(store.locks):
         if is_key(name := path.name.removesuffix(".lock")):
             yield Item(Kind.LOCK, name, name, tree_size_bytes(path), is_held(path))
+
+
+def _children(folder: Path) -> Iterator[Path]:
+    # a read-only store of an earlier version may lack a folder that this one would have made
+    return folder.iterdir() if folder.is_dir() else iter(())
 
 
 def _total(items: tuple[Item, ...]) -> int:

@@ -63,7 +63,7 @@ def propose(job: Job, options: argparse.Namespace) -> int:
         Where there is nothing to base a proposal on, or it would not be a valid manifest; nothing is written.
     """
     again = command_again(options)
-    question = _read_question(options, again)
+    question = read_question(options, again)
     with job.store.scratch(f"lock-{job.recipe.name}") as work:
         if options.output:
             changes = _output_changes(job, again)
@@ -91,7 +91,7 @@ def propose(job: Job, options: argparse.Namespace) -> int:
 def command_again(options: argparse.Namespace) -> str:
     """Give the command line that asks the same, without --write."""
     words = ["python3", "noxfile.py", "-s", "lock", "--"]
-    for name in ("recipe", "platform", "source", "subdirectory", "commit", "build_number"):
+    for name in ("project", "recipe", "platform", "source", "subdirectory", "commit", "build_number"):
         if (value := getattr(options, name)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
     if options.output:
@@ -99,7 +99,7 @@ def command_again(options: argparse.Namespace) -> str:
     return shlex.join(words).removesuffix(" --")
 
 
-def _read_question(options: argparse.Namespace, again: str) -> Question | None:
+def read_question(options: argparse.Namespace, again: str) -> Question | None:
     """Make sense of the options together.
 
     Raises

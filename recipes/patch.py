@@ -551,9 +551,15 @@ class _Objection(Exception):  # noqa: N818 - never shown: it becomes a report
 
 
 class _Meeting(NamedTuple):
+    """A change, the file that it changes as it is now, and how the two get on."""
+
     change: FileChange
     old: _File | None
     reports: tuple[HunkReport, ...]
+
+    @property
+    def is_exact(self) -> bool:
+        return all(report.fit is Fit.EXACT for report in self.reports)
 
 
 def find_drift(patch: Patch, tree: Path) -> tuple[HunkReport, ...]:
@@ -576,33 +582,53 @@ def find_drift(patch: Patch, tree: Path) -> tuple[HunkReport, ...]:
 
 
 def _meet(patch: Patch, tree: Path) -> list[_Meeting]:
-    gone = _removed_paths(patch)
-    return [_meet_file(change, tree, gone) for change in patch.changes]
+    """Hold each change against the tree; and its reverse, which fits where the change is applied already."""
+    meetings = _meet_all(patch.changes, tree)
+    if not all(meeting.is_exact for meeting in meetings):
+        reverse = _meet_all([_reversed(change) for change in patch.changes], tree)
+        for index, (meeting, back) in enumerate(zip(meetings, reverse, strict=True)):
+            if back.is_exact and not meeting.is_exact:
+                meetings[index] = meeting._replace(reports=_applied(meeting.change, back.reports))
+    return meetings
 
 
-def _removed_paths(patch: Patch) -> set[str]:
-    return {
-        change.old_path for change in patch.changes if change.old_path and change.old_path != change.new_path
-    }
+def _meet_all(changes: Sequence[FileChange], tree: Path) -> list[_Meeting]:
+    gone = _removed_paths(changes)
+    return [_meet_file(change, tree, gone) for change in changes]
+
+
+def _removed_paths(changes: Sequence[FileChange]) -> set[str]:
+    return {change.old_path for change in changes if change.old_path and change.old_path != change.new_path}
+
+
+def _reversed(change: FileChange) -> FileChange:
+    signs = {" ": " ", "-": "+", "+": "-"}
+    hunks = (
+        Hunk(hunk.row, hunk.new_at, hunk.old_at, tuple((signs[sign], line) for sign, line in hunk.lines))
+        for hunk in change.hunks
+    )
+    paths, modes = (change.new_path, change.old_path), (change.new_mode, change.old_mode)
+    return FileChange(change.row, *paths, *modes, tuple(hunks))
+
+
+def _applied(change: FileChange, reports: Sequence[HunkReport]) -> tuple[HunkReport, ...]:
+    return tuple(replace(report, path=change.path, fit=Fit.APPLIED) for report in reports)
 
 
 def _meet_file(change: FileChange, tree: Path, gone: Collection[str]) -> _Meeting:
+    whole = HunkReport(change.path, 0, change.row, 0, Fit.EXACT)
     old = None
     try:
         old = _look(tree, change.old_path, gone) if change.old_path else None
         new = _look(tree, change.new_path, gone) if change.new_path else None
         objection = _objection(change, old, None if change.new_path in gone else new)
     except _Objection as found:
-        new, objection = None, found
-    lines = old.lines if old else []
-    reports = [_meet_hunk(change, number, lines) for number in range(len(change.hunks))]
-    is_exact = objection is None and all(report.fit is Fit.EXACT for report in reports)
-    if not is_exact and _is_applied(change, old, new):
-        reports = [replace(report, fit=Fit.APPLIED, offset=0, differences=()) for report in reports]
-        objection = None
-    whole = HunkReport(change.path, 0, change.row, 0, Fit.EXACT if is_exact else Fit.APPLIED)
+        objection = found
     if objection:
-        reports = [replace(whole, fit=Fit.CONFLICT, expected=objection.expected, found=objection.found)]
+        report = replace(whole, fit=Fit.CONFLICT, expected=objection.expected, found=objection.found)
+        return _Meeting(change, old, (report,))
+    lines = old.lines if old else []
+    reports = (_meet_hunk(change, number, lines) for number in range(len(change.hunks)))
     return _Meeting(change, old, tuple(reports) or (whole,))
 
 
@@ -657,20 +683,6 @@ def _objection(change: FileChange, old: _File | None, new: _File | None) -> _Obj
     if new and change.old_path != change.new_path:
         return _Objection(f"no file {change.new_path!r} yet", "one with other content")
     return None
-
-
-def _is_applied(change: FileChange, old: _File | None, new: _File | None) -> bool:
-    """Tell whether the reverse of a change would apply exactly."""
-    if change.new_path is None:
-        return old is None
-    if new is None or (old and change.old_path != change.new_path):
-        return False
-    if change.new_mode and new.mode != change.new_mode:
-        return False
-    if change.old_path is None and not change.hunks:
-        return not new.data
-    lines = new.lines
-    return all(_matches(hunk, hunk.new, hunk.new_at, lines) for hunk in change.hunks)
 
 
 def _matches(hunk: Hunk, wanted: list[bytes], at: int, lines: list[bytes]) -> bool:
@@ -819,14 +831,14 @@ def apply_patch(patch: Patch, tree: Path) -> tuple[str, ...]:
     with storage_errors(tree):
         meetings = _meet(patch, tree)
         reports = [report for meeting in meetings for report in meeting.reports]
-        if any(report.fit is not Fit.EXACT for report in reports):
+        if not all(meeting.is_exact for meeting in meetings):
             _refuse_reports(patch, reports)
         written = {
             meeting.change.new_path: _edited(meeting.change, meeting.old)
             for meeting in meetings
             if meeting.change.new_path
         }
-        removed = _removed_paths(patch)
+        removed = _removed_paths(patch.changes)
         _write(tree, removed, written)
     return tuple(sorted(removed | written.keys()))
 

@@ -207,8 +207,9 @@ def unified_diff(changes: Sequence[Change]) -> str:
 
 def find_old_names(text: str, source: Source) -> tuple[tuple[int, str], ...]:
     """Give the lines, from 1, in which a manifest still speaks of the source that it had before."""
-    names = (f"b{source.build_number}", source.commit.hex[:SHORTEST_COMMIT], _date(source.epoch))
-    pattern = re.compile("|".join(rf"(?<![0-9a-zA-Z]){re.escape(name)}(?![0-9])" for name in names))
+    commit = source.commit.hex[:SHORTEST_COMMIT]
+    names = rf"b{source.build_number}|{commit}[0-9a-f]*|{_date(source.epoch)}"
+    pattern = re.compile(rf"(?<![0-9A-Za-z])({names})(?![0-9A-Za-z])")
     return tuple((number, line) for number, line in enumerate(text.splitlines(), 1) if pattern.search(line))
 
 

@@ -127,7 +127,7 @@ def _second_build(
     clock = _clock_library(job, scratch)
     user = _other_user()
     environment = second_environment(folder, os.environ)
-    options = ["--recipe", plan.recipe, "--platform", plan.platform, "--jobs", "1"]
+    options = ["--project", str(job.manifests.project), "--recipe", plan.recipe, "--platform", plan.platform, "--jobs", "1"]
     options += [word for target in targets for word in ("--target", target)]
     options += ["--preload", str(clock)] if clock else []
     command = Command((*user, sys.executable, "-m", "recipes", "build", *options), PROJECT, environment)

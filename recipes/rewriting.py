@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.document import Document, Steps, Value, dotted, read
+from recipes.errors import ManifestError
 from recipes.layout import replace_pins
 
 if TYPE_CHECKING:
@@ -105,9 +106,16 @@ def rewrite_list(text: str, path: Steps, items: Sequence[int | NewItem]) -> str:
         first, *rest = item.text.splitlines()
         written += [f"{indent}- {first}\n", *(f"{indent}  {line}\n" for line in rest)]
     result = "".join((*lines[: starts[0]], *written, *lines[ends[-1] :]))
-    if read(result, "manifest").data != _expected(document.data, path, items):
+    if not _says(result, _expected(document.data, path, items)):
         raise ValueError(f"cannot edit {dotted(path)} in this layout")
     return result
+
+
+def _says(text: str, data: Value) -> bool:
+    try:
+        return read(text, "manifest").data == data
+    except ManifestError:
+        return False
 
 
 def _list_at(data: Value, path: Steps) -> list[Value]:

@@ -78,6 +78,8 @@ class StagingArea:
 
     def names(self, purpose: str | None = None) -> tuple[str, ...]:
         """Names of the folders here, of one purpose or all, whether their owners live or not."""
+        if not self.root.is_dir():
+            return ()
         names = {path.name.removesuffix(LOCK_SUFFIX) for path in self.root.iterdir()}
         return tuple(sorted(name for name in names if purpose is None or name.startswith(f"{purpose}.")))
 

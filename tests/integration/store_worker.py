@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -256,8 +257,8 @@ def call_before_each_change(hook: Callable[[str], None]) -> None:
     sys.settrace(trace)
 
 
-def kill_at(step: int) -> None:
-    """Have this process killed, as by `kill -9`, just before the given change."""
+def kill_at_change(step: int) -> None:
+    """Have this process killed, as by `kill -9`, just before its nth change."""
     count = 0
 
     def hook(_: str) -> None:
@@ -269,31 +270,49 @@ def kill_at(step: int) -> None:
     call_before_each_change(hook)
 
 
+def kill_inside_write(limit_bytes: int) -> None:
+    """Have this process killed by the system within the write that makes any file longer than this."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+
 def kill_everywhere(root: Path, name: str) -> None:
-    """Do one thing again and again, in a new store each time, killed one change later each time."""
-    case = CASES[name]
+    """Do one thing again and again, in a new store each time, killed at another place each time."""
     # what is in the page cache outlives a process, and waiting for disks takes minutes
     setattr(os, "fsync", lambda _: None)  # noqa: B010 - assigned directly, it would have to be typed as overloaded
     states = {True: 0, False: 0}
-    for step in range(1, 10_000):
-        store = Store.open(root / str(step))
-        case.prepare(store)
-        child = os.fork()
-        if child == 0:
-            kill_at(step)
-            case.act(store)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        if os.waitstatus_to_exitcode(status) == 0:
+    for step in itertools.count(1):
+        state = kill_once(root / f"change-{step}", CASES[name], partial(kill_at_change, step))
+        if state is None:
             break
-        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, status
-        assert not any(map(is_held, store.root.rglob("*.lock")))
-        states[case.check(store)] += 1
-        case.recover(store)
-        everything = {item.name for item in list_store(store).items}
-        collect(store, plan_collection(everything, (), list_store(store)), Silent())
-        assert not list(store.tmp.root.iterdir())
-    say(before=states[False], after=states[True])
+        states[state] += 1
+    inside = 0
+    for limit_bytes in range(0, len(BLOB), 100):
+        arm = partial(kill_inside_write, limit_bytes)
+        inside += kill_once(root / f"write-{limit_bytes}", CASES[name], arm) is not None
+    say(before=states[False], after=states[True], inside=inside)
+
+
+def kill_once(root: Path, case: Case, arm: Callable[[], None]) -> bool | None:
+    """Give what the case's check says after the kill, or None where the process came to its end."""
+    store = Store.open(root)
+    case.prepare(store)
+    child = os.fork()
+    if child == 0:
+        arm()
+        case.act(store)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    ended = os.waitstatus_to_exitcode(status)
+    assert ended in {0, -signal.SIGKILL, -signal.SIGXFSZ}, ended
+    assert not any(map(is_held, store.root.rglob("*.lock")))
+    state = case.check(store)
+    case.recover(store)
+    everything = {item.name for item in list_store(store).items}
+    collect(store, plan_collection(everything, (), list_store(store)), Silent())
+    assert not list(store.tmp.root.iterdir())
+    return None if ended == 0 else state
 
 
 def stage_for_ever(root: Path) -> None:

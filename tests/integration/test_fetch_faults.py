@@ -377,6 +377,14 @@ def test_a_sidecar_that_cannot_be_understood_only_costs_the_guard(bench: Bench) 
     assert bench.partial_files() == []
 
 
+def test_a_receipt_that_a_killed_process_left_is_not_trusted(bench: Bench) -> None:
+    folder = bench.store.partial_path(PIN.sha256).with_name(f"{PIN.sha256.hex}.receipt")
+    folder.mkdir()
+    (folder / "receipt").write_text(f"{PIN.sha256}\n")
+    assert bench.fetch_from(GOOD).read_bytes() == DATA
+    assert bench.partial_files() == []
+
+
 def test_a_redirect_is_followed_and_the_range_with_it(bench: Bench) -> None:
     target = bench.server.serve("/elsewhere", DATA, servers.closes_after(HALF), GOOD)
     assert bench.fetch_from(servers.redirects_to(target)).read_bytes() == DATA
