@@ -100,10 +100,12 @@ def _job(options: argparse.Namespace) -> Job:
     settings = read_settings()
     manifests = Manifests(options.project.absolute()) if options.project else Manifests()
     recipe = manifests.recipe(options.recipe or manifests.defaults().recipe)
-    job = Job(
+    platform_name = options.platform or default_platform(manifests.defaults(), recipe)
+    manifests.platform(recipe, platform_name)  # an unknown one is refused before anything is done
+    return Job(
         manifests=manifests,
         recipe=recipe,
-        platform_name=options.platform or default_platform(manifests.defaults(), recipe),
+        platform_name=platform_name,
         store=Store.open(settings.store),
         console=open_console(),
         settings=settings,
@@ -111,8 +113,6 @@ def _job(options: argparse.Namespace) -> Job:
             jobs=getattr(options, "jobs", None) or usable_cores(), preload=getattr(options, "preload", None)
         ),
     )
-    job.plan()  # an unknown platform is refused before anything is done
-    return job
 
 
 def _positive(text: str) -> int:

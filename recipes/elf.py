@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-# operator new and delete: [replacement.functions] of the C++ standard has one of each for the whole program, so
-# that copies of them which meet agree; libc++abi exports them whatever the visibility
+# operator new and delete: [replacement.functions] of the C++ standard has one of each for the whole program,
+# so that copies of them which meet agree; libc++abi exports them whatever the visibility
 REPLACEABLE = re.compile(r"_Z(?:n[wa]|d[la])[a-zA-Z]")
 
 SHORTEST_NEEDLE = 4  # bytes

@@ -84,19 +84,19 @@ def propose(job: Job, options: argparse.Namespace) -> int:
         write_proposal(changes, job.manifests)
         job.console.say("\n".join(f"written: {change.path}" for change in changes))
     else:
-        job.console.say(f"nothing is written; to write this: {again} --write")
+        job.console.say(f"nothing is written; to write this: {command_again(options, '--write')}")
     return 0
 
 
-def command_again(options: argparse.Namespace) -> str:
-    """Give the command line that asks the same, without --write."""
+def command_again(options: argparse.Namespace, *more: str) -> str:
+    """Give the command line that asks the same, without --write, and with more options."""
     words = ["python3", "noxfile.py", "-s", "lock", "--"]
     for name in ("project", "recipe", "platform", "source", "subdirectory", "commit", "build_number"):
         if (value := getattr(options, name)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
     if options.output:
         words.append("--output")
-    return shlex.join(words).removesuffix(" --")
+    return shlex.join((*words, *more)).removesuffix(" --")
 
 
 def read_question(options: argparse.Namespace, again: str) -> Question | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tarfile
 from typing import IO, TYPE_CHECKING
 
 from recipes.digest import CHUNK_BYTES, Sha256, TreeEntry, tree_of_entries
@@ -13,6 +12,7 @@ from recipes.errors import ArchiveError, BuildError
 from recipes.storage import shown, storage_errors
 
 if TYPE_CHECKING:
+    import tarfile
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -46,7 +46,9 @@ def pack(root: Path, archive: Path, *, mtime: int, prefix: str = "") -> None:
     StoreError
         Where the disk is full or refuses.
     """
-    import zstandard  # noqa: PLC0415 - a no-op build must not pay for it
+    import tarfile  # noqa: PLC0415 - a no-op build must not pay for it
+
+    import zstandard  # noqa: PLC0415 - as above
 
     parameters = zstandard.ZstdCompressionParameters.from_level(
         ZSTD_LEVEL, window_log=ZSTD_WINDOW_LOG, enable_ldm=True, write_checksum=True
@@ -86,6 +88,8 @@ def digest_packed(archive: Path, *, prefix: str = "") -> Sha256:
     ArchiveError
         Where it is damaged, or holds anything but regular files below the prefix, each once.
     """
+    import tarfile  # noqa: PLC0415 - as above
+
     import zstandard  # noqa: PLC0415 - as above
 
     entries: dict[str, TreeEntry] = {}
@@ -124,7 +128,7 @@ def _regular_files(root: Path) -> Iterator[tuple[str, Path]]:
 def _add(tar: tarfile.TarFile, name: str, path: Path, mtime: int) -> None:
     with path.open("rb") as content:
         status = os.fstat(content.fileno())
-        entry = tarfile.TarInfo(name)  # owner 0:0 without names
+        entry = tar.tarinfo(name)  # owner 0:0 without names
         entry.size, entry.mtime = status.st_size, mtime
         entry.mode = PROGRAM_MODE if status.st_mode & stat.S_IXUSR else DATA_MODE
         tar.addfile(entry, content)

@@ -258,9 +258,9 @@ class _Reader:
         for row in rest:
             number += 1
             if row:
-                self._at = number - 1
                 expected = "a hunk (@@), a file (diff --git, or --- and +++) or the end of the patch"
-                self.refuse(expected, _show(row))
+                fix = "put each patch in a file of its own" if row.startswith(b"From ") else _MAKE_AGAIN
+                self.refuse(expected, _quote(row), fix=fix, row=number)
         self._at = len(self._rows)
 
     def refuse(
@@ -288,6 +288,9 @@ def parse_patch(data: bytes, where: str) -> Patch:
         that leads outside the tree.
     """
     reader = _Reader(data, where)
+    if data.count(b"\r\n") == data.count(b"\n") > 0:
+        fix = "git config core.autocrlf false, then check the file out again: its line endings were converted"
+        reader.refuse("lines that end in LF", "CR LF at the end of every line", fix=fix)
     header = reader.take_header()
     changes = []
     while reader.row is not None:
@@ -351,7 +354,8 @@ def _parse_git_change(reader: _Reader) -> FileChange:
     if (reader.row or b"").startswith(b"--- "):
         *paths, hunks = _parse_body(reader)
         if paths != [old_path, new_path]:
-            reader.refuse(f"the names {[old_path, new_path]}, as above", f"{paths}", row=hunks[0].row - 2)
+            expected = f"{old_path!r} and {new_path!r}, as the lines above say"
+            reader.refuse(expected, f"{paths[0]!r} and {paths[1]!r}", row=hunks[0].row - 2)
     elif not (created or removed or renamed or moded):
         reader.refuse("--- and a name", _quote(reader.row))
     modes = {name: fields[name].decode() for name in fields if name.endswith(b"mode")}
@@ -400,7 +404,7 @@ def _parse_names(reader: _Reader, names: bytes, renames: list[str], row: int) ->
     first = _parse_path(reader, names[:end], b"a/", row)
     second = _parse_path(reader, names[end + 1 :], b"b/", row)
     if names[end : end + 1] != b" " or [first, second] != (renames or [first, first]):
-        expected = f"{renames}, as the renaming says" if renames else "the same name twice"
+        expected = f"{' and '.join(map(repr, renames))}, as renamed" if renames else "the same name twice"
         reader.refuse(expected, _quote(names), row=row)
     return first, second
 
@@ -443,9 +447,11 @@ def _parse_hunk(reader: _Reader, before: Hunk | None) -> Hunk:
     # The format names the line before an empty run, and the first line of any other.
     hunk = Hunk(row, old_start - bool(old_count), new_start - bool(new_count), lines)
     old_end = before.old_at + len(before.old) if before else 0
-    shift = hunk.old_at - old_end + (before.new_at + len(before.new) if before else 0)
-    if hunk.old_at < old_end or hunk.new_at != shift:
-        expected = f"a hunk after line {old_end}, with {_distance(shift - hunk.old_at)} of shift"
+    if hunk.old_at < old_end:
+        reader.refuse(f"a hunk below line {old_end}, where the one before ends", _quote(header[0]), row=row)
+    new_at = hunk.old_at - old_end + (before.new_at + len(before.new) if before else 0)
+    if hunk.new_at != new_at:
+        expected = f"+{new_at + bool(new_count)}, as the hunks before it shift the lines"
         reader.refuse(expected, _quote(header[0]), row=row)
     if all(sign == " " for sign, _ in lines):
         reader.refuse("a changed line", "context only", row=row)

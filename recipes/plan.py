@@ -16,7 +16,6 @@ from pathlib import Path
 import msgspec
 
 from recipes.digest import Sha1, Sha256
-from recipes.errors import UsageError
 from recipes.schema import BundleContents, Platform, Recipe, Toolchain
 
 PLACEHOLDERS = ("source", "build", "toolchain", "wrappers")
@@ -163,23 +162,11 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
     recipe
         A validated manifest.
     platform_name
-        One of its platforms.
+        One of its platforms, as `Manifests.platform` checks it.
     toolchain
         The manifest that the platform names.
-
-    Raises
-    ------
-    UsageError
-        Where the recipe does not declare the platform.
     """
-    platform = recipe.platforms.get(platform_name)
-    if platform is None:
-        raise UsageError(
-            where=f"manifests/recipes/{recipe.name}.yaml: platforms",
-            expected=f"one of {', '.join(recipe.platforms)}",
-            found=platform_name,
-            fix=f"python3 noxfile.py -s build -- --recipe {recipe.name} --platform {next(iter(recipe.platforms))}",
-        )
+    platform = recipe.platforms[platform_name]
     cache = resolve_cache(recipe, platform, toolchain)
     last = recipe.patches[-1] if recipe.patches else recipe.source
     return Plan(

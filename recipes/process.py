@@ -111,7 +111,7 @@ def run(
 def _read(
     stream: IO[str], tail: deque[str], log: Path | None, on_line: Callable[[str], None] | None
 ) -> None:
-    file = log.open("a", encoding="utf-8") if log else None
+    file = log.open("a", buffering=1, encoding="utf-8") if log else None
     try:
         for line in stream:
             text = line.rstrip("\n")

@@ -17,6 +17,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 WORKER = Path(__file__).with_name("store_worker.py")
+STARTED: list[subprocess.Popen[str]] = []
 KEY = "bundle-x"  # as in the worker
 SINGLE_X = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"  # printf x | sha256sum
 KEPT = "then run the same command: verified files are kept"
@@ -29,7 +30,7 @@ READ_ONLY_BIND = 'mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; shift; 
 
 def start(*arguments: str | Path, within: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*within, sys.executable, "-B", str(WORKER), *map(str, arguments)],
         env=environment,
         stdin=subprocess.PIPE,
@@ -37,6 +38,17 @@ def start(*arguments: str | Path, within: tuple[str, ...] = ()) -> subprocess.Po
         stderr=subprocess.PIPE,
         text=True,
     )
+    STARTED.append(process)
+    return process
+
+
+@pytest.fixture(autouse=True)
+def no_process_outlives_its_test() -> Iterator[None]:
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()
+        process.communicate()
 
 
 def answers(process: subprocess.Popen[str]) -> list[dict[str, Any]]:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from recipes.digest import Digest, Sha1, Sha256, blob_entries, hash_tree, tree_of_entries
 
+# a busy machine is no failure
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # any byte but NUL and slash; git refuses a name that a file system could take for its own folder
 NAMES = (
     st.binary(min_size=1, max_size=12)
@@ -73,7 +75,7 @@ def git(folder: Path, tree: Path, *argv: str) -> str:
     return done.stdout.strip()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(UNHURRIED, max_examples=40)
 @given(tree=TREES)
 def test_the_digest_of_any_tree_is_the_one_that_git_writes(
     repository: tuple[type[Sha1 | Sha256], Path], tree: dict[str, object]
@@ -88,7 +90,7 @@ def test_the_digest_of_any_tree_is_the_one_that_git_writes(
     assert found.hex == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(UNHURRIED, max_examples=60)
 @given(tree=TREES, seed=st.randoms(use_true_random=False))
 def test_the_digest_does_not_depend_on_the_order_of_the_files(tree: dict[str, object], seed: Random) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -100,6 +102,7 @@ def test_the_digest_does_not_depend_on_the_order_of_the_files(tree: dict[str, ob
         assert tree_of_entries({name: entries[name] for name in names}, Sha256) == hash_tree(root, Sha256)
 
 
+@settings(UNHURRIED)
 @given(st.text(max_size=80))
 def test_text_is_a_digest_exactly_if_it_is_so_many_lower_case_hexadecimal_digits(text: str) -> None:
     for kind in (Sha1, Sha256):
@@ -111,6 +114,7 @@ def test_text_is_a_digest_exactly_if_it_is_so_many_lower_case_hexadecimal_digits
         assert accepted == fits
 
 
+@settings(UNHURRIED)
 @given(st.binary(max_size=64))
 def test_a_digest_survives_its_own_text(data: bytes) -> None:
     for kind in (Sha1, Sha256):

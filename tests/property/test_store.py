@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from recipes.digest import Sha256, blob_entries, hash_tree
@@ -16,6 +16,8 @@ from recipes.errors import StoreError
 from recipes.storage import shown
 from recipes.store import Store
 
+# a busy machine is no failure
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NAMES = (
     st.binary(min_size=1, max_size=10)
     .filter(lambda name: not {b"/"[0], 0} & set(name) and name not in {b".", b".."})
@@ -70,7 +72,7 @@ def content(root: Path) -> dict[str, object]:
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(UNHURRIED, max_examples=40)
 @given(tree=TREES, inputs=INPUTS)
 def test_what_is_staged_comes_back_the_same_and_read_only(
     tree: dict[str, object], inputs: dict[str, str]
@@ -123,7 +125,7 @@ def become_a_link(path: Path, _: int) -> str:
     return "a link now"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(UNHURRIED, max_examples=60)
 @given(
     tree=TREES,
     which=st.integers(min_value=0),
@@ -154,7 +156,7 @@ def test_any_change_of_any_file_is_found_and_named(
         assert lines == [f"{verb}: {shown(name)}"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(UNHURRIED, max_examples=40)
 @given(tree=TREES, name=NAMES)
 def test_any_added_file_is_found_and_named(tree: dict[str, object], name: str) -> None:
     assume(name not in tree)
@@ -168,7 +170,7 @@ def test_any_added_file_is_found_and_named(tree: dict[str, object], name: str) -
         assert caught.value.found.split("\n")[1:] == [f"extra: {shown(name)}"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(UNHURRIED, max_examples=30)
 @given(data=st.binary(max_size=4096), place=st.integers(min_value=0))
 def test_a_file_is_given_exactly_while_its_bytes_are_the_adopted_ones(data: bytes, place: int) -> None:
     sha = Sha256.of_bytes(data)

@@ -126,7 +126,7 @@ def test_a_private_symbol_of_glibc_is_newer_than_any_version(tmp_path: Path) -> 
                 BASE, soname=None, symbols=(Symbol("_Znwm", bind=WEAK), Symbol("_ZSt3abs"), Symbol("ours"))
             ),
             "no symbol of the C++ runtime exported",
-            "lib/x: 2, such as _ZSt3abs",
+            "lib/x: 1, such as _ZSt3abs",
         ),
         ("bin/x", replace(PROGRAM, has_symbol_table=True), "stripped files", "bin/x: .symtab"),
         ("bin/x", replace(PROGRAM, extra={".debug_line": b"x"}), "stripped files", "bin/x: .debug_line"),
@@ -144,6 +144,13 @@ def test_each_way_to_run_only_here_is_refused_by_name(
 ) -> None:
     error = refusal(bundle(tmp_path, **{name: spec}))
     assert (error.expected, error.found) == (expected, found)
+
+
+@pytest.mark.parametrize("name", ["_Znwm", "_ZnamSt11align_val_t", "_ZdlPv", "_ZdaPvmSt11align_val_t"])
+def test_the_operators_that_a_program_has_one_of_may_be_exported(tmp_path: Path, name: str) -> None:
+    root = bundle(tmp_path, **{"lib/libbase.so.0": replace(BASE, symbols=(Symbol(name, bind=WEAK),))})
+    (_, library) = check_bundle(root, machine="x86_64", max_glibc="2.28", where=WHERE)
+    assert library.standard_exports == (name,)
 
 
 @pytest.mark.parametrize(

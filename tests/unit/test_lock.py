@@ -31,6 +31,10 @@ def test_the_same_is_asked_again_without_write(arguments: tuple[str, ...], comma
     assert again(*arguments) == command
 
 
+def test_more_options_follow_the_separator() -> None:
+    assert command_again(parser().parse_args(["lock"]), "--write") == f"{AGAIN} -- --write"
+
+
 def test_a_question_holds_what_the_user_knows() -> None:
     options = parser().parse_args(["lock", "--source", "b7", "--commit", "ab" * 20, "--subdirectory", "s"])
     question = read_question(options, "again")

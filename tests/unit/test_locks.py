@@ -3,12 +3,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from recipes.locks import hold, hold_if_free, is_held
 
+Starter = Callable[[Path], subprocess.Popen[str]]
 HOLDER = """
 import sys
 from pathlib import Path
@@ -19,15 +21,22 @@ with hold(Path(sys.argv[1]), on_wait=lambda owner: print(f"waiting for {owner}",
 """
 
 
-def start_holder(path: Path) -> subprocess.Popen[str]:
-    root = Path(__file__).parents[2]
-    return subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path)],
-        cwd=root,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start_holder() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+    """Start processes that hold a lock until they get a line; none outlives the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(path: Path) -> subprocess.Popen[str]:
+        argv = [sys.executable, "-c", HOLDER, str(path)]
+        root = Path(__file__).parents[2]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(argv, cwd=root, stdin=pipe, stdout=pipe, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def line_of(process: subprocess.Popen[str]) -> str:
@@ -35,45 +44,42 @@ def line_of(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def test_a_lock_excludes_another_process_until_it_is_let_go(tmp_path: Path) -> None:
+def test_a_lock_excludes_another_process_until_it_is_let_go(tmp_path: Path, start_holder: Starter) -> None:
     path = tmp_path / "lock"
-    host = os.uname().nodename
-    with start_holder(path) as first:
-        assert line_of(first) == "held"
-        assert is_held(path)
-        with hold_if_free(path) as free:
-            assert not free
-        with start_holder(path) as second:
-            assert line_of(second) == f"waiting for process {first.pid} on {host}"
-            first.communicate("\n")
-            assert line_of(second) == "held"
-            second.communicate("\n")
+    first = start_holder(path)
+    assert line_of(first) == "held"
+    assert is_held(path)
+    with hold_if_free(path) as free:
+        assert not free
+    second = start_holder(path)
+    assert line_of(second) == f"waiting for process {first.pid} on {os.uname().nodename}"
+    first.communicate("\n")
+    assert line_of(second) == "held"
+    second.communicate("\n")
     assert not is_held(path)
     with hold_if_free(path) as free:
         assert free
 
 
-def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path, start_holder: Starter) -> None:
     path = tmp_path / "lock"
-    with start_holder(path) as first:
-        assert line_of(first) == "held"
-        first.kill()
-        first.wait()
-        assert not is_held(path)
-        with start_holder(path) as second:
-            assert line_of(second) == "held"
-            second.communicate("\n")
+    first = start_holder(path)
+    assert line_of(first) == "held"
+    first.kill()
+    first.wait()
+    assert not is_held(path)
+    assert line_of(start_holder(path)) == "held"
 
 
-def test_who_waits_on_a_lock_whose_file_is_discarded_gets_a_new_one_that_excludes(tmp_path: Path) -> None:
+def test_who_waits_on_a_lock_whose_file_is_discarded_gets_a_new_one_that_excludes(
+    tmp_path: Path, start_holder: Starter
+) -> None:
     path = tmp_path / "lock"
     with hold(path, discard=True):
         second = start_holder(path)
         assert line_of(second) == f"waiting for process {os.getpid()} on {os.uname().nodename}"
-    with second:
-        assert line_of(second) == "held"
-        assert is_held(path)  # by name: the second holds the file that others would open
-        second.communicate("\n")
+    assert line_of(second) == "held"
+    assert is_held(path)  # by name: the second holds the file that others would open
 
 
 def test_probing_writes_nothing(tmp_path: Path) -> None:

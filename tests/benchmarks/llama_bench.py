@@ -1,0 +1,115 @@
+"""Our portable bundle against a plain gcc -O3 -march=native build of the same tree, on the same model."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+from recipes.pipeline import ensure_source, find_bundle
+from recipes.sandbox import usable_cores
+from recipes.toolchain import ensure_toolchain
+from tests.benchmarks.comparison import Comparison, Kind, Target
+from tests.benchmarks.native_build import compiler_version, ensure_native_build
+from tests.benchmarks.project import open_job
+from tests.benchmarks.report import Measured
+from tests.benchmarks.sample_files import room
+from tests.benchmarks.synthetic_model import TINY, Shape, write_model
+from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program, take_turns
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from collections.abc import Callable
+
+TITLE = "llama-bench of the portable bundle against gcc -O3 -march=native"
+TURNS = 5
+WITHIN = 3  # repetitions within one run of the program, after its own warm-up
+ROOM_BYTES = 2 << 30
+PROMPT_TOKENS, GENERATED_TOKENS = 512, 128
+
+
+def measure(options: Options, say: Say) -> Measured:
+    job = open_job(options.recipe)
+    plan = job.plan()
+    bundle = find_bundle(job, plan)
+    if bundle is None:
+        fix = f"python3 noxfile.py -s build -- --recipe {job.recipe.name}"
+        raise UnmeasurableError(f"the bundle of {plan.name} is not in the store; build it first: {fix}")
+    toolchain = ensure_toolchain(job.toolchain, job.store, job.console, job.settings)
+    source = ensure_source(job)
+    kept = options.folder / f"pinned-llama-bench-{os.getuid()}"
+    native = ensure_native_build(source.path, plan.inputs.patched_tree, toolchain.path, kept, say)
+    ours = bundle.entry.path / "bin" / "llama-bench"
+    prompt, generated = (16, 4) if options.quick else (PROMPT_TOKENS, GENERATED_TOKENS)
+    with room(options.folder, ROOM_BYTES) as folder:
+        model = folder / "model.gguf"
+        write_model(model, TINY if options.quick else Shape())
+        size_gb = model.stat().st_size / 1e9
+        say(f"  model: {size_gb:.2f} GB")
+        arguments = ("-m", str(model), "-p", str(prompt), "-n", str(generated), "-r", str(WITHIN))
+        speeds: dict[str, list[tuple[float, float]]] = {"ours": [], "gcc": []}
+
+        def run(name: str, program: Path) -> Callable[[], float]:
+            def action() -> float:
+                speeds[name].append(run_once(program, arguments))
+                return speeds[name][-1][0]
+
+            return action
+
+        run_once(ours, arguments)  # the model is read into the page cache
+        take_turns(
+            options.turns(TURNS), {"ours": run("ours", ours), "gcc": run("gcc", native)}, say, "tokens/s"
+        )
+        variant = loaded_variant(ours, model)
+    of_bundle = f"{plan.name}, {size_gb:.1f} GB model in Q4_K_M"
+    rows = tuple(
+        Comparison(
+            what=f"{what} of {tokens} tokens, {of_bundle}",
+            peer="gcc -O3 -march=native, OpenMP",
+            unit="tokens/s",
+            ours=tuple(speed[index] for speed in speeds["ours"]),
+            theirs=tuple(speed[index] for speed in speeds["gcc"]),
+            target=Target(Kind.RATIO_AT_LEAST, least),
+        )
+        for index, (what, tokens, least) in enumerate(
+            (("prompt", prompt, 1.10), ("generation", generated, 1.00))
+        )
+    )
+    shape = Shape()
+    notes = (
+        f"model: qwen3moe, the 30B-A3B's shape with {shape.layers} layers, random valid Q4_K and Q6_K blocks"
+        if not options.quick
+        else "model: a tiny one",
+        f"both: -r {WITHIN}, -t {usable_cores()}; a run of the program is one figure",
+        f"ours: bundle {bundle.entry.tree}, which chose {variant} on this machine",
+        f"peer: {compiler_version()}, cmake's Release with GGML_NATIVE=ON, the same patched tree",
+    )
+    return Measured(rows, notes)
+
+
+def run_once(program: Path, arguments: tuple[str, ...]) -> tuple[float, float]:
+    """Give the rates of prompt and generation, in tokens a second.
+
+    Raises
+    ------
+    UnmeasurableError
+        Where the program fails or answers something else.
+    """
+    argv = (str(program), *arguments, "-t", str(usable_cores()), "-o", "json")
+    said = run_program(argv, env={"PATH": os.defpath, "LC_ALL": "C"})
+    rates = {test["n_gen"] > 0: float(test["avg_ts"]) for test in json.loads(said)}
+    if set(rates) != {False, True}:
+        raise UnmeasurableError(
+            f"{program.name}: expected one prompt and one generation test, found\n{said[-500:]}"
+        )
+    return rates[False], rates[True]
+
+
+def loaded_variant(program: Path, model: Path) -> str:
+    """Give the CPU backend that the bundle's run-time dispatch chose here."""
+    log = model.with_suffix(".log")
+    argv = (str(program), "-m", str(model), "-p", "1", "-n", "0", "-r", "1", "-v")
+    run_program(argv, env={"PATH": os.defpath, "LC_ALL": "C"}, log=log)
+    found = re.search(r"libggml-cpu-[a-z0-9_.]+\.so", log.read_text(errors="replace"))
+    return found[0] if found else "an unnamed CPU backend"

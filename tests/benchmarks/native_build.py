@@ -1,0 +1,86 @@
+"""llama-bench as a person would build it on this machine: gcc -O3 -march=native, OpenMP, CMake's Release."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+
+from recipes.sandbox import usable_cores
+from recipes.storage import remove_tree
+from tests.benchmarks.machine import cpu_model
+from tests.benchmarks.turns import Say, UnmeasurableError, run_program
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from recipes.digest import Sha1
+    from pathlib import Path
+
+OPTIONS = (
+    "-DCMAKE_BUILD_TYPE=Release",
+    "-DCMAKE_C_COMPILER=gcc",
+    "-DCMAKE_CXX_COMPILER=g++",
+    "-DGGML_NATIVE=ON",
+    "-DLLAMA_CURL=OFF",
+    "-DLLAMA_OPENSSL=OFF",
+    "-DLLAMA_BUILD_TESTS=OFF",
+    "-DLLAMA_BUILD_EXAMPLES=OFF",
+    "-DLLAMA_BUILD_COMMIT=native",
+    "-DLLAMA_BUILD_NUMBER=1",
+)
+
+
+def ensure_native_build(source: Path, tree: Sha1, toolchain: Path, folder: Path, say: Say) -> Path:
+    """Give the program, built in a folder named by source, compiler and processor; a complete one is kept.
+
+    Parameters
+    ----------
+    source, tree
+        The very tree that ours is built from, and its digest.
+    toolchain
+        Where the pinned cmake and ninja are.
+    folder
+        Where such builds are kept.
+
+    Raises
+    ------
+    UnmeasurableError
+        Where gcc is missing or the build fails.
+    """
+    if shutil.which("gcc") is None or shutil.which("g++") is None:
+        raise UnmeasurableError("gcc and g++ are not installed (Debian, Ubuntu: apt-get install g++)")
+    made_of = "\n".join((tree.hex, compiler_version(), cpu_model(), *OPTIONS))
+    build = folder / f"native-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
+    program, complete = build / "bin" / "llama-bench", build / "complete"
+    if complete.exists():
+        say(f"  the gcc build is there: {build}")
+        return program
+    if build.exists():
+        remove_tree(build)
+    build.mkdir(parents=True)
+    say(f"  building with gcc, once (minutes): {build}")
+    ninja = str(toolchain / "bin" / "ninja")
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(build),
+        "LC_ALL": "C",
+    }
+    configure = (
+        str(toolchain / "bin" / "cmake"),
+        "-G",
+        "Ninja",
+        f"-DCMAKE_MAKE_PROGRAM={ninja}",
+        "-S",
+        str(source),
+    )
+    for argv in (
+        (*configure, "-B", str(build), *OPTIONS),
+        (ninja, "-C", str(build), "-j", str(usable_cores()), "llama-bench"),
+    ):
+        run_program(argv, cwd=build, env=environment, log=build / "log")
+    complete.touch()
+    return program
+
+
+def compiler_version() -> str:
+    return run_program(("gcc", "--version")).splitlines()[0]

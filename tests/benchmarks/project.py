@@ -1,0 +1,26 @@
+"""The project's own recipe and store, as the sessions use them."""
+
+from __future__ import annotations
+
+from recipes.console import open_console
+from recipes.manifest import Manifests
+from recipes.pipeline import Job
+from recipes.sandbox import Surroundings, usable_cores
+from recipes.settings import read_settings
+from recipes.store import Store
+from recipes.toolchain import default_platform
+
+
+def open_job(recipe_name: str) -> Job:
+    """Give a recipe for this machine, with the user's store and settings."""
+    settings, manifests = read_settings(), Manifests()
+    recipe = manifests.recipe(recipe_name)
+    return Job(
+        manifests=manifests,
+        recipe=recipe,
+        platform_name=default_platform(manifests.defaults(), recipe),
+        store=Store.open(settings.store),
+        console=open_console(),
+        settings=settings,
+        surroundings=Surroundings(jobs=usable_cores()),
+    )

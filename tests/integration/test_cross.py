@@ -1,0 +1,56 @@
+"""linux-aarch64 built on whatever machine this is, and run under qemu where that is another one."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.fixture_project import FixtureProject
+
+QEMU = "qemu-aarch64-static"
+
+
+def emulator() -> list[str]:
+    if platform.machine() in {"aarch64", "arm64"}:
+        return []
+    if shutil.which(QEMU):
+        return [QEMU, "-L", "/usr/aarch64-linux-gnu"]
+    if QEMU in os.environ.get("PINNED_LLAMA_TEST_NEEDS", ""):
+        pytest.fail(f"{QEMU} is demanded by PINNED_LLAMA_TEST_NEEDS and is not installed")
+    pytest.skip(f"{QEMU} is not installed (Debian: apt-get install qemu-user-static libc6-arm64-cross)")
+
+
+def test_programs_for_aarch64_are_built_here_and_run(project: FixtureProject) -> None:
+    prefix = emulator()
+    answer = project.recipes("build", "--platform", "linux-aarch64-cpu")
+    assert answer.status == 0, answer.err
+    found = re.search(r"^bundle: +(.+)$", answer.out, re.MULTILINE)
+    assert found
+    programs = f"{found[1]}/bin"
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*prefix, "./fixture", *arguments], cwd=programs, capture_output=True, text=True, check=False
+        )
+
+    assert run("--version").stdout == "version: 7 (01234567)\n"
+    for module in ("libmodule-plain.so", "libmodule-dotprod.so"):
+        done = run("hexagon", module)
+        assert (done.returncode, done.stderr) == (1, "error: no such shape: hexagon (/source/src/shapes.cpp)\n")
+
+
+def test_a_march_that_the_manifest_does_not_translate_fails_by_name(project: FixtureProject, tmp_path: Path) -> None:
+    assert tmp_path.exists()
+    project.edit("    march:\n      armv8.2-a+dotprod: generic+v8_2a+dotprod\n", "    march:\n      armv8-a: generic\n")
+    answer = project.recipes("build", "--platform", "linux-aarch64-cpu")
+    assert answer.status == 18
+    assert "-march=armv8.2-a+dotprod" in answer.err
