@@ -88,7 +88,7 @@ def run(*argv: str) -> None:
 if __name__ == "__main__":
     os.chdir(PROJECT)
     interpreter = environment_python("run")
-    os.execv(interpreter, [interpreter, "-m", "nox", "-f", __file__, *sys.argv[1:]])
+    os.execv(interpreter, [interpreter, "-m", "nox", "-f", __file__, *sys.argv[1:]])  # noqa: S606 - no shell is wanted
 
 import nox
 

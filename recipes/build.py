@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes import audit
-from recipes.console import Console
 from recipes.errors import BuildError
 from recipes.flags import AllowedFlags
 from recipes.plan import Plan, fill
 from recipes.process import Command
 from recipes.sandbox import Surroundings, run_isolated
 from recipes.toolchain import lay_out_wrappers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from recipes.console import Console
 
 HOST_PROGRAMS = ("CMAKE_UNAME",)  # asked what the building machine is, which decides nothing of the target
 NINJA_PROGRESS = re.compile(r"^\[(\d+)/(\d+)\] ")
@@ -52,7 +56,7 @@ class Workplace:
         return self.work / "build"
 
     def folders(self) -> dict[str, Path]:
-        """What the placeholders of a plan stand for."""
+        """Give what the placeholders of a plan stand for."""
         return {
             "source": self.source,
             "build": self.build,
@@ -135,7 +139,13 @@ def _command(argv: tuple[str, ...], plan: Plan, workplace: Workplace) -> Command
     )
 
 
-def _run(plan: Plan, argv: tuple[str, ...], workplace: Workplace, surroundings: Surroundings, on_line=None) -> None:
+def _run(
+    plan: Plan,
+    argv: tuple[str, ...],
+    workplace: Workplace,
+    surroundings: Surroundings,
+    on_line: Callable[[str], None] | None = None,
+) -> None:
     command = _command(argv, plan, workplace)
     done = run_isolated(command, surroundings, log=workplace.log, on_line=on_line)
     if done.status != 0:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes import commands
 from recipes.console import open_console
@@ -16,6 +16,9 @@ from recipes.sandbox import Surroundings, usable_cores
 from recipes.settings import read_settings
 from recipes.store import Store
 from recipes.toolchain import default_platform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 EPILOG = """\
 environment:
@@ -45,38 +48,73 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.set_defaults(run=run)
-        command.add_argument("--recipe", metavar="NAME", help="a manifest in manifests/recipes/ (default: the default recipe)")
-        command.add_argument("--platform", metavar="NAME", help="one of the recipe's platforms (default: this machine)")
         command.add_argument(
-            "--project", type=Path, metavar="FOLDER", help="a folder with manifests/ and patches/ (default: this one)"
+            "--recipe", metavar="NAME", help="a manifest in manifests/recipes/ (default: the default recipe)"
+        )
+        command.add_argument(
+            "--platform", metavar="NAME", help="one of the recipe's platforms (default: this machine)"
+        )
+        command.add_argument(
+            "--project",
+            type=Path,
+            metavar="FOLDER",
+            help="a folder with manifests/ and patches/ (default: this one)",
         )
         return command
 
-    add("fetch", "Download the pinned source and toolchain into the store, checking every byte.", commands.fetch)
-    add("verify", "Hash again everything that is pinned and present, and print one row each.", commands.verify)
+    add(
+        "fetch",
+        "Download the pinned source and toolchain into the store, checking every byte.",
+        commands.fetch,
+    )
+    add(
+        "verify", "Hash again everything that is pinned and present, and print one row each.", commands.verify
+    )
     add("patch", "Unpack the source and apply the pinned patches, exactly.", commands.patch)
 
-    build = add("build", "Fetch, verify, patch, build and bundle, and compare with the pinned digest.", commands.build)
-    build.add_argument("--archive", type=Path, metavar="FOLDER", help="also write the bundle as a deterministic .tar.zst")
-    build.add_argument("--refuse-known-issues", action="store_true", help="refuse a recipe that carries an advisory")
-    build.add_argument("--preload", type=Path, help=argparse.SUPPRESS)  # how `reproduce` shifts the build's clock
+    build = add(
+        "build", "Fetch, verify, patch, build and bundle, and compare with the pinned digest.", commands.build
+    )
+    build.add_argument(
+        "--archive", type=Path, metavar="FOLDER", help="also write the bundle as a deterministic .tar.zst"
+    )
+    build.add_argument(
+        "--refuse-known-issues", action="store_true", help="refuse a recipe that carries an advisory"
+    )
+    build.add_argument(
+        "--preload", type=Path, help=argparse.SUPPRESS
+    )  # how `reproduce` shifts the build's clock
 
-    again = add("reproduce", "Build again in surroundings that differ in every way, and compare.", commands.reproduce)
+    again = add(
+        "reproduce", "Build again in surroundings that differ in every way, and compare.", commands.reproduce
+    )
     for command in (build, again):
-        command.add_argument("--target", action="append", metavar="NAME", help="build only this target (repeat for more)")
-        command.add_argument("--jobs", type=_positive, metavar="N", help="compile commands at a time (default: usable cores)")
+        command.add_argument(
+            "--target", action="append", metavar="NAME", help="build only this target (repeat for more)"
+        )
+        command.add_argument(
+            "--jobs", type=_positive, metavar="N", help="compile commands at a time (default: usable cores)"
+        )
 
     lock = add("lock", "Propose new pins as a diff; nothing is written without --write.", commands.lock)
     lock.add_argument("--source", metavar="PROJECT==VERSION|TAG|URL", help="where the new source comes from")
     lock.add_argument("--subdirectory", metavar="PATH", help="where the source lies, from that archive's top")
-    lock.add_argument("--commit", metavar="ID", help="the new source's commit, where the archive does not say it")
-    lock.add_argument("--build-number", type=_positive, metavar="N", help="upstream's build number, where no tag bN says it")
-    lock.add_argument("--output", action="store_true", help="pin the digest of the bundle that this machine built")
+    lock.add_argument(
+        "--commit", metavar="ID", help="the new source's commit, where the archive does not say it"
+    )
+    lock.add_argument(
+        "--build-number", type=_positive, metavar="N", help="upstream's build number, where no tag bN says it"
+    )
+    lock.add_argument(
+        "--output", action="store_true", help="pin the digest of the bundle that this machine built"
+    )
     lock.add_argument("--write", action="store_true", help="write the proposal to the manifest")
 
     gc = add("gc", "Remove from the store what no manifest needs any more.", commands.gc)
     gc.add_argument("--dry-run", action="store_true", help="only list what would go")
-    gc.add_argument("--damaged", action="store_true", help="hash every entry again and set damaged ones aside")
+    gc.add_argument(
+        "--damaged", action="store_true", help="hash every entry again and set damaged ones aside"
+    )
     gc.add_argument("--rejected", action="store_true", help="also remove what was kept for diagnosis")
 
     add("docs", "Generate the reference pages of docs/ and the JSON Schemas.", commands.docs)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from recipes import gc
-from recipes.digest import Sha256
-from recipes.manifest import Manifests
 from recipes.pipeline import Job, source_key
 from recipes.plan import make_plan
 from recipes.schema import GitOrigin, Recipe
 from recipes.toolchain import host_name, runtime_key, toolchain_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from recipes.digest import Sha256
+    from recipes.manifest import Manifests
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes.bundle import describe
-from recipes.packing import pack
 from recipes.errors import PolicyError, RecipeError
+from recipes.packing import pack
 from recipes.pipeline import (
     Bundle,
     Job,
@@ -21,11 +21,16 @@ from recipes.plan import Plan, narrow
 from recipes.storage import storage_errors
 from recipes.verification import Row, verify_all
 
+if TYPE_CHECKING:
+    import argparse
+
 
 def fetch(job: Job, options: argparse.Namespace) -> int:  # noqa: ARG001 - each command has this shape
     """Bring the pinned source and toolchain into the store."""
     fetch_all(job)
-    print(f"everything that {job.recipe.name} for {job.platform_name} is built from is in {job.store.root}, verified")
+    print(
+        f"everything that {job.recipe.name} for {job.platform_name} is built from is in {job.store.root}, verified"
+    )
     return 0
 
 
@@ -64,7 +69,12 @@ def build(job: Job, options: argparse.Namespace) -> int:
         with storage_errors(options.archive):
             options.archive.mkdir(parents=True, exist_ok=True)
             archive = options.archive / f"llama.cpp-{job.recipe.name}-{job.platform_name}.tar.zst"
-            pack(bundle.entry.path, archive, mtime=job.recipe.source.epoch, prefix=archive.name.removesuffix(".tar.zst"))
+            pack(
+                bundle.entry.path,
+                archive,
+                mtime=job.recipe.source.epoch,
+                prefix=archive.name.removesuffix(".tar.zst"),
+            )
         print(f"archive:  {archive}")
     return 0
 
@@ -84,7 +94,9 @@ def warn_known_issues(job: Job, *, refuse: bool) -> None:
     """
     issues = job.recipe.known_issues
     for issue in issues:
-        job.console.warn(f"{job.recipe.name}: {issue.id}: {issue.summary}\n  affects {issue.affects}\n  {issue.link}")
+        job.console.warn(
+            f"{job.recipe.name}: {issue.id}: {issue.summary}\n  affects {issue.affects}\n  {issue.link}"
+        )
     if issues and refuse:
         raise PolicyError(
             where=f"{job.where}: known_issues",
@@ -105,7 +117,8 @@ def print_bundle(job: Job, bundle: Bundle) -> None:
         state = f"not pinned: {job.platform.output_unpinned}"
     rows = describe(entry.path)
     print(f"bundle:   {entry.path}")
-    print(f"          {plan.name}, version {plan.version}, {'built now' if bundle.built else 'built before, hashed again'}")
+    how = "built now" if bundle.built else "built before, hashed again"
+    print(f"          {plan.name}, version {plan.version}, {how}")
     print(f"digest:   {entry.tree} ({state})")
     print(f"plan:     {plan.digest}")
     print(f"record:   {provenance_path(job.store, plan)}")

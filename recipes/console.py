@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.progress import Progress, TaskID
 
 QUIET_STEP = 0.25  # a plain task says how far it is at each quarter
@@ -37,13 +38,8 @@ class Console(Protocol):
     def warn(self, text: str) -> None:
         """One line that a person should read."""
 
-    def task(self, title: str, total: int | None, unit: str = "B") -> _TaskContext:
-        """A task of `total` units; the unit is "B" for bytes, else the plural of what is counted."""
-
-
-class _TaskContext(Protocol):
-    def __enter__(self) -> Task: ...
-    def __exit__(self, *exc: object) -> bool | None: ...
+    def task(self, title: str, total: int | None, unit: str = "B") -> AbstractContextManager[Task]:
+        """Start a task of `total` units; the unit is "B" for bytes, else the plural of what is counted."""
 
 
 class _NoTask:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import total_ordering
 from pathlib import Path
-from typing import ClassVar, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 CHUNK_BYTES = 1 << 20  # large enough that hashlib releases the GIL for almost all of the time
 
@@ -96,8 +98,12 @@ D = TypeVar("D", Sha1, Sha256)
 class Hasher(Protocol):
     """The part of a hashlib object that this project uses."""
 
-    def update(self, data: bytes | memoryview, /) -> None: ...
-    def hexdigest(self) -> str: ...
+    def update(self, data: bytes | memoryview, /) -> None:
+        """Take more bytes in."""
+
+    def hexdigest(self) -> str:
+        """Give the digits of all bytes so far."""
+        ...
 
 
 def hash_file(path: Path) -> Sha256:
@@ -188,7 +194,9 @@ def tree_of_entries(blobs: dict[str, TreeEntry], algorithm: type[D]) -> D:
 
 def _tree_object(entries: dict[str, TreeEntry], algorithm: type[D]) -> D:
     # git sorts folders as if their names ended with a slash
-    ordered = sorted(entries.items(), key=lambda item: os.fsencode(item[0]) + b"/" * (item[1].mode == "40000"))
+    ordered = sorted(
+        entries.items(), key=lambda item: os.fsencode(item[0]) + b"/" * (item[1].mode == "40000")
+    )
     body = b"".join(
         entry.mode.encode() + b" " + os.fsencode(name) + b"\0" + bytes.fromhex(entry.digest_hex)
         for name, entry in ordered

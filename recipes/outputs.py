@@ -7,9 +7,12 @@ a bundle which is not the pinned one can be told apart file by file without havi
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes.digest import Sha256, TreeEntry, blob_entries, tree_of_entries
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LINE = re.compile(r"(?P<mode>100644|100755|120000) blob (?P<digest>[0-9a-f]{64})\t(?P<path>.+)")
 
@@ -69,5 +72,7 @@ def describe_mismatch(pinned: str | None, root: Path) -> str:
     if pinned is None:
         return "(no listing of the pinned bundle is committed, so the files cannot be told apart)"
     differing = compare_listings(pinned, list_bundle(root))
-    same = len(parse_listing(pinned)) - sum(not line.endswith("not in the pinned bundle") for line in differing)
+    same = len(parse_listing(pinned)) - sum(
+        not line.endswith("not in the pinned bundle") for line in differing
+    )
     return "\n".join((*differing, f"{same} files are the pinned ones"))

@@ -10,16 +10,15 @@ import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes import elf
+from recipes.blobs import DAMAGED_FIX
 from recipes.build import Workplace, build
 from recipes.bundle import lay_out, write_record
-from recipes.console import Console
 from recipes.digest import Sha1, Sha256, hash_file, hash_tree
-from recipes.blobs import DAMAGED_FIX
 from recipes.errors import AuditError, OutputError, StoreError, VerifyError
 from recipes.history import explain_rebuild
-from recipes.manifest import Manifests
 from recipes.origins import fetch_source, fetch_wheel
 from recipes.outputs import describe_mismatch
 from recipes.patch import apply_patch, parse_patch
@@ -27,11 +26,17 @@ from recipes.plan import Plan, make_plan
 from recipes.process import Command
 from recipes.provenance import Circumstances, now, statement, write_statement
 from recipes.sandbox import Surroundings, find_isolation, run_isolated
-from recipes.schema import Platform, Recipe, Toolchain
-from recipes.settings import Settings
 from recipes.storage import storage_errors
-from recipes.store import Entry, Store
 from recipes.toolchain import ensure_runtime, ensure_toolchain, host_name, verified_entry, wheels_of_host
+
+if TYPE_CHECKING:
+    from recipes.console import Console
+    from recipes.manifest import Manifests
+    from recipes.schema import Platform, Recipe, Toolchain
+    from recipes.settings import Settings
+    from recipes.store import Entry, Store
+
+TELLING_NAME = 8  # letters that a user name must have to be looked for in files
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,10 @@ def find_source(store: Store, tree: Sha256) -> Entry | None:
     entry = verified_entry(store, source_key(tree))
     if entry is not None and entry.tree != tree:
         raise StoreError(
-            where=str(entry.path), expected=f"tree {tree}, as pinned", found=f"tree {entry.tree}", fix=DAMAGED_FIX
+            where=str(entry.path),
+            expected=f"tree {tree}, as pinned",
+            found=f"tree {entry.tree}",
+            fix=DAMAGED_FIX,
         )
     return entry
 
@@ -117,7 +125,9 @@ def ensure_unpatched(job: Job) -> Entry:
             )
         for failure in fetched.failures:
             job.console.warn(f"origin passed over: {failure}")
-        job.console.say(f"source of {job.recipe.name}: commit {source.commit.hex}, from {fetched.origin_label}")
+        job.console.say(
+            f"source of {job.recipe.name}: commit {source.commit.hex}, from {fetched.origin_label}"
+        )
         return staging.entry
 
 
@@ -164,11 +174,14 @@ def apply_pinned(job: Job, index: int, tree: Path) -> None:
             where=f"{where}.sha256",
             expected=f"patches/{patch.file} with {patch.sha256}",
             found=str(found),
-            fix=f"git checkout patches/{patch.file}, or pin the change: python3 noxfile.py -s lock -- --recipe {job.recipe.name}",
+            fix=(
+                f"git checkout patches/{patch.file},"
+                f" or pin the change: python3 noxfile.py -s lock -- --recipe {job.recipe.name}"
+            ),
         )
     apply_patch(parse_patch(path.read_bytes(), f"patches/{patch.file}"), tree)
-    for algorithm, expected in ((Sha1, patch.tree), (Sha256, patch.tree_sha256)):
-        result = hash_tree(tree, algorithm)
+    results = ((patch.tree, hash_tree(tree, Sha1)), (patch.tree_sha256, hash_tree(tree, Sha256)))
+    for expected, result in results:
         if result != expected:
             raise VerifyError(
                 where=f"{where}.tree",
@@ -271,14 +284,15 @@ def check_no_leak(bundle: Path, store: Path, work: Path, where: str) -> None:
         Naming the files.
     """
     needles = {str(store), str(work), f"{Path.home()}/"}
-    if len(getpass.getuser()) >= 8:  # a shorter name, such as root, is a word that programs use for other things
+    # a shorter name, such as root, is a word that programs use for other things
+    if len(getpass.getuser()) >= TELLING_NAME:
         needles.add(getpass.getuser())
     found = elf.find_strings(bundle, sorted(needle.encode() for needle in needles))
     if found:
         raise AuditError(
             where=where,
             expected="no path and no user name of this machine in any file",
-            found="\n".join(f"{place.name} holds {place.text}" for place in found),
+            found="\n".join(f"{name} holds {needle.decode()}" for name, needle in found),
             fix="map the path away with -ffile-prefix-map in the platform's flags, or strip the file",
         )
 

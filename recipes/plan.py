@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from recipes.digest import Sha1, Sha256
-from recipes.schema import BundleContents, Platform, Recipe, Toolchain
 
-PLACEHOLDERS = ("source", "build", "toolchain", "wrappers")
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from recipes.schema import BundleContents, Platform, Recipe, Toolchain
+
+PLACEHOLDER = re.compile(r"\{(source|build|toolchain|wrappers)\}")
 PLAN_FORMAT = "plan/1"  # raise it where the same inputs would be built in another way
 
 
@@ -257,11 +261,13 @@ def compiler_wrappers(platform: Platform, toolchain: Toolchain) -> tuple[Wrapper
         return ()
     translate = ""
     if platform.march:
-        cases = "\n".join(f"    -march={ours}) a=-mcpu={theirs} ;;" for ours, theirs in platform.march.items())
+        cases = "\n".join(
+            f"    -march={ours}) a=-mcpu={theirs} ;;" for ours, theirs in platform.march.items()
+        )
         translate = (
             "n=$#\n"
             'while [ "$n" -gt 0 ]; do\n'
-            '  a=$1; shift; n=$((n - 1))\n  case $a in\n'
+            "  a=$1; shift; n=$((n - 1))\n  case $a in\n"
             f"{cases}\n"
             '  esac\n  set -- "$@" "$a"\ndone\n'
         )
@@ -290,11 +296,9 @@ def glibc_of_target(target: str) -> str:
 
 def fill(text: str, folders: Mapping[str, Path]) -> str:
     """Put real folders in the place of the placeholders of a plan."""
-    return re.sub(r"\{(%s)\}" % "|".join(PLACEHOLDERS), lambda match: str(folders[match[1]]), text)
+    return PLACEHOLDER.sub(lambda match: str(folders[match[1]]), text)
 
 
 def canonical_json(data: object) -> bytes:
     """Give JSON with sorted keys and no white space, as RFC 8785 orders it for the ASCII keys used here."""
     return msgspec.json.encode(data, order="deterministic")
-
-

@@ -10,10 +10,12 @@ import os
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 TAIL_LINES = 40  # what an error shows of a failed program's output
 GRACE_S = 5.0  # between asking a program to end and ending it
@@ -108,9 +110,7 @@ def run(
     return Completed(status, tuple(tail))
 
 
-def _read(
-    stream: IO[str], tail: deque[str], log: Path | None, on_line: Callable[[str], None] | None
-) -> None:
+def _read(stream: IO[str], tail: deque[str], log: Path | None, on_line: Callable[[str], None] | None) -> None:
     file = log.open("a", buffering=1, encoding="utf-8") if log else None
     try:
         for line in stream:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recipes.plan import Plan
-from recipes.sandbox import Isolation, Surroundings
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from recipes.plan import Plan
+    from recipes.sandbox import Isolation, Surroundings
 
 BUILD_TYPE = "urn:pinned-llama:plan:1"
 
@@ -85,7 +88,10 @@ def statement(plan: Plan, output: str, circumstances: Circumstances) -> dict[str
                     {"name": "network", "content": circumstances.isolation.description},
                     {"name": "jobs", "content": str(circumstances.surroundings.jobs)},
                     {"name": "umask", "content": f"{circumstances.surroundings.umask:04o}"},
-                    {"name": "machine", "content": f"{platform.system()} {platform.release()} {platform.machine()}"},
+                    {
+                        "name": "machine",
+                        "content": f"{platform.system()} {platform.release()} {platform.machine()}",
+                    },
                     {"name": "cores", "content": str(os.cpu_count())},
                 ],
             },

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from recipes import errors
+from recipes.errors import StoreError
 from recipes.manifest import PROJECT, SCHEMAS, Manifests, write_schemas
 from recipes.plan import glibc_of_target
 from recipes.schema import json_schema
@@ -52,10 +53,17 @@ def write_reference(project: Path) -> tuple[Path, ...]:
     """
     folder = project / "docs" / "reference"
     pages = reference_pages(Manifests(project))
-    with storage_errors(folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in pages.items():
             (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            where=str(folder),
+            expected="a folder that can be written to",
+            found=error.strerror or str(error),
+            fix=f"ls -ld {folder}; df {folder}",
+        ) from error
     return (*(folder / name for name in pages), *write_schemas(project / "manifests" / "schema"))
 
 

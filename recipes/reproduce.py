@@ -10,18 +10,22 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes.difference import compare
 from recipes.errors import BuildError, OutputError
 from recipes.pipeline import Bundle, Job, ensure_bundle
-from recipes.plan import Plan
 from recipes.process import Command, run
 from recipes.sandbox import find_isolation
 from recipes.store import Store
 from recipes.toolchain import ensure_toolchain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from recipes.plan import Plan
 
 PROJECT = Path(__file__).resolve().parent.parent
 CLOCK_SHIFT_S = 400 * 24 * 3600  # another year, another day of the week
@@ -106,17 +110,21 @@ def second_environment(folder: Path, environ: Mapping[str, str]) -> dict[str, st
         Ours; only what the process needs to run at all is kept.
     """
     kept = {name: environ[name] for name in ("PATH", "PYTHONPATH") if name in environ}
-    return kept | POLLUTION | {
-        "HOME": str(folder / "home"),
-        "USER": OTHER_USER,
-        "LOGNAME": OTHER_USER,
-        "LANG": "tr_TR.UTF-8",
-        "LC_ALL": "tr_TR.UTF-8",
-        "TZ": "Pacific/Kiritimati",
-        "PYTHONHASHSEED": "1",
-        "PINNED_LLAMA_STORE": str(folder / "store"),
-        "PINNED_LLAMA_OFFLINE": "1",
-    }
+    return (
+        kept
+        | POLLUTION
+        | {
+            "HOME": str(folder / "home"),
+            "USER": OTHER_USER,
+            "LOGNAME": OTHER_USER,
+            "LANG": "tr_TR.UTF-8",
+            "LC_ALL": "tr_TR.UTF-8",
+            "TZ": "Pacific/Kiritimati",
+            "PYTHONHASHSEED": "1",
+            "PINNED_LLAMA_STORE": str(folder / "store"),
+            "PINNED_LLAMA_OFFLINE": "1",
+        }
+    )
 
 
 def _second_build(
@@ -127,7 +135,16 @@ def _second_build(
     clock = _clock_library(job, scratch)
     user = _other_user()
     environment = second_environment(folder, os.environ)
-    options = ["--project", str(job.manifests.project), "--recipe", plan.recipe, "--platform", plan.platform, "--jobs", "1"]
+    options = [
+        "--project",
+        str(job.manifests.project),
+        "--recipe",
+        plan.recipe,
+        "--platform",
+        plan.platform,
+        "--jobs",
+        "1",
+    ]
     options += [word for target in targets for word in ("--target", target)]
     options += ["--preload", str(clock)] if clock else []
     command = Command((*user, sys.executable, "-m", "recipes", "build", *options), PROJECT, environment)
@@ -136,12 +153,16 @@ def _second_build(
         Variation("store and build folder", str(job.store.root), str(store.root)),
         Variation("home", here["HOME"], environment["HOME"]),
         Variation("user name", here["USER"], OTHER_USER),
-        Variation("user id", str(os.getuid()), str(OTHER_UID) if user else "the same: no user namespace here"),
+        Variation(
+            "user id", str(os.getuid()), str(OTHER_UID) if user else "the same: no user namespace here"
+        ),
         Variation("time zone", here["TZ"], environment["TZ"]),
         Variation("locale", here["LANG"], environment["LC_ALL"]),
         Variation("umask", "0022", "0077"),
         Variation("jobs", str(job.surroundings.jobs), "1"),
-        Variation("clock", "now", f"now + {CLOCK_SHIFT_S} s" if clock else "later, but not shifted: not Linux"),
+        Variation(
+            "clock", "now", f"now + {CLOCK_SHIFT_S} s" if clock else "later, but not shifted: not Linux"
+        ),
         Variation("caller's environment", "ours", " ".join(sorted(POLLUTION))),
         Variation("processor", platform.processor() or platform.machine(), "the same: one machine"),
     )
@@ -197,7 +218,9 @@ def _print_variations(variations: tuple[Variation, ...]) -> None:
 
 def _difference(job: Job, plan: Plan, first: Bundle, second: Path) -> OutputError:
     lines = "\n".join(str(difference) for difference in compare(first.entry.path, second))
-    kept = job.store.reject(second, f"{plan.name}: a second build that differs from {first.entry.path}\n{lines}")
+    kept = job.store.reject(
+        second, f"{plan.name}: a second build that differs from {first.entry.path}\n{lines}"
+    )
     return OutputError(
         where=f"{plan.name}: the second build",
         expected=f"the bytes of {first.entry.path}",

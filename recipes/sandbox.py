@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes.process import Command, Completed, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEFAULT_UMASK = 0o022
 

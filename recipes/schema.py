@@ -14,7 +14,10 @@ from msgspec import Meta, Struct
 from recipes.digest import Digest, Sha1, Sha256
 
 Name = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", description="letters, digits, dot, underscore, plus, dash")
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", description="letters, digits, dot, underscore, plus, dash"
+    ),
 ]
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s]+$", description="a full http or https address")]
 Text = Annotated[str, Meta(min_length=1)]
@@ -43,7 +46,8 @@ class PypiOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="pypi"):
     sha256: Sha256
     subdirectory: Annotated[RelativePath, Meta(description="where the source lies in the archive")]
     drop: Annotated[
-        tuple[RelativePath, ...], Meta(description="files in it that are not part of the commit, such as a stray .git")
+        tuple[RelativePath, ...],
+        Meta(description="files in it that are not part of the commit, such as a stray .git"),
     ] = ()
 
 
@@ -53,11 +57,16 @@ class ArchiveOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="arch
     url: Url
     sha256: Sha256
     size_bytes: Annotated[
-        SizeBytes | None, Meta(description="absent only where the bytes were never seen: then max_bytes caps the download")
+        SizeBytes | None,
+        Meta(description="absent only where the bytes were never seen: then max_bytes caps the download"),
     ] = None
-    max_bytes: Annotated[SizeBytes | None, Meta(description="cap of the download where the size is not known")] = None
+    max_bytes: Annotated[
+        SizeBytes | None, Meta(description="cap of the download where the size is not known")
+    ] = None
     subdirectory: Annotated[RelativePath, Meta(description="where the source lies in the archive")]
-    drop: Annotated[tuple[RelativePath, ...], Meta(description="files in it that are not part of the commit")] = ()
+    drop: Annotated[
+        tuple[RelativePath, ...], Meta(description="files in it that are not part of the commit")
+    ] = ()
 
 
 class GitOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="git"):
@@ -77,9 +86,13 @@ class Source(_Pin, frozen=True, kw_only=True):
     build_number: Annotated[int, Meta(ge=0, description="what `--version` prints as the build")]
     tree: Annotated[Sha1, Meta(description="git's tree id of the source, as upstream's commit names it")]
     tree_sha256: Annotated[Sha256, Meta(description="the same tree in git's SHA-256 object format")]
-    epoch: Annotated[int, Meta(ge=0, description="seconds since 1970 given to the build as SOURCE_DATE_EPOCH")]
+    epoch: Annotated[
+        int, Meta(ge=0, description="seconds since 1970 given to the build as SOURCE_DATE_EPOCH")
+    ]
     licence: Text
-    origins: Annotated[tuple[Origin, ...], Meta(min_length=1, description="tried in order; all give the same tree")]
+    origins: Annotated[
+        tuple[Origin, ...], Meta(min_length=1, description="tried in order; all give the same tree")
+    ]
 
 
 class Patch(_Pin, frozen=True, kw_only=True):
@@ -113,7 +126,9 @@ class CompileFlags(_Pin, frozen=True, kw_only=True):
 class BundleContents(_Pin, frozen=True, kw_only=True):
     """Which built files are shipped, by name."""
 
-    bin: Annotated[tuple[Name, ...], Meta(min_length=1, description="programs, and backends loaded from beside them")]
+    bin: Annotated[
+        tuple[Name, ...], Meta(min_length=1, description="programs, and backends loaded from beside them")
+    ]
     lib: Annotated[tuple[Name, ...], Meta(description="shared libraries, by their SONAME")] = ()
     licences: Annotated[tuple[RelativePath, ...], Meta(description="files or folders of the source")] = ()
 
@@ -134,7 +149,9 @@ class Platform(_Pin, frozen=True, kw_only=True):
     ] = {}
     flags: CompileFlags
     bundle: BundleContents
-    output: Annotated[Sha256 | None, Meta(description="the bundle's tree digest, in git's SHA-256 object format")] = None
+    output: Annotated[
+        Sha256 | None, Meta(description="the bundle's tree digest, in git's SHA-256 object format")
+    ] = None
     output_unpinned: Annotated[Text | None, Meta(description="why there is no digest to compare with")] = None
 
 
@@ -171,11 +188,15 @@ class Toolchain(_Pin, frozen=True, kw_only=True):
 
     schema: Annotated[str, Meta(pattern="^toolchain/1$")]
     name: Name
-    kind: Annotated[str, Meta(pattern="^(zig|host)$", description="zig: hermetic, from wheels; host: found on the machine")]
+    kind: Annotated[
+        str,
+        Meta(pattern="^(zig|host)$", description="zig: hermetic, from wheels; host: found on the machine"),
+    ]
     summary: Text
     compiler: Annotated[Text, Meta(description="what the compiler says of itself, for people")]
     hosts: Annotated[
-        dict[Name, tuple[Wheel, ...]], Meta(description="the wheels of each machine that can build, as system-arch")
+        dict[Name, tuple[Wheel, ...]],
+        Meta(description="the wheels of each machine that can build, as system-arch"),
     ]
 
 
@@ -184,7 +205,9 @@ class Defaults(_Pin, frozen=True, kw_only=True):
 
     schema: Annotated[str, Meta(pattern="^defaults/1$")]
     recipe: Name
-    platforms: Annotated[dict[Name, Name], Meta(description="the default platform of each machine, as system-arch")]
+    platforms: Annotated[
+        dict[Name, Name], Meta(description="the default platform of each machine, as system-arch")
+    ]
 
 
 T = TypeVar("T", bound=_Pin)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes.archive import unpack
-from recipes.console import Console
 from recipes.digest import Sha256
 from recipes.errors import ToolchainError, UsageError
 from recipes.origins import fetch_wheel
 from recipes.plan import Plan, canonical_json, fill
 from recipes.process import Command
 from recipes.sandbox import Surroundings, run_isolated
-from recipes.schema import Defaults, Recipe, Toolchain, Wheel
-from recipes.settings import Settings
-from recipes.store import Entry, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from recipes.console import Console
+    from recipes.schema import Defaults, Recipe, Toolchain, Wheel
+    from recipes.settings import Settings
+    from recipes.store import Entry, Store
 
 # Where each package of the index keeps the program that it carries.
 PROGRAMS = {

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from recipes.digest import hash_file
 from recipes.errors import RecipeError, VerifyError
 from recipes.pipeline import Job, find_bundle, find_source
 from recipes.schema import GitOrigin
 from recipes.toolchain import host_name, toolchain_key, verified_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,12 @@ def verify_all(job: Job) -> Iterator[Row]:
     for index, origin in enumerate(recipe.source.origins):
         if not isinstance(origin, GitOrigin):
             name = f"source.origins[{index}]"
-            yield _row(name, str(origin.sha256), lambda pin=origin: store.verified_blob(pin.sha256, pin.size_bytes))
+            yield _row(
+                name, str(origin.sha256), partial(store.verified_blob, origin.sha256, origin.size_bytes)
+            )
     yield _row("source.tree", str(recipe.source.tree), lambda: find_source(store, recipe.source.tree_sha256))
     for index, patch in enumerate(recipe.patches):
-        yield _row(f"patches/{patch.file}", str(patch.sha256), lambda i=index: _patch(job, i))
+        yield _row(f"patches/{patch.file}", str(patch.sha256), partial(_patch, job, index))
     if recipe.patches:
         last = recipe.patches[-1]
         yield _row("patched tree", str(last.tree), lambda: find_source(store, last.tree_sha256))
@@ -52,13 +58,15 @@ def verify_all(job: Job) -> Iterator[Row]:
         yield _row(
             f"{wheel.project} {wheel.version}",
             str(wheel.sha256),
-            lambda pin=wheel: store.verified_blob(pin.sha256, pin.size_bytes),
+            partial(store.verified_blob, wheel.sha256, wheel.size_bytes),
         )
     if host_name() in toolchain.hosts:
         key = toolchain_key(toolchain, host_name())
         yield _row(f"toolchain {toolchain.name}", key, lambda: verified_entry(store, key))
     plan = job.plan()
-    yield _row(f"bundle {plan.name}", str(job.platform.output or "not pinned"), lambda: find_bundle(job, plan))
+    yield _row(
+        f"bundle {plan.name}", str(job.platform.output or "not pinned"), lambda: find_bundle(job, plan)
+    )
 
 
 def _row(what: str, digest: str, check: Callable[[], object]) -> Row:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes.errors import INTERRUPTED, RecipeError
 from recipes.manifest import PROJECT
@@ -21,7 +22,6 @@ from tests.benchmarks.comparison import HEADER, cells
 from tests.benchmarks.machine import this_machine
 from tests.benchmarks.report import Section, plain_table, record
 from tests.benchmarks.turns import Options, UnmeasurableError, say
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import ModuleType

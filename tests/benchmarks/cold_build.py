@@ -64,12 +64,12 @@ def measure(options: Options, say: Say) -> Measured:
     )
     notes = (
         (
-            "ours: all of the build stage, that is the copy of the runtime libraries' cache, wrappers, configure,"
-            " the check of what CMake resolved, and compile, without network"
+            "ours: all of the build stage, that is the copy of the runtime libraries' cache, wrappers,"
+            " configure, the check of what CMake resolved, and compile, without network"
         ),
         (
-            f"peer: the two commands alone, with the same -j {job.surroundings.jobs}; its wrappers and its copy of"
-            " that cache are laid out before its clock starts"
+            f"peer: the two commands alone, with the same -j {job.surroundings.jobs}; its wrappers and its"
+            " copy of that cache are laid out before its clock starts"
         ),
         "both gave the same bytes in build/bin",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from recipes.console import Silent
 from recipes.digest import hash_file
@@ -18,7 +19,6 @@ from tests.benchmarks.file_server import serving
 from tests.benchmarks.report import Measured
 from tests.benchmarks.sample_files import MEMORY, is_memory_free, room, write_random
 from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program, take_turns, time_call
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,8 +58,8 @@ def measure(options: Options, say: Say) -> Measured:
         "ours: download, SHA-256, fsync and rename into an empty store, with all modules imported before",
         "the server is another process, and sends a file of the page cache with sendfile",
         (
-            "curl -o leaves the bytes to be written to the disk later; ours are on it, so that a verified file"
-            " survives a power cut: the row with sync does the same work"
+            "curl -o leaves the bytes to be written to the disk later; ours are on it, so that a verified"
+            " file survives a power cut: the row with sync does the same work"
         ),
     )
     return Measured(rows, notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 from recipes.digest import hash_files
 from recipes.sandbox import usable_cores
@@ -9,11 +10,10 @@ from tests.benchmarks.comparison import Comparison, Kind, Target
 from tests.benchmarks.report import Measured
 from tests.benchmarks.sample_files import MEMORY, is_memory_free, room, write_random
 from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program, take_turns, time_call
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable
+    from pathlib import Path
 
 TITLE = "verifying large files against openssl"
 TURNS = 5

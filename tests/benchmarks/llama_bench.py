@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from typing import TYPE_CHECKING
 
 from recipes.pipeline import ensure_source, find_bundle
 from recipes.sandbox import usable_cores
@@ -16,11 +17,10 @@ from tests.benchmarks.report import Measured
 from tests.benchmarks.sample_files import room
 from tests.benchmarks.synthetic_model import TINY, Shape, write_model
 from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program, take_turns
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable
+    from pathlib import Path
 
 TITLE = "llama-bench of the portable bundle against gcc -O3 -march=native"
 TURNS = 5

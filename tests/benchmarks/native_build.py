@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from typing import TYPE_CHECKING
 
 from recipes.sandbox import usable_cores
 from recipes.storage import remove_tree
 from tests.benchmarks.machine import cpu_model
 from tests.benchmarks.turns import Say, UnmeasurableError, run_program
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from recipes.digest import Sha1
     from pathlib import Path
+
+    from recipes.digest import Sha1
 
 OPTIONS = (
     "-DCMAKE_BUILD_TYPE=Release",

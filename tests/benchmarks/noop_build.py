@@ -1,10 +1,11 @@
-"""`nox -s build` with everything present, minus an empty nox session; and a no-op nix-build for comparison."""
+"""`nox -s build` with everything present, minus an empty nox session; beside it a no-op nix-build."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
+from typing import TYPE_CHECKING
 
 from recipes.manifest import PROJECT
 from recipes.pipeline import find_bundle
@@ -13,11 +14,10 @@ from tests.benchmarks.project import open_job
 from tests.benchmarks.report import Measured
 from tests.benchmarks.sample_files import room
 from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program, take_turns, time_call
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable
+    from pathlib import Path
 
 TITLE = "a build with nothing to do against an empty nox session"
 TURNS = 10
@@ -93,8 +93,8 @@ def measure(options: Options, say: Say) -> Measured:
     )
     notes = (
         (
-            f"the bundle is {plan.name}; every byte of it is hashed again each time, and its tree digest is compared"
-            " with the one recorded when it was built and with the one pinned in the manifest"
+            f"the bundle is {plan.name}; every byte of it is hashed again each time, and its tree digest is"
+            " compared with the one recorded when it was built and with the one pinned in the manifest"
         ),
         "nix-build compares no bytes: it finds the path of the output in its database",
     )

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from tests.benchmarks.comparison import HEADER, Comparison, cells
 from tests.benchmarks.machine import Machine  # noqa: TC001 - msgspec reads it from the annotation
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 INTRODUCTION = """\
 # Benchmarks
 
-Written by `python3 noxfile.py -s bench`; do not edit. Each ratio is of one run on one machine: ours and the peer
-take turns, and the figures are medians (least to greatest). A ratio's range is that of neighbouring turns.
+Written by `python3 noxfile.py -s bench`; do not edit. Each ratio is of one run on one machine: ours and the
+peer take turns, and the figures are medians (least to greatest). A ratio's range is that of neighbouring turns.
 A rate, in GB/s or tokens/s, is better the higher it is; a time, in s, the lower.
 """
 
@@ -79,8 +79,8 @@ def markdown(ledger: Ledger) -> str:
         facts = (
             f"measured: {section.date}",
             (
-                f"machine: {machine.cpu}, {machine.cores} cores, {machine.memory_gb:.0f} GB, {machine.kernel};"
-                f" load average before: {machine.load:.2f}"
+                f"machine: {machine.cpu}, {machine.cores} cores, {machine.memory_gb:.0f} GB, {machine.kernel}"
+                f"; load average before: {machine.load:.2f}"
             ),
             f"command: `{section.command}`",
             *section.notes,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
 
     import numpy as np
 
@@ -48,7 +48,7 @@ class Shape:
             yield f"blk.{layer}.ffn_down_exps", (self.experts, self.embedding, self.expert_hidden), fine
 
     def vectors(self) -> Iterator[tuple[str, int]]:
-        """Give each vector, and the matrix that routes to the experts, which stay float32: name and length."""
+        """Give each vector of ones, float32 as the router of each layer is: name and length."""
         yield "output_norm", self.embedding
         for layer in range(self.layers):
             yield f"blk.{layer}.attn_norm", self.embedding

@@ -15,7 +15,7 @@ Say = Callable[[str], None]
 
 
 def say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - what this program answers
+    print(text, flush=True)
 
 
 class UnmeasurableError(Exception):
@@ -42,13 +42,20 @@ class Options:
 
 
 def take_turns(
-    turns: int, actions: Mapping[str, Callable[[], float]], say: Say, unit: str = "s"
+    turns: int,
+    actions: Mapping[str, Callable[[], float]],
+    say: Say,
+    unit: str = "s",
+    settle: Callable[[], None] = os.sync,
 ) -> dict[str, tuple[float, ...]]:
-    """Call all actions in order, `turns` times over (A B A B ...), and give each one's figures."""
+    """Call all actions in order, `turns` times over (A B A B ...), and give each one's figures.
+
+    `settle` comes before each: what one wrote must not be written to the disk on the other's time.
+    """
     figures: dict[str, list[float]] = {name: [] for name in actions}
     for turn in range(1, turns + 1):
         for name, action in actions.items():
-            os.sync()  # what one wrote must not be written out on the other's time
+            settle()
             figures[name].append(action())
             say(f"  turn {turn} of {turns}: {name}: {figures[name][-1]:.4g} {unit}")
     return {name: tuple(values) for name, values in figures.items()}

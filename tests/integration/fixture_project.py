@@ -192,7 +192,9 @@ def make_project(folder: Path, store: Path, source: Path | None = None) -> Fixtu
 
 def provide_source(project: FixtureProject) -> None:
     """Put the source archive into the store, as a fetch would have."""
-    blob = project.store / "v1" / "blobs" / "sha256" / hashlib.sha256(project.archive.read_bytes()).hexdigest()
+    blob = (
+        project.store / "v1" / "blobs" / "sha256" / hashlib.sha256(project.archive.read_bytes()).hexdigest()
+    )
     blob.parent.mkdir(parents=True, exist_ok=True)
     if not blob.exists():
         shutil.copyfile(project.archive, blob)

@@ -288,7 +288,7 @@ def kill_everywhere(root: Path, name: str) -> None:
             break
         states[state] += 1
     inside = 0
-    for limit_bytes in range(0, len(BLOB), 100):
+    for limit_bytes in range(0, len(BLOB), 250):
         arm = partial(kill_inside_write, limit_bytes)
         inside += kill_once(root / f"write-{limit_bytes}", CASES[name], arm) is not None
     say(before=states[False], after=states[True], inside=inside)

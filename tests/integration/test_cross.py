@@ -45,12 +45,19 @@ def test_programs_for_aarch64_are_built_here_and_run(project: FixtureProject) ->
     assert run("--version").stdout == "version: 7 (01234567)\n"
     for module in ("libmodule-plain.so", "libmodule-dotprod.so"):
         done = run("hexagon", module)
-        assert (done.returncode, done.stderr) == (1, "error: no such shape: hexagon (/source/src/shapes.cpp)\n")
+        assert (done.returncode, done.stderr) == (
+            1,
+            "error: no such shape: hexagon (/source/src/shapes.cpp)\n",
+        )
 
 
-def test_a_march_that_the_manifest_does_not_translate_fails_by_name(project: FixtureProject, tmp_path: Path) -> None:
+def test_a_march_that_the_manifest_does_not_translate_fails_by_name(
+    project: FixtureProject, tmp_path: Path
+) -> None:
     assert tmp_path.exists()
-    project.edit("    march:\n      armv8.2-a+dotprod: generic+v8_2a+dotprod\n", "    march:\n      armv8-a: generic\n")
+    project.edit(
+        "    march:\n      armv8.2-a+dotprod: generic+v8_2a+dotprod\n", "    march:\n      armv8-a: generic\n"
+    )
     answer = project.recipes("build", "--platform", "linux-aarch64-cpu")
     assert answer.status == 18
     assert "-march=armv8.2-a+dotprod" in answer.err

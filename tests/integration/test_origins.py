@@ -342,6 +342,9 @@ def test_the_indexs_password_is_used_for_its_own_files_and_for_no_others(bench: 
     with_password = bench.settings.index_url.replace("//", "//user:secret@")
     own = find_address(wanted, with_password, 5)
     assert own == bench.server.url("/files/x.whl").replace("//", "//user:secret@")
+    bench.publish("x.whl", data, url=bench.server.url("/files/x.whl"))
+    assert find_address(wanted, with_password, 5) == own
+    assert find_address(wanted, bench.settings.index_url, 5) == bench.server.url("/files/x.whl")
     bench.publish("x.whl", data, url="https://elsewhere.example/x.whl")
     assert find_address(wanted, with_password, 5) == "https://elsewhere.example/x.whl"
 

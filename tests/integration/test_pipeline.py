@@ -52,7 +52,11 @@ def built(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> tuple
 
 def run_program(bundle: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [bundle / "bin" / "fixture", *arguments], cwd=bundle / "bin", capture_output=True, text=True, check=False
+        [bundle / "bin" / "fixture", *arguments],
+        cwd=bundle / "bin",
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -63,12 +67,17 @@ def test_the_bundle_runs_from_the_store_and_says_who_it_is(built: tuple[FixtureP
     assert run_program(bundle, "square").stdout == "4\n"
 
 
-def test_an_exception_crosses_a_module_that_carries_its_own_runtime(built: tuple[FixtureProject, Answer]) -> None:
+def test_an_exception_crosses_a_module_that_carries_its_own_runtime(
+    built: tuple[FixtureProject, Answer],
+) -> None:
     bundle = bundle_of(built[1])
     for module in ("libmodule-plain.so", "libmodule-avx2.so"):
         done = run_program(bundle, "hexagon", module)
         # the path in the message is the mapped one, not that of the machine that built it
-        assert (done.returncode, done.stderr) == (1, "error: no such shape: hexagon (/source/src/shapes.cpp)\n")
+        assert (done.returncode, done.stderr) == (
+            1,
+            "error: no such shape: hexagon (/source/src/shapes.cpp)\n",
+        )
 
 
 def test_the_patch_is_in_what_was_built(built: tuple[FixtureProject, Answer]) -> None:
@@ -76,7 +85,9 @@ def test_the_patch_is_in_what_was_built(built: tuple[FixtureProject, Answer]) ->
     assert (done.returncode, done.stderr) == (1, "error: name a shape\n")
 
 
-def test_a_second_build_does_nothing_and_proves_the_bundle_again(built: tuple[FixtureProject, Answer]) -> None:
+def test_a_second_build_does_nothing_and_proves_the_bundle_again(
+    built: tuple[FixtureProject, Answer],
+) -> None:
     project, first = built
     again = project.recipes("build")
     assert digest_of(again) == digest_of(first)
@@ -92,7 +103,9 @@ def test_all_that_is_pinned_verifies_after_a_build(built: tuple[FixtureProject, 
     assert {line.split()[0] for line in answer.out.splitlines()} == {"ok"}
 
 
-def test_the_archive_is_the_same_bytes_each_time(built: tuple[FixtureProject, Answer], tmp_path: Path) -> None:
+def test_the_archive_is_the_same_bytes_each_time(
+    built: tuple[FixtureProject, Answer], tmp_path: Path
+) -> None:
     project, first = built
     assert first.status == 0
     archives = []
@@ -102,7 +115,9 @@ def test_the_archive_is_the_same_bytes_each_time(built: tuple[FixtureProject, An
     assert archives[0] == archives[1]
 
 
-def test_other_surroundings_give_the_pinned_bytes(built: tuple[FixtureProject, Answer], tmp_path: Path) -> None:
+def test_other_surroundings_give_the_pinned_bytes(
+    built: tuple[FixtureProject, Answer], tmp_path: Path
+) -> None:
     project, first = built
     pinned = digest_of(first)
     project.edit("output_unpinned: a test pins it\n  linux-aarch64", f"output: {pinned}\n  linux-aarch64")
@@ -208,7 +223,12 @@ def test_two_builds_at_once_make_one_bundle(project: FixtureProject) -> None:
     command = [sys.executable, "-m", "recipes", "build", "--project", str(project.root)]
     builds = [
         subprocess.Popen(
-            command, cwd=REPOSITORY, env=project.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=REPOSITORY,
+            env=project.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for _ in range(2)
     ]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.fixture_project import PATCH, FixtureProject, make_project, provide_source
 from tests.integration.servers import Server, sends
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -44,7 +47,9 @@ def test_an_unknown_platform_is_refused_with_the_known_ones(own_store: FixturePr
     answer = own_store.recipes("build", "--platform", "linux-x86_64")
     assert answer.status == 2
     assert "linux-x86_64-cpu" in answer.err
-    assert "fix:      python3 noxfile.py -s build -- --recipe fixture --platform linux-x86_64-cpu" in answer.err
+    assert (
+        "fix:      python3 noxfile.py -s build -- --recipe fixture --platform linux-x86_64-cpu" in answer.err
+    )
 
 
 @pytest.mark.skipif(os.uname().sysname == "Darwin", reason="a Mac can build this platform")
@@ -73,7 +78,10 @@ def test_an_advisory_is_printed_and_the_policy_refuses_it(project: FixtureProjec
     warned = project.recipes("build")
     assert warned.status == 0, warned.err
     assert "warning: fixture: squares-are-round: squares come out round" in warned.err
-    for options, environ in ((["--refuse-known-issues"], {}), ([], {"PINNED_LLAMA_POLICY": "refuse-known-issues"})):
+    for options, environ in (
+        (["--refuse-known-issues"], {}),
+        ([], {"PINNED_LLAMA_POLICY": "refuse-known-issues"}),
+    ):
         refused = project.recipes("build", *options, **environ)
         assert refused.status == 21
         assert refused.err.endswith(
@@ -110,7 +118,9 @@ def patched_tree(project: FixtureProject) -> str:
 def test_a_patch_that_fits_only_with_fuzz_is_refused_and_nothing_is_stored(project: FixtureProject) -> None:
     path = project.root / "patches" / PATCH
     before = hashlib.sha256(path.read_bytes()).hexdigest()
-    path.write_text(path.read_text().replace(" std::cout << embedded_words();", " std::cout << embedded_word();"))
+    path.write_text(
+        path.read_text().replace(" std::cout << embedded_words();", " std::cout << embedded_word();")
+    )
     project.edit(before, hashlib.sha256(path.read_bytes()).hexdigest())
     project.edit(f"tree_sha256: {patched_tree(project)}", f"tree_sha256: {'1' * 64}")
     kept = snapshot(project.store)

@@ -222,6 +222,16 @@ def test_xz_and_zstd_data_must_end_where_its_stream_ends(
     assert caught.value.found == f"{path}: its {form} {reason}"
 
 
+def test_what_follows_the_end_is_found_however_the_reads_fall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "INPUT_BYTES", 1)
+    path = DATA / "garbage-after-end.tar.gz"
+    with pytest.raises(ArchiveError) as caught:
+        unpack(path, tmp_path / "into", subdirectory="src", drop=(), where="origin 1")
+    assert caught.value.found == f"{path}: its gzip data has ended, and b'a' follows"
+
+
 def test_special_bits_the_umask_and_folder_modes_do_not_reach_the_tree(tmp_path: Path) -> None:
     path = write_tar(
         tmp_path / "archive",

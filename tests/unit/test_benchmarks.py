@@ -155,7 +155,7 @@ def test_a_ledger_is_read_as_it_was_written() -> None:
 
 def test_the_page_has_one_table_of_all_rows_and_says_of_each_section_where_it_was_measured() -> None:
     page = markdown(Ledger((section("cold-build", compared()), section("hash", compared(limit=1.0)))))
-    assert page.count("| --- |") == 1
+    assert page.count("\n| --- ") == 1
     assert "| cold-build | a build | 103 s (99 to 500) | cmake && ninja | 100 s (90 to 101) |" in page
     assert "| at most 1.00 | MISSED |" in page
     assert (
@@ -184,8 +184,13 @@ def test_both_sides_take_turns() -> None:
         return float(next(values))
 
     said: list[str] = []
-    turns = take_turns(3, {"ours": lambda: side("ours"), "peer": lambda: side("peer")}, said.append)
-    assert calls == ["ours", "peer"] * 3
+    turns = take_turns(
+        3,
+        {"ours": lambda: side("ours"), "peer": lambda: side("peer")},
+        said.append,
+        settle=lambda: calls.append("settle"),
+    )
+    assert calls == ["settle", "ours", "settle", "peer"] * 3
     assert turns == {"ours": (1.0, 3.0, 5.0), "peer": (2.0, 4.0, 6.0)}
     assert said[0] == "  turn 1 of 3: ours: 1 s"
 
@@ -202,5 +207,5 @@ def test_a_program_that_fails_ends_the_measurement_with_what_it_said() -> None:
 
 
 def test_a_program_that_is_not_there_ends_the_measurement() -> None:
-    with pytest.raises(UnmeasurableError, match="^no-such-program: No such file or directory$"):
+    with pytest.raises(UnmeasurableError, match=r"^no-such-program: No such file or directory$"):
         run_program(("no-such-program",))

@@ -106,6 +106,19 @@ def test_of_several_problems_the_first_in_the_file_is_told(project: Path) -> Non
     assert refusal(project).where == "manifests/recipes/small.yaml:9: source.build_number"
 
 
+def test_what_an_object_lacks_is_told_before_what_is_wrong_inside_it(project: Path) -> None:
+    edit(project, RECIPE, "epoch: 1700000000", "epoch: soon")
+    edit(project, RECIPE, "  licence: MIT\n", "")
+    assert refusal(project).where == "manifests/recipes/small.yaml:6: source"
+
+
+def test_a_number_at_its_limit_is_not_what_is_wrong(project: Path) -> None:
+    edit(project, RECIPE, "size_bytes: 3000", f"size_bytes: {1 << 40}")
+    assert Manifests(project).recipe("small").source.build_number == 7
+    edit(project, RECIPE, "max_bytes: 4000", "max_bytes: lots")
+    assert refusal(project).where == "manifests/recipes/small.yaml:26: source.origins[1].max_bytes"
+
+
 def test_patches_are_listed_in_the_order_of_their_numbers(project: Path) -> None:
     edit(project, RECIPE, "file: small/0001-first.patch", "file: small/0003-third.patch")
     (project / "patches/small/0003-third.patch").write_text("")

@@ -128,8 +128,9 @@ def test_both_digests_of_the_tree_must_hold(desk: Desk, field: str) -> None:
     right = desk.source(desk.origin("one", tar_of(GOOD)))
     other = {"tree": Sha1("0" * 40), "tree_sha256": Sha256("0" * 64)}[field]
     fields = {name: getattr(right, name) for name in right.__struct_fields__}
-    with pytest.raises(VerifyError):
+    with pytest.raises(VerifyError) as caught:
         desk.fetch(Source(**{**fields, field: other}))
+    assert f"it gives tree {right.tree}, {right.tree_sha256}, kept in " in caught.value.found
 
 
 def test_origins_that_all_give_other_trees_are_an_error_of_verification(desk: Desk) -> None:

@@ -154,6 +154,8 @@ def test_another_source_changes_its_pins_its_date_and_what_the_build_is_told() -
         "A_BUILD_COMMIT": other.hex[:9],
         "A_BUILD_NUMBER": "12",
         "LANES": "7",
+        "NO_BUILD_COMMIT": "",
+        "NOT_OUR_BUILD_COMMIT": "abcdef12",
         "EMPTY": "",
     }
     assert recipe.platforms[PLATFORM].cmake == {"B_BUILD_COMMIT": other.hex, "C_BUILD_NUMBER": "8"}

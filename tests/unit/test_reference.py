@@ -68,8 +68,12 @@ def test_a_docs_folder_that_is_a_file_is_an_error_with_a_fix(tmp_path: Path) -> 
     project = a_project(tmp_path / "project")
     (project / "docs").write_text("in the way")
 
-    with pytest.raises((StoreError, FileExistsError, NotADirectoryError)):
+    with pytest.raises(StoreError) as caught:
         write_reference(project)
+
+    folder = project / "docs" / "reference"
+    assert (caught.value.where, caught.value.found) == (str(folder), "Not a directory")
+    assert caught.value.fix == f"ls -ld {folder}; df {folder}"
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)

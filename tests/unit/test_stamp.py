@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import random
 import subprocess
 import tarfile
 import zipfile
@@ -85,6 +86,14 @@ def test_anything_else_says_what_it_says_and_no_more(tmp_path: Path, data: bytes
     archive = tmp_path / "archive"
     archive.write_bytes(data)
     assert read_stamp(archive) == stamp
+
+
+def test_no_more_than_the_head_is_unpacked(tmp_path: Path) -> None:
+    rest = random.Random(40).randbytes(16 * HEAD_BYTES)  # noqa: S311 - test data, not a secret
+    packed = gzip.compress(tar_of("top/file") + rest)
+    archive = tmp_path / "archive"
+    archive.write_bytes(packed[: len(packed) // 2])  # who read on would find that it ends early
+    assert read_stamp(archive) == Stamp("top")
 
 
 def test_a_damaged_zip_says_nothing(tmp_path: Path) -> None:
