@@ -338,7 +338,7 @@ def _format_of(head: bytes) -> str:
         _refuse("", expected, f"a web page; it begins {sample!r}")
     if sample.isascii() and "".join(sample.split()).isprintable():
         _refuse("", expected, f"text; it begins {sample!r}")
-    _refuse("", expected, f"something else; it begins with the bytes {head[:16].hex(' ')}")
+    raise _Refused("", expected, f"something else; it begins with the bytes {head[:16].hex(' ')}")
 
 
 # --- reading and writing ---
@@ -460,7 +460,7 @@ def _tar_member(header: tarfile.TarInfo) -> _Member:
     if kind := kinds.get(header.type):
         return _Member(header.name, kind, target=header.linkname)
     found = _TAR_REFUSED.get(header.type, f"a member of type {header.type.decode('latin-1')!r}")
-    _refuse(header.name, _MEMBERS_WANTED, found)
+    raise _Refused(header.name, _MEMBERS_WANTED, found)
 
 
 class _Job(NamedTuple):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes.digest import Sha256, hash_file
 from recipes.errors import StoreError
 from recipes.storage import move, shown, storage_errors, sync
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 DAMAGED_FIX = "python3 noxfile.py -s gc -- --damaged"
 

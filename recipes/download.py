@@ -6,20 +6,24 @@ Ctrl-C and `kill -9`, and the next try asks only for the rest, at whichever plac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recipes.console import Console
 from recipes.downloader import PinnedDownloader
 from recipes.errors import FetchError, PinMissingError
 from recipes.faults import OriginError, shown_url
 from recipes.partial import Partial, tidy
 from recipes.settings import MIRROR_VARIABLE, OFFLINE_VARIABLE, Settings
 from recipes.storage import storage_errors
-from recipes.store import Store
 from recipes.tempo import Tempo
 from recipes.transfer import BlobPin, Patience
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from recipes.console import Console
+    from recipes.store import Store
 
 FETCH_AGAIN = "python3 noxfile.py -s fetch"
 

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
-from recipes.blobs import BlobStore
-from recipes.console import Console, Task
-from recipes.digest import Sha256
 from recipes.faults import OriginError, describe_fault, is_lasting, shown_url
 from recipes.partial import Partial, receipt_folder, tidy
 from recipes.storage import remove_tree, storage_errors
@@ -37,6 +34,10 @@ from recipes.transfer import (
 
 if TYPE_CHECKING:
     from requests import Response, Session
+
+    from recipes.blobs import BlobStore
+    from recipes.console import Console, Task
+    from recipes.digest import Sha256
 
 READ_BYTES = 1 << 20  # at most, at once: what is there is taken, so that an interruption loses nothing
 MAX_REDIRECTS = 10

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,6 +12,10 @@ from recipes.blobs import DAMAGED_FIX
 from recipes.digest import Sha256, TreeEntry, blob_entries, tree_of_entries
 from recipes.errors import StoreError
 from recipes.storage import shown, storage_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 RECORD_SCHEMA = "entry/1"
 

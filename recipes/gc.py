@@ -6,16 +6,20 @@ Deciding is apart from doing: `list_store` looks, `plan_collection` decides, `co
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recipes.console import Console
-from recipes.digest import Sha256
 from recipes.locks import hold_if_free, is_held
 from recipes.storage import remove_tree, shown, size_text, storage_errors, tree_size_bytes
 from recipes.store import Store, is_key
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from recipes.console import Console
+    from recipes.digest import Sha256
 
 _DIGITS = re.compile(r"[0-9a-f]{64}")
 

@@ -10,12 +10,16 @@ import errno
 import os
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recipes.digest import Sha1
 from recipes.faults import OriginError, shown_url
 from recipes.process import Command, Runner, run
 from recipes.storage import storage_errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from recipes.digest import Sha1
 
 NO_CONFIG = {
     "GIT_CONFIG_NOSYSTEM": "1",

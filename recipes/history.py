@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from recipes.locks import hold
 from recipes.storage import shown, storage_errors, write_durably
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 SHOWN_DIGITS = 12  # of a digest, in a line for people
 SHOWN_LETTERS = 60  # of any other value

@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from recipes.digest import Sha256
 from recipes.faults import OriginError, describe_fault, is_lasting
 from recipes.transfer import TRY_LATER, TryLater, parse_retry_after, status_text
 
 if TYPE_CHECKING:
     from pypi_simple import DistributionPackage, ProjectPage
     from requests import Response
+
+    from recipes.digest import Sha256
 
 
 @dataclass(frozen=True)

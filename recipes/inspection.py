@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recipes.console import Console
 from recipes.digest import Sha256
 from recipes.errors import StoreError
 from recipes.gc import Item, Kind, list_store
 from recipes.locks import hold_if_free
-from recipes.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from recipes.console import Console
+    from recipes.store import Store
 
 
 @dataclass(frozen=True)

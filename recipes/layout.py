@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from recipes.schema import Defaults, Origin, Recipe, Toolchain
 
 # Text that YAML takes as it stands, inside brackets too; a colon only in an address.
-_PLAIN = re.compile(r"((https?|file)://|-(?=[A-Za-z]))?[A-Za-z0-9_./+][A-Za-z0-9_./+@~=%() -]*(?<! )", re.ASCII)
+_PLAIN = re.compile(
+    r"((https?|file)://|-(?=[A-Za-z]))?[A-Za-z0-9_./+][A-Za-z0-9_./+@~=%() -]*(?<! )", re.ASCII
+)
 # What editors would take for something else than text: https://yaml.org/spec/1.2.2/#103-core-schema
 _NUMBER = re.compile(
     r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII

@@ -6,12 +6,10 @@ archive. An origin that gives another tree is passed over, and the reason is kep
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes.archive import unpack
-from recipes.console import Console
 from recipes.digest import Sha1, Sha256, hash_tree
 from recipes.download import Candidate, Failure, Fetcher, fetch_error
 from recipes.errors import ArchiveError, VerifyError
@@ -21,8 +19,14 @@ from recipes.index import IndexFile, find_address
 from recipes.schema import ArchiveOrigin, GitOrigin, Origin, PypiOrigin, Source, Wheel
 from recipes.settings import OFFLINE_VARIABLE, Settings
 from recipes.storage import remove_tree, storage_errors
-from recipes.store import Store
 from recipes.transfer import BlobPin, TryLater
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from recipes.console import Console
+    from recipes.store import Store
 
 
 @dataclass(frozen=True)
@@ -199,7 +203,9 @@ def _try_origin(origin: Origin, source: Source, where: str, fetcher: Fetcher, in
         return OriginResult(label, None, (Failure(label, str(error), error.may_pass),))
     except ArchiveError as error:
         member = error.where.removeprefix(place).lstrip(":, ")
-        reason = f"its archive{f', {member}' if member else ''}: expected {error.expected}, found {error.found}"
+        reason = (
+            f"its archive{f', {member}' if member else ''}: expected {error.expected}, found {error.found}"
+        )
         return OriginResult(label, None, (*passed_over, Failure(label, reason)), error)
     tree = Tree(hash_tree(into, Sha1), hash_tree(into, Sha256))
     pinned = Tree(source.tree, source.tree_sha256)

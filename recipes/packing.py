@@ -50,13 +50,19 @@ def pack(root: Path, archive: Path, *, mtime: int, prefix: str = "") -> None:
 
     import zstandard  # noqa: PLC0415 - as above
 
-    parameters = zstandard.ZstdCompressionParameters.from_level(
-        ZSTD_LEVEL, window_log=ZSTD_WINDOW_LOG, enable_ldm=True, write_checksum=True
-    )
-    compressor = zstandard.ZstdCompressor(compression_params=parameters)
     partial = archive.with_name(f".{archive.name}.{os.getpid()}.partial")
     with storage_errors(archive):
         try:
+            files = tuple(_regular_files(root))
+            size_bytes = sum(path.stat().st_size for _, path in files)
+            parameters = zstandard.ZstdCompressionParameters.from_level(
+                ZSTD_LEVEL,
+                source_size=size_bytes + 1,  # 0 would say that it is not known
+                window_log=min(max(size_bytes.bit_length(), ZSTD_WINDOW_LOGS[0]), ZSTD_WINDOW_LOGS[1]),
+                enable_ldm=True,
+                write_checksum=True,
+            )
+            compressor = zstandard.ZstdCompressor(compression_params=parameters)
             with partial.open("wb") as file:
                 with (
                     compressor.stream_writer(file, closefd=False) as stream,
@@ -64,7 +70,7 @@ def pack(root: Path, archive: Path, *, mtime: int, prefix: str = "") -> None:
                         fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8"
                     ) as tar,
                 ):
-                    for name, path in _regular_files(root):
+                    for name, path in files:
                         _add(tar, f"{prefix}/{name}" if prefix else name, path, mtime)
                 file.flush()
                 os.fsync(file.fileno())

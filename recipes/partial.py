@@ -7,14 +7,16 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from recipes.digest import CHUNK_BYTES, Hasher, Sha256
 from recipes.storage import remove_tree, storage_errors
 from recipes.transfer import SNIFF_BYTES, Validator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 BATCH_BYTES = 1 << 20  # hashed at once: handing a piece to the other thread costs as much as hashing 50 kB
 MAX_BATCHES = 4  # waiting to be hashed; hashing is then the slower part, and more would only hold memory

@@ -542,11 +542,14 @@ def _check_apart(reader: _Reader, changes: list[FileChange]) -> None:
 
 
 class _File(NamedTuple):
+    """A file's bytes, and its mode as git has it."""
+
     data: bytes
     mode: str
 
     @property
     def lines(self) -> list[bytes]:
+        """Its lines, each with its ending."""
         return io.BytesIO(self.data).readlines()
 
 
@@ -565,6 +568,7 @@ class _Meeting(NamedTuple):
 
     @property
     def is_exact(self) -> bool:
+        """Whether the change applies as it is."""
         return all(report.fit is Fit.EXACT for report in self.reports)
 
 
@@ -604,6 +608,7 @@ def _meet_all(changes: Sequence[FileChange], tree: Path) -> list[_Meeting]:
 
 
 def _removed_paths(changes: Sequence[FileChange]) -> set[str]:
+    """Give the paths that are no longer there once a patch is applied."""
     return {change.old_path for change in changes if change.old_path and change.old_path != change.new_path}
 
 
@@ -791,6 +796,7 @@ def _refuse_reports(patch: Patch, reports: Sequence[HunkReport]) -> NoReturn:
 
 
 def _quote(row: bytes | None) -> str:
+    """Give a row of a patch, or a line of a file, as an error shows it."""
     if row is None:
         return "the end of the patch"
     text = row.decode(errors="backslashreplace")
@@ -798,12 +804,14 @@ def _quote(row: bytes | None) -> str:
 
 
 def _show(line: bytes | None) -> str:
+    """Give a line of a file as an error shows it; None stands for the end of the file."""
     if line is None:
         return "the end of the file"
     return _quote(line.removesuffix(b"\n")) + ("" if line.endswith(b"\n") else " and no newline")
 
 
 def _distance(lines: int) -> str:
+    """Say how far an offset leads, and where to."""
     return f"{abs(lines)} line{'s' * (abs(lines) != 1)} further {'down' if lines > 0 else 'up'}"
 
 

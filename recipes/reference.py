@@ -137,7 +137,7 @@ def exit_codes_page() -> str:
 
 def command_line_page() -> str:
     """Give the page of sessions, their options, and the variables that they read."""
-    from recipes.cli import EPILOG, parser  # noqa: PLC0415 - the command line itself calls this module
+    from recipes.options import EPILOG, parser  # noqa: PLC0415 - only the reference needs it
 
     # argparse has no public list of what a parser takes, and the width of its help depends on the terminal
     top = parser()._actions  # noqa: SLF001 - as said above

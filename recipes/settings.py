@@ -10,12 +10,15 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes.errors import UsageError
 from recipes.storage import STORE_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 INDEX_VARIABLE = "PINNED_LLAMA_INDEX_URL"
 MIRROR_VARIABLE = "PINNED_LLAMA_MIRROR"

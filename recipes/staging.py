@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recipes.entries import Entry
 from recipes.errors import StoreError
 from recipes.locks import hold, hold_if_free, is_held
 from recipes.storage import remove_tree, storage_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from recipes.entries import Entry
 
 LOCK_SUFFIX = ".lock"
 

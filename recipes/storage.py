@@ -8,13 +8,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STORE_VARIABLE = "PINNED_LLAMA_STORE"  # moves the store
 SYNC_WORKERS = 8  # a journal commits many files at once only when many ask at once

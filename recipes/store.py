@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from recipes import tree_listing
 from recipes.blobs import DAMAGED_FIX, BlobStore
-from recipes.console import Console
 from recipes.digest import Sha256, tree_of_entries
 from recipes.entries import Entry, encode_record, hash_staged, parse_record, verify_tree
 from recipes.errors import StoreError
@@ -34,6 +32,11 @@ from recipes.storage import (
     sync_tree,
     write_durably,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from recipes.console import Console
 
 __all__ = ["Entry", "Staging", "Store", "storage_errors"]
 

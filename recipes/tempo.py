@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from recipes.console import Console
 from recipes.faults import OriginError
 from recipes.transfer import LEAST_BYTES, Patience, TryLater, next_wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from recipes.console import Console
 
 REPORT_S = 0.1  # between two updates of the progress: each costs as much as receiving a small piece
 

@@ -6,13 +6,16 @@ The rules of ranges and validators are those of RFC 9110, sections 13 and 14; of
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
-from recipes.digest import Sha256
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from recipes.digest import Sha256
 
 TRY_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 PAGE_MARKS = (b"<!doctype html", b"<html")

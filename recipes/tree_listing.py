@@ -6,11 +6,14 @@ One record per file, as `git ls-tree -r -z` words it, less the type: mode, space
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes.digest import Sha256, TreeEntry, tree_of_entries
 from recipes.storage import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 SHOWN_FILES = 5
 LINK, PROGRAM = "120000", "100755"

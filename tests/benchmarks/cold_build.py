@@ -19,7 +19,7 @@ from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program,
 
 TITLE = "the build stage against plain cmake and ninja"
 TURNS = 3
-QUICK_TARGETS = ("xxhash",)
+QUICK_TARGETS = ("ggml-base",)
 
 
 def measure(options: Options, say: Say) -> Measured:
@@ -30,10 +30,11 @@ def measure(options: Options, say: Say) -> Measured:
     toolchain = ensure_toolchain(job.toolchain, job.store, job.console, job.settings)
     source = ensure_source(job)
     runtime = ensure_runtime(plan, toolchain, job.store, job.console)
+    logs = job.store.logs  # kept where a build fails
     inputs = (source.path, toolchain.path, runtime.path)
     with job.store.scratch("bench-cold-build") as work:
-        ours = Workplace(work / "ours", *inputs, work / "ours.log")
-        peer = Workplace(work / "peer", *inputs, work / "peer.log")
+        ours = Workplace(work / "ours", *inputs, logs / "bench-ours.log")
+        peer = Workplace(work / "peer", *inputs, logs / "bench-peer.log")
         bins: dict[str, Sha256] = {}
 
         def time_ours() -> float:
@@ -79,6 +80,7 @@ def measure(options: Options, say: Say) -> Measured:
 def build_plainly(plan: Plan, place: Workplace, job: Job) -> float:
     """Build as who types the two commands, with no code of ours on the clock; give the seconds."""
     folders = place.folders()
+    place.log.unlink(missing_ok=True)
     for folder in (folders["wrappers"], place.build / "home", place.build / "tmp"):
         folder.mkdir(parents=True)
     for wrapper in plan.wrappers:

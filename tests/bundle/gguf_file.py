@@ -79,7 +79,9 @@ def llama_model(path: Path, *, architecture: str = "llama", seed: int = 1) -> Pa
     infos, data = b"", b""
     source = random.Random(seed)  # noqa: S311 - weights, not a secret
     for name, shape in shapes.items():
-        infos += text(name) + struct.pack("<I", len(shape)) + b"".join(struct.pack("<Q", size) for size in shape)
+        infos += (
+            text(name) + struct.pack("<I", len(shape)) + b"".join(struct.pack("<Q", size) for size in shape)
+        )
         infos += struct.pack("<IQ", 0, len(data))
         count = shape[0] * (shape[1] if len(shape) > 1 else 1)
         values = [1.0] * count if len(shape) == 1 else [source.gauss(0, 0.05) for _ in range(count)]

@@ -55,7 +55,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def load(programs: Path, program: str, path: Path) -> subprocess.CompletedProcess[str]:
     more = {"llama-mtmd-cli": ["--mmproj", str(path)], "llama-server": ["--port", "0"]}.get(program, [])
     return subprocess.run(
-        [programs / program, "-m", path, *more], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+        [programs / program, "-m", path, *more],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
@@ -91,7 +95,9 @@ def test_a_truncated_model_ends_in_a_message_and_status_1(
 
 
 @pytest.mark.parametrize("program", LOADERS)
-def test_an_unknown_architecture_ends_in_a_message_and_status_1(programs: Path, tmp_path: Path, program: str) -> None:
+def test_an_unknown_architecture_ends_in_a_message_and_status_1(
+    programs: Path, tmp_path: Path, program: str
+) -> None:
     path = llama_model(tmp_path / "other.gguf", architecture="nonesuch")
     done = load(programs, program, path)
     assert done.returncode == 1, done.stderr[-2000:]
@@ -101,7 +107,23 @@ def test_an_unknown_architecture_ends_in_a_message_and_status_1(programs: Path, 
 
 def test_several_models_load_in_a_row(programs: Path, tmp_path: Path, model: Path) -> None:
     other = llama_model(tmp_path / "other.gguf", seed=2)
-    argv = [programs / "llama-bench", "-m", model, "-m", other, "-m", model, "-p", "8", "-n", "4", "-r", "1", "-o", "json"]
+    argv = [
+        programs / "llama-bench",
+        "-m",
+        model,
+        "-m",
+        other,
+        "-m",
+        model,
+        "-p",
+        "8",
+        "-n",
+        "4",
+        "-r",
+        "1",
+        "-o",
+        "json",
+    ]
     done = subprocess.run(argv, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert [row["n_prompt"] for row in json.loads(done.stdout)] == [8, 0] * 3
@@ -109,7 +131,9 @@ def test_several_models_load_in_a_row(programs: Path, tmp_path: Path, model: Pat
 
 def test_a_quantised_copy_loads_too(programs: Path, tmp_path: Path, model: Path) -> None:
     small = tmp_path / "small.gguf"
-    done = subprocess.run([programs / "llama-quantize", model, small, "Q4_K_M"], capture_output=True, text=True)
+    done = subprocess.run(
+        [programs / "llama-quantize", model, small, "Q4_K_M"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert small.stat().st_size < model.stat().st_size / 3
     bench = [programs / "llama-bench", "-m", small, "-p", "8", "-n", "4", "-r", "1"]
@@ -149,6 +173,10 @@ def ask(base: str, body: bytes) -> tuple[int, bytes]:
 def test_the_server_answers_and_lives_on_after_errors_that_are_thrown_inside(server: str) -> None:
     good = json.dumps({"prompt": "abc", "n_predict": 4}).encode()
     assert ask(server, good)[0] == 200
-    for bad in (b"{", b'{"prompt": 7, "grammar": "root ::= ("}', b'{"prompt": "a", "json_schema": {"type": "nothing"}}'):
+    for bad in (
+        b"{",
+        b'{"prompt": 7, "grammar": "root ::= ("}',
+        b'{"prompt": "a", "json_schema": {"type": "nothing"}}',
+    ):
         assert ask(server, bad)[0] in {400, 500}
     assert ask(server, good)[0] == 200

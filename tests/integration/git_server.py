@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NO_CONFIG = {
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -25,7 +28,9 @@ NO_CONFIG = {
 
 def git(*arguments: str, cwd: Path) -> str:
     """Run git without any configuration of this machine, and give what it printed."""
-    done = subprocess.run(["git", *arguments], cwd=cwd, env=NO_CONFIG, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["git", *arguments], cwd=cwd, env=NO_CONFIG, capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()
 
 

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes import cli
 from recipes.console import Plain
 from recipes.digest import Sha1, Sha256, hash_tree
 from recipes.lock import propose
-from recipes.manifest import Manifests
+from recipes.options import parser
 from recipes.patch import apply_patch, parse_patch
 from recipes.pipeline import Job
 from recipes.sandbox import Surroundings
 from recipes.settings import Settings
 from recipes.store import Store
+from recipes.unfinished import UnfinishedManifests
 from tests.integration.servers import Behaviour, Server
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Workshop:
         return self.manifest.read_text(encoding="utf-8")
 
     def job(self, *, platform: str = PLATFORM, offline: bool = False, log: io.StringIO | None = None) -> Job:
-        manifests = Manifests(self.project)
+        manifests = UnfinishedManifests(self.project)
         settings = Settings(self.root, index_url=self.server.url("/simple"), offline=offline, timeout_s=10)
         console = Plain(log or io.StringIO())
         store = Store.open(self.root)
@@ -153,7 +153,7 @@ class Workshop:
 
     def lock(self, *arguments: str, offline: bool = False) -> tuple[str, str]:
         """Run the session; give the difference, and what was said without the lines that tell a duration."""
-        options = cli.parser().parse_args(["lock", "--recipe", "small", *arguments])
+        options = parser().parse_args(["lock", "--recipe", "small", *arguments])
         log = io.StringIO()
         job = self.job(platform=options.platform or PLATFORM, offline=offline, log=log)
         assert propose(job, options) == 0

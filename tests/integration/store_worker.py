@@ -12,11 +12,9 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recipes.console import Plain, Silent
 from recipes.digest import Sha256
@@ -25,6 +23,10 @@ from recipes.gc import collect, list_store, plan_collection
 from recipes.inspection import set_damaged_aside
 from recipes.locks import is_held
 from recipes.store import Entry, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
 
 KEY = "bundle-x"
 BLOB = b"verified bytes\n" * 100
@@ -37,7 +39,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 def say(**found: object) -> None:
-    print(json.dumps(found), flush=True)  # noqa: T201 - a program of its own, whose answer this is
+    print(json.dumps(found), flush=True)
 
 
 def fill(root: Path) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 import random
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,6 +25,9 @@ from recipes.transfer import BlobPin, Patience
 from tests.integration import servers
 from tests.integration.servers import GOOD, Behaviour, Server
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 DATA = random.Random(20).randbytes(300_000)  # noqa: S311 - test data, not a secret
 OTHER = random.Random(21).randbytes(len(DATA))  # noqa: S311 - as above
 PIN = BlobPin(Sha256.of_bytes(DATA), len(DATA))
@@ -32,21 +35,11 @@ HALF = 150_000
 REPOSITORY = Path(__file__).parents[2]
 
 
-@dataclass
-class Lines:
-    """A stream that a Plain console prints to."""
-
-    text: list[str] = field(default_factory=list)
-
-    def write(self, text: str) -> int:
-        self.text.append(text)
-        return len(text)
-
-    def flush(self) -> None:
-        pass
+class Lines(io.StringIO):
+    """A stream that a Plain console prints to, and that says what it got."""
 
     def __str__(self) -> str:
-        return "".join(self.text)
+        return self.getvalue()
 
 
 @dataclass
@@ -63,7 +56,7 @@ class Bench:
     def fetcher(self) -> Fetcher:
         settings = Settings(self.store.root, mirrors=self.mirrors)
         tempo = Tempo(Patience(timeout_s=self.timeout_s), sleep=self.waits.append)
-        return Fetcher(self.store, Plain(self.said), settings, tempo)  # type: ignore[arg-type] - a stream, as far as print needs
+        return Fetcher(self.store, Plain(self.said), settings, tempo)
 
     def fetch(self, *candidates: Candidate, pin: BlobPin = PIN) -> Path:
         return self.fetcher().fetch_blob(pin, candidates, "the fixture")
@@ -83,7 +76,7 @@ class Bench:
         return [path.read_bytes() for path in sorted(self.store.rejected.glob(f"*/{PIN.sha256.hex}"))]
 
     def partial_files(self) -> list[str]:
-        return sorted(name.replace(PIN.sha256.hex, "part") for name in os.listdir(self.store.partial))
+        return sorted(path.name.replace(PIN.sha256.hex, "part") for path in self.store.partial.iterdir())
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from recipes.errors import (
     FetchError,
     ManifestError,
     PatchError,
+    PinMissingError,
     StoreError,
     UsageError,
     VerifyError,
@@ -461,6 +462,43 @@ def test_a_patch_that_does_not_fit_its_own_source_is_refused(workshop: Workshop)
     assert error.where == f"{RECIPE}: patches[0]"
     assert error.found.splitlines()[-1] == "    line 20: expected 'line twenty', found 'line 20'"
     assert error.fix == f"change the patch so that it fits exactly, then {AGAIN}"
+
+
+def test_patches_that_are_listed_and_not_pinned_get_their_digests(
+    tmp_path: Path, server: Server, upstream: Upstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = make_workshop(tmp_path, server, upstream, capsys, ("exact", "moved"))
+    pinned = shop.job().recipe
+    kept = [line for line in shop.text.splitlines(keepends=True) if not line.startswith("    tree")]
+    shop.manifest.write_text(
+        "".join(kept).replace(f"    sha256: {pinned.patches[1].sha256.hex}\n", ""), "utf-8"
+    )
+    with pytest.raises(PinMissingError) as caught:
+        Manifests(shop.project).recipe("small")
+    assert caught.value.fix == AGAIN
+    diff, _ = shop.lock("--write")
+    assert [line.split()[1] for line in diff.splitlines() if line.startswith("+    ")] == [
+        *("tree:", "tree_sha256:"),
+        *("sha256:", "tree:", "tree_sha256:"),
+        "output_unpinned:",
+    ]
+    assert Manifests(shop.project).recipe("small").patches == pinned.patches
+
+
+def test_a_pin_that_only_a_source_can_give_is_asked_for_by_name(workshop: Workshop) -> None:
+    tree = workshop.job().recipe.source.tree.hex
+    workshop.manifest.write_text(workshop.text.replace(f"  tree: {tree}\n", ""), encoding="utf-8")
+    error = workshop.refuse(kind=PinMissingError)
+    assert (error.where, error.fix) == (
+        f"{RECIPE}:6: source",
+        f"write any digits there, then {AGAIN} --source ...",
+    )
+    workshop.manifest.write_text(
+        workshop.text.replace("  tree_sha256:", f"  tree: {'1' * 40}\n  tree_sha256:", 1), encoding="utf-8"
+    )
+    workshop.tag("b7")
+    workshop.lock("--source", "b7", "--write")
+    assert workshop.job().recipe.source.tree.hex == tree
 
 
 # --- the output ---

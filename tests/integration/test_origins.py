@@ -8,9 +8,8 @@ import os
 import stat
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -29,6 +28,10 @@ from tests.integration import git_server, servers
 from tests.integration.git_server import git
 from tests.integration.servers import Behaviour, Server
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
 JSON_TYPE = (("Content-Type", "application/vnd.pypi.simple.v1+json"),)
 HTML_TYPE = (("Content-Type", "text/html"),)
 RAW = "* -text -ident\n"
@@ -45,7 +48,9 @@ def write_tree(root: Path) -> None:
     (root / "run.sh").write_text("#!/bin/sh\n")
     (root / "run.sh").chmod(0o755)
     (root / "link").symlink_to("src/main.c")
-    (root / ".gitattributes").write_text("*.txt text eol=crlf\nkeyword.h ident export-subst\nwindows.bat filter=no\n")
+    (root / ".gitattributes").write_text(
+        "*.txt text eol=crlf\nkeyword.h ident export-subst\nwindows.bat filter=no\n"
+    )
 
 
 def tar_of(root: Path, prefix: str) -> bytes:
@@ -65,7 +70,7 @@ def zip_of(root: Path, prefix: str) -> bytes:
             info.create_system = 3
             info.external_attr = path.lstat().st_mode << 16
             is_link = stat.S_ISLNK(path.lstat().st_mode)
-            archive.writestr(info, os.readlink(path).encode() if is_link else path.read_bytes())
+            archive.writestr(info, os.fsencode(path.readlink()) if is_link else path.read_bytes())
     return buffer.getvalue()
 
 
@@ -187,12 +192,16 @@ def test_archives_of_two_kinds_the_package_index_and_git_give_one_tree(bench: Be
 
 
 def test_comparing_names_the_origin_that_differs_and_the_one_that_is_gone(bench: Bench) -> None:
-    good, gone = bench.archive_origin(tar_of(bench.tree, "top"), "/tar"), GitOrigin(url=f"file://{bench.root}/none")
+    good, gone = (
+        bench.archive_origin(tar_of(bench.tree, "top"), "/tar"),
+        GitOrigin(url=f"file://{bench.root}/none"),
+    )
     pinned = bench.source(good)
     (bench.tree / "src/main.c").write_text("int main(void) { return 1; }\n")
     changed = bench.archive_origin(tar_of(bench.tree, "top"), "/changed")
     source = Source(
-        **{name: getattr(pinned, name) for name in pinned.__struct_fields__} | {"origins": (good, changed, gone)}
+        **{name: getattr(pinned, name) for name in pinned.__struct_fields__}
+        | {"origins": (good, changed, gone)}
     )
     results = compare_origins(source, "x.yaml: origins", bench.fetcher)
     other = Tree(hash_tree(bench.tree, Sha1), hash_tree(bench.tree, Sha256))
@@ -273,7 +282,9 @@ def test_an_index_that_says_another_size_is_refused_before_the_download(bench: B
 
 def test_a_file_or_project_that_the_index_lacks_is_said_so(bench: Bench) -> None:
     origin = bench.pypi_origin(tar_of(bench.tree, "top"), filename="thing-2.0.tar.gz")
-    assert bench.reasons(origin) == ["pypi Some.Thing 1.0: the index has no file thing-1.0.tar.gz of Some.Thing"]
+    assert bench.reasons(origin) == [
+        "pypi Some.Thing 1.0: the index has no file thing-1.0.tar.gz of Some.Thing"
+    ]
     (bench.store.root / "staged").rmdir()
     bench.server.serve("/simple/some-thing/", b"", servers.NOT_FOUND)
     assert bench.reasons(origin) == ["pypi Some.Thing 1.0: the index has no project Some.Thing"]
@@ -300,7 +311,9 @@ def test_an_answer_that_is_no_index_page_is_said_so(
 def test_a_login_page_in_the_indexs_place_has_no_such_file(bench: Bench) -> None:
     origin = bench.pypi_origin(tar_of(bench.tree, "top"))
     bench.page(servers.PAGE, HTML_TYPE)
-    assert bench.reasons(origin) == ["pypi Some.Thing 1.0: the index has no file thing-1.0.tar.gz of Some.Thing"]
+    assert bench.reasons(origin) == [
+        "pypi Some.Thing 1.0: the index has no file thing-1.0.tar.gz of Some.Thing"
+    ]
 
 
 def test_an_index_that_is_not_there_is_said_so(bench: Bench) -> None:
@@ -331,7 +344,9 @@ def test_an_index_that_is_busy_is_asked_again_when_it_says(bench: Bench) -> None
 def test_an_index_that_is_silent_is_tried_later(bench: Bench) -> None:
     bench.server.serve("/simple/some-thing/", b"", servers.SILENT)
     wanted = IndexFile("some-thing", "x", Sha256.of_bytes(b""), 1)
-    assert find_address(wanted, bench.settings.index_url, 0.05) == TryLater("the index: nothing came for 0.05 s")
+    assert find_address(wanted, bench.settings.index_url, 0.05) == TryLater(
+        "the index: nothing came for 0.05 s"
+    )
 
 
 def test_the_indexs_password_is_used_for_its_own_files_and_for_no_others(bench: Bench) -> None:
@@ -371,7 +386,10 @@ def test_a_wheel_that_no_place_has_is_an_error_that_names_them(bench: Bench) -> 
     wheel = Wheel(project="none", version="1", file="x.whl", size_bytes=5, sha256=Sha256("0" * 64))
     with pytest.raises(FetchError) as caught:
         fetch_wheel(wheel, "zig.yaml: hosts", bench.store, Silent(), bench.settings)
-    assert (caught.value.where, caught.value.found) == ("zig.yaml: hosts", "pypi none 1: the index has no project none")
+    assert (caught.value.where, caught.value.found) == (
+        "zig.yaml: hosts",
+        "pypi none 1: the index has no project none",
+    )
 
 
 # --- git ---

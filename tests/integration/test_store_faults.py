@@ -9,11 +9,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).parents[2]
 WORKER = Path(__file__).with_name("store_worker.py")
@@ -101,6 +103,8 @@ def fast_path(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+# hundreds of short processes: seconds on a quiet machine, minutes on a crowded one
+@pytest.mark.timeout(1200)
 class TestKill:
     @pytest.mark.parametrize(
         ("case", "least"),

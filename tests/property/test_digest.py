@@ -3,15 +3,18 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recipes.digest import Digest, Sha1, Sha256, blob_entries, hash_tree, tree_of_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from random import Random
 
 # a busy machine is no failure
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import tempfile
 from dataclasses import replace
@@ -96,7 +95,7 @@ def test_any_faults_end_with_the_right_bytes_or_an_error(
             assert list(store.blobs.iterdir()) == []
         else:
             assert blob.read_bytes() == DATA
-            assert os.listdir(store.partial) == []
+            assert list(store.partial.iterdir()) == []
         note(str([(request.path, request.range, request.status) for request in server.log]))
         assert_only_right_bytes(store)
         assert len(server.log) <= 2 * Patience().all_tries

@@ -3,9 +3,9 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -15,6 +15,9 @@ from recipes.digest import Sha256, blob_entries, hash_tree
 from recipes.errors import StoreError
 from recipes.storage import shown
 from recipes.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 # a busy machine is no failure
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

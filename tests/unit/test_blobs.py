@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from recipes.digest import Sha256
 from recipes.errors import StoreError
 from recipes.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DATA = b"pinned bytes\n"
 SHA = Sha256.of_bytes(DATA)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +18,9 @@ from recipes.digest import (
     hash_tree,
     tree_of_entries,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # `git hash-object -t tree /dev/null` in either object format
 EMPTY_TREE_SHA1 = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"

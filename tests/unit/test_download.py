@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +14,9 @@ from recipes.settings import Settings
 from recipes.store import Store
 from recipes.tempo import Tempo
 from recipes.transfer import BlobPin, Patience
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DATA = b"the pinned bytes"
 PIN = BlobPin(Sha256.of_bytes(DATA), len(DATA))
@@ -110,11 +113,14 @@ def test_a_download_that_lacks_bytes_is_left_as_it_is_offline(fetcher: Fetcher) 
 def test_each_place_is_asked_in_order_and_its_reason_kept(fetcher: Fetcher) -> None:
     asked = []
 
-    def ask(name: str) -> str:
-        asked.append(name)
-        raise OriginError(f"{name} has no such file", may_pass=name == "b")
+    def place(name: str) -> Candidate:
+        def ask() -> str:
+            asked.append(name)
+            raise OriginError(f"{name} has no such file", may_pass=name == "b")
 
-    places = [Candidate(name, lambda name=name: ask(name)) for name in "abc"]  # type: ignore[misc] - mypy cannot infer it
+        return Candidate(name, ask)
+
+    places = [place(name) for name in "abc"]
     delivery = fetcher.try_blob(PIN, places, "here")
     assert asked == ["a", "b", "c"]
     assert delivery == Delivery(

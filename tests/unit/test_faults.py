@@ -24,9 +24,18 @@ def certificate_error() -> ssl.SSLCertVerificationError:
 
 CASES = [
     (exceptions.ConnectionError(ConnectionRefusedError(111, "x")), "connection refused"),
-    (raised_from(exceptions.ConnectionError(), ConnectionResetError(104, "x")), "the connection was closed early"),
-    (exceptions.ConnectionError(socket.gaierror(-2, "x")), "its name cannot be resolved (is there a network?)"),
-    (exceptions.ConnectionError(OSError(errno.ENETUNREACH, "Network is unreachable")), "network is unreachable"),
+    (
+        raised_from(exceptions.ConnectionError(), ConnectionResetError(104, "x")),
+        "the connection was closed early",
+    ),
+    (
+        exceptions.ConnectionError(socket.gaierror(-2, "x")),
+        "its name cannot be resolved (is there a network?)",
+    ),
+    (
+        exceptions.ConnectionError(OSError(errno.ENETUNREACH, "Network is unreachable")),
+        "network is unreachable",
+    ),
     (raised_from(exceptions.ReadTimeout(), TimeoutError()), "nothing came for 30 s"),
     (exceptions.ChunkedEncodingError(http.client.IncompleteRead(b"")), "the connection was closed early"),
     (exceptions.TooManyRedirects(), "too many redirects"),
@@ -69,7 +78,13 @@ def test_a_server_that_cannot_be_reached_is_left_unless_it_has_answered_before(e
 
 
 @pytest.mark.parametrize(
-    "error", [exceptions.TooManyRedirects(), exceptions.SSLError(), exceptions.InvalidURL(), exceptions.InvalidSchema()]
+    "error",
+    [
+        exceptions.TooManyRedirects(),
+        exceptions.SSLError(),
+        exceptions.InvalidURL(),
+        exceptions.InvalidSchema(),
+    ],
 )
 def test_an_address_that_is_wrong_is_left_in_any_case(error: Exception) -> None:
     assert is_lasting(error, has_answered=True)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,6 +8,9 @@ from recipes.console import Silent
 from recipes.digest import Sha256
 from recipes.gc import Item, Kind, StoreListing, Verdict, collect, describe, list_store, plan_collection
 from recipes.store import Entry, Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WANTED, UNWANTED = Sha256("a" * 64), Sha256("b" * 64)
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +11,9 @@ from recipes.errors import StoreError
 from recipes.faults import OriginError
 from recipes.git import GitClient
 from recipes.process import Command, Completed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COMMIT = Sha1("c" * 40)
 URL = "https://user:secret@host.example/x.git"

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from recipes.history import explain_rebuild
 from recipes.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 SHA1 = "sha1:" + "c" * 40

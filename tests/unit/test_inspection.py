@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +10,9 @@ from recipes.digest import Sha256, hash_tree
 from recipes.errors import StoreError
 from recipes.inspection import report, set_damaged_aside
 from recipes.store import Entry, Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BLOB = b"blob"
 SHA = Sha256.of_bytes(BLOB)

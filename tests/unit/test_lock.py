@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from recipes.cli import parser
 from recipes.errors import UsageError
 from recipes.lock import command_again, read_question
+from recipes.options import parser
 from recipes.question import Question, Tag
 
 AGAIN = "python3 noxfile.py -s lock"

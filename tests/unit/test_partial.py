@@ -5,13 +5,16 @@ import json
 import os
 import resource
 import signal
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from recipes.errors import StoreError
 from recipes.partial import BATCH_BYTES, MAX_BATCHES, Partial, receipt_folder, sidecar_path, tidy
 from recipes.transfer import Validator
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 URL = "https://host/file"
 
@@ -27,7 +30,9 @@ def path(tmp_path: Path) -> Path:
 
 def test_bytes_are_written_in_order_and_hashed(path: Path) -> None:
     # more pieces than may wait to be hashed, of sizes below and above a batch
-    pieces = [os.urandom(size) for size in (1, BATCH_BYTES - 1, BATCH_BYTES, 3, 2 * BATCH_BYTES + 1)] * MAX_BATCHES
+    pieces = [
+        os.urandom(size) for size in (1, BATCH_BYTES - 1, BATCH_BYTES, 3, 2 * BATCH_BYTES + 1)
+    ] * MAX_BATCHES
     with Partial(path) as partial:
         for piece in pieces:
             partial.append(piece)

@@ -141,6 +141,7 @@ def test_another_source_changes_its_pins_its_date_and_what_the_build_is_told() -
         "  EMPTY:", f"  A_BUILD_COMMIT: {commit[:9]}\n  A_BUILD_NUMBER: 7\n  LANES: 7\n  EMPTY:"
     )
     text = text.replace("      FAST: ON", f"      B_BUILD_COMMIT: {commit}\n      C_BUILD_NUMBER: 8")
+    text = text.replace("  EMPTY:", "  NO_BUILD_COMMIT: ''\n  NOT_OUR_BUILD_COMMIT: abcdef12\n  EMPTY:")
     other = Sha1("e1" * 20)
     after = propose_source(
         text,

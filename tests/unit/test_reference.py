@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recipes import errors
-from recipes.cli import parser
+from recipes.options import parser
 from recipes.errors import StoreError
 from recipes.manifest import SCHEMAS, Manifests, schema_text
 from recipes.reference import (

@@ -22,7 +22,9 @@ def refusal(**environ: str) -> UsageError:
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
-    assert parse() == Settings(DEFAULT, None, (), offline=False, policy=frozenset(), timeout_s=30.0, network=())
+    assert parse() == Settings(
+        DEFAULT, None, (), offline=False, policy=frozenset(), timeout_s=30.0, network=()
+    )
 
 
 def test_each_variable_is_read() -> None:
@@ -59,7 +61,11 @@ def test_a_tilde_in_the_stores_path_is_the_home(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_our_index_variable_beats_pips_and_pips_beats_its_files() -> None:
-    ours, pips, files = "https://ours.example/simple", "https://pips.example/simple", "https://files.example/simple"
+    ours, pips, files = (
+        "https://ours.example/simple",
+        "https://pips.example/simple",
+        "https://files.example/simple",
+    )
 
     def index(**environ: str) -> str | None:
         return parse_settings(environ, default_store=DEFAULT, pip_index_url=files).index_url
@@ -169,11 +175,15 @@ def test_the_places_are_those_that_pip_itself_names(tmp_path: Path) -> None:
     assert [str(path) for path in pip_config_files(environ, sys.platform, Path(sys.prefix))] == expected
 
 
-def test_a_later_file_beats_an_earlier_one_and_the_section_of_install_beats_that_of_all(tmp_path: Path) -> None:
+def test_a_later_file_beats_an_earlier_one_and_the_section_of_install_beats_that_of_all(
+    tmp_path: Path,
+) -> None:
     machine, user, missing = tmp_path / "machine", tmp_path / "user", tmp_path / "missing"
     machine.write_text("[global]\nindex-url = https://machine.example/simple\ntimeout = 60\n")
     assert pip_index_url((machine, missing)) == "https://machine.example/simple"
-    user.write_text("[global]\nindex-url=https://user.example/simple\n[download]\nindex-url=https://no.example\n")
+    user.write_text(
+        "[global]\nindex-url=https://user.example/simple\n[download]\nindex-url=https://no.example\n"
+    )
     assert pip_index_url((machine, user)) == "https://user.example/simple"
     assert pip_index_url((user, machine)) == "https://machine.example/simple"
     machine.write_text("[install]\nindex-url = https://install.example/simple\n")

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from recipes.errors import StoreError
 from recipes.staging import Staging, StagingArea, remove_if_possible
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

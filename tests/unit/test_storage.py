@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +19,9 @@ from recipes.storage import (
     tree_size_bytes,
     write_durably,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEPT = "then run the same command: verified files are kept"
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 import pytest
@@ -13,8 +13,12 @@ from recipes.console import Plain, Silent
 from recipes.digest import Sha256, hash_tree
 from recipes.errors import StoreError
 from recipes.locks import is_held
-from recipes.staging import Staging
 from recipes.store import Entry, Store, is_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from recipes.staging import Staging
 
 FIX = "python3 noxfile.py -s gc -- --damaged"
 INPUTS = {"source": "sha256:" + "1" * 64, "flags": "-O2"}

@@ -30,9 +30,16 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PART = Held(400, Validator('"a"'))
 
 
-def judge(status: int, pin: BlobPin = SIZED, held: Held = Held(), **headers: str) -> Verdict:  # noqa: B008 - a frozen value
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return judge_answer(status, named, pin, held, NOW)
+def judge(
+    status: int,
+    pin: BlobPin = SIZED,
+    held: Held | None = None,
+    named: dict[str, str] | None = None,
+    **headers: str,
+) -> Verdict:
+    """Judge an answer; its headers by keyword, with underscores, or by name."""
+    by_name = {name.replace("_", "-"): value for name, value in headers.items()} | (named or {})
+    return judge_answer(status, by_name, pin, held or Held(), NOW)
 
 
 def test_the_limit_is_the_size_or_else_the_cap_or_else_there_is_none() -> None:
@@ -45,22 +52,24 @@ def test_the_limit_is_the_size_or_else_the_cap_or_else_there_is_none() -> None:
     ("headers", "verdict"),
     [
         ({}, Append(0, None)),
-        ({"content_length": "1000"}, Append(0, 1000)),
-        ({"content_length": " 1000 "}, Append(0, 1000)),
-        ({"content_length": "nonsense"}, Append(0, None)),
-        ({"content_length": "-1"}, Append(0, None)),
-        ({"content_length": "999"}, Refuse("it would send 999 bytes, pinned are 1000")),
-        ({"content_length": "1001"}, Refuse("it would send 1001 bytes, pinned are 1000")),
+        ({"content-length": "1000"}, Append(0, 1000)),
+        ({"content-length": " 1000 "}, Append(0, 1000)),
+        ({"content-length": "nonsense"}, Append(0, None)),
+        ({"content-length": "-1"}, Append(0, None)),
+        ({"content-length": "999"}, Refuse("it would send 999 bytes, pinned are 1000")),
+        ({"content-length": "1001"}, Refuse("it would send 1001 bytes, pinned are 1000")),
         (
-            {"content_length": "77", "content_type": "Text/HTML; charset=utf-8"},
+            {"content-length": "77", "content-type": "Text/HTML; charset=utf-8"},
             Refuse("it would send a web page of 77 bytes, pinned are 1000"),
         ),
-        ({"content_type": "text/html"}, Append(0, None)),
+        ({"content-type": "text/html"}, Append(0, None)),
     ],
 )
-def test_a_whole_file_of_pinned_size_is_judged_by_its_length(headers: dict[str, str], verdict: Verdict) -> None:
-    assert judge(200, **headers) == verdict
-    assert judge(200, held=PART, **headers) == verdict
+def test_a_whole_file_of_pinned_size_is_judged_by_its_length(
+    headers: dict[str, str], verdict: Verdict
+) -> None:
+    assert judge(200, named=headers) == verdict
+    assert judge(200, held=PART, named=headers) == verdict
 
 
 def test_a_whole_file_of_unknown_size_is_judged_by_the_cap() -> None:
@@ -204,6 +213,8 @@ def test_a_web_page_is_told_by_how_it_starts(start: bytes) -> None:
     assert is_web_page(start)
 
 
-@pytest.mark.parametrize("start", [b"", b"\x1f\x8b", b"<?xml", b"PK\x03\x04", b"x<html>", b" " * 600 + b"<html>"])
+@pytest.mark.parametrize(
+    "start", [b"", b"\x1f\x8b", b"<?xml", b"PK\x03\x04", b"x<html>", b" " * 600 + b"<html>"]
+)
 def test_other_files_are_no_web_page(start: bytes) -> None:
     assert not is_web_page(start)

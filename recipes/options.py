@@ -1,0 +1,102 @@
+"""What each session understands on its command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+EPILOG = """\
+environment:
+  PINNED_LLAMA_STORE      folder of the store (default: the user's cache folder)
+  PINNED_LLAMA_INDEX_URL  package index to use (default: pip's setting, else the client's own)
+  PINNED_LLAMA_MIRROR     addresses of mirrors: a store's blobs/sha256 folder, served as it is
+  PINNED_LLAMA_OFFLINE    1: never use the network
+  PINNED_LLAMA_POLICY     refuse-known-issues: refuse recipes that carry an advisory
+  NO_COLOR                no colours
+
+exit codes: docs/reference/exit-codes.md
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Give the command line: one command per session, each with the options it understands."""
+    top = argparse.ArgumentParser(prog="nox -s", description="Pinned, verifiable llama.cpp bundles.")
+    sessions = top.add_subparsers(dest="session", required=True, metavar="SESSION")
+
+    def add(name: str, what: str) -> argparse.ArgumentParser:
+        command = sessions.add_parser(
+            name,
+            prog=f"nox -s {name} --",
+            help=what,
+            description=what,
+            epilog=EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument(
+            "--recipe", metavar="NAME", help="a manifest in manifests/recipes/ (default: the default recipe)"
+        )
+        command.add_argument(
+            "--platform", metavar="NAME", help="one of the recipe's platforms (default: this machine)"
+        )
+        command.add_argument(
+            "--project",
+            type=Path,
+            metavar="FOLDER",
+            help="a folder with manifests/ and patches/ (default: this one)",
+        )
+        return command
+
+    add("fetch", "Download the pinned source and toolchain into the store, checking every byte.")
+    add("verify", "Hash again everything that is pinned and present, and print one row each.")
+    add("patch", "Unpack the source and apply the pinned patches, exactly.")
+
+    build = add("build", "Fetch, verify, patch, build and bundle, and compare with the pinned digest.")
+    build.add_argument(
+        "--archive", type=Path, metavar="FOLDER", help="also write the bundle as a deterministic .tar.zst"
+    )
+    build.add_argument(
+        "--refuse-known-issues", action="store_true", help="refuse a recipe that carries an advisory"
+    )
+    build.add_argument(
+        "--preload", type=Path, help=argparse.SUPPRESS
+    )  # how `reproduce` shifts the build's clock
+
+    again = add("reproduce", "Build again in surroundings that differ in every way, and compare.")
+    for command in (build, again):
+        command.add_argument(
+            "--target", action="append", metavar="NAME", help="build only this target (repeat for more)"
+        )
+        command.add_argument(
+            "--jobs", type=_positive, metavar="N", help="compile commands at a time (default: usable cores)"
+        )
+
+    lock = add("lock", "Propose new pins as a diff; nothing is written without --write.")
+    lock.add_argument("--source", metavar="PROJECT==VERSION|TAG|URL", help="where the new source comes from")
+    lock.add_argument("--subdirectory", metavar="PATH", help="where the source lies, from that archive's top")
+    lock.add_argument(
+        "--commit", metavar="ID", help="the new source's commit, where the archive does not say it"
+    )
+    lock.add_argument(
+        "--build-number", type=_positive, metavar="N", help="upstream's build number, where no tag bN says it"
+    )
+    lock.add_argument(
+        "--output", action="store_true", help="pin the digest of the bundle that this machine built"
+    )
+    lock.add_argument("--write", action="store_true", help="write the proposal to the manifest")
+
+    gc = add("gc", "Remove from the store what no manifest needs any more.")
+    gc.add_argument("--dry-run", action="store_true", help="only list what would go")
+    gc.add_argument(
+        "--damaged", action="store_true", help="hash every entry again and set damaged ones aside"
+    )
+    gc.add_argument("--rejected", action="store_true", help="also remove what was kept for diagnosis")
+
+    add("docs", "Generate the reference pages of docs/ and the JSON Schemas.")
+    return top
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, not {number}")
+    return number
