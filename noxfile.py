@@ -146,7 +146,7 @@ def gc(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run all unit, property and integration tests (minutes)."""
-    run(environment_python("dev"), "-m", "pytest", "-n", "2", *session.posargs)
+    run(environment_python("dev"), "-m", "pytest", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session

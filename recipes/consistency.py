@@ -63,11 +63,6 @@ def recipe_problems(
 def toolchain_problems(toolchain: Toolchain) -> Iterator[Problem]:
     """Find what does not fit together in a toolchain."""
     for host, wheels in toolchain.hosts.items():
-        if toolchain.kind == "host":
-            found = f"{len(wheels)} of them"
-            yield Problem(
-                ("hosts", host), "no wheels: a `host` toolchain is what the machine has", found, "remove them"
-            )
         yield from _repeated(("hosts", host), [wheel.project for wheel in wheels])
 
 

@@ -103,9 +103,10 @@ class FirstDownload:
         if not isinstance(verdict, Append):
             raise OriginError(verdict.reason if isinstance(verdict, Refuse) else "no whole file")
         with self._fetcher.console.task(f"fetch from {self._label}", verdict.total_bytes) as task:
-            return self._store(response, verdict.total_bytes, task)
+            return self._store(response, task)
 
-    def _store(self, response: Response, total_bytes: int | None, task: Task) -> Sha256 | TryLater:
+    def _store(self, response: Response, task: Task) -> Sha256 | TryLater:
+        # a body that is shorter than its length, or than its chunks, raises here: see `attempt`
         hasher, size_bytes, start = hashlib.sha256(), 0, b""
         pace = Pace(self._tempo, 0)
         with self.path.open("wb") as file:
@@ -124,8 +125,6 @@ class FirstDownload:
                     )
         if size_bytes > MAX_ARCHIVE_BYTES:
             self._set_aside(f"more than {size_text(MAX_ARCHIVE_BYTES)}")
-        if total_bytes is not None and size_bytes != total_bytes:
-            return TryLater(f"it sent {size_bytes} of {total_bytes} bytes")
         if is_web_page(start):
             self._set_aside("a web page")
         return Sha256(hasher.hexdigest())

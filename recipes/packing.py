@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from zstandard import ZstdCompressor
+
 # One thread, a fixed level, no size in the frame: the bytes depend on the tree and on zstd's release alone.
 # That release is pinned like the other packages; what names a bundle is its tree digest, not its archive's.
 ZSTD_LEVEL = 9
-ZSTD_WINDOW_LOG = (
-    26  # 64 MiB: the variants of one backend lie near each other; zstd reads 27 without being asked
-)
+# Up to 64 MiB, because a backend's variants are alike; zstd reads up to 27 without being asked.
+ZSTD_WINDOW_LOGS = 17, 26
 PROGRAM_MODE, DATA_MODE = 0o755, 0o644
 
 
@@ -48,21 +49,11 @@ def pack(root: Path, archive: Path, *, mtime: int, prefix: str = "") -> None:
     """
     import tarfile  # noqa: PLC0415 - a no-op build must not pay for it
 
-    import zstandard  # noqa: PLC0415 - as above
-
     partial = archive.with_name(f".{archive.name}.{os.getpid()}.partial")
     with storage_errors(archive):
         try:
             files = tuple(_regular_files(root))
-            size_bytes = sum(path.stat().st_size for _, path in files)
-            parameters = zstandard.ZstdCompressionParameters.from_level(
-                ZSTD_LEVEL,
-                source_size=size_bytes + 1,  # 0 would say that it is not known
-                window_log=min(max(size_bytes.bit_length(), ZSTD_WINDOW_LOGS[0]), ZSTD_WINDOW_LOGS[1]),
-                enable_ldm=True,
-                write_checksum=True,
-            )
-            compressor = zstandard.ZstdCompressor(compression_params=parameters)
+            compressor = _compressor(sum(path.stat().st_size for _, path in files))
             with partial.open("wb") as file:
                 with (
                     compressor.stream_writer(file, closefd=False) as stream,
@@ -114,6 +105,20 @@ def digest_packed(archive: Path, *, prefix: str = "") -> Sha256:
         except (tarfile.TarError, zstandard.ZstdError, ValueError) as error:
             raise _unexpected(archive, str(error)) from None
     return tree_of_entries(entries, Sha256)
+
+
+def _compressor(size_bytes: int) -> ZstdCompressor:
+    import zstandard  # noqa: PLC0415 - as above
+
+    smallest, largest = ZSTD_WINDOW_LOGS
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        ZSTD_LEVEL,
+        source_size=size_bytes + 1,  # 0 would say that it is not known
+        window_log=min(max(size_bytes.bit_length(), smallest), largest),
+        enable_ldm=True,
+        write_checksum=True,
+    )
+    return zstandard.ZstdCompressor(compression_params=parameters)
 
 
 def _regular_files(root: Path) -> Iterator[tuple[str, Path]]:

@@ -27,7 +27,14 @@ from recipes.process import Command
 from recipes.provenance import Circumstances, now, statement, write_statement
 from recipes.sandbox import Surroundings, find_isolation, run_isolated
 from recipes.storage import storage_errors
-from recipes.toolchain import ensure_runtime, ensure_toolchain, host_name, verified_entry, wheels_of_host
+from recipes.toolchain import (
+    ask_host_compiler,
+    ensure_runtime,
+    ensure_toolchain,
+    host_name,
+    verified_entry,
+    wheels_of_host,
+)
 
 if TYPE_CHECKING:
     from recipes.console import Console
@@ -221,14 +228,15 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
         say_why(job, plan)
         toolchain = ensure_toolchain(job.toolchain, job.store, job.console, job.settings)
         source = ensure_source(job)
-        runtime = ensure_runtime(plan, toolchain, job.store, job.console)
+        tools = ask_host_compiler(plan)
+        runtime = ensure_runtime(plan, toolchain, job.store, job.console).path if plan.hermetic else None
         with job.store.scratch(plan.bundle_key) as work:
-            workplace = Workplace(work, source.path, toolchain.path, runtime.path, log_path(job.store, plan))
+            workplace = Workplace(work, source.path, toolchain.path, runtime, log_path(job.store, plan))
             started = now()
             built = build(plan, workplace, job.surroundings, job.console)
             with job.store.stage(plan.bundle_key, "bundle", plan.named_inputs()) as staging:
                 make_bundle(job, plan, workplace, built, staging.path)
-        circumstances = Circumstances(started, now(), find_isolation(), job.surroundings, tools={})
+        circumstances = Circumstances(started, now(), find_isolation(), job.surroundings, tools)
         with storage_errors(job.store.root):
             content = statement(plan, staging.entry.tree.hex, circumstances)
             write_statement(provenance_path(job.store, plan), content)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from recipes.schema import BundleContents, Platform, Recipe, Toolchain
 
 PLACEHOLDER = re.compile(r"\{(source|build|toolchain|wrappers)\}")
+HOST_BIN = "/usr/bin"  # where a Mac's command line tools, and other systems' compilers, are found
 PLAN_FORMAT = "plan/1"  # raise it where the same inputs would be built in another way
 
 
@@ -78,6 +79,8 @@ class Plan:
         A program of the bundle and its arguments, that prints the version; or nothing.
     whole
         False where only some targets are built, so that the bundle has no pinned digest.
+    hermetic
+        False where the compiler is the machine's own: then paths of the machine are part of the build.
     """
 
     recipe: str
@@ -96,6 +99,7 @@ class Plan:
     contents: BundleContents
     probe: tuple[str, ...] = ()
     whole: bool = True
+    hermetic: bool = True
 
     @cached_property
     def digest(self) -> Sha256:
@@ -187,7 +191,7 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
             patched_tree_sha256=last.tree_sha256,
             toolchain=toolchain_digest(toolchain),
         ),
-        environment=build_environment(recipe.source.epoch),
+        environment=build_environment(recipe.source.epoch, toolchain),
         wrappers=compiler_wrappers(platform, toolchain),
         configure=configure_command(cache),
         compile=("{toolchain}/bin/ninja", "-C", "{build}", *recipe.targets),
@@ -196,6 +200,7 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
         march=tuple(platform.march),
         contents=platform.bundle,
         probe=recipe.probe,
+        hermetic=toolchain.kind != "host",
     )
 
 
@@ -216,16 +221,15 @@ def resolve_cache(recipe: Recipe, platform: Platform, toolchain: Toolchain) -> d
         "CMAKE_ASM_FLAGS": shlex.join(flags.c),
         **{f"CMAKE_{kind}_LINKER_FLAGS": shlex.join(flags.link) for kind in ("EXE", "SHARED", "MODULE")},
     }
-    if toolchain.kind == "zig":
-        cache |= {
-            "CMAKE_MAKE_PROGRAM": "{toolchain}/bin/ninja",
-            "CMAKE_C_COMPILER": "{wrappers}/cc",
-            "CMAKE_CXX_COMPILER": "{wrappers}/c++",
-            "CMAKE_ASM_COMPILER": "{wrappers}/cc",
-            "CMAKE_AR": "{wrappers}/ar",
-            "CMAKE_RANLIB": "{wrappers}/ranlib",
-        }
-    return cache
+    bin_folder = HOST_BIN if toolchain.kind == "host" else "{wrappers}"
+    return cache | {
+        "CMAKE_MAKE_PROGRAM": "{toolchain}/bin/ninja",
+        "CMAKE_C_COMPILER": f"{bin_folder}/cc",
+        "CMAKE_CXX_COMPILER": f"{bin_folder}/c++",
+        "CMAKE_ASM_COMPILER": f"{bin_folder}/cc",
+        "CMAKE_AR": f"{bin_folder}/ar",
+        "CMAKE_RANLIB": f"{bin_folder}/ranlib",
+    }
 
 
 def configure_command(cache: Mapping[str, str]) -> tuple[str, ...]:
@@ -234,21 +238,25 @@ def configure_command(cache: Mapping[str, str]) -> tuple[str, ...]:
     return ("{toolchain}/bin/cmake", "-G", "Ninja", "-S", "{source}", "-B", "{build}", *options)
 
 
-def build_environment(epoch: int) -> tuple[tuple[str, str], ...]:
+def build_environment(epoch: int, toolchain: Toolchain) -> tuple[tuple[str, str], ...]:
     """Give the whole environment of a build: nothing of the caller's.
 
     SOURCE_DATE_EPOCH as in https://reproducible-builds.org/specs/source-date-epoch/.
     """
+    if toolchain.kind == "host":
+        path, own = f"{{toolchain}}/bin:{HOST_BIN}:/bin:/usr/sbin:/sbin", ()
+    else:
+        # zig does not notice a changed file behind .incbin: no cache outlives its build
+        path = "{wrappers}:{toolchain}/bin"
+        own = (("ZIG_GLOBAL_CACHE_DIR", "{build}/zig"), ("ZIG_LOCAL_CACHE_DIR", "{build}/zig"))
     return (
         ("HOME", "{build}/home"),
         ("LC_ALL", "C"),
-        ("PATH", "{wrappers}:{toolchain}/bin"),
+        ("PATH", path),
         ("SOURCE_DATE_EPOCH", str(epoch)),
         ("TMPDIR", "{build}/tmp"),
         ("TZ", "UTC"),
-        # zig does not notice a changed file behind .incbin: no cache outlives its build
-        ("ZIG_GLOBAL_CACHE_DIR", "{build}/zig"),
-        ("ZIG_LOCAL_CACHE_DIR", "{build}/zig"),
+        *own,
     )
 
 

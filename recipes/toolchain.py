@@ -11,8 +11,8 @@ from recipes.archive import unpack
 from recipes.digest import Sha256
 from recipes.errors import ToolchainError, UsageError
 from recipes.origins import fetch_wheel
-from recipes.plan import Plan, canonical_json, fill
-from recipes.process import Command
+from recipes.plan import HOST_BIN, Plan, canonical_json, fill
+from recipes.process import Command, Completed, run
 from recipes.sandbox import Surroundings, run_isolated
 
 if TYPE_CHECKING:
@@ -51,20 +51,12 @@ def wheels_of_host(toolchain: Toolchain, host: str) -> tuple[Wheel, ...]:
     ToolchainError
         Where the manifest pins none for it.
     """
-    where = f"manifests/toolchains/{toolchain.name}.yaml: hosts"
-    if toolchain.kind == "host":
-        raise ToolchainError(
-            where=where,
-            expected="a Mac with Xcode's command line tools: this platform is built by the machine's own compiler",
-            found=host,
-            fix="run the same command on such a Mac, or choose another platform with --platform",
-        )
     if host not in toolchain.hosts:
         raise ToolchainError(
-            where=where,
+            where=f"manifests/toolchains/{toolchain.name}.yaml: hosts",
             expected=f"one of {', '.join(toolchain.hosts)}",
             found=host,
-            fix=f"build on one of these machines, or pin {toolchain.name}'s wheels for {host} in that file",
+            fix="run the same command on such a machine, or choose another platform with --platform",
         )
     return toolchain.hosts[host]
 
@@ -109,6 +101,31 @@ def ensure_toolchain(toolchain: Toolchain, store: Store, console: Console, setti
                     unpack(archive, folder, subdirectory=".", drop=(), where=f"{where}: {wheel.file}")
             _link_programs(staging.path, wheels)
         return staging.entry
+
+
+def ask_host_compiler(plan: Plan) -> dict[str, str]:
+    """Give what the machine's own compiler says of itself; nothing where the plan's compiler is pinned.
+
+    Raises
+    ------
+    ToolchainError
+        Where there is none.
+    """
+    if plan.hermetic:
+        return {}
+    compiler = f"{HOST_BIN}/cc"
+    try:
+        done = run(Command((compiler, "--version"), Path("/"), {"LC_ALL": "C", "PATH": HOST_BIN}))
+    except OSError as error:
+        done = Completed(1, (str(error),))
+    if done.status != 0:
+        raise ToolchainError(
+            where=compiler,
+            expected="the machine's own compiler",
+            found=done.text,
+            fix="on a Mac: xcode-select --install; elsewhere install a C and C++ compiler",
+        )
+    return {compiler: done.text}
 
 
 def ensure_runtime(plan: Plan, toolchain: Entry, store: Store, console: Console) -> Entry:

@@ -107,8 +107,19 @@ def measure(name: str, options: Options, command: str) -> None:
     record(section, tuple(MEASUREMENTS), PROJECT / "docs")
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def interrupt(*_: object) -> None:
+    """End as Ctrl-C does, once: a second signal must not interrupt the cleaning up."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
+    for number in SIGNALS:
+        signal.signal(number, interrupt)
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:

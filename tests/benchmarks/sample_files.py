@@ -14,7 +14,7 @@ from tests.benchmarks.turns import UnmeasurableError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - meant: the machine's memory as a folder; a random name is made in it
+MEMORY = Path("/dev/shm")
 BLOCK_BYTES = 16 << 20
 
 

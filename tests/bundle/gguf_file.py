@@ -77,7 +77,7 @@ def llama_model(path: Path, *, architecture: str = "llama", seed: int = 1) -> Pa
         }
         shapes |= {f"blk.{layer}.{name}.weight": shape for name, shape in block.items()}
     infos, data = b"", b""
-    source = random.Random(seed)  # noqa: S311 - weights, not a secret
+    source = random.Random(seed)
     for name, shape in shapes.items():
         infos += (
             text(name) + struct.pack("<I", len(shape)) + b"".join(struct.pack("<Q", size) for size in shape)

@@ -108,13 +108,13 @@ def test_an_unknown_architecture_ends_in_a_message_and_status_1(
 def test_several_models_load_in_a_row(programs: Path, tmp_path: Path, model: Path) -> None:
     other = llama_model(tmp_path / "other.gguf", seed=2)
     argv = [
-        programs / "llama-bench",
+        str(programs / "llama-bench"),
         "-m",
-        model,
+        str(model),
         "-m",
-        other,
+        str(other),
         "-m",
-        model,
+        str(model),
         "-p",
         "8",
         "-n",
@@ -136,7 +136,7 @@ def test_a_quantised_copy_loads_too(programs: Path, tmp_path: Path, model: Path)
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert small.stat().st_size < model.stat().st_size / 3
-    bench = [programs / "llama-bench", "-m", small, "-p", "8", "-n", "4", "-r", "1"]
+    bench = [str(programs / "llama-bench"), "-m", str(small), "-p", "8", "-n", "4", "-r", "1"]
     assert subprocess.run(bench, capture_output=True).returncode == 0
 
 
@@ -145,7 +145,17 @@ def server(programs: Path, model: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    argv = [programs / "llama-server", "-m", model, "--host", "127.0.0.1", "--port", str(port), "-c", "256"]
+    argv = [
+        str(programs / "llama-server"),
+        "-m",
+        str(model),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "-c",
+        "256",
+    ]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         base = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 60

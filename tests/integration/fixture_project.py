@@ -90,6 +90,21 @@ platforms:
       lib: [libshapes.so.0]
       licences: [LICENSE]
     output_unpinned: a test pins it
+  linux-x86_64-own:
+    toolchain: own
+    target: x86_64-linux-gnu
+    cpu: x86-64
+    cmake:
+      CMAKE_INSTALL_RPATH: "$ORIGIN;$ORIGIN/../lib"
+      CMAKE_SYSTEM_NAME: Linux
+      CMAKE_SYSTEM_PROCESSOR: x86_64
+    isa_flags: [-mavx2, -mfma]
+    flags: {{c: [-O3], cxx: [-O3], link: [-s]}}
+    bundle:
+      bin: [fixture, fixture-tool, libmodule-plain.so, libmodule-avx2.so]
+      lib: [libshapes.so.0]
+      licences: [LICENSE]
+    output_unpinned: the compiler is the machine's own
   macos-arm64-metal:
     toolchain: host
     target: arm64-apple-macos13.0
@@ -135,6 +150,11 @@ class FixtureProject:
         assert before in text, before
         self.manifest.write_text(text.replace(before, after))
 
+    def number(self, build_number: int) -> None:
+        """Give the project another build number, and so a plan that no other test works on in the shared store."""
+        self.edit("build_number: 7\n", f"build_number: {build_number}\n")
+        self.edit("FIXTURE_BUILD_NUMBER: 7\n", f"FIXTURE_BUILD_NUMBER: {build_number}\n")
+
     def recipes(self, *argv: str, **environ: str) -> Answer:
         """Run a command of ours in a process of its own."""
         done = subprocess.run(
@@ -160,6 +180,10 @@ def make_project(folder: Path, store: Path, source: Path | None = None) -> Fixtu
     (root / "manifests" / "recipes").mkdir(parents=True)
     for name in ("toolchains", "schema"):
         shutil.copytree(REPOSITORY / "manifests" / name, root / "manifests" / name)
+    zig = (root / "manifests" / "toolchains" / "zig-0.17.1.yaml").read_text()
+    (root / "manifests" / "toolchains" / "own.yaml").write_text(
+        zig.replace("name: zig-0.17.1", "name: own").replace("kind: zig", "kind: host")
+    )
     (root / "manifests" / "defaults.yaml").write_text(
         "schema: defaults/1\nrecipe: fixture\nplatforms:\n  linux-x86_64: linux-x86_64-cpu\n"
         "  linux-aarch64: linux-aarch64-cpu\n  macos-arm64: macos-arm64-metal\n"

@@ -15,6 +15,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
+PIECE_BYTES = 1 << 16  # sent at once
 PAGE = b"<!DOCTYPE html>\n<html><body>Please log in to use this network.</body></html>\n"
 
 
@@ -34,7 +35,6 @@ class Behaviour:
     shifted_range: int = 0
     stop_after: int | None = None
     stalls: bool = False
-    piece_bytes: int = 1 << 16
     framing: str = "length"
     length_claim: int | None = None
     etag: str | None = '"v1"'
@@ -215,8 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_body(self, request: Request, behaviour: Behaviour, body: bytes) -> None:
         part = body if behaviour.stop_after is None else body[: behaviour.stop_after]
-        for begin in range(0, len(part), behaviour.piece_bytes):
-            piece = part[begin : begin + behaviour.piece_bytes]
+        for begin in range(0, len(part), PIECE_BYTES):
+            piece = part[begin : begin + PIECE_BYTES]
             self.wfile.write(
                 b"%x\r\n%b\r\n" % (len(piece), piece) if behaviour.framing == "chunked" else piece
             )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.integration.fixture_project import FixtureProject
 
 QEMU = "qemu-aarch64-static"
@@ -61,3 +61,15 @@ def test_a_march_that_the_manifest_does_not_translate_fails_by_name(
     answer = project.recipes("build", "--platform", "linux-aarch64-cpu")
     assert answer.status == 18
     assert "-march=armv8.2-a+dotprod" in answer.err
+
+
+@pytest.mark.skipif(not Path("/usr/bin/c++").exists(), reason="this machine has no compiler of its own")
+def test_the_machines_own_compiler_builds_and_is_recorded(project: FixtureProject) -> None:
+    answer = project.recipes("build", "--platform", "linux-x86_64-own")
+    assert answer.status == 0, answer.err
+    assert "(not pinned: the compiler is the machine's own)" in answer.out
+    record = re.search(r"^record: +(.+)$", answer.out, re.MULTILINE)
+    assert record
+    statement = json.loads(Path(record[1]).read_text())
+    said = subprocess.run(["/usr/bin/cc", "--version"], capture_output=True, text=True, check=True).stdout
+    assert statement["predicate"]["runDetails"]["builder"]["version"] == {"/usr/bin/cc": said.rstrip("\n")}

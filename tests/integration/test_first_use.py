@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-DATA = random.Random(30).randbytes(200_000)  # noqa: S311 - test data, not a secret
+DATA = random.Random(30).randbytes(200_000)
 
 
 @pytest.fixture

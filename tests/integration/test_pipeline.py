@@ -46,6 +46,7 @@ def forget_bundle(project: FixtureProject, bundle: Path) -> None:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> tuple[FixtureProject, Answer]:
     project = make_project(tmp_path_factory.mktemp("built"), shared_store)
+    project.number(8)
     provide_source(project)
     return project, project.recipes("build")
 
@@ -62,7 +63,7 @@ def run_program(bundle: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 def test_the_bundle_runs_from_the_store_and_says_who_it_is(built: tuple[FixtureProject, Answer]) -> None:
     bundle = bundle_of(built[1])
-    assert run_program(bundle, "--version").stdout == "version: 7 (01234567)\n"
+    assert run_program(bundle, "--version").stdout == "version: 8 (01234567)\n"
     assert run_program(bundle, "--words").stdout == "circle square triangle\n"
     assert run_program(bundle, "square").stdout == "4\n"
 
@@ -148,12 +149,13 @@ def test_other_surroundings_give_the_pinned_bytes(
 
 
 def test_a_changed_option_is_named_as_the_reason_to_build_again(project: FixtureProject) -> None:
+    project.number(74)
     assert project.recipes("build").status == 0
     project.edit("FIXTURE_COMMIT: 01234567", "FIXTURE_COMMIT: 76543210")
     answer = project.recipes("build")
     assert "building fixture@linux-x86_64-cpu again: cmake FIXTURE_COMMIT: 01234567 -> 76543210" in answer.err
     assert answer.status == 18  # --version now differs from the plan
-    assert "expected: exit status 0 and `version: 7 (01234567)`" in answer.err
+    assert "expected: exit status 0 and `version: 74 (01234567)`" in answer.err
 
 
 def test_another_digest_than_the_pinned_one_fails_and_names_the_files(
@@ -163,6 +165,7 @@ def test_another_digest_than_the_pinned_one_fails_and_names_the_files(
     listing = list_bundle(bundle)
     other = re.sub(r"blob [0-9a-f]{64}\tbin/fixture-tool", f"blob {'0' * 64}\tbin/fixture-tool", listing)
     project = make_project(tmp_path, shared_store)
+    project.number(8)
     provide_source(project)
     outputs = project.root / "manifests" / "outputs"
     outputs.mkdir()
@@ -185,6 +188,7 @@ def test_another_digest_than_the_pinned_one_fails_and_names_the_files(
 
 
 def test_a_flag_that_the_plan_does_not_list_fails_by_name(project: FixtureProject) -> None:
+    project.number(75)
     project.edit("FIXTURE_NATIVE: OFF", "FIXTURE_NATIVE: ON")
     answer = project.recipes("build")
     assert answer.status == 18
@@ -202,7 +206,7 @@ def test_an_isa_option_that_the_manifest_forgot_fails_by_name(project: FixturePr
 
 
 def test_a_bundle_that_was_changed_is_refused_and_set_aside_on_request(project: FixtureProject) -> None:
-    project.edit("summary: a small C++ project", "summary: changed afterwards; a small C++ project")
+    project.number(73)
     bundle = bundle_of(project.recipes("build"))
     program = bundle / "bin" / "fixture-tool"
     program.chmod(0o755)
@@ -218,8 +222,7 @@ def test_a_bundle_that_was_changed_is_refused_and_set_aside_on_request(project: 
 
 
 def test_two_builds_at_once_make_one_bundle(project: FixtureProject) -> None:
-    project.edit("FIXTURE_BUILD_NUMBER: 7", "FIXTURE_BUILD_NUMBER: 70")
-    project.edit("build_number: 7", "build_number: 70")
+    project.number(70)
     command = [sys.executable, "-m", "recipes", "build", "--project", str(project.root)]
     builds = [
         subprocess.Popen(
@@ -260,8 +263,7 @@ def interrupt_while_compiling(project: FixtureProject, number: signal.Signals) -
 
 
 def test_a_killed_build_leaves_nothing_that_is_used(project: FixtureProject) -> None:
-    project.edit("FIXTURE_BUILD_NUMBER: 7", "FIXTURE_BUILD_NUMBER: 71")
-    project.edit("build_number: 7", "build_number: 71")
+    project.number(71)
     status, _ = interrupt_while_compiling(project, signal.SIGKILL)
     assert status == -signal.SIGKILL
     assert "absent   bundle fixture@linux-x86_64-cpu" in project.recipes("verify").out
@@ -269,8 +271,7 @@ def test_a_killed_build_leaves_nothing_that_is_used(project: FixtureProject) -> 
 
 
 def test_an_interrupted_build_says_so_and_ends_what_it_started(project: FixtureProject) -> None:
-    project.edit("FIXTURE_BUILD_NUMBER: 7", "FIXTURE_BUILD_NUMBER: 72")
-    project.edit("build_number: 7", "build_number: 72")
+    project.number(72)
     status, printed = interrupt_while_compiling(project, signal.SIGINT)
     assert status == 130
     assert printed.endswith("interrupted: what was verified is kept; the same command goes on from there\n")

@@ -93,7 +93,7 @@ def without_privileges() -> tuple[str, ...]:
 @pytest.fixture
 def fast_path(tmp_path: Path) -> Iterator[Path]:
     """A folder in memory where there is one: for the tests that make hundreds of stores."""
-    memory = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
+    memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         yield tmp_path
         return
@@ -127,7 +127,7 @@ class TestKill:
         assert all(counts[name] >= least[name] for name in least), counts
 
     def test_killed_from_outside_at_any_moment_no_entry_is_half(self, tmp_path: Path) -> None:
-        chance = random.Random(20251122)  # noqa: S311 - which moments are tried, repeatably
+        chance = random.Random(20251122)
         made = 0
         for _ in range(8):
             process = start("stage-for-ever", tmp_path)

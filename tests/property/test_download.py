@@ -23,8 +23,8 @@ from recipes.transfer import BlobPin, Patience
 from tests.integration import servers
 from tests.integration.servers import GOOD, Behaviour, Server
 
-DATA = random.Random(1).randbytes(20_000)  # noqa: S311 - test data, not a secret
-OTHER = random.Random(2).randbytes(len(DATA))  # noqa: S311 - as above
+DATA = random.Random(1).randbytes(20_000)
+OTHER = random.Random(2).randbytes(len(DATA))
 SHA = Sha256.of_bytes(DATA)
 PINS = (BlobPin(SHA, len(DATA)), BlobPin(SHA, max_bytes=len(DATA)), BlobPin(SHA, max_bytes=1 << 20))
 

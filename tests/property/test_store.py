@@ -42,7 +42,7 @@ INPUTS = st.dictionaries(TEXT, TEXT, max_size=4)
 
 @contextmanager
 def new_store() -> Iterator[Store]:
-    memory = "/dev/shm"  # noqa: S108 - a private folder is made in it: no waiting for disks
+    memory = "/dev/shm"
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
         yield Store.open(Path(folder) / "store")
 

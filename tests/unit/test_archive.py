@@ -42,8 +42,8 @@ APART = "names that differ by more than case or Unicode form, which macOS ignore
 
 # name of the file in tests/data/archives: member, expected, found; {} is the archive's path
 BAD = {
-    "absolute-path.tar": ("/tmp/evil.txt", "a relative path", "an absolute path"),  # noqa: S108 - a bad name
-    "absolute-path.zip": ("/tmp/evil.txt", "a relative path", "an absolute path"),  # noqa: S108 - a bad name
+    "absolute-path.tar": ("/tmp/evil.txt", "a relative path", "an absolute path"),
+    "absolute-path.zip": ("/tmp/evil.txt", "a relative path", "an absolute path"),
     "parent-path.tar": ("src/../../evil.txt", "a path that stays in the archive", "a path with `..`"),
     "parent-path.zip": ("src/../../evil.txt", "a path that stays in the archive", "a path with `..`"),
     "parent-path-outside.tar": ("other/../evil.txt", "a path that stays in the archive", "a path with `..`"),

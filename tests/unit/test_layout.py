@@ -98,6 +98,11 @@ def test_an_object_of_objects_has_no_place_for_a_scalar() -> None:
         replace_pins("a:\n  b:\n    c: d\n", {("a", "c"): "v"})
 
 
+def test_a_text_that_is_one_scalar_has_no_place_for_a_key() -> None:
+    with pytest.raises(ValueError, match=r"^there is no place for a$"):
+        replace_pins("just text\n", {("a",): "v"})
+
+
 def test_a_value_that_no_manifest_may_hold_is_refused() -> None:
     with pytest.raises(ManifestError, match="a tab"):
         replace_pins(TEXT, {("name",): "a\tb"})

@@ -130,6 +130,12 @@ def test_patches_are_listed_in_the_order_of_their_numbers(project: Path) -> None
     )
 
 
+def test_two_patches_of_one_number_are_refused(project: Path) -> None:
+    edit(project, RECIPE, "file: small/0002-second.patch", "file: small/0001-second.patch")
+    (project / "patches/small/0001-second.patch").write_text("")
+    assert refusal(project).found == "`0001-second.patch` behind `0001-first.patch`"
+
+
 def test_a_series_may_mix_folders_each_in_its_own_order(project: Path) -> None:
     edit(project, RECIPE, "file: small/0002-second.patch", "file: other/0001-second.patch")
     (project / "patches/other").mkdir()
@@ -190,6 +196,7 @@ ABSOLUTE = (
     "-I~/include",
     "-ffile-prefix-map=/home/me=/source",
     "-ffile-prefix-map={source}={build}=/x",
+    "-ffile-prefix-map={source}=/source -I/usr/include",
     "-Wl,-L/usr/lib",
     "-DURL=https://example.org",
     "-B /usr/bin",

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from recipes import errors
-from recipes.options import parser
 from recipes.errors import StoreError
 from recipes.manifest import SCHEMAS, Manifests, schema_text
+from recipes.options import parser
 from recipes.reference import (
     command_line_page,
     exit_codes_page,

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from recipes.manifest import Manifests
+from recipes.plan import (
+    Plan,
+    compiler_wrappers,
+    configure_command,
+    fill,
+    glibc_of_target,
+    make_plan,
+    narrow,
+    resolve_cache,
+    toolchain_digest,
+)
+
+MANIFESTS = Manifests()
+RECIPE = MANIFESTS.recipe("b7827")
+ZIG = MANIFESTS.toolchain("zig-0.17.1")
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return make_plan(RECIPE, "linux-x86_64-cpu", ZIG)
+
+
+def test_a_plan_names_no_folder_of_a_machine(plan: Plan) -> None:
+    text = msgspec.json.encode(plan.as_data()).decode()
+    for folder in (str(Path.home()), str(MANIFESTS.project), "/tmp/"):
+        assert f"{folder}/" not in text
+
+
+def test_its_name_follows_from_what_it_says_and_not_from_what_it_is_called(plan: Plan) -> None:
+    assert replace(plan, recipe="other", platform="elsewhere").digest == plan.digest
+    assert replace(plan, version="7828 (16639ba2)").digest != plan.digest
+    assert replace(plan, isa_flags=plan.isa_flags[1:]).digest != plan.digest
+    assert replace(plan, environment=plan.environment[1:]).digest != plan.digest
+
+
+def test_the_advisory_and_the_summary_do_not_change_it(plan: Plan) -> None:
+    worded = msgspec.structs.replace(RECIPE, summary="other words")
+    assert make_plan(worded, "linux-x86_64-cpu", ZIG).digest == plan.digest
+
+
+def test_the_pinned_output_does_not_change_it(plan: Plan) -> None:
+    platform = msgspec.structs.replace(
+        RECIPE.platforms["linux-x86_64-cpu"], output=None, output_unpinned="a reason"
+    )
+    unpinned = msgspec.structs.replace(RECIPE, platforms={**RECIPE.platforms, "linux-x86_64-cpu": platform})
+    assert make_plan(unpinned, "linux-x86_64-cpu", ZIG).digest == plan.digest
+
+
+def test_every_option_is_given_to_cmake_in_one_order(plan: Plan) -> None:
+    platform = RECIPE.platforms["linux-x86_64-cpu"]
+    cache = resolve_cache(RECIPE, platform, ZIG)
+    shuffled = dict(reversed(cache.items()))
+    assert configure_command(cache) == configure_command(shuffled)
+    assert [word for word in plan.configure if word.startswith("-D")] == [
+        f"-D{k}={v}" for k, v in sorted(cache.items())
+    ]
+    assert cache["GGML_NATIVE"] == "OFF"
+
+
+def test_a_narrow_plan_builds_its_targets_alone_under_another_name(plan: Plan) -> None:
+    small = narrow(plan, ("ggml-base",))
+    assert small.compile == ("{toolchain}/bin/ninja", "-C", "{build}", "ggml-base")
+    assert small.digest != plan.digest
+    assert not small.whole
+
+
+def test_the_toolchain_is_named_by_its_wheels_alone() -> None:
+    assert toolchain_digest(msgspec.structs.replace(ZIG, summary="x", compiler="y")) == toolchain_digest(ZIG)
+    fewer = {host: wheels for host, wheels in ZIG.hosts.items() if host != "macos-arm64"}
+    assert toolchain_digest(msgspec.structs.replace(ZIG, hosts=fewer)) != toolchain_digest(ZIG)
+
+
+@pytest.mark.parametrize(
+    ("target", "version"),
+    [
+        ("x86_64-linux-gnu.2.28", "2.28"),
+        ("aarch64-linux-gnu", ""),
+        ("arm64-apple-macos13.0", ""),
+        ("x86_64-linux-musl", ""),
+    ],
+)
+def test_the_glibc_of_a_target(target: str, version: str) -> None:
+    assert glibc_of_target(target) == version
+
+
+def test_fill_leaves_other_braces_alone() -> None:
+    folders = {"source": Path("/s"), "build": Path("/b"), "toolchain": Path("/t"), "wrappers": Path("/w")}
+    assert fill("{source}/{x}/${y} {build}{toolchain}{wrappers}", folders) == "/s/{x}/${y} /b/t/w"
+
+
+def run_wrapper(tmp_path: Path, platform_name: str, *arguments: str) -> list[str]:
+    """What zig is called with: a stand-in for it prints its arguments, one a line."""
+    toolchain = tmp_path / "a toolchain"
+    (toolchain / "bin").mkdir(parents=True)
+    zig = toolchain / "bin" / "zig"
+    zig.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    zig.chmod(0o755)
+    wrapper = compiler_wrappers(RECIPE.platforms[platform_name], ZIG)[0]
+    script = tmp_path / wrapper.name
+    script.write_text(fill(wrapper.script, {"toolchain": toolchain}))
+    script.chmod(0o755)
+    return subprocess.run(
+        [script, *arguments], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+
+def test_a_wrapper_fixes_target_and_processor_and_passes_every_word_on(tmp_path: Path) -> None:
+    words = ['-DNAME="two words"', "$HOME", "", "a'b", "-c", "x y.c"]
+    assert run_wrapper(tmp_path, "linux-x86_64-cpu", *words) == [
+        "cc", "-target", "x86_64-linux-gnu.2.28", "-mcpu=x86_64", *words,
+    ]  # fmt: skip
+
+
+def test_a_wrapper_for_arm_translates_march_and_nothing_else(tmp_path: Path) -> None:
+    words = ["-march=armv8.2-a+dotprod", "-O3", "-march=armv7", "a b", "-march=armv8-a"]
+    assert run_wrapper(tmp_path, "linux-aarch64-cpu", *words)[4:] == [
+        "-mcpu=generic+v8_2a+dotprod", "-O3", "-march=armv7", "a b", "-mcpu=generic",
+    ]  # fmt: skip
