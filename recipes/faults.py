@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import http.client
 import re
 import socket
-import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -81,6 +79,9 @@ def shown_url(url: str) -> str:
 
 
 def _known(cause: BaseException, timeout_s: float) -> str | None:
+    import http.client  # noqa: PLC0415 - a build that fetches nothing must not pay for it
+    import ssl  # noqa: PLC0415 - as above
+
     if isinstance(cause, socket.gaierror):
         return "its name cannot be resolved (is there a network?)"
     if isinstance(cause, ssl.SSLCertVerificationError):

@@ -243,11 +243,12 @@ def build_environment(epoch: int, toolchain: Toolchain) -> tuple[tuple[str, str]
 
     SOURCE_DATE_EPOCH as in https://reproducible-builds.org/specs/source-date-epoch/.
     """
+    path = "{wrappers}:{toolchain}/bin"
+    own: tuple[tuple[str, str], ...] = ()
     if toolchain.kind == "host":
-        path, own = f"{{toolchain}}/bin:{HOST_BIN}:/bin:/usr/sbin:/sbin", ()
+        path = f"{{toolchain}}/bin:{HOST_BIN}:/bin:/usr/sbin:/sbin"
     else:
         # zig does not notice a changed file behind .incbin: no cache outlives its build
-        path = "{wrappers}:{toolchain}/bin"
         own = (("ZIG_GLOBAL_CACHE_DIR", "{build}/zig"), ("ZIG_LOCAL_CACHE_DIR", "{build}/zig"))
     return (
         ("HOME", "{build}/home"),

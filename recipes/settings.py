@@ -5,7 +5,6 @@ Every variable is optional. A value that cannot be meant is refused by name, nev
 
 from __future__ import annotations
 
-import configparser
 import math
 import os
 import re
@@ -191,6 +190,8 @@ def _index_url(environ: Mapping[str, str]) -> str | None:
 
 def _pip_values(path: Path, key: str) -> dict[str, str]:
     """Give what one of pip's files says of a key, by section; nothing where there is no file."""
+    import configparser  # noqa: PLC0415 - not needed where a variable names the index
+
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(path.read_text(encoding="utf-8"), str(path))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -248,6 +247,8 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
         return None
     if re.fullmatch(r"[0-9]{1,9}", value.strip()):
         return float(value)
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - slow to load, and hardly ever needed
+
     try:
         date = parsedate_to_datetime(value)
     except ValueError:

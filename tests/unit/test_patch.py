@@ -424,6 +424,17 @@ def test_a_file_takes_the_place_of_a_folder_that_the_patch_empties_and_back(tree
     assert (caught.value.expected, caught.value.found) == ("a file", "a folder")
 
 
+def test_two_files_change_places(tree: Path) -> None:
+    there = b"diff --git a/%b b/%b\nsimilarity index 100%%\nrename from %b\nrename to %b\n"
+    names = (b"src/list.txt", b"run.sh")
+    swap = parse_patch(there % (names * 2) + there % (names[::-1] * 2), "p")
+    assert apply_patch(swap, tree) == ("run.sh", "src/list.txt")
+    assert (tree / "run.sh").read_text() == text(*NUMBERS)
+    assert (tree / "src/list.txt").read_text() == "#!/bin/sh\n"
+    assert (tree / "src/list.txt").stat().st_mode & 0o777 == 0o755
+    assert [report.fit for report in find_drift(swap, tree)] == [Fit.EXACT, Fit.EXACT]
+
+
 def test_a_file_with_a_hard_link_elsewhere_is_replaced_and_the_other_keeps_its_content(tree: Path) -> None:
     (tree.parent / "other").hardlink_to(tree / "src/list.txt")
     apply_patch(read("good.patch"), tree)
