@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes import elf
-from recipes.blobs import DAMAGED_FIX
 from recipes.build import Workplace, build
 from recipes.bundle import lay_out, write_record
 from recipes.digest import Sha1, Sha256, hash_file, hash_tree
@@ -109,8 +108,8 @@ def find_source(store: Store, tree: Sha256) -> Entry | None:
         raise StoreError(
             where=str(entry.path),
             expected=f"tree {tree}, as pinned",
-            found=f"tree {entry.tree}",
-            fix=DAMAGED_FIX,
+            found=f"tree {entry.tree}, set aside in {store.set_aside(entry.key, 'not the tree of its name')}",
+            fix="run the same command again: the source is unpacked anew",
         )
     return entry
 

@@ -8,7 +8,6 @@ import shutil
 from typing import TYPE_CHECKING
 
 from recipes.sandbox import usable_cores
-from recipes.storage import remove_tree
 from tests.benchmarks.machine import cpu_model
 from tests.benchmarks.turns import Say, UnmeasurableError, run_program
 
@@ -56,9 +55,7 @@ def ensure_native_build(source: Path, tree: Sha1, toolchain: Path, folder: Path,
     if complete.exists():
         say(f"  the gcc build is there: {build}")
         return program
-    if build.exists():
-        remove_tree(build)
-    build.mkdir(parents=True)
+    build.mkdir(parents=True, exist_ok=True)  # one that was interrupted goes on: ninja knows what is done
     say(f"  building with gcc, once (minutes): {build}")
     ninja = str(toolchain / "bin" / "ninja")
     environment = {

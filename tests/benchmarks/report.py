@@ -54,7 +54,7 @@ class Ledger:
 
 def with_section(ledger: Ledger, section: Section, order: Sequence[str]) -> Ledger:
     """Give a ledger in which one section is new and the others are as they were."""
-    kept = {old.name: old for old in ledger.sections if old.name in order} | {section.name: section}
+    kept = {old.name: old for old in ledger.sections} | {section.name: section}
     return replace(ledger, sections=tuple(kept[name] for name in order if name in kept))
 
 

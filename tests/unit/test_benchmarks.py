@@ -96,14 +96,15 @@ def test_a_row_without_a_target_neither_meets_nor_misses_it() -> None:
 
 
 def test_what_was_not_measured_says_why_and_shows_the_figures_there_are() -> None:
-    row = Comparison("a build", "nix-build", "s", (2.0,), missing="nix-build is not installed")
+    target = Target(Kind.RATIO_AT_MOST, 1.0)
+    row = Comparison("a build", "nix-build", "s", (2.0,), target=target, missing="nix-build is not installed")
     assert is_met(row) is None
     assert cells(row)[1:] == (
         "2 s (2 to 2)",
         "nix-build",
         "-",
         "-",
-        "-",
+        "at most 1.00",
         "not measured: nix-build is not installed",
     )
 
