@@ -219,7 +219,7 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path, os.stat_result
 
 def _blob(path: Path, status: os.stat_result, algorithm: str) -> TreeEntry:
     if stat.S_ISLNK(status.st_mode):
-        target = os.fsencode(path.readlink())
+        target = os.fsencode(os.readlink(path))  # noqa: PTH115 - pathlib would normalise what git stores as it is
         return TreeEntry("120000", hashlib.new(algorithm, b"blob %d\0" % len(target) + target).hexdigest())
     mode = "100755" if status.st_mode & stat.S_IXUSR else "100644"
     hasher = hashlib.new(algorithm, b"blob %d\0" % status.st_size)
