@@ -15,6 +15,7 @@ from recipes.sandbox import Surroundings, usable_cores
 from recipes.settings import read_settings
 from recipes.store import Store
 from recipes.toolchain import default_platform
+from recipes.unfinished import UnfinishedManifests
 
 if TYPE_CHECKING:
     import argparse
@@ -47,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _job(options: argparse.Namespace) -> Job:
     settings = read_settings()
-    manifests = Manifests(options.project.absolute()) if options.project else Manifests()
+    # what lacks a digest can be locked, and nothing else
+    kind = UnfinishedManifests if options.session == "lock" else Manifests
+    manifests = kind(options.project.absolute()) if options.project else kind()
     recipe = manifests.recipe(options.recipe or manifests.defaults().recipe)
     platform_name = options.platform or default_platform(manifests.defaults(), recipe)
     manifests.platform(recipe, platform_name)  # an unknown one is refused before anything is done

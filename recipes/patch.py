@@ -238,6 +238,8 @@ class _Reader:
         """Give the rows before the first changed file."""
         start = self._at
         while self.row is not None and not self.is_change():
+            if _HUNK.match(self.row):
+                self.refuse("a file's name before its hunks", _quote(self.row))
             self._at += 1
         return self._rows[start : self._at]
 

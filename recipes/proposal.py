@@ -90,13 +90,15 @@ def choose_origins(
     old
         Those of the manifest.
     new
-        The one that was looked at. It succeeds one of the same package, or of the same address.
+        The one that was looked at. It succeeds one of the same package, its own version first, or of the same
+        address.
     git
         A repository to add where the manifest has none.
     same_tree
         Whether the new one gave the tree that is pinned.
     """
-    succeeded = next((index for index, origin in enumerate(old) if _place(origin) == _place(new)), None)
+    alike = [index for index, origin in enumerate(old) if _place(origin) == _place(new)]
+    succeeded = min(alike, key=lambda index: _version(old[index]) != _version(new), default=None)
     placed = [
         Placed(new if index == succeeded else origin, index)
         for index, origin in enumerate(old)
@@ -230,6 +232,10 @@ def _place(origin: Origin) -> tuple[str, str]:
     if isinstance(origin, PypiOrigin):
         return "pypi", normal_name(origin.project)
     return ("git" if isinstance(origin, GitOrigin) else "archive"), origin.url
+
+
+def _version(origin: Origin) -> str:
+    return origin.version if isinstance(origin, PypiOrigin) else ""
 
 
 def _write_origins(text: str, source: Source, seen: SeenSource) -> str:

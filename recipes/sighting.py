@@ -17,6 +17,7 @@ from recipes.question import Address, Question, Release, Tag, number_of_build
 from recipes.schema import ArchiveOrigin, GitOrigin, Origin, PypiOrigin, Recipe, Source
 from recipes.stamp import Stamp, read_stamp
 from recipes.storage import storage_errors
+from recipes.unfinished import UnfinishedManifests
 from recipes.unpinned import Asker, SeenFile
 from recipes.upstream import find_commit, find_tree
 
@@ -120,9 +121,10 @@ def _find_subdirectory(question: Question, file: SeenFile, stamp: Stamp, job: Jo
 def _known_folder(project: str, recipe: Recipe, manifests: Manifests) -> str | None:
     """Give the folder of a package's source in it, below its top, as some recipe's origin has it."""
     candidates: list[Origin] = [*recipe.source.origins]
-    for name in manifests.recipe_names():
+    others = UnfinishedManifests(manifests.project)  # one whose patches are not pinned yet tells it as well
+    for name in others.recipe_names():
         with suppress(RecipeError):  # another recipe may be broken: that is not what was asked
-            candidates += manifests.recipe(name).source.origins
+            candidates += others.recipe(name).source.origins
     for origin in candidates:
         if isinstance(origin, PypiOrigin) and normal_name(origin.project) == normal_name(project):
             return str(PurePosixPath(*PurePosixPath(origin.subdirectory).parts[1:]))

@@ -125,7 +125,7 @@ def ask_host_compiler(plan: Plan) -> dict[str, str]:
             found=done.text,
             fix="on a Mac: xcode-select --install; elsewhere install a C and C++ compiler",
         )
-    return {compiler: done.text}
+    return {compiler: done.text.strip()}
 
 
 def ensure_runtime(plan: Plan, toolchain: Entry, store: Store, console: Console) -> Entry:

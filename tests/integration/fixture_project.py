@@ -99,7 +99,7 @@ platforms:
       CMAKE_SYSTEM_NAME: Linux
       CMAKE_SYSTEM_PROCESSOR: x86_64
     isa_flags: [-mavx2, -mfma]
-    flags: {{c: [-O3], cxx: [-O3], link: [-s]}}
+    flags: {own_flags}
     bundle:
       bin: [fixture, fixture-tool, libmodule-plain.so, libmodule-avx2.so]
       lib: [libshapes.so.0]
@@ -121,6 +121,10 @@ FLAGS = (
     ' cxx: [-O3, -s, -g0, "-ffile-prefix-map={source}=/source", "-ffile-prefix-map={build}=/build",'
     " -Werror=date-time, -fvisibility=hidden, -fvisibility-inlines-hidden,"
     " -D_LIBCPP_DISABLE_VISIBILITY_ANNOTATIONS], link: [-s]}"
+)
+OWN_FLAGS = (
+    '{c: [-O3, "-ffile-prefix-map={source}=/source"],'
+    ' cxx: [-O3, "-ffile-prefix-map={source}=/source"], link: [-s]}'
 )
 
 
@@ -208,6 +212,7 @@ def make_project(folder: Path, store: Path, source: Path | None = None) -> Fixtu
         patched=hash_tree(patched, Sha1).hex,
         patched_sha256=hash_tree(patched, Sha256).hex,
         flags=FLAGS,
+        own_flags=OWN_FLAGS,
     )
     project = FixtureProject(root, archive, store)
     project.manifest.write_text(text)

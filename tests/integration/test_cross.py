@@ -72,4 +72,4 @@ def test_the_machines_own_compiler_builds_and_is_recorded(project: FixtureProjec
     assert record
     statement = json.loads(Path(record[1]).read_text())
     said = subprocess.run(["/usr/bin/cc", "--version"], capture_output=True, text=True, check=True).stdout
-    assert statement["predicate"]["runDetails"]["builder"]["version"] == {"/usr/bin/cc": said.rstrip("\n")}
+    assert statement["predicate"]["runDetails"]["builder"]["version"] == {"/usr/bin/cc": said.strip()}

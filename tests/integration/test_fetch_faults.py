@@ -6,6 +6,7 @@ import hashlib
 import io
 import itertools
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -602,7 +603,13 @@ def run_fetch(bench: Bench, url: str, prelude: str = "") -> subprocess.Completed
 
 def start_fetch(bench: Bench, url: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        child_command(bench, url), cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        child_command(bench, url),
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a test run in the background of a script inherits SIGINT ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - see above
     )
 
 

@@ -77,7 +77,9 @@ def test_what_arrives_is_a_read_only_file_of_the_store_named_by_its_digest(
     assert seen.sha256 == Sha256.of_bytes(DATA)
     assert seen.blob.read_bytes() == DATA
     assert seen.blob.stat().st_mode & 0o777 == 0o444
+    before = seen.blob.stat()
     assert bench.asker.fetch_archive(url).blob == seen.blob
+    assert seen.blob.stat().st_ino == before.st_ino
     assert not list(bench.store.tmp.root.iterdir())
 
 

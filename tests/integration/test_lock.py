@@ -27,7 +27,9 @@ from recipes.errors import (
     UsageError,
     VerifyError,
 )
+from recipes.lock import propose
 from recipes.manifest import Manifests
+from recipes.options import parser
 from recipes.outputs import digest_of_listing
 from recipes.proposal import Change
 from recipes.replacing import write_proposal
@@ -191,6 +193,17 @@ def test_an_archive_of_the_pinned_tree_joins_the_other_origins_and_leaves_the_ou
         "GitOrigin",
     ]
     assert recipe.platforms[PLATFORM].output == Sha256("d1" * 32)
+
+
+def test_a_recipe_without_git_gets_it_with_a_tag_and_not_with_an_address(workshop: Workshop) -> None:
+    git_origin = f"    - kind: git\n      url: {workshop.upstream.url}\n"
+    workshop.manifest.write_text(workshop.text.replace(git_origin, ""), encoding="utf-8")
+    url = workshop.tag("b8")
+    assert "kind: git" not in workshop.lock("--source", url)[0]
+    assert (
+        f'+    - kind: git\n+      url: "{workshop.server.url("/up")}"\n'
+        in workshop.lock("--source", "b8")[0]
+    )
 
 
 def test_an_archive_that_does_not_say_its_commit_is_asked_of_git_by_its_tag(workshop: Workshop) -> None:
@@ -424,6 +437,17 @@ def test_a_proposal_that_would_not_be_valid_is_refused_and_nothing_is_written(wo
     workshop.publish("1!0", data, name="small_source-1!0.tar.gz")
     error = workshop.refuse("--source", "small-source==1!0", "--write", kind=ManifestError)
     assert error.where == f"{RECIPE}, as proposed:18: source.origins[0].version"
+
+
+def test_a_manifest_that_became_inconsistent_meanwhile_is_refused(workshop: Workshop) -> None:
+    job = workshop.job()
+    workshop.manifest.write_text(workshop.text.replace("[server]", "[server, server]", 1), encoding="utf-8")
+    workshop.publish("0.1.1", sdist("small_source-0.1.1", OLD))
+    with pytest.raises(ManifestError) as caught:
+        propose(job, parser().parse_args(["lock", "--source", "small-source==0.1.1"]))
+    assert caught.value.where.startswith(f"{RECIPE}, as proposed:")
+    assert caught.value.found == "`server` 2 times"
+    assert workshop.capsys.readouterr().out == ""
 
 
 # --- the recipe's own patches ---

@@ -250,6 +250,8 @@ def interrupt_while_compiling(project: FixtureProject, number: signal.Signals) -
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # a test run in the background of a script inherits SIGINT ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - one thread
     ) as build:
         assert build.stderr is not None
         printed = ""

@@ -44,7 +44,7 @@ def test_an_unknown_recipe_is_refused_with_the_nearest_name(own_store: FixturePr
 
 
 def test_an_unknown_platform_is_refused_with_the_known_ones(own_store: FixtureProject) -> None:
-    answer = own_store.recipes("build", "--platform", "linux-x86_64")
+    answer = own_store.recipes("build", "--platform", "linux-x86_64-cp")
     assert answer.status == 2
     assert "linux-x86_64-cpu" in answer.err
     assert (

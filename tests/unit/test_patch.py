@@ -98,6 +98,7 @@ MALFORMED = {
         "'a/src/list.txt b/src/lost.txt'",
         MAKE_AGAIN,
     ),
+    "hunk-before-file.patch": (15, "a file's name before its hunks", "'@@ -1,5 +1,5 @@'", MAKE_AGAIN),
     "no-file.patch": (1, "a file", "/dev/null twice", MAKE_AGAIN),
     "no-prefix.patch": (1, "a name below a/, as git writes it by default", "'src/list.txt'", MAKE_AGAIN),
     "new-file-with-context.patch": (6, "one hunk, which holds the whole file", "another", MAKE_AGAIN),
@@ -180,6 +181,14 @@ def test_a_malformed_or_unsafe_patch_is_refused_with_its_line_and_reason(name: s
     error = caught.value
     assert error.where == f"patches/{name}:{line}"
     assert (error.expected, error.found, error.fix) == (expected, found, fix)
+
+
+def test_a_line_too_many_in_a_hunk_is_the_one_that_is_named() -> None:
+    with pytest.raises(PatchError) as caught:
+        parse_patch(b"--- a/x\n+++ b/x\n@@ -1 +1,2 @@\n-one\n-two\n+un\n+deux\n", "p")
+    assert caught.value.where == "p:5"
+    assert caught.value.expected == "1 lines before and 2 after, as the hunk's header says"
+    assert caught.value.found == "'-two' after 1 lines of it"
 
 
 def test_each_patch_in_the_data_folder_is_tested() -> None:

@@ -81,6 +81,9 @@ DECISIONS: dict[str, tuple[tuple[Origin, ...], PypiOrigin | ArchiveOrigin, bool,
         (OTHER, ARCHIVE, GIT), NEWER, False, (Placed(NEWER, None), Placed(GIT, 2)),
     ),
     "a newer version succeeds the older one": ((PYPI, GIT), NEWER, False, (Placed(NEWER, 0), Placed(GIT, 1))),
+    "a version that is there succeeds itself, and not another one": (
+        (PYPI, NEWER), NEWER, True, (Placed(PYPI, 0), Placed(NEWER, 1)),
+    ),
     "the same address succeeds itself": ((ARCHIVE, PYPI), SAME_ADDRESS, False, (Placed(SAME_ADDRESS, 0),)),
     "another address is another origin": (
         (GIT, ARCHIVE), ELSEWHERE, False, (Placed(ELSEWHERE, None), Placed(GIT, 0)),
