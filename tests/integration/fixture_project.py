@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,10 +155,12 @@ class FixtureProject:
         assert before in text, before
         self.manifest.write_text(text.replace(before, after))
 
-    def number(self, build_number: int) -> None:
-        """Give the project another build number, and so a plan that no other test works on in the shared store."""
+    def number(self, build_number: int | None = None) -> int:
+        """Give the project another build number, and so a plan whose bundle the shared store does not hold yet."""
+        build_number = build_number or time.time_ns() % 10**9
         self.edit("build_number: 7\n", f"build_number: {build_number}\n")
         self.edit("FIXTURE_BUILD_NUMBER: 7\n", f"FIXTURE_BUILD_NUMBER: {build_number}\n")
+        return build_number
 
     def recipes(self, *argv: str, **environ: str) -> Answer:
         """Run a command of ours in a process of its own."""
