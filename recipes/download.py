@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from recipes.downloader import PinnedDownloader
 from recipes.errors import FetchError, PinMissingError
-from recipes.faults import OriginError, shown_url
+from recipes.faults import UNTRUSTED, OriginError, shown_url
+from recipes.index import PackageIndex
 from recipes.partial import Partial, tidy
-from recipes.settings import MIRROR_VARIABLE, OFFLINE_VARIABLE, Settings
+from recipes.settings import MIRROR_VARIABLE, OFFLINE_VARIABLE, PIP_CERT_VARIABLE, Settings
 from recipes.storage import storage_errors
 from recipes.tempo import Tempo
 from recipes.transfer import BlobPin, Patience
@@ -86,6 +87,12 @@ class Fetcher:
         """How patiently downloads are made."""
         return self.tempo or Tempo(Patience(timeout_s=self.settings.timeout_s))
 
+    @property
+    def index(self) -> PackageIndex:
+        """The package index that the user has."""
+        settings = self.settings
+        return PackageIndex(settings.index_url, self.pace.patience.timeout_s, settings.certificates)
+
     def fetch_blob(self, pin: BlobPin, candidates: Sequence[Candidate], where: str) -> Path:
         """Give a pinned file of the store, downloaded if it is not there.
 
@@ -144,9 +151,15 @@ class Fetcher:
         for candidate in (*mirrors, *candidates):
             try:
                 address = candidate.address if isinstance(candidate.address, str) else candidate.address()
-                blob = PinnedDownloader(candidate.label, pin, self.store, self.console, self.pace).retrieve(
-                    address
+                downloader = PinnedDownloader(
+                    candidate.label,
+                    pin,
+                    self.store,
+                    self.console,
+                    self.pace,
+                    certificates=self.settings.certificates,
                 )
+                blob = downloader.retrieve(address)
             except OriginError as error:
                 failures.append(Failure(candidate.label, str(error), error.may_pass))
                 continue
@@ -177,6 +190,8 @@ def fetch_error(where: str, expected: str, failures: Sequence[Failure], settings
     """Give the error that lists why each place did not deliver."""
     if settings.offline:
         fix = f"{OFFLINE_VARIABLE}=0 {FETCH_AGAIN}"
+    elif any(UNTRUSTED in failure.reason for failure in failures):
+        fix = f"{PIP_CERT_VARIABLE}=/path/to/authority.pem {FETCH_AGAIN}  # your network's own, if it has one"
     elif any(failure.may_pass for failure in failures):
         fix = f"{FETCH_AGAIN}  # once the network is back; it goes on from what has arrived"
     else:

@@ -63,9 +63,21 @@ class PinnedDownloader:
         What is wanted; its limit is known.
     store, console, tempo
         Where to, who is told, and how patiently. The caller holds the store's lock of this file.
+    certificates
+        Further certificates that the user trusts: a file or a folder.
     """
 
-    def __init__(self, label: str, pin: BlobPin, store: BlobStore, console: Console, tempo: Tempo) -> None:
+    def __init__(  # noqa: PLR0913 - one download's whole surroundings
+        self,
+        label: str,
+        pin: BlobPin,
+        store: BlobStore,
+        console: Console,
+        tempo: Tempo,
+        *,
+        certificates: str | None = None,
+    ) -> None:
+        self._certificates = certificates
         self._label, self._pin, self._store, self._console, self._tempo = label, pin, store, console, tempo
         self._path = store.partial_path(pin.sha256)
         self._has_answered = False
@@ -101,7 +113,10 @@ class PinnedDownloader:
 
     def __call__(self, url: str, output_file: str, pooch: object) -> None:  # noqa: ARG002 - pooch's interface
         """Download to the store until the pinned bytes are there, and write the receipt to `output_file`."""
-        with _open_session() as session:
+        from recipes.connection import open_session  # noqa: PLC0415 - a no-op build must not pay for it
+
+        with open_session(self._certificates, follows=False) as session:
+            session.headers.update(HEADERS)
             found = None
             while found != self._pin.sha256:  # a second round at most: it inherits nothing
                 with Partial(self._path) as partial:
@@ -217,19 +232,6 @@ class PinnedDownloader:
         if begun.offset == 0 and (is_whole or is_web_page(partial.start())):
             return SetAside(f"{size_bytes} bytes, pinned are {self._pin.size_bytes}")
         return TryLater(f"it sent {size_bytes} of {self._pin.size_bytes} bytes")
-
-
-def _open_session() -> Session:
-    """Give a session that follows no redirect: the library would read the body of each, however long."""
-    import requests  # noqa: PLC0415 - as above
-
-    class NotFollowing(requests.Session):
-        def get_redirect_target(self, resp: Response) -> str | None:  # noqa: ARG002 - the library's interface
-            return None
-
-    session = NotFollowing()
-    session.headers.update(HEADERS)
-    return session
 
 
 def _receipt(found: Sha256) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+UNTRUSTED = "its certificate is not trusted"
 _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
 
 
@@ -85,7 +86,7 @@ def _known(cause: BaseException, timeout_s: float) -> str | None:
     if isinstance(cause, socket.gaierror):
         return "its name cannot be resolved (is there a network?)"
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {cause.verify_message}"
+        return f"{UNTRUSTED}: {cause.verify_message}"
     if isinstance(cause, ConnectionRefusedError):
         return "connection refused"
     if isinstance(cause, http.client.IncompleteRead | ConnectionResetError | BrokenPipeError):

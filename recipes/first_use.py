@@ -54,6 +54,7 @@ class FirstDownload:
     def __init__(self, fetcher: Fetcher, label: str, path: Path) -> None:
         self.path = path
         self._fetcher, self._label, self._tempo = fetcher, label, fetcher.pace
+        self._certificates = fetcher.settings.certificates
 
     def attempt(self, url: str) -> Sha256 | TryLater:
         """Ask once, from the start; give the digest of what came.
@@ -66,8 +67,10 @@ class FirstDownload:
         import requests  # noqa: PLC0415 - only a download pays for it
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - as above
 
+        from recipes.connection import open_session  # noqa: PLC0415 - as above
+
         try:
-            with requests.Session() as session, self._open(session, url) as response:
+            with open_session(self._certificates) as session, self._open(session, url) as response:
                 return self._receive(response)
         except (requests.RequestException, HTTPError) as error:
             reason = describe_fault(error, self._tempo.patience.timeout_s)

@@ -31,59 +31,89 @@ class IndexFile:
     size_bytes: int
 
 
-def find_address(wanted: IndexFile, index_url: str | None, timeout_s: float) -> str | TryLater:
-    """Ask a package index for the address of a file; a yanked one counts as well, since it is pinned.
+@dataclass(frozen=True)
+class PackageIndex:
+    """A package index, as this user reaches it.
 
     Parameters
     ----------
-    wanted
-        The file.
-    index_url
-        The index's simple endpoint; None is the client library's own default.
+    url
+        Its simple endpoint; None is the client library's own default.
     timeout_s
-        How long the index may be silent.
-
-    Raises
-    ------
-    OriginError
-        Where the index cannot be asked, lacks the file, or says another digest or size of it.
+        How long it may be silent.
+    certificates
+        Further certificates that the user trusts: a file or a folder.
     """
-    page = _project_page(wanted.project, index_url, timeout_s)
-    if isinstance(page, TryLater):
-        return page
-    found = next((package for package in page.packages if package.filename == wanted.file), None)
-    if found is None:
-        raise OriginError(f"the index has no file {wanted.file} of {wanted.project}")
-    _check(found, wanted)
-    return _with_credentials(found.url, index_url)
 
+    url: str | None
+    timeout_s: float
+    certificates: str | None = None
 
-def _project_page(project: str, index_url: str | None, timeout_s: float) -> ProjectPage | TryLater:
-    # costly, and not needed where all files are in the store
-    from pypi_simple import (  # noqa: PLC0415 - as said
-        NoSuchProjectError,
-        PyPISimple,
-        UnsupportedRepoVersionError,
-    )
-    from requests import HTTPError, JSONDecodeError, RequestException  # noqa: PLC0415 - as said
+    def find_address(self, wanted: IndexFile) -> str | TryLater:
+        """Ask for the address of a pinned file; a yanked one counts as well, since it is pinned.
 
-    no_page = f"the index's answer is not a page of {project}"
-    try:
-        with PyPISimple(index_url) if index_url else PyPISimple() as client:
-            return client.get_project_page(project, timeout=timeout_s)
-    except NoSuchProjectError as error:
-        raise OriginError(f"the index has no project {project}") from error
-    except HTTPError as error:
-        return _judge_status(error.response)
-    except JSONDecodeError as error:
-        raise OriginError(no_page) from error
-    except RequestException as error:
-        reason = f"the index: {describe_fault(error, timeout_s)}"
-        if is_lasting(error, has_answered=False):
-            raise OriginError(reason) from error
-        return TryLater(reason)
-    except (ValueError, UnsupportedRepoVersionError) as error:
-        raise OriginError(no_page) from error
+        Raises
+        ------
+        OriginError
+            Where the index cannot be asked, lacks the file, or says another digest or size of it.
+        """
+        page = self.ask_page(wanted.project)
+        if isinstance(page, TryLater):
+            return page
+        found = next((package for package in page.packages if package.filename == wanted.file), None)
+        if found is None:
+            raise OriginError(f"the index has no file {wanted.file} of {wanted.project}")
+        _check(found, wanted)
+        return self.address_of(found)
+
+    def ask_page(self, project: str) -> ProjectPage | TryLater:
+        """Ask for what the index has of a project.
+
+        Raises
+        ------
+        OriginError
+            Where it cannot be asked, or has no such project.
+        """
+        # costly, and not needed where all files are in the store
+        from pypi_simple import (  # noqa: PLC0415 - as said
+            PYPI_SIMPLE_ENDPOINT,
+            NoSuchProjectError,
+            PyPISimple,
+            UnsupportedRepoVersionError,
+        )
+        from requests import HTTPError, JSONDecodeError, RequestException  # noqa: PLC0415 - as said
+
+        from recipes.connection import open_session  # noqa: PLC0415 - as said
+
+        no_page = f"the index's answer is not a page of {project}"
+        try:
+            with PyPISimple(
+                self.url or PYPI_SIMPLE_ENDPOINT, session=open_session(self.certificates)
+            ) as client:
+                return client.get_project_page(project, timeout=self.timeout_s)
+        except NoSuchProjectError as error:
+            raise OriginError(f"the index has no project {project}") from error
+        except HTTPError as error:
+            return _judge_status(error.response)
+        except JSONDecodeError as error:
+            raise OriginError(no_page) from error
+        except RequestException as error:
+            reason = f"the index: {describe_fault(error, self.timeout_s)}"
+            if is_lasting(error, has_answered=False):
+                raise OriginError(reason) from error
+            return TryLater(reason)
+        except (ValueError, UnsupportedRepoVersionError) as error:
+            raise OriginError(no_page) from error
+
+    def address_of(self, package: DistributionPackage) -> str:
+        """Give a file's address, with the index's user and password if it lies on that server, as pip does."""
+        if self.url is None:
+            return package.url
+        index, file = urlsplit(self.url), urlsplit(package.url)
+        credentials, at, server = index.netloc.rpartition("@")
+        if not at or "@" in file.netloc or (index.scheme, server) != (file.scheme, file.netloc):
+            return package.url
+        return urlunsplit(file._replace(netloc=f"{credentials}@{server}"))
 
 
 def _judge_status(response: Response | None) -> TryLater:
@@ -104,14 +134,3 @@ def _check(found: DistributionPackage, wanted: IndexFile) -> None:
         raise OriginError(
             f"the index says {found.size} bytes of {wanted.file}, pinned are {wanted.size_bytes}"
         )
-
-
-def _with_credentials(url: str, index_url: str | None) -> str:
-    """Use the user and password of the index's address for a file on the same server, as pip does."""
-    if index_url is None:
-        return url
-    index, file = urlsplit(index_url), urlsplit(url)
-    credentials, at, server = index.netloc.rpartition("@")
-    if not at or "@" in file.netloc or (index.scheme, server) != (file.scheme, file.netloc):
-        return url
-    return urlunsplit(file._replace(netloc=f"{credentials}@{server}"))

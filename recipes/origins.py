@@ -15,7 +15,7 @@ from recipes.download import Candidate, Failure, Fetcher, fetch_error
 from recipes.errors import ArchiveError, VerifyError
 from recipes.faults import OriginError, shown_url
 from recipes.git import GitClient
-from recipes.index import IndexFile, find_address
+from recipes.index import IndexFile
 from recipes.schema import ArchiveOrigin, GitOrigin, Origin, PypiOrigin, Source, Wheel
 from recipes.settings import OFFLINE_VARIABLE, Settings
 from recipes.storage import remove_tree, storage_errors
@@ -239,7 +239,7 @@ def _indexed(pinned: PypiOrigin | Wheel, fetcher: Fetcher) -> Candidate:
     wanted = IndexFile(pinned.project, pinned.file, pinned.sha256, pinned.size_bytes)
 
     def ask() -> str | TryLater:
-        return find_address(wanted, fetcher.settings.index_url, fetcher.pace.patience.timeout_s)
+        return fetcher.index.find_address(wanted)
 
     return Candidate(label, lambda: fetcher.pace.persist(label, ask, fetcher.console))
 

@@ -26,6 +26,7 @@ POLICY_VARIABLE = "PINNED_LLAMA_POLICY"
 TIMEOUT_VARIABLE = "PINNED_LLAMA_TIMEOUT_S"
 PIP_INDEX_VARIABLE = "PIP_INDEX_URL"
 PIP_CONFIG_VARIABLE = "PIP_CONFIG_FILE"
+PIP_CERT_VARIABLE = "PIP_CERT"
 
 REFUSE_KNOWN_ISSUES = "refuse-known-issues"
 POLICIES = (REFUSE_KNOWN_ISSUES,)
@@ -61,6 +62,8 @@ class Settings:
         How long a server may be silent, in seconds.
     network
         The variables of NETWORK_VARIABLES that are set.
+    certificates
+        A file or folder of certificates that the user trusts besides those of the operating system.
     """
 
     store: Path
@@ -70,6 +73,7 @@ class Settings:
     policy: frozenset[str] = frozenset()
     timeout_s: float = TIMEOUT_S
     network: tuple[tuple[str, str], ...] = ()
+    certificates: str | None = None
 
 
 def read_settings() -> Settings:
@@ -88,11 +92,16 @@ def read_settings() -> Settings:
         os.environ,
         default_store=platformdirs.user_cache_path("pinned-llama", appauthor=False),
         pip_index_url=pip_index_url(files),
+        pip_certificates=pip_certificates(files),
     )
 
 
 def parse_settings(
-    environ: Mapping[str, str], *, default_store: Path, pip_index_url: str | None = None
+    environ: Mapping[str, str],
+    *,
+    default_store: Path,
+    pip_index_url: str | None = None,
+    pip_certificates: str | None = None,
 ) -> Settings:
     """Make settings of an environment. Pure.
 
@@ -104,6 +113,8 @@ def parse_settings(
         Where the store is if no variable moves it.
     pip_index_url
         The index that pip's configuration files name, for where no variable does.
+    pip_certificates
+        The certificates that they name, likewise.
 
     Raises
     ------
@@ -121,6 +132,8 @@ def parse_settings(
         policy=_policy(environ.get(POLICY_VARIABLE, "")),
         timeout_s=_seconds(TIMEOUT_VARIABLE, environ.get(TIMEOUT_VARIABLE, "")),
         network=tuple((name, environ[name]) for name in NETWORK_VARIABLES if name in environ),
+        certificates=_certificates(f"the variable {PIP_CERT_VARIABLE}", environ.get(PIP_CERT_VARIABLE, ""))
+        or pip_certificates,
     )
 
 
@@ -166,15 +179,25 @@ def pip_index_url(files: Iterable[Path]) -> str | None:
     UsageError
         Where a file cannot be read as pip reads it, or its value is no address.
     """
-    found: dict[str, tuple[Path, str]] = {}
-    for path in files:
-        for section, value in _pip_values(path, "index-url").items():
-            found[section] = (path, value)
-    for section in reversed(PIP_SECTIONS):
-        if section in found:
-            path, value = found[section]
-            return _address(f"{path}, index-url in [{section}]", value)
-    return None
+    found = _pip_value(files, "index-url")
+    return _address(*found) if found else None
+
+
+def pip_certificates(files: Iterable[Path]) -> str | None:
+    """Give the `cert` of pip's configuration files: what a company's proxy is believed by.
+
+    Parameters
+    ----------
+    files
+        The weakest first; those that do not exist count for nothing.
+
+    Raises
+    ------
+    UsageError
+        Where a file cannot be read as pip reads it, or names what does not exist.
+    """
+    found = _pip_value(files, "cert")
+    return _certificates(*found) if found else None
 
 
 def _folders(value: str | None) -> list[str]:
@@ -186,6 +209,30 @@ def _index_url(environ: Mapping[str, str]) -> str | None:
         if value := environ.get(name, "").strip():
             return _address(f"the variable {name}", value)
     return None
+
+
+def _pip_value(files: Iterable[Path], key: str) -> tuple[str, str] | None:
+    """Give where pip's files say something of a key, and what; the strongest of them."""
+    found: dict[str, tuple[Path, str]] = {}
+    for path in files:
+        for section, value in _pip_values(path, key).items():
+            found[section] = (path, value)
+    for section in reversed(PIP_SECTIONS):
+        if section in found:
+            path, value = found[section]
+            return f"{path}, {key} in [{section}]", value
+    return None
+
+
+def _certificates(where: str, value: str) -> str | None:
+    if not value or Path(value).expanduser().exists():
+        return str(Path(value).expanduser()) if value else None
+    raise UsageError(
+        where=where,
+        expected="a file or folder of certificates",
+        found=f"{value!r}, which does not exist",
+        fix="write the path of the file that your network's administrator names, or unset it",
+    )
 
 
 def _pip_values(path: Path, key: str) -> dict[str, str]:

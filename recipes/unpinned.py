@@ -16,9 +16,6 @@ from recipes.download import Candidate, Failure, Fetcher
 from recipes.errors import FetchError
 from recipes.faults import OriginError, shown_url
 from recipes.first_use import MAX_ARCHIVE_BYTES, FirstDownload
-
-# The index's page and its credentials are those of a pinned file; only the choice of the file is another.
-from recipes.index import _project_page, _with_credentials
 from recipes.settings import OFFLINE_VARIABLE
 from recipes.storage import size_text, storage_errors
 from recipes.transfer import BlobPin
@@ -92,16 +89,13 @@ class Asker:
         label = f"pypi {project} {version}"
         fetcher = self.fetcher
         self._refuse_offline(label)
-        index_url, timeout_s = fetcher.settings.index_url, fetcher.pace.patience.timeout_s
         try:
-            page = fetcher.pace.persist(
-                label, lambda: _project_page(project, index_url, timeout_s), fetcher.console
-            )
+            page = fetcher.pace.persist(label, lambda: fetcher.index.ask_page(project), fetcher.console)
             sdist = choose_sdist(page.packages, project, version)
             stated = _stated_digest(sdist)
         except OriginError as error:
             self._refuse(label, error)
-        url = _with_credentials(sdist.url, index_url)
+        url = fetcher.index.address_of(sdist)
         published_s = sdist.upload_time.timestamp() if sdist.upload_time else None
         if sdist.is_yanked:
             fetcher.console.warn(

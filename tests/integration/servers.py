@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import select
+import ssl
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -108,6 +109,7 @@ class Server:
     """Use it as a context manager; `url` gives the address of a path, `log` all requests so far."""
 
     log: list[Request] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
     _scripts: dict[str, _Script] = field(default_factory=dict)
     _ended: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -115,6 +117,12 @@ class Server:
     def __enter__(self) -> Self:
         handler = type("Handler", (_Handler,), {"owner": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        if (
+            self.tls
+        ):  # the handshake is the handler's: a client that refuses the certificate ends only its own
+            self._http.socket = self.tls.wrap_socket(
+                self._http.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._http.daemon_threads = False  # so that closing waits for every handler
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
@@ -132,7 +140,7 @@ class Server:
 
     @property
     def base(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._http.server_address[1]}"
 
     def url(self, path: str) -> str:
         return f"{self.base}{path}"
@@ -154,6 +162,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
         pass
+
+    def handle(self) -> None:
+        with suppress(
+            ssl.SSLError, ConnectionResetError
+        ):  # a client that does not trust us says so and leaves
+            super().handle()
 
     def do_GET(self) -> None:
         self.close_connection = True

@@ -17,7 +17,7 @@ from recipes.console import Silent
 from recipes.digest import Sha1, Sha256, hash_tree
 from recipes.download import Fetcher
 from recipes.errors import FetchError
-from recipes.index import IndexFile, find_address
+from recipes.index import IndexFile, PackageIndex
 from recipes.origins import OriginResult, Tree, _indexed, compare_origins, fetch_source, fetch_wheel
 from recipes.schema import ArchiveOrigin, GitOrigin, Origin, PypiOrigin, Source, Wheel
 from recipes.settings import Settings
@@ -344,7 +344,7 @@ def test_an_index_that_is_busy_is_asked_again_when_it_says(bench: Bench) -> None
 def test_an_index_that_is_silent_is_tried_later(bench: Bench) -> None:
     bench.server.serve("/simple/some-thing/", b"", servers.SILENT)
     wanted = IndexFile("some-thing", "x", Sha256.of_bytes(b""), 1)
-    assert find_address(wanted, bench.settings.index_url, 0.05) == TryLater(
+    assert PackageIndex(bench.settings.index_url, 0.05).find_address(wanted) == TryLater(
         "the index: nothing came for 0.05 s"
     )
 
@@ -355,13 +355,14 @@ def test_the_indexs_password_is_used_for_its_own_files_and_for_no_others(bench: 
     wanted = IndexFile("some-thing", "x.whl", Sha256.of_bytes(data), len(data))
     assert bench.settings.index_url
     with_password = bench.settings.index_url.replace("//", "//user:secret@")
-    own = find_address(wanted, with_password, 5)
+    with_it, without = PackageIndex(with_password, 5), PackageIndex(bench.settings.index_url, 5)
+    own = with_it.find_address(wanted)
     assert own == bench.server.url("/files/x.whl").replace("//", "//user:secret@")
     bench.publish("x.whl", data, url=bench.server.url("/files/x.whl"))
-    assert find_address(wanted, with_password, 5) == own
-    assert find_address(wanted, bench.settings.index_url, 5) == bench.server.url("/files/x.whl")
+    assert with_it.find_address(wanted) == own
+    assert without.find_address(wanted) == bench.server.url("/files/x.whl")
     bench.publish("x.whl", data, url="https://elsewhere.example/x.whl")
-    assert find_address(wanted, with_password, 5) == "https://elsewhere.example/x.whl"
+    assert with_it.find_address(wanted) == "https://elsewhere.example/x.whl"
 
 
 def test_an_address_that_the_index_gives_in_another_scheme_is_refused(bench: Bench) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from recipes import settings
 from recipes.errors import UsageError
-from recipes.settings import Settings, parse_settings, pip_config_files, pip_index_url
+from recipes.settings import Settings, parse_settings, pip_certificates, pip_config_files, pip_index_url
 
 DEFAULT = Path("/cache/pinned-llama")
 
@@ -227,3 +227,15 @@ def test_pips_files_are_not_read_where_a_variable_names_the_index(
     path.write_text("[global]\nindex-url = https://pip.example/simple\n")
     assert settings.read_settings().index_url == "https://pip.example/simple"
     assert settings.read_settings().store == tmp_path / "store"
+
+
+def test_certificates_that_do_not_exist_are_refused_by_where_they_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "pip.conf"
+    path.write_text("[global]\ncert = /no/such.pem\n")
+    with pytest.raises(UsageError) as in_file:
+        pip_certificates((path,))
+    assert in_file.value.where == f"{path}, cert in [global]"
+    assert in_file.value.found == "'/no/such.pem', which does not exist"
+    with pytest.raises(UsageError) as in_variable:
+        parse_settings({"PIP_CERT": "/no/such.pem"}, default_store=DEFAULT)
+    assert in_variable.value.where == "the variable PIP_CERT"
