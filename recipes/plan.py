@@ -281,9 +281,13 @@ def compiler_wrappers(platform: Platform, toolchain: Toolchain) -> tuple[Wrapper
             '  esac\n  set -- "$@" "$a"\ndone\n'
         )
     fixed = f"-target {platform.target} -mcpu={platform.cpu}"
-    compilers = tuple(
-        Wrapper(name, f'#!/bin/sh\n{translate}exec "{{toolchain}}/bin/zig" {command} {fixed} "$@"\n')
-        for name, command in (("cc", "cc"), ("c++", "c++"))
+    call = f'{translate}exec "{{toolchain}}/bin/zig" '
+    # zig compiles libc++ itself, with flags of its own; clang takes more from this variable, "#" keeps it quiet
+    added = " ".join(f"+{flag}" for flag in toolchain.cxx_flags)
+    export = f"export CCC_OVERRIDE_OPTIONS='# {added}'\n" if added else ""
+    compilers = (
+        Wrapper("cc", f'#!/bin/sh\n{call}cc {fixed} "$@"\n'),
+        Wrapper("c++", f'#!/bin/sh\n{export}{call}c++ {fixed} "$@"\n'),
     )
     tools = tuple(
         Wrapper(name, f'#!/bin/sh\nexec "{{toolchain}}/bin/zig" {name} "$@"\n') for name in ("ar", "ranlib")

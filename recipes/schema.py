@@ -198,6 +198,10 @@ class Toolchain(_Pin, frozen=True, kw_only=True):
         dict[Name, tuple[Wheel, ...]],
         Meta(description="the wheels of each machine that can build, as system-arch"),
     ]
+    cxx_flags: Annotated[
+        tuple[Text, ...],
+        Meta(description="added to every C++ compilation, that of zig's own runtime libraries included"),
+    ] = ()
 
 
 class Defaults(_Pin, frozen=True, kw_only=True):

@@ -81,6 +81,16 @@ def test_an_exception_crosses_a_module_that_carries_its_own_runtime(
         )
 
 
+def test_a_standard_exception_is_caught_in_another_file_than_threw_it(
+    built: tuple[FixtureProject, Answer],
+) -> None:
+    """Each file has a type_info of its own for it, hidden; only comparing them by name finds the handler."""
+    bundle = bundle_of(built[1])
+    for arguments in (("circle",), ("circle", "libmodule-plain.so")):
+        done = run_program(bundle, *arguments)
+        assert (done.returncode, done.stderr) == (1, "standard error: a circle has no sides\n")
+
+
 def test_the_patch_is_in_what_was_built(built: tuple[FixtureProject, Answer]) -> None:
     done = run_program(bundle_of(built[1]))
     assert (done.returncode, done.stderr) == (1, "error: name a shape\n")
