@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LOADERS = ("llama-server", "llama-mtmd-cli", "llama-bench", "llama-cli")
+LOADERS = ("llama-server", "llama-mtmd-cli", "llama-bench", "llama-cli", "llama-completion")
 
 
 @pytest.fixture(scope="module")
