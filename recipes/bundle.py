@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.difference import Difference, compare
+from recipes.digest import Sha256, blob_digest
 from recipes.errors import BuildError
+from recipes.outputs import parse_listing
 from recipes.packing import DATA_MODE, PROGRAM_MODE, digest_packed, pack
 from recipes.storage import shown, storage_errors
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from recipes.plan import Plan
     from recipes.schema import BundleContents
 
 __all__ = [
@@ -88,13 +91,11 @@ def lay_out(
             _copy(path, into / "licences" / path.relative_to(source), DATA_MODE, below=source)
 
 
-def write_record(root: Path, record: Mapping[str, object]) -> Path:
-    """Write build.json: keys in the order of RFC 8785, UTF-8, indented so that a person can read it.
+def encode_record(record: Mapping[str, object]) -> bytes:
+    """Give the bytes of build.json: keys in the order of RFC 8785, UTF-8, indented so that a person can read it.
 
     Parameters
     ----------
-    root
-        A laid-out bundle.
     record
         Texts, whole numbers, truth values, None, and lists, tuples and mappings of these.
 
@@ -102,13 +103,47 @@ def write_record(root: Path, record: Mapping[str, object]) -> Path:
     ------
     TypeError
         Where it holds anything else, such as a fraction, which has more than one spelling.
+    """
+    return json.dumps(_canonical(record), indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def is_pin_of(plan: Plan, listing: str | None) -> bool:
+    """Whether a pinned listing can be of this plan's bundle: it names the bytes of build.json, which follow from it.
+
+    Parameters
+    ----------
+    plan
+        What would be built.
+    listing
+        As `recipes.outputs` gives it; None, where there is none, may be of any.
+    """
+    try:
+        entry = parse_listing(listing or "").get(RECORD)
+    except ValueError:
+        return True  # what is wrong with it is said where it is used
+    return entry is None or entry.digest_hex == blob_digest(encode_record(plan.record()), Sha256).hex
+
+
+def write_record(root: Path, record: Mapping[str, object]) -> Path:
+    """Write build.json.
+
+    Parameters
+    ----------
+    root
+        A laid-out bundle.
+    record
+        As for `encode_record`.
+
+    Raises
+    ------
+    TypeError
+        As `encode_record`.
     StoreError
         Where the disk is full or refuses.
     """
-    text = json.dumps(_canonical(record), indent=2, ensure_ascii=False)
-    path = root / RECORD
+    path, data = root / RECORD, encode_record(record)
     with storage_errors(path):
-        path.write_bytes(text.encode() + b"\n")
+        path.write_bytes(data)
         path.chmod(DATA_MODE)
     return path
 

@@ -177,7 +177,8 @@ def _patches(recipe: Recipe, lock: str) -> Iterator[Problem]:
         after = patch.tree, patch.tree_sha256
         for field, old, new in zip(("tree", "tree_sha256"), before, after, strict=True):
             if old == new:
-                yield Problem((*path, field), "a tree that the patch has changed", "the tree before it", lock)
+                fix = f"take out its `tree:` and `tree_sha256:`, then\n{lock} --write"
+                yield Problem((*path, field), "a tree that the patch has changed", "the tree before it", fix)
         before = after
 
 

@@ -156,6 +156,11 @@ def hash_tree(root: Path, algorithm: type[D]) -> D:
     return tree_of_entries(blobs, algorithm)
 
 
+def blob_digest(data: bytes, algorithm: type[D]) -> D:
+    """Git's object id of a file with these bytes, in the object format of `algorithm`."""
+    return algorithm(hashlib.new(algorithm.algorithm, b"blob %d\0" % len(data) + data).hexdigest())
+
+
 def blob_entries(root: Path, algorithm: type[D]) -> dict[str, TreeEntry]:
     """Each file and link below `root`, by POSIX path, as git would store it; hashed over the cores."""
     found = list(_walk(root, ""))

@@ -16,12 +16,13 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from recipes.bundle import is_pin_of
 from recipes.conversion import parse
 from recipes.digest import Sha1
 from recipes.document import read
 from recipes.errors import ManifestError, PatchError, UsageError
 from recipes.outputs import digest_of_listing, list_bundle
-from recipes.pipeline import Job, copy_writable, ensure_unpatched
+from recipes.pipeline import UNPIN, Job, copy_writable, ensure_unpatched
 from recipes.proposal import (
     Change,
     PatchPin,
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-_UNPIN = "in the manifest, write `output_unpinned: WHY` in the place of `output: ...`"
 
 
 def propose(job: Job, options: argparse.Namespace) -> int:
@@ -199,7 +198,13 @@ def _repin(job: Job, trials: Sequence[Trial], seen: SeenSource | None) -> Change
         result = propose_source(text, recipe, seen) if seen else text
         result = propose_patches(result, recipe, pins)
         after = parse(read(result, f"{job.where}, as proposed"), Recipe, "run the same command again")
-        result = unpin_outputs(result, recipe, after, job.manifests.toolchain)
+        result = unpin_outputs(
+            result,
+            recipe,
+            after,
+            job.manifests.toolchain,
+            lambda plan: is_pin_of(plan, job.manifests.output_listing(plan.recipe, plan.platform)),
+        )
     return Change(job.where, text, result)
 
 
@@ -231,7 +236,7 @@ def _output_changes(job: Job, again: str) -> tuple[Change, ...]:
             where=where,
             expected=f"the bundle of these pins, built: plan {plan.digest}",
             found=f"none in {job.store.root}",
-            fix=build if job.platform.output is None else f"{_UNPIN}, then\n{build}\n{again}",
+            fix=build if job.platform.output is None else f"{UNPIN}, then\n{build}\n{again}",
         )
     job.store.verify(entry)
     listing = list_bundle(entry.path)

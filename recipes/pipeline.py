@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from recipes import elf
 from recipes.build import Workplace, build
-from recipes.bundle import lay_out, write_record
+from recipes.bundle import is_pin_of, lay_out, write_record
 from recipes.digest import Sha1, Sha256, hash_file, hash_tree
 from recipes.errors import AuditError, OutputError, StoreError, VerifyError
 from recipes.history import explain_rebuild
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from recipes.settings import Settings
     from recipes.store import Entry, Store
 
+UNPIN = "write `output_unpinned: WHY` in the place of `output: ...` in the manifest"
 TELLING_NAME = 8  # letters that a user name must have to be looked for in files
 
 
@@ -218,7 +219,14 @@ def find_bundle(job: Job, plan: Plan) -> Bundle | None:
 
 
 def ensure_bundle(job: Job, plan: Plan) -> Bundle:
-    """Give a plan's bundle, built where it is not there yet; verified either way."""
+    """Give a plan's bundle, built where it is not there yet; verified either way.
+
+    Raises
+    ------
+    OutputError
+        Where it is not the pinned one, or cannot be: then before anything is built.
+    """
+    check_pin(job, plan)
     if found := find_bundle(job, plan):
         return found
     with job.store.lock(plan.bundle_key, job.console):
@@ -256,7 +264,7 @@ def make_bundle(job: Job, plan: Plan, workplace: Workplace, built: Path, into: P
     """
     where = f"{plan.name}: bundle"
     lay_out(built, workplace.source, plan.contents, into, partial=not plan.whole)
-    write_record(into, {"recipe": plan.recipe, "platform": plan.platform, "plan": plan.as_data()})
+    write_record(into, plan.record())
     if plan.max_glibc:
         elf.check_bundle(into, machine=plan.machine, max_glibc=plan.max_glibc, where=where)
     check_no_leak(into, job.store.root, workplace.work, where)
@@ -276,10 +284,38 @@ def mismatch(job: Job, plan: Plan, path: Path, found: Sha256) -> OutputError:
         found=f"{found}, at {path}\n{describe_mismatch(listing, path)}",
         fix=(
             f"python3 noxfile.py -s reproduce -- --recipe {plan.recipe} --platform {plan.platform} tells whether it is"
-            " stable;\nif the change is meant, pin it with"
-            f" python3 noxfile.py -s lock -- --recipe {plan.recipe} --platform {plan.platform} --output --write"
+            f" stable;\nif the pin is wrong, {UNPIN}, then\n{pin_commands(plan)}"
         ),
     )
+
+
+def check_pin(job: Job, plan: Plan) -> None:
+    """Demand that the pinned output can come out of the plan.
+
+    Raises
+    ------
+    OutputError
+        Where it was pinned of another plan.
+    """
+    if not plan.whole or job.platform.output is None:
+        return
+    if is_pin_of(plan, job.manifests.output_listing(job.recipe.name, job.platform_name)):
+        return
+    raise OutputError(
+        where=f"{job.where}: platforms.{job.platform_name}.output",
+        expected="a digest of what these pins give",
+        found=f"{job.platform.output}, pinned before the recipe or its toolchain was changed: its build.json differs",
+        fix=(
+            "take the change back; or, if it is meant,\n"
+            f"python3 noxfile.py -s lock -- --recipe {plan.recipe} --write\n{pin_commands(plan)}"
+        ),
+    )
+
+
+def pin_commands(plan: Plan) -> str:
+    """Give the commands that build a bundle and pin it, a line each."""
+    chosen = f"-- --recipe {plan.recipe} --platform {plan.platform}"
+    return f"python3 noxfile.py -s build {chosen}\npython3 noxfile.py -s lock {chosen} --output --write"
 
 
 def check_no_leak(bundle: Path, store: Path, work: Path, where: str) -> None:

@@ -143,6 +143,10 @@ class Plan:
             "whole": self.whole,
         }
 
+    def record(self) -> dict[str, object]:
+        """Give what build.json holds: the plan, and which recipe and platform it is of."""
+        return {"recipe": self.recipe, "platform": self.platform, "plan": self.as_data()}
+
     def compilers(self) -> list[str]:
         """Give all that the runtime libraries of the target depend on, besides the toolchain."""
         return [wrapper.script for wrapper in self.wrappers]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from recipes.document import Steps
+    from recipes.plan import Plan
 
 UNPINNED = "not built yet from these pins"
 SHORTEST_COMMIT = 7  # git abbreviates no id to less
@@ -157,7 +158,13 @@ def propose_patches(text: str, recipe: Recipe, pins: Sequence[PatchPin]) -> str:
     return replace_pins(text, changes)
 
 
-def unpin_outputs(text: str, before: Recipe, after: Recipe, toolchain: Callable[[str], Toolchain]) -> str:
+def unpin_outputs(
+    text: str,
+    before: Recipe,
+    after: Recipe,
+    toolchain: Callable[[str], Toolchain],
+    may_give: Callable[[Plan], bool],
+) -> str:
     """Give the manifest without the output digests that its new pins cannot give any more.
 
     Parameters
@@ -168,6 +175,8 @@ def unpin_outputs(text: str, before: Recipe, after: Recipe, toolchain: Callable[
         What it said, and what it says.
     toolchain
         Gives a toolchain by its name.
+    may_give
+        Whether the output that is pinned can come out of a plan.
 
     Raises
     ------
@@ -176,8 +185,9 @@ def unpin_outputs(text: str, before: Recipe, after: Recipe, toolchain: Callable[
     """
     for name, platform in before.platforms.items():
         tools = toolchain(platform.toolchain)
-        same_plan = make_plan(before, name, tools).digest == make_plan(after, name, tools).digest
-        if platform.output is not None and not same_plan:
+        plan = make_plan(after, name, tools)
+        same_plan = make_plan(before, name, tools).digest == plan.digest
+        if platform.output is not None and not (same_plan and may_give(plan)):
             text = rename_key(text, ("platforms", name, "output"), "output_unpinned", UNPINNED)
     return text
 

@@ -194,14 +194,14 @@ class Toolchain(_Pin, frozen=True, kw_only=True):
     ]
     summary: Text
     compiler: Annotated[Text, Meta(description="what the compiler says of itself, for people")]
-    hosts: Annotated[
-        dict[Name, tuple[Wheel, ...]],
-        Meta(description="the wheels of each machine that can build, as system-arch"),
-    ]
     cxx_flags: Annotated[
         tuple[Text, ...],
         Meta(description="added to every C++ compilation, that of zig's own runtime libraries included"),
     ] = ()
+    hosts: Annotated[
+        dict[Name, tuple[Wheel, ...]],
+        Meta(description="the wheels of each machine that can build, as system-arch"),
+    ]
 
 
 class Defaults(_Pin, frozen=True, kw_only=True):

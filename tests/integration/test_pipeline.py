@@ -13,6 +13,7 @@ import pytest
 
 from recipes.console import Silent
 from recipes.outputs import digest_of_listing, list_bundle
+from recipes.pipeline import UNPIN
 from recipes.process import Command
 from recipes.reproduce import POLLUTION
 from recipes.sandbox import Surroundings, find_isolation, run_isolated
@@ -193,8 +194,42 @@ def test_another_digest_than_the_pinned_one_fails_and_names_the_files(
         "            bin/fixture-tool: other bytes",
         f"            {len(listing.splitlines()) - 1} files are the pinned ones",
         f"  fix:      {command.format('reproduce')} tells whether it is stable;",
-        f"            if the change is meant, pin it with {command.format('lock')} --output --write",
+        f"            if the pin is wrong, {UNPIN}, then",
+        f"            {command.format('build')}",
+        f"            {command.format('lock')} --output --write",
     ]
+
+
+def test_a_pin_that_is_older_than_its_recipe_is_refused_before_anything_is_built(
+    built: tuple[FixtureProject, Answer], tmp_path: Path, shared_store: Path
+) -> None:
+    listing = list_bundle(bundle_of(built[1]))
+    project = make_project(tmp_path, shared_store)
+    project.number(8)
+    provide_source(project)
+    outputs = project.root / "manifests" / "outputs"
+    outputs.mkdir()
+    (outputs / "fixture-linux-x86_64-cpu.txt").write_text(listing)
+    pinned = digest_of_listing(listing)
+    project.edit("output_unpinned: a test pins it\n  linux-aarch64", f"output: {pinned.hex}\n  linux-aarch64")
+    assert digest_of(project.recipes("build")) == pinned.hex
+    project.edit("-O3, -s, -g0", "-O2, -s, -g0")
+    answer = project.recipes("build")
+    assert answer.status == 19
+    command = "python3 noxfile.py -s {} -- --recipe fixture{}"
+    chosen = " --platform linux-x86_64-cpu"
+    assert answer.err.splitlines() == [
+        "error: the bundle is not the pinned one",
+        "  where:    manifests/recipes/fixture.yaml: platforms.linux-x86_64-cpu.output",
+        "  expected: a digest of what these pins give",
+        f"  found:    {pinned}, pinned before the recipe or its toolchain was changed: its build.json differs",
+        "  fix:      take the change back; or, if it is meant,",
+        f"            {command.format('lock', ' --write')}",
+        f"            {command.format('build', chosen)}",
+        f"            {command.format('lock', chosen)} --output --write",
+    ]
+    locked = project.recipes("lock", "--write")
+    assert (locked.status, "output_unpinned: not built yet from these pins" in locked.out) == (0, True)
 
 
 def test_a_flag_that_the_plan_does_not_list_fails_by_name(project: FixtureProject) -> None:

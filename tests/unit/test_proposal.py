@@ -182,11 +182,15 @@ def toolchain(name: str) -> Toolchain:
 def test_an_output_is_given_up_only_where_the_plan_is_another() -> None:
     before = recipe_of(SMALL)
     text = propose_patches(SMALL, before, [old_pin(1)._replace(tree=Sha1("e1" * 20))])
-    assert unpin_outputs(text, before, recipe_of(text), toolchain) == text.replace(
+    assert unpin_outputs(text, before, recipe_of(text), toolchain, lambda _: True) == text.replace(
         f"output: {'d1' * 32}", f"output_unpinned: {UNPINNED}"
     )
     text = propose_source(SMALL, before, seen(ELSEWHERE))
-    assert unpin_outputs(text, before, recipe_of(text), toolchain) == text
+    assert unpin_outputs(text, before, recipe_of(text), toolchain, lambda _: True) == text
+    # the toolchain was changed, which the recipe does not show
+    assert f"output_unpinned: {UNPINNED}" in unpin_outputs(
+        text, before, recipe_of(text), toolchain, lambda _: False
+    )
 
 
 def test_an_output_is_pinned_in_the_place_of_the_old_one_or_of_the_reason() -> None:
