@@ -16,36 +16,38 @@ import stat
 import struct
 import tarfile
 import threading
-import unicodedata
 import zipfile
 import zlib
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import Enum
-from typing import IO, TYPE_CHECKING, NamedTuple, NoReturn, Protocol, Self
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from recipes.errors import ArchiveError, StoreError
+from recipes.members import (
+    MAX_PATH_BYTES,
+    MEMBERS_WANTED,
+    SAMPLE_CHARACTERS,
+    Contents,
+    Kind,
+    Member,
+    Refused,
+    parse_name,
+    refuse,
+    show_name,
+)
 from recipes.storage import storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MAX_MEMBERS = 200_000  # ten times the largest archive pinned today, a compiler's wheel of 19,540 members
-MAX_TOTAL_BYTES = 4 << 30  # ten times what that wheel unpacks to, 376 MB
-MAX_COMPONENT_BYTES = 255  # ext4 and APFS store no longer name
-MAX_PATH_BYTES = 1000  # macOS opens no path longer than 1024 bytes
 MAX_RECORD_BYTES = 1 << 20  # of a long-name record or a zip's link, which are held in memory whole
-MAX_LINK_HOPS = 40  # what Linux follows before it reports a circle
 MAX_DICTIONARY_BYTES = 128 << 20  # xz -9 and zstd --ultra -22 need no more to decompress
 INPUT_BYTES = 4096  # decompressed at once; zstd's densest block turns 4 bytes into 128 KiB: 128 MiB at most
 COPY_BYTES = 1 << 20
 BATCH_BYTES = 4 << 20  # of work that a thread takes at once: many batches keep the threads evenly busy
 FILE_COST_BYTES = 100_000  # what making a small file costs, in bytes inflated in that time (measured: 0.5 ms)
 
-_SAMPLE_CHARACTERS = 60
 _MAGICS = {
     b"\x1f\x8b": "gzip",
     b"\xfd7zXZ\0": "xz",
@@ -75,35 +77,10 @@ _DAMAGE = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error),
     *(EOFError, OverflowError, RuntimeError, ValueError),
 )
-_MEMBERS_WANTED = "files and folders, and links that stay in the tree"
 _FIX = (
     "do not use this archive: it is not what the pin's author saw; report it to whoever publishes {}, "
     "or pin another origin with `python3 noxfile.py -s lock`"
 )
-
-
-class _Kind(Enum):
-    FILE = "a file"
-    FOLDER = "a folder"
-    LINK = "a symbolic link"
-    COPY = "a hard link"
-
-
-@dataclass(frozen=True)
-class _Member:
-    """One member as the archive describes it, before anything of that is believed."""
-
-    name: str
-    kind: _Kind
-    size_bytes: int = 0
-    executable: bool = False
-    target: str = ""
-
-
-class _Refused(Exception):  # noqa: N818 - never shown: `unpack` adds where and fix, and raises an ArchiveError
-    def __init__(self, name: str, expected: str, found: str) -> None:
-        super().__init__(name, expected, found)
-        self.name, self.expected, self.found = name, expected, found
 
 
 def unpack(archive: Path, into: Path, *, subdirectory: str, drop: tuple[str, ...], where: str) -> None:
@@ -132,7 +109,7 @@ def unpack(archive: Path, into: Path, *, subdirectory: str, drop: tuple[str, ...
     StoreError
         Where `into` is not empty, or the file system refuses.
     """
-    contents = _Contents("" if subdirectory == "." else subdirectory, frozenset(drop))
+    contents = Contents("" if subdirectory == "." else subdirectory, frozenset(drop))
     with _explained(archive, into, where), _emptied_on_failure(into), archive.open("rb") as file:
         form = _format_of(file.read(tarfile.BLOCKSIZE))
         file.seek(0)
@@ -145,184 +122,6 @@ def unpack(archive: Path, into: Path, *, subdirectory: str, drop: tuple[str, ...
             tree.place(path).symlink_to(target)
 
 
-# --- judging: no file is touched ---
-
-
-class _Contents:
-    """What an archive holds so far, and so what else it may hold.
-
-    Parameters
-    ----------
-    root
-        The folder wanted, as a POSIX path; empty for all.
-    drop
-        Paths below it to leave out.
-    """
-
-    def __init__(self, root: str, drop: frozenset[str]) -> None:
-        self._root, self._drop = root, drop
-        self._kinds: dict[str, _Kind] = {"": _Kind.FOLDER}
-        self._sizes: dict[str, int] = {}
-        self._links: dict[str, str] = {}
-        self._folded: dict[str, str] = {}
-        self._dropped: set[str] = set()
-        self._members = self._bytes = 0
-        self._is_root_there = False
-
-    def admit(self, member: _Member) -> str | None:
-        """Judge a member; give its path below the folder wanted, or None where it is not to be written."""
-        path = _parse_name(member.name)
-        size_bytes = self._copied_bytes(path, member) if member.kind is _Kind.COPY else member.size_bytes
-        self._count(member.name, size_bytes)
-        self._claim(path, member)
-        if member.kind is _Kind.LINK:
-            _check_target(member)
-            self._links[path] = member.target
-        elif member.kind is not _Kind.FOLDER:
-            self._sizes[path] = size_bytes
-        wanted = self.below_root(path)
-        if not wanted:
-            return None
-        self._check_merging(member.name, wanted)
-        if member.kind is _Kind.FOLDER:
-            return wanted
-        self._is_root_there = True
-        if wanted in self._drop:
-            self._dropped.add(wanted)
-            return None
-        return wanted
-
-    def close(self) -> Iterator[tuple[str, str]]:
-        """Judge what only the whole archive tells; give each link wanted, and its target."""
-        for path in self._links:
-            self._follow(path)
-        if not self._is_root_there:
-            tops = sorted({path.partition("/")[0] for path in self._kinds if path})
-            shown = ", ".join(_show(top) for top in tops[:5]) + ", ..." * (len(tops) > 5)  # noqa: PLR2004 - one line of them
-            _refuse(
-                "", f"files below {_show(self._root or '.')}", f"none; at the top is {shown or 'nothing'}"
-            )
-        if missing := sorted(self._drop - self._dropped):
-            _refuse("", f"the file {_show(missing[0])}, which `drop` says to leave out", "no such file")
-        for path, target in self._links.items():
-            wanted = self.below_root(path)
-            if wanted and wanted not in self._dropped:
-                yield wanted, target
-
-    def below_root(self, path: str) -> str | None:
-        """Give a path as seen from the folder wanted; "" for that folder, None outside."""
-        if not self._root:
-            return path
-        if path == self._root:
-            return ""
-        return path.removeprefix(self._root + "/") if path.startswith(self._root + "/") else None
-
-    def _count(self, name: str, size_bytes: int) -> None:
-        self._members += 1
-        self._bytes += size_bytes
-        if self._members > MAX_MEMBERS:
-            _refuse(name, f"at most {MAX_MEMBERS} members", "more")
-        if size_bytes < 0 or self._bytes > MAX_TOTAL_BYTES:
-            _refuse(name, f"at most {MAX_TOTAL_BYTES} bytes unpacked", f"{self._bytes} up to this member")
-
-    def _claim(self, path: str, member: _Member) -> None:
-        """Enter a path and the folders it lies in: none may be two things."""
-        folder = path
-        while folder:
-            folder = folder.rpartition("/")[0]
-            around = self._kinds.setdefault(folder, _Kind.FOLDER)
-            if around is not _Kind.FOLDER:
-                _refuse(
-                    member.name, "a path that leads through folders", f"{_show(folder)} is {around.value}"
-                )
-        known = self._kinds.get(path)
-        if known is not None and not (known is member.kind is _Kind.FOLDER):
-            _refuse(member.name, "each path once", f"{member.kind.value}, where {known.value} is already")
-        self._kinds[path] = member.kind
-
-    def _check_merging(self, name: str, path: str) -> None:
-        # Unicode's canonical caseless match (The Unicode Standard, D145) is how APFS compares names.
-        while path:
-            key = unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
-            other = self._folded.setdefault(key, path)
-            if other != path:
-                expected = "names that differ by more than case or Unicode form, which macOS ignores"
-                _refuse(name, expected, f"{_show(other)} and {_show(path)}")
-            path = path.rpartition("/")[0]
-
-    def _copied_bytes(self, path: str, member: _Member) -> int:
-        source = _parse_name(member.target)
-        below = self.below_root(source)
-        apart = (below is None) is not (self.below_root(path) is None)
-        if source not in self._sizes or apart or below in self._dropped:
-            expected = "a hard link to an earlier file, both of them wanted or neither"
-            _refuse(member.name, expected, f"a hard link to {_show(member.target)}")
-        return self._sizes[source]
-
-    def _follow(self, path: str) -> None:
-        """Walk a link's target as a file system would: after a link, `..` goes up from where that leads."""
-        floor = len(self._root.split("/")) if self._root and self.below_root(path) is not None else 0
-        here = path.split("/")[:-1]
-        ahead = deque(self._links[path].split("/"))
-        hops = 0
-        while ahead:
-            part = ahead.popleft()
-            if part == "..":
-                if len(here) <= floor:
-                    _refuse(
-                        path, _MEMBERS_WANTED, f"a link to {_show(self._links[path])}, which leads outside"
-                    )
-                here.pop()
-            elif part not in {"", "."}:
-                here.append(part)
-                if target := self._links.get("/".join(here)):
-                    hops += 1
-                    if hops > MAX_LINK_HOPS:
-                        _refuse(path, "a link that leads somewhere", "links that lead in a circle")
-                    here.pop()
-                    ahead.extendleft(reversed(target.split("/")))
-
-
-def _parse_name(name: str) -> str:
-    """Give the path that a member's name stands for: relative, without `.` or empty parts."""
-    _check_text(name, name)
-    if name.startswith("/"):
-        _refuse(name, "a relative path", "an absolute path")
-    if "\\" in name:
-        _refuse(name, "a path with forward slashes", "a backslash")
-    parts = [part for part in name.split("/") if part not in {"", "."}]
-    if ".." in parts:
-        _refuse(name, "a path that stays in the archive", "a path with `..`")
-    longest, whole = max((len(part.encode()) for part in parts), default=0), len(name.encode())
-    if longest > MAX_COMPONENT_BYTES or whole > MAX_PATH_BYTES:
-        expected = f"names of at most {MAX_COMPONENT_BYTES} bytes and paths of at most {MAX_PATH_BYTES}"
-        _refuse(name, expected, f"a name of {longest} bytes in a path of {whole}")
-    return "/".join(parts)
-
-
-def _check_target(member: _Member) -> None:
-    _check_text(member.name, member.target)
-    if not member.target or member.target.startswith("/") or "\\" in member.target:
-        _refuse(member.name, _MEMBERS_WANTED, f"a link to {_show(member.target)}")
-
-
-def _check_text(name: str, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        _refuse(name, "names in UTF-8", "other bytes")
-    if strange := next((character for character in text if unicodedata.category(character) == "Cc"), None):
-        _refuse(name, "names without control characters", f"the character {strange!r}")
-
-
-def _refuse(name: str, expected: str, found: str) -> NoReturn:
-    raise _Refused(name, expected, found)
-
-
-def _show(text: str) -> str:
-    return repr(text if len(text) <= MAX_COMPONENT_BYTES else text[:_SAMPLE_CHARACTERS] + "...")
-
-
 def _format_of(head: bytes) -> str:
     for magic, form in _MAGICS.items():
         if head.startswith(magic):
@@ -331,17 +130,14 @@ def _format_of(head: bytes) -> str:
         return "tar"
     expected = "a tar archive (plain, gzip, xz or zstd) or a zip archive"
     if not head:
-        _refuse("", expected, "an empty file")
+        refuse("", expected, "an empty file")
     text = head.decode(errors="replace").lstrip("\ufeff \t\r\n")
-    sample = text[:_SAMPLE_CHARACTERS]
+    sample = text[:SAMPLE_CHARACTERS]
     if text.startswith("<"):
-        _refuse("", expected, f"a web page; it begins {sample!r}")
+        refuse("", expected, f"a web page; it begins {sample!r}")
     if sample.isascii() and "".join(sample.split()).isprintable():
-        _refuse("", expected, f"text; it begins {sample!r}")
-    raise _Refused("", expected, f"something else; it begins with the bytes {head[:16].hex(' ')}")
-
-
-# --- reading and writing ---
+        refuse("", expected, f"text; it begins {sample!r}")
+    raise Refused("", expected, f"something else; it begins with the bytes {head[:16].hex(' ')}")
 
 
 class _Tree:
@@ -417,7 +213,7 @@ class _Header(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         header = super().frombuf(buf, encoding, errors)
         if header.type in _LONG_RECORDS and not 0 <= header.size <= MAX_RECORD_BYTES:
-            _refuse(header.name, f"a name record of at most {MAX_RECORD_BYTES} bytes", f"{header.size} bytes")
+            refuse(header.name, f"a name record of at most {MAX_RECORD_BYTES} bytes", f"{header.size} bytes")
         return header
 
     @classmethod
@@ -430,19 +226,19 @@ class _Header(tarfile.TarInfo):
             raise tarfile.ReadError(f"its tar data ends early or is damaged: {fault}") from fault
 
 
-def _unpack_tar(source: IO[bytes] | io.RawIOBase, tree: _Tree, contents: _Contents) -> None:
+def _unpack_tar(source: IO[bytes] | io.RawIOBase, tree: _Tree, contents: Contents) -> None:
     with tarfile.open(
         fileobj=source, mode="r|", tarinfo=_Header, encoding="utf-8", errors="surrogateescape"
     ) as archive:
         for header in archive:
             member = _tar_member(header)
             path = contents.admit(member)
-            if path is None or member.kind is _Kind.LINK:
+            if path is None or member.kind is Kind.LINK:
                 continue
-            if member.kind is _Kind.FOLDER:
+            if member.kind is Kind.FOLDER:
                 tree.make_folder(path)
-            elif member.kind is _Kind.COPY:
-                original = contents.below_root(_parse_name(member.target)) or ""
+            elif member.kind is Kind.COPY:
+                original = contents.below_root(parse_name(member.target)) or ""
                 shutil.copy(tree.place(original), tree.place(path))
             elif content := archive.extractfile(header):
                 _write(content, tree.place(path), executable=member.executable)
@@ -451,16 +247,16 @@ def _unpack_tar(source: IO[bytes] | io.RawIOBase, tree: _Tree, contents: _Conten
                 raise tarfile.ReadError(f"its tar data has ended, and {rest.lstrip(bytes(1))[:16]!r} follows")
 
 
-def _tar_member(header: tarfile.TarInfo) -> _Member:
+def _tar_member(header: tarfile.TarInfo) -> Member:
     if header.issparse():
-        _refuse(header.name, _MEMBERS_WANTED, "a sparse file")
+        refuse(header.name, MEMBERS_WANTED, "a sparse file")
     if header.type in {tarfile.REGTYPE, tarfile.AREGTYPE}:
-        return _Member(header.name, _Kind.FILE, header.size, bool(header.mode & stat.S_IXUSR))
-    kinds = {tarfile.DIRTYPE: _Kind.FOLDER, tarfile.SYMTYPE: _Kind.LINK, tarfile.LNKTYPE: _Kind.COPY}
+        return Member(header.name, Kind.FILE, header.size, bool(header.mode & stat.S_IXUSR))
+    kinds = {tarfile.DIRTYPE: Kind.FOLDER, tarfile.SYMTYPE: Kind.LINK, tarfile.LNKTYPE: Kind.COPY}
     if kind := kinds.get(header.type):
-        return _Member(header.name, kind, target=header.linkname)
+        return Member(header.name, kind, target=header.linkname)
     found = _TAR_REFUSED.get(header.type, f"a member of type {header.type.decode('latin-1')!r}")
-    raise _Refused(header.name, _MEMBERS_WANTED, found)
+    raise Refused(header.name, MEMBERS_WANTED, found)
 
 
 class _Job(NamedTuple):
@@ -469,16 +265,16 @@ class _Job(NamedTuple):
     executable: bool
 
 
-def _unpack_zip(file: IO[bytes], tree: _Tree, contents: _Contents) -> None:
+def _unpack_zip(file: IO[bytes], tree: _Tree, contents: Contents) -> None:
     with zipfile.ZipFile(file) as archive:
         _check_zip_ends(file, archive)
         jobs: list[_Job] = []
         for info in archive.infolist():
             member = _zip_member(archive, info)
             path = contents.admit(member)
-            if path is not None and member.kind is _Kind.FOLDER:
+            if path is not None and member.kind is Kind.FOLDER:
                 tree.make_folder(path)
-            elif path is not None and member.kind is _Kind.FILE:
+            elif path is not None and member.kind is Kind.FILE:
                 jobs.append(_Job(info, tree.place(path), member.executable))
         _write_over_cores(archive, jobs)
 
@@ -526,24 +322,24 @@ def _check_zip_ends(file: IO[bytes], archive: zipfile.ZipFile) -> None:
         raise zipfile.BadZipFile("something lies before its first member")
 
 
-def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
+def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     name = info.orig_filename  # `filename` ends at the first NUL
     if info.flag_bits & _ZIP_ENCRYPTED:
-        _refuse(name, "members without a password", "an encrypted member")
+        refuse(name, "members without a password", "an encrypted member")
     if not info.flag_bits & _ZIP_UTF8 and not name.isascii():
-        _refuse(name, "names in UTF-8, marked as such", "a name in another or unknown encoding")
+        refuse(name, "names in UTF-8, marked as such", "a name in another or unknown encoding")
     mode = info.external_attr >> 16 if info.create_system in _ZIP_UNIX else 0
-    kinds = {0: _Kind.FILE, stat.S_IFREG: _Kind.FILE, stat.S_IFDIR: _Kind.FOLDER, stat.S_IFLNK: _Kind.LINK}
+    kinds = {0: Kind.FILE, stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.FOLDER, stat.S_IFLNK: Kind.LINK}
     kind = kinds.get(stat.S_IFMT(mode))
     if name.endswith("/") and stat.S_IFMT(mode) in {0, stat.S_IFDIR}:
-        return _Member(name, _Kind.FOLDER)
-    if kind is None or kind is _Kind.FOLDER or name.endswith("/"):
-        _refuse(name, _MEMBERS_WANTED, f"a member of mode {mode:o}")
-    if kind is _Kind.FILE:
-        return _Member(name, kind, info.file_size, bool(mode & stat.S_IXUSR))
+        return Member(name, Kind.FOLDER)
+    if kind is None or kind is Kind.FOLDER or name.endswith("/"):
+        refuse(name, MEMBERS_WANTED, f"a member of mode {mode:o}")
+    if kind is Kind.FILE:
+        return Member(name, kind, info.file_size, bool(mode & stat.S_IXUSR))
     if info.file_size > MAX_PATH_BYTES:
-        _refuse(name, f"a link target of at most {MAX_PATH_BYTES} bytes", f"{info.file_size} bytes")
-    return _Member(name, kind, target=archive.read(info).decode(errors="surrogateescape"))
+        refuse(name, f"a link target of at most {MAX_PATH_BYTES} bytes", f"{info.file_size} bytes")
+    return Member(name, kind, target=archive.read(info).decode(errors="surrogateescape"))
 
 
 def _write(content: IO[bytes], place: Path, *, executable: bool) -> None:
@@ -560,7 +356,7 @@ def _emptied_on_failure(into: Path) -> Iterator[None]:
         raise StoreError(
             where=str(into),
             expected="an empty folder, or none",
-            found=f"{len(present)} entries, among them {_show(present[0])}",
+            found=f"{len(present)} entries, among them {show_name(present[0])}",
             fix=f"move it away: `mv {shlex.quote(str(into))} {shlex.quote(str(into) + '.old')}`",
         )
     try:
@@ -581,8 +377,8 @@ def _explained(archive: Path, into: Path, where: str) -> Iterator[None]:
     try:
         with storage_errors(into):
             yield
-    except _Refused as refusal:
-        member = f", member {_show(refusal.name)}" if refusal.name else ""
+    except Refused as refusal:
+        member = f", member {show_name(refusal.name)}" if refusal.name else ""
         found = refusal.found if refusal.name else f"{refusal.found}, in {archive}"
         raise ArchiveError(where=where + member, expected=refusal.expected, found=found, fix=fix) from refusal
     except _DAMAGE as fault:

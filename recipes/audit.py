@@ -33,7 +33,7 @@ __all__ = [
     "check_cache",
     "check_commands",
     "check_link_commands",
-    "find_undeclared",
+    "check_used",
     "parse_cache",
     "refuse",
 ]
@@ -55,6 +55,10 @@ class CacheEntry(NamedTuple):
 
     type: str
     value: str
+
+
+UNUSED = "Manually-specified variables were not used by the project:\n"
+UNUSED_NAME = re.compile(r"^ {4}(\S+)$", re.MULTILINE)
 
 
 def parse_cache(text: str) -> dict[str, CacheEntry]:
@@ -88,10 +92,33 @@ def parse_cache(text: str) -> dict[str, CacheEntry]:
     return entries
 
 
-def find_undeclared(entries: Mapping[str, CacheEntry], expected: Collection[str]) -> tuple[str, ...]:
-    """Name the options that the plan gives and no CMake file declares: only read by one, or misspelt."""
-    return tuple(
-        sorted(name for name in expected if name in entries and entries[name].type == "UNINITIALIZED")
+def check_used(output: str, *, where: str) -> None:
+    """Demand that the project used each option that it was given: else it is misspelt, or gone from this source.
+
+    Parameters
+    ----------
+    output
+        What CMake printed; it lists the options that no CMake file asked for.
+    where
+        For the error: the plan and the stage.
+
+    Raises
+    ------
+    AuditError
+        Naming each option that was not used.
+    """
+    _, _, listed = output.partition(UNUSED)
+    names = [name for name in UNUSED_NAME.findall(listed.partition("\n\n\n")[0]) if name]
+    refuse(
+        where,
+        [
+            Departure(
+                "options that the project asks for",
+                name,
+                "correct or remove it under `cmake:` in the manifest",
+            )
+            for name in names
+        ],
     )
 
 

@@ -46,8 +46,6 @@ class AllowedFlags:
         The only values of `-march`.
     exact
         Further words that are allowed as they are: a flag, or a compiler outside the roots.
-    required
-        Words that each compile command must carry, so that a project cannot drop the plan's own flags.
     optimise
         The only `-O` levels; each compile command must carry one.
     libraries
@@ -57,7 +55,6 @@ class AllowedFlags:
     isa_flags: tuple[str, ...] = ()
     march: tuple[str, ...] = ()
     exact: tuple[str, ...] = ()
-    required: tuple[str, ...] = ()
     optimise: tuple[str, ...] = ("-O3",)
     libraries: tuple[str, ...] = ("c", "dl", "m", "pthread", "rt")
 
@@ -135,11 +132,6 @@ def judge_compile(
             "no -O",
             "set CMAKE_BUILD_TYPE under `cmake:` in the manifest",
         )
-    for word in allowed.required:
-        if word not in words:
-            yield Departure(
-                f"{word} in each command", f"no {word}", "patch the CMake file that drops the plan's flags"
-            )
     yield from _judge_words(words[1:], allowed, roots, directory)
 
 

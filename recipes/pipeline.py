@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from recipes import elf
 from recipes.build import Workplace, build
 from recipes.bundle import is_pin_of, lay_out, write_record
+from recipes.diff import parse_patch
 from recipes.digest import Sha1, Sha256, hash_file, hash_tree
 from recipes.errors import AuditError, OutputError, StoreError, VerifyError
 from recipes.history import explain_rebuild
 from recipes.origins import fetch_source, fetch_wheel
 from recipes.outputs import describe_mismatch
-from recipes.patch import apply_patch, parse_patch
+from recipes.patch import apply_patch
 from recipes.plan import Plan, make_plan
 from recipes.process import Command
 from recipes.provenance import Circumstances, now, statement, write_statement

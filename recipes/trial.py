@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from recipes.diff import parse_patch
 from recipes.digest import Sha1, Sha256, hash_tree
-from recipes.patch import Fit, HunkReport, apply_patch, find_drift, parse_patch
+from recipes.drift import Fit, HunkReport, find_drift
+from recipes.patch import apply_patch
 from recipes.storage import storage_errors
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from recipes.diff import parse_patch
 from recipes.digest import Sha1, Sha256, hash_tree
-from recipes.patch import apply_patch, parse_patch
+from recipes.patch import apply_patch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FIXTURE = REPOSITORY / "tests" / "data" / "fixture"

@@ -31,6 +31,7 @@ from recipes.lock import propose
 from recipes.manifest import Manifests
 from recipes.options import parser
 from recipes.outputs import digest_of_listing
+from recipes.pipeline import UNPIN
 from recipes.proposal import Change
 from recipes.replacing import write_proposal
 from tests.integration.servers import WEB_PAGE, Behaviour, Server, redirects_to, sends
@@ -579,7 +580,7 @@ error: this command line names something that does not exist
 def test_without_a_bundle_a_pinned_digest_must_first_be_given_up(workshop: Workshop) -> None:
     error = workshop.refuse("--output", kind=UsageError)
     assert error.fix == (
-        "in the manifest, write `output_unpinned: WHY` in the place of `output: ...`, then\n"
+        f"{UNPIN}, then\n"
         f"python3 noxfile.py -s build -- --recipe small --platform {PLATFORM}\n{AGAIN} --output"
     )
 

@@ -242,6 +242,15 @@ def test_a_flag_that_the_plan_does_not_list_fails_by_name(project: FixtureProjec
     assert "src/shapes.cpp" in answer.err
 
 
+def test_an_option_that_the_project_does_not_know_fails_by_name(project: FixtureProject) -> None:
+    project.number()
+    project.edit("FIXTURE_NATIVE: OFF", "FIXTURE_NATIV: ON\n  FIXTURE_NATIVE: OFF")
+    answer = project.recipes("build")
+    assert answer.status == 18
+    assert "found:    FIXTURE_NATIV\n" in answer.err
+    assert "fix:      correct or remove it under `cmake:` in the manifest" in answer.err
+
+
 def test_an_isa_option_that_the_manifest_forgot_fails_by_name(project: FixtureProject) -> None:
     project.edit("isa_flags: [-mavx2, -mfma]", "isa_flags: [-mavx2]")
     answer = project.recipes("build")

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from recipes.diff import parse_patch
 from recipes.digest import Sha1, hash_tree
+from recipes.drift import find_drift
 from recipes.errors import PatchError
-from recipes.patch import apply_patch, find_drift, parse_patch
+from recipes.patch import apply_patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 import zstandard
 
-from recipes import archive
+from recipes import archive, members
 from recipes.archive import unpack
 from recipes.digest import Sha1, hash_tree
 from recipes.errors import ArchiveError, StoreError
@@ -313,8 +313,8 @@ def test_dropped_files_are_left_out_and_one_that_is_not_there_is_an_error(tmp_pa
 
 
 def test_a_subdirectory_that_is_not_there_names_what_is(tmp_path: Path) -> None:
-    members = [BUILD.member(f"{letter}/file") for letter in "fedcba"]
-    path = write_tar(tmp_path / "archive", *members, BUILD.member("sr", mode=0o644))
+    folders = [BUILD.member(f"{letter}/file") for letter in "fedcba"]
+    path = write_tar(tmp_path / "archive", *folders, BUILD.member("sr", mode=0o644))
     with pytest.raises(ArchiveError) as caught:
         unpack(path, tmp_path / "into", subdirectory="sr", drop=(), where="origin 1")
     assert caught.value.expected == "files below 'sr'"
@@ -328,10 +328,10 @@ def test_names_that_differ_by_case_outside_the_subdirectory_are_no_concern(tmp_p
 
 
 def test_more_members_than_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_MEMBERS", 3)
-    members = [BUILD.member(f"file-{number}") for number in range(4)]
+    monkeypatch.setattr(members, "MAX_MEMBERS", 3)
+    files = [BUILD.member(f"file-{number}") for number in range(4)]
     unpack(
-        write_tar(tmp_path / "3", *members[:3]),
+        write_tar(tmp_path / "3", *files[:3]),
         tmp_path / "into",
         subdirectory=".",
         drop=(),
@@ -339,7 +339,7 @@ def test_more_members_than_the_limit_are_refused(tmp_path: Path, monkeypatch: py
     )
     with pytest.raises(ArchiveError) as caught:
         unpack(
-            write_tar(tmp_path / "4", *members),
+            write_tar(tmp_path / "4", *files),
             tmp_path / "more",
             subdirectory=".",
             drop=(),
@@ -352,7 +352,7 @@ def test_more_members_than_the_limit_are_refused(tmp_path: Path, monkeypatch: py
 def test_copies_by_hard_link_count_against_the_size_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "MAX_TOTAL_BYTES", 10)
+    monkeypatch.setattr(members, "MAX_TOTAL_BYTES", 10)
     copies = [BUILD.link(f"copy-{number}", "file", tarfile.LNKTYPE) for number in range(2)]
     path = write_tar(tmp_path / "archive", BUILD.member("file", b"1234"), *copies)
     with pytest.raises(ArchiveError) as caught:

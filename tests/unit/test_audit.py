@@ -11,19 +11,19 @@ from recipes.audit import (
     check_cache,
     check_commands,
     check_link_commands,
-    find_undeclared,
+    check_used,
     parse_cache,
     refuse,
 )
 from recipes.errors import AuditError
 
 WHERE = "b1@linux-x86_64-cpu: configure"
-ROOTS = (Path("/work/source"), Path("/work/build"), Path("/work/tools"))
+ROOTS = (Path("/somewhere/source"), Path("/somewhere/build"), Path("/somewhere/tools"))
 
 # As CMake 4.4 wrote it, with names and values that need its quoting.
 CACHE = """\
 # This is the CMakeCache file.
-# For build in directory: /work/build
+# For build in directory: /somewhere/build
 
 ########################
 # EXTERNAL cache entries
@@ -85,9 +85,19 @@ def test_a_line_that_is_no_entry_is_named(text: str, message: str) -> None:
     assert str(caught.value) == message
 
 
-def test_options_that_no_cmake_file_declares_are_told_apart() -> None:
-    entries = parse_cache("GGML_NATIVE:BOOL=OFF\nGGML_NATVE:UNINITIALIZED=OFF\nOTHER:UNINITIALIZED=1\n")
-    assert find_undeclared(entries, ["GGML_NATVE", "GGML_NATIVE", "ABSENT"]) == ("GGML_NATVE",)
+def test_options_that_the_project_did_not_ask_for_are_named() -> None:
+    check_used("-- Configuring done\n", where=WHERE)
+    output = (
+        "CMake Warning:\n  Manually-specified variables were not used by the project:\n\n"
+        "    GGML_NATVE\n    OTHER\n\n\n-- Build files\n    no option\n"
+    )
+    with pytest.raises(AuditError) as caught:
+        check_used(output, where=WHERE)
+    assert (caught.value.expected, caught.value.found, caught.value.fix) == (
+        "options that the project asks for",
+        "GGML_NATVE\nOTHER",
+        "correct or remove it under `cmake:` in the manifest",
+    )
 
 
 def check(text: str, expected: dict[str, str], exceptions: tuple[str, ...] = ()) -> None:
@@ -98,19 +108,19 @@ def test_a_cache_that_holds_the_plan_and_nothing_of_the_host_passes() -> None:
     check(
         """\
 GGML_NATIVE:BOOL=OFF
-CMAKE_C_FLAGS:STRING=-g0 -ffile-prefix-map=/work/source=/source
+CMAKE_C_FLAGS:STRING=-g0 -ffile-prefix-map=/somewhere/source=/source
 CMAKE_INSTALL_PREFIX:PATH=/prefix
 CMAKE_INSTALL_RPATH:UNINITIALIZED=$ORIGIN;$ORIGIN/../lib
-CMAKE_HOME_DIRECTORY:INTERNAL=/work/source
+CMAKE_HOME_DIRECTORY:INTERNAL=/somewhere/source
 CMAKE_CXX_COMPILER_AR:FILEPATH=CMAKE_CXX_COMPILER_AR-NOTFOUND
-CMAKE_ROOT:INTERNAL=/work/tools/share/cmake-4.4
+CMAKE_ROOT:INTERNAL=/somewhere/tools/share/cmake-4.4
 HOMEPAGE:STATIC=https://example.org/usr/lib
 RELATIVE:PATH=lib/cmake
 _GNUInstallDirs_LAST_CMAKE_INSTALL_PREFIX:INTERNAL=/prefix
 """,
         {
             "GGML_NATIVE": "OFF",
-            "CMAKE_C_FLAGS": "-g0 -ffile-prefix-map=/work/source=/source",
+            "CMAKE_C_FLAGS": "-g0 -ffile-prefix-map=/somewhere/source=/source",
             "CMAKE_INSTALL_PREFIX": "/prefix",
         },
     )
@@ -145,8 +155,8 @@ def test_an_option_that_cmake_dropped_is_named() -> None:
     ("value", "path"),
     [
         ("/usr/bin/ld", "/usr/bin/ld"),
-        ("/work/source/../../usr/lib", "/usr/lib"),
-        ("/work/sourcery", "/work/sourcery"),
+        ("/somewhere/source/../../usr/lib", "/usr/lib"),
+        ("/somewhere/sourcery", "/somewhere/sourcery"),
         ("a;/usr/lib/x86_64-linux-gnu/libm.so", "/usr/lib/x86_64-linux-gnu/libm.so"),
         ("-I/usr/include", "/usr/include"),
         ("-O2 -L/usr/lib", "/usr/lib"),
@@ -186,16 +196,20 @@ def test_a_damaged_cache_is_refused() -> None:
     assert caught.value.fix == "remove the build folder and build again"
 
 
-def command(*words: str, file: str = "/work/source/a.c") -> dict[str, object]:
-    arguments = ["/work/tools/cc", "-O3", *words, "-o", "a.o", "-c", file]
-    return {"directory": "/work/build", "arguments": arguments, "file": file}
+def command(*words: str, file: str = "/somewhere/source/a.c") -> dict[str, object]:
+    arguments = ["/somewhere/tools/cc", "-O3", *words, "-o", "a.o", "-c", file]
+    return {"directory": "/somewhere/build", "arguments": arguments, "file": file}
 
 
 ALLOWED = AllowedFlags(isa_flags=("-mavx2",), march=("armv8.2-a+dotprod",))
 
 
 def test_a_flag_that_the_plan_does_not_list_is_named_with_the_file_it_compiles() -> None:
-    commands = [command("-march=native"), command("-march=native", file="/work/source/sub/b.c"), command()]
+    commands = [
+        command("-march=native"),
+        command("-march=native", file="/somewhere/source/sub/b.c"),
+        command(),
+    ]
     with pytest.raises(AuditError) as caught:
         check_commands(commands, ALLOWED, roots=ROOTS, where=WHERE)
     assert str(caught.value) == (
@@ -208,15 +222,15 @@ def test_a_flag_that_the_plan_does_not_list_is_named_with_the_file_it_compiles()
 
 
 def test_a_command_line_is_read_as_a_shell_reads_it() -> None:
-    line = '/work/tools/cc -O3 \'-DA="x y"\' -I"/work/source/with space" -mavx512f -c a.c'
-    entry = {"directory": "/work/build", "command": line, "file": "a.c"}
+    line = '/somewhere/tools/cc -O3 \'-DA="x y"\' -I"/somewhere/source/with space" -mavx512f -c a.c'
+    entry = {"directory": "/somewhere/build", "command": line, "file": "a.c"}
     with pytest.raises(AuditError) as caught:
         check_commands([entry], ALLOWED, roots=ROOTS, where=WHERE)
     assert caught.value.found == "-mavx512f (compiling a.c)"
 
 
 def test_a_command_line_that_no_shell_can_read_is_refused() -> None:
-    entry = {"directory": "/work/build", "command": "/work/tools/cc '-O3", "file": "a.c"}
+    entry = {"directory": "/somewhere/build", "command": "/somewhere/tools/cc '-O3", "file": "a.c"}
     with pytest.raises(AuditError) as caught:
         check_commands([entry], ALLOWED, roots=ROOTS, where=WHERE)
     assert caught.value.found == "No closing quotation (compiling a.c)"
@@ -224,8 +238,8 @@ def test_a_command_line_that_no_shell_can_read_is_refused() -> None:
 
 # As CMake 4.4 wrote it for llama.cpp b7827, shortened.
 NINJA = """\
-cmake_ninja_workdir = /work/build/
-build src/a.o: C_COMPILER__ggml_unscanned_Release /work/source/a.c
+cmake_ninja_workdir = /somewhere/build/
+build src/a.o: C_COMPILER__ggml_unscanned_Release /somewhere/source/a.c
   FLAGS = -O3 -mavx512f
 
 build bin/libggml.so.0: CXX_SHARED_LIBRARY_LINKER__ggml_Release src/a.o | bin/libbase.so.0
@@ -262,14 +276,14 @@ def test_link_statements_with_only_built_files_and_libc_pass() -> None:
         ("-L/usr/lib -lm", "-L/usr/lib"),
         ("-lcurl", "-lcurl"),
         ("-l ssl", "-lssl"),
-        ("-Wl,-rpath,/work/build/bin", "-rpath /work/build/bin"),
+        ("-Wl,-rpath,/somewhere/build/bin", "-rpath /somewhere/build/bin"),
         ('-Wl,-rpath,"\\$$ORIGIN:/opt/lib"', "-rpath /opt/lib"),
         ('-Wl,-rpath,"\\$$ORIGINAL/lib"', "-rpath $ORIGINAL/lib"),
-        ("-Wl,-rpath -Wl,/work/build/bin", "-rpath /work/build/bin"),
-        ("-Wl,-rpath=/work/build/bin", "-rpath /work/build/bin"),
+        ("-Wl,-rpath -Wl,/somewhere/build/bin", "-rpath /somewhere/build/bin"),
+        ("-Wl,-rpath=/somewhere/build/bin", "-rpath /somewhere/build/bin"),
         ("-fuse-ld=gold", "-fuse-ld=gold"),
         ("-flto", "-flto"),
-        ("/work/tools$ /lib$:x/libz.a", "/lib:x/libz.a"),
+        ("/somewhere/tools$ /lib$:x/libz.a", "/lib:x/libz.a"),
     ],
 )
 def test_what_is_linked_from_the_host_is_named(libraries: str, found: str) -> None:
@@ -280,7 +294,7 @@ def test_what_is_linked_from_the_host_is_named(libraries: str, found: str) -> No
 
 
 def test_a_name_with_a_space_that_cmake_escapes_is_one_word() -> None:
-    check_links("'/work/tools/a$ b$:c/libz.a'")
+    check_links("'/somewhere/tools/a$ b$:c/libz.a'")
 
 
 def test_a_long_list_of_departures_is_cut_and_counted() -> None:

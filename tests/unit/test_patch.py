@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from recipes.diff import parse_patch
 from recipes.digest import Sha1, hash_tree
+from recipes.drift import Fit, find_drift
 from recipes.errors import PatchError
-from recipes.patch import FileChange, Fit, Hunk, Patch, apply_patch, find_drift, parse_patch
+from recipes.hunks import FileChange, Hunk, Patch
+from recipes.patch import apply_patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -491,7 +494,8 @@ def test_a_file_system_that_refuses_ends_in_a_store_error_and_the_tree_as_it_was
     before = hash_tree(tree, Sha1)
     script = (
         "import resource, sys, pathlib\n"
-        "from recipes.patch import apply_patch, parse_patch\n"
+        "from recipes.diff import parse_patch\n"
+        "from recipes.patch import apply_patch\n"
         "from recipes.errors import StoreError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "tree = pathlib.Path(sys.argv[1])\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recipes.patch import Fit, HunkReport
+from recipes.drift import Fit, HunkReport
 from recipes.trial import Fate, judge
 
 
