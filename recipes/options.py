@@ -12,6 +12,8 @@ environment:
   PINNED_LLAMA_MIRROR     addresses of mirrors: a store's blobs/sha256 folder, served as it is
   PINNED_LLAMA_OFFLINE    1: never use the network
   PINNED_LLAMA_POLICY     refuse-known-issues: refuse recipes that carry an advisory
+  PINNED_LLAMA_TIMEOUT_S  how long a server may be silent, in seconds (default: 30)
+  PIP_CERT                certificates to trust besides the system's (also pip's setting `cert`)
   NO_COLOR                no colours
 
 exit codes: docs/reference/exit-codes.md

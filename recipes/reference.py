@@ -15,7 +15,7 @@ from recipes.errors import StoreError
 from recipes.manifest import PROJECT, SCHEMAS, Manifests, write_schemas
 from recipes.plan import glibc_of_target
 from recipes.schema import json_schema
-from recipes.settings import PIP_INDEX_VARIABLE, TIMEOUT_S, TIMEOUT_VARIABLE
+from recipes.settings import PIP_INDEX_VARIABLE
 from recipes.storage import storage_errors
 
 if TYPE_CHECKING:
@@ -160,9 +160,6 @@ def command_line_page() -> str:
         rows = [_option_row(option) for option in options if option.help != argparse.SUPPRESS]
         blocks += [f"## {name}", str(commands[name].description), _table(("option", "meaning"), rows)]
     variables = dict(VARIABLE.findall(EPILOG))
-    variables.setdefault(
-        TIMEOUT_VARIABLE, f"how long a server may be silent, in seconds (default: {TIMEOUT_S:g})"
-    )
     variables.setdefault(
         PIP_INDEX_VARIABLE, "pip's own variable; taken where PINNED_LLAMA_INDEX_URL is not set"
     )

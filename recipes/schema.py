@@ -28,7 +28,7 @@ RelativePath = Annotated[
         description="a POSIX path below the folder it is read in: no leading slash, no `..`",
     ),
 ]
-SizeBytes = Annotated[int, Meta(ge=1, le=1 << 40)]
+SizeBytes = Annotated[int, Meta(ge=1, le=1 << 40, description="its size, exactly")]
 CmakeValue = Annotated[str, Meta(description="the exact value that CMake's cache must hold after configure")]
 
 
@@ -43,7 +43,7 @@ class PypiOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="pypi"):
     version: Annotated[Name, Meta(description="its version")]
     file: Annotated[Name, Meta(description="the file's name in the index")]
     size_bytes: SizeBytes
-    sha256: Sha256
+    sha256: Annotated[Sha256, Meta(description="of the file's bytes")]
     subdirectory: Annotated[RelativePath, Meta(description="where the source lies in the archive")]
     drop: Annotated[
         tuple[RelativePath, ...],
@@ -55,7 +55,7 @@ class ArchiveOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="arch
     """A plain archive at an address."""
 
     url: Url
-    sha256: Sha256
+    sha256: Annotated[Sha256, Meta(description="of the file's bytes")]
     size_bytes: Annotated[
         SizeBytes | None,
         Meta(description="absent only where the bytes were never seen: then max_bytes caps the download"),
@@ -72,7 +72,7 @@ class ArchiveOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="arch
 class GitOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="git"):
     """A git repository, fetched by the source's full commit id: it verifies itself, and the tree is checked too."""
 
-    url: Annotated[str, Meta(pattern=r"^(https?|file)://[^\s]+$")]
+    url: Annotated[str, Meta(pattern=r"^(https?|file)://[^\s]+$", description="the repository's address")]
 
 
 Origin = PypiOrigin | ArchiveOrigin | GitOrigin
@@ -89,7 +89,7 @@ class Source(_Pin, frozen=True, kw_only=True):
     epoch: Annotated[
         int, Meta(ge=0, description="seconds since 1970 given to the build as SOURCE_DATE_EPOCH")
     ]
-    licence: Text
+    licence: Annotated[Text, Meta(description="its SPDX identifier")]
     origins: Annotated[
         tuple[Origin, ...], Meta(min_length=1, description="tried in order; all give the same tree")
     ]
@@ -99,7 +99,7 @@ class Patch(_Pin, frozen=True, kw_only=True):
     """One patch of the series, in order."""
 
     file: Annotated[RelativePath, Meta(description="below patches/")]
-    sha256: Sha256
+    sha256: Annotated[Sha256, Meta(description="of the file's bytes")]
     reason: Annotated[Text, Meta(description="why the source needs it")]
     upstream: Annotated[Url, Meta(description="where upstream discusses or fixed it, or the code it mends")]
     tree: Annotated[Sha1, Meta(description="git's tree id once this patch is applied")]
@@ -109,18 +109,18 @@ class Patch(_Pin, frozen=True, kw_only=True):
 class KnownIssue(_Pin, frozen=True, kw_only=True):
     """An advisory: something that this recipe gets wrong."""
 
-    id: Name
-    link: Url
+    id: Annotated[Name, Meta(description="its name in messages")]
+    link: Annotated[Url, Meta(description="where it is reported or mended")]
     affects: Annotated[Text, Meta(description="the use that is affected")]
-    summary: Text
+    summary: Annotated[Text, Meta(description="what goes wrong, in a sentence")]
 
 
 class CompileFlags(_Pin, frozen=True, kw_only=True):
     """Flags of our own, exactly as given to CMake; {source} and {build} stand for the two directories."""
 
-    c: tuple[Text, ...]
-    cxx: tuple[Text, ...]
-    link: tuple[Text, ...]
+    c: Annotated[tuple[Text, ...], Meta(description="CMAKE_C_FLAGS")]
+    cxx: Annotated[tuple[Text, ...], Meta(description="CMAKE_CXX_FLAGS")]
+    link: Annotated[tuple[Text, ...], Meta(description="of programs, libraries and modules alike")]
 
 
 class BundleContents(_Pin, frozen=True, kw_only=True):
@@ -158,35 +158,40 @@ class Platform(_Pin, frozen=True, kw_only=True):
 class Recipe(_Pin, frozen=True, kw_only=True):
     """One pinned llama.cpp: source, patches, options, and the digest that comes out."""
 
-    schema: Annotated[str, Meta(pattern="^recipe/1$")]
-    name: Name
-    summary: Text
+    schema: Annotated[str, Meta(pattern="^recipe/1$", description="the format of this file")]
+    name: Annotated[Name, Meta(description="the file's name without its ending")]
+    summary: Annotated[Text, Meta(description="what it is, in a line")]
     source: Source
-    patches: tuple[Patch, ...] = ()
-    known_issues: tuple[KnownIssue, ...] = ()
+    patches: Annotated[tuple[Patch, ...], Meta(description="applied in this order, exactly")] = ()
+    known_issues: Annotated[
+        tuple[KnownIssue, ...], Meta(description="advisories: `build` prints them, a policy can refuse them")
+    ] = ()
     targets: Annotated[tuple[Name, ...], Meta(min_length=1, description="what ninja is asked to build")]
     probe: Annotated[
         tuple[Text, ...],
         Meta(description="a program of the bundle and its arguments, that prints `version: BUILD (COMMIT)`"),
     ] = ()
     cmake: Annotated[dict[Name, CmakeValue], Meta(description="options of every platform")]
-    platforms: Annotated[dict[Name, Platform], Meta(min_length=1)]
+    platforms: Annotated[
+        dict[Name, Platform],
+        Meta(min_length=1, description="what it can be built for, as system-arch-backend"),
+    ]
 
 
 class Wheel(_Pin, frozen=True, kw_only=True):
     """One file of the Python package index that carries a tool."""
 
-    project: Name
-    version: Name
-    file: Name
+    project: Annotated[Name, Meta(description="the package's name")]
+    version: Annotated[Name, Meta(description="its version")]
+    file: Annotated[Name, Meta(description="the file's name in the index")]
     size_bytes: SizeBytes
-    sha256: Sha256
+    sha256: Annotated[Sha256, Meta(description="of the file's bytes")]
 
 
 class Toolchain(_Pin, frozen=True, kw_only=True):
     """Compiler, CMake and ninja; pinned per host, or taken from the host and recorded."""
 
-    schema: Annotated[str, Meta(pattern="^toolchain/1$")]
+    schema: Annotated[str, Meta(pattern="^toolchain/1$", description="the format of this file")]
     name: Name
     kind: Annotated[
         str,
@@ -207,7 +212,7 @@ class Toolchain(_Pin, frozen=True, kw_only=True):
 class Defaults(_Pin, frozen=True, kw_only=True):
     """What a command without options means, and what it may do."""
 
-    schema: Annotated[str, Meta(pattern="^defaults/1$")]
+    schema: Annotated[str, Meta(pattern="^defaults/1$", description="the format of this file")]
     recipe: Name
     platforms: Annotated[
         dict[Name, Name], Meta(description="the default platform of each machine, as system-arch")

@@ -1,18 +1,21 @@
 """The programs of a real bundle: run after `build`, as `nox -s tests -- tests/bundle`.
 
-PINNED_LLAMA_TEST_RECIPE names the recipe (default: the default recipe); its bundle must be in the store.
+PINNED_LLAMA_TEST_RECIPE and PINNED_LLAMA_TEST_PLATFORM name the recipe and the platform (default: as for build); the
+bundle must be in the store. Programs for aarch64 are run by qemu where the machine is another one.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,15 +39,29 @@ LOADERS = ("llama-server", "llama-mtmd-cli", "llama-bench", "llama-cli", "llama-
 def plan() -> Plan:
     manifests = Manifests()
     recipe = manifests.recipe(os.environ.get("PINNED_LLAMA_TEST_RECIPE", manifests.defaults().recipe))
-    platform = default_platform(manifests.defaults(), recipe)
-    return make_plan(recipe, platform, manifests.toolchain(recipe.platforms[platform].toolchain))
+    chosen = os.environ.get("PINNED_LLAMA_TEST_PLATFORM") or default_platform(manifests.defaults(), recipe)
+    return make_plan(recipe, chosen, manifests.toolchain(recipe.platforms[chosen].toolchain))
+
+
+@dataclass(frozen=True)
+class Programs:
+    """A bundle's programs, and what runs them here."""
+
+    bundle: Path
+    emulator: tuple[str, ...] = ()
+
+    def argv(self, name: str, *arguments: str | Path) -> list[str]:
+        return [*self.emulator, str(self.bundle / "bin" / name), *map(str, arguments)]
 
 
 @pytest.fixture(scope="module")
-def programs(plan: Plan) -> Path:
+def programs(plan: Plan) -> Programs:
     entry = Store.open(read_settings().store).find(plan.bundle_key)
-    assert entry, f"build it first: python3 noxfile.py -s build -- --recipe {plan.recipe}"
-    return entry.path / "bin"
+    chosen = f"--recipe {plan.recipe} --platform {plan.platform}"
+    assert entry, f"build it first: python3 noxfile.py -s build -- {chosen}"
+    is_foreign = plan.machine != platform.machine()
+    # the loader and libc of the foreign machine: Debian's libc6-arm64-cross
+    return Programs(entry.path, ("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu") if is_foreign else ())
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +69,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return llama_model(tmp_path_factory.mktemp("model") / "tiny.gguf")
 
 
-def load(programs: Path, program: str, path: Path) -> subprocess.CompletedProcess[str]:
+def load(programs: Programs, program: str, path: Path) -> subprocess.CompletedProcess[str]:
     more = {"llama-mtmd-cli": ["--mmproj", str(path)], "llama-server": ["--port", "0"]}.get(program, [])
     return subprocess.run(
-        [programs / program, "-m", path, *more],
+        programs.argv(program, "-m", path, *more),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -64,20 +81,22 @@ def load(programs: Path, program: str, path: Path) -> subprocess.CompletedProces
 
 
 def test_every_file_keeps_its_c_plus_plus_runtime_to_itself_and_runs_on_the_pinned_glibc(
-    plan: Plan, programs: Path
+    plan: Plan, programs: Programs
 ) -> None:
-    facts = elf.check_bundle(programs.parent, machine=plan.machine, max_glibc=plan.max_glibc, where="test")
+    facts = elf.check_bundle(programs.bundle, machine=plan.machine, max_glibc=plan.max_glibc, where="test")
     assert len(facts) == len(plan.contents.bin) + len(plan.contents.lib)
 
 
-def test_the_server_prints_the_pinned_build_and_commit(plan: Plan, programs: Path) -> None:
-    done = subprocess.run([programs / "llama-server", "--version"], capture_output=True, text=True)
+def test_the_server_prints_the_pinned_build_and_commit(plan: Plan, programs: Programs) -> None:
+    done = subprocess.run(programs.argv("llama-server", "--version"), capture_output=True, text=True)
     assert done.returncode == 0
     assert f"version: {plan.version}\n" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("program", LOADERS)
-def test_a_missing_model_ends_in_a_message_and_status_1(programs: Path, tmp_path: Path, program: str) -> None:
+def test_a_missing_model_ends_in_a_message_and_status_1(
+    programs: Programs, tmp_path: Path, program: str
+) -> None:
     done = load(programs, program, tmp_path / "nothing.gguf")
     assert done.returncode == 1, done.stderr[-2000:]
     assert "nothing.gguf" in done.stdout + done.stderr
@@ -85,7 +104,7 @@ def test_a_missing_model_ends_in_a_message_and_status_1(programs: Path, tmp_path
 
 @pytest.mark.parametrize("program", LOADERS)
 def test_a_truncated_model_ends_in_a_message_and_status_1(
-    programs: Path, tmp_path: Path, model: Path, program: str
+    programs: Programs, tmp_path: Path, model: Path, program: str
 ) -> None:
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(model.read_bytes()[:2_000_000])
@@ -96,7 +115,7 @@ def test_a_truncated_model_ends_in_a_message_and_status_1(
 
 @pytest.mark.parametrize("program", LOADERS)
 def test_an_unknown_architecture_ends_in_a_message_and_status_1(
-    programs: Path, tmp_path: Path, program: str
+    programs: Programs, tmp_path: Path, program: str
 ) -> None:
     path = llama_model(tmp_path / "other.gguf", architecture="nonesuch")
     done = load(programs, program, path)
@@ -105,57 +124,33 @@ def test_an_unknown_architecture_ends_in_a_message_and_status_1(
         assert "unknown model architecture: 'nonesuch'" in done.stdout + done.stderr
 
 
-def test_several_models_load_in_a_row(programs: Path, tmp_path: Path, model: Path) -> None:
+def test_several_models_load_in_a_row(programs: Programs, tmp_path: Path, model: Path) -> None:
     other = llama_model(tmp_path / "other.gguf", seed=2)
-    argv = [
-        str(programs / "llama-bench"),
-        "-m",
-        str(model),
-        "-m",
-        str(other),
-        "-m",
-        str(model),
-        "-p",
-        "8",
-        "-n",
-        "4",
-        "-r",
-        "1",
-        "-o",
-        "json",
-    ]
+    models = ("-m", model, "-m", other, "-m", model)
+    argv = programs.argv("llama-bench", *models, "-p", "8", "-n", "4", "-r", "1", "-o", "json")
     done = subprocess.run(argv, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert [row["n_prompt"] for row in json.loads(done.stdout)] == [8, 0] * 3
 
 
-def test_a_quantised_copy_loads_too(programs: Path, tmp_path: Path, model: Path) -> None:
+def test_a_quantised_copy_loads_too(programs: Programs, tmp_path: Path, model: Path) -> None:
     small = tmp_path / "small.gguf"
     done = subprocess.run(
-        [programs / "llama-quantize", model, small, "Q4_K_M"], capture_output=True, text=True
+        programs.argv("llama-quantize", model, small, "Q4_K_M"), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert small.stat().st_size < model.stat().st_size / 3
-    bench = [str(programs / "llama-bench"), "-m", str(small), "-p", "8", "-n", "4", "-r", "1"]
+    bench = programs.argv("llama-bench", "-m", small, "-p", "8", "-n", "4", "-r", "1")
     assert subprocess.run(bench, capture_output=True).returncode == 0
 
 
 @pytest.fixture
-def server(programs: Path, model: Path) -> Iterator[str]:
+def server(programs: Programs, model: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    argv = [
-        str(programs / "llama-server"),
-        "-m",
-        str(model),
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "-c",
-        "256",
-    ]
+    where = ("--host", "127.0.0.1", "--port", str(port))
+    argv = programs.argv("llama-server", "-m", model, *where, "-c", "256")
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         base = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 60

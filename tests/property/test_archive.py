@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from recipes.archive import unpack
@@ -23,8 +23,6 @@ from recipes.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-UNTIMED = settings(deadline=None)  # a busy machine is no fault
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,6 @@ def unpacked(data: bytes, subdirectory: str = "top") -> Iterator[Path]:
             assert (top / "bystander").read_text() == "untouched"
 
 
-@UNTIMED
 @given(
     TREES, st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]), st.sampled_from([bytes, gzip.compress])
 )
@@ -145,7 +142,6 @@ def test_a_tree_comes_out_of_a_tar_archive_as_it_went_in(
             assert hash_tree(into, Sha1) == hash_tree(Path(made), Sha1)
 
 
-@UNTIMED
 @given(TREES, st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
 def test_a_tree_comes_out_of_a_zip_archive_as_it_went_in(tree: Tree, compression: int) -> None:
     with tempfile.TemporaryDirectory() as made:
@@ -167,7 +163,6 @@ HARM = st.lists(
 )
 
 
-@UNTIMED
 @given(TREES, HARM)
 def test_a_damaged_gzip_archive_is_refused_or_gives_the_same_tree(
     tree: Tree, cuts: list[tuple[int, int, bytes]]
@@ -179,7 +174,6 @@ def test_a_damaged_gzip_archive_is_refused_or_gives_the_same_tree(
         assert hash_tree(into, Sha1) == whole
 
 
-@UNTIMED
 @given(TREES, HARM, st.sampled_from(["tar", "zip"]))
 def test_a_damaged_tar_or_zip_archive_never_reaches_beside_its_folder(
     tree: Tree, cuts: list[tuple[int, int, bytes]], form: str
@@ -201,7 +195,6 @@ PARTS = st.lists(st.sampled_from(["a", "b", "c", "..", ".", ""]), min_size=1, ma
 HOSTILE = st.tuples(st.sampled_from("fdsh"), PARTS, PARTS)
 
 
-@UNTIMED
 @given(st.lists(HOSTILE, min_size=1, max_size=8), st.sampled_from([".", "a", "a/b"]))
 def test_whatever_names_and_links_it_has_an_archive_stays_in_its_folder(
     members: list[tuple[str, str, str]], subdirectory: str
@@ -221,7 +214,6 @@ PLACES = st.lists(st.sampled_from("abc"), min_size=1, max_size=2).map("/".join)
 TARGETS = PARTS.filter(lambda target: target and not target.startswith("/"))
 
 
-@UNTIMED
 @given(st.dictionaries(PLACES, TARGETS, min_size=1, max_size=4))
 def test_links_are_refused_exactly_where_the_file_system_says_that_they_leave(links: dict[str, str]) -> None:
     tree = {path: Item(target=target) for path, target in links.items()}

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.audit import CacheEntry, check_cache, parse_cache
@@ -28,13 +28,11 @@ def write_cache(entries: dict[str, CacheEntry]) -> str:
     return "\n".join(lines)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(NAMES, st.builds(CacheEntry, TYPES, VALUES)))
 def test_what_cmake_writes_is_read_back_as_it_was(entries: dict[str, CacheEntry]) -> None:
     assert parse_cache(write_cache(entries)) == entries
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_a_cache_or_refused_with_a_line(text: str) -> None:
     try:
@@ -50,7 +48,6 @@ OPTIONS = st.dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(OPTIONS, st.data())
 def test_any_one_changed_value_is_a_departure_and_names_its_option(
     options: dict[str, str], data: st.DataObject
@@ -66,7 +63,6 @@ def test_any_one_changed_value_is_a_departure_and_names_its_option(
     assert caught.value.found == f"{name}={other} (type STRING)"
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["..", ".", "a", "b", "somewhere", "usr", "build", "source"]), max_size=6),
     st.sampled_from(["", "x;", "-I", "-Wl,", "A=", "[", "'", '"']),

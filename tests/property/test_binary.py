@@ -45,7 +45,7 @@ SAMPLE = elf_bytes(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SPECS)
 def test_what_was_written_into_a_file_is_read_from_it(spec: ElfSpec) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +60,7 @@ def test_what_was_written_into_a_file_is_read_from_it(spec: ElfSpec) -> None:
     assert bool(facts.unstripped) == spec.has_symbol_table
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(st.integers(0, len(SAMPLE) - 1), st.integers(0, 255)), max_size=4),
     st.integers(0, len(SAMPLE)),
@@ -82,7 +82,6 @@ def test_a_damaged_file_is_read_or_refused_and_never_ends_in_a_traceback(
             assert error.where == str(path)  # noqa: PT017 - either outcome is right; no other exception is
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.data())
 def test_the_text_around_an_offset_holds_the_byte_at_it(data: bytes, draw: st.DataObject) -> None:
     offset = draw.draw(st.integers(0, len(data)))

@@ -24,7 +24,7 @@ def shuffle(value: object) -> object:
     return [shuffle(item) for item in value] if isinstance(value, list) else value
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(KEYS, VALUES))
 def test_a_record_is_written_the_same_from_any_order_and_reads_back(record: dict[str, object]) -> None:
     with tempfile.TemporaryDirectory() as folder:

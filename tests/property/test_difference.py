@@ -26,7 +26,7 @@ def write(root: Path, tree: dict[str, bytes]) -> Path:
     return root
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(TREES, st.data())
 def test_any_one_changed_byte_is_found_in_its_file_at_its_offset(
     tree: dict[str, bytes], data: st.DataObject
@@ -43,7 +43,7 @@ def test_any_one_changed_byte_is_found_in_its_file_at_its_offset(
         assert str(difference).startswith(f"{name}: ")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(TREES, TREES)
 def test_two_trees_differ_exactly_where_their_digests_do(
     one: dict[str, bytes], other: dict[str, bytes]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from random import Random
 
 # a busy machine is no failure
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+UNHURRIED = settings(suppress_health_check=[HealthCheck.too_slow])
 # any byte but NUL and slash; git refuses a name that a file system could take for its own folder
 NAMES = (
     st.binary(min_size=1, max_size=12)

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes import document
@@ -19,7 +19,6 @@ from recipes.errors import ManifestError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-unhurried = settings(deadline=None)  # a busy machine is no fault
 
 KEYS = st.from_regex(r"[A-Za-z][A-Za-z0-9_.+-]{0,8}", fullmatch=True)
 VISIBLE = st.characters(
@@ -51,7 +50,6 @@ def outcome(text: str) -> tuple[Value, dict[Steps, Place]] | None:
     return found.data, dict(found.places)
 
 
-@unhurried
 @given(NEAR_YAML | st.text())
 def test_any_text_gives_data_or_a_refusal_that_names_the_file(text: str) -> None:
     refusal = None
@@ -66,14 +64,12 @@ def test_any_text_gives_data_or_a_refusal_that_names_the_file(text: str) -> None
         assert refusal.fix
 
 
-@unhurried
 @given(DATA, st.booleans(), st.integers(20, 200))
 def test_what_is_written_is_read_again(data: Value, flow: bool, width: int) -> None:  # noqa: FBT001 - hypothesis calls it
     text = yaml.safe_dump(data, default_flow_style=flow, width=width, allow_unicode=True, sort_keys=False)
     assert read(text, "a.yaml").data == data
 
 
-@unhurried
 @given(DATA)
 def test_libyaml_and_pyyaml_read_a_valid_text_alike_with_every_place(data: Value) -> None:
     text = yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
@@ -84,7 +80,6 @@ def test_libyaml_and_pyyaml_read_a_valid_text_alike_with_every_place(data: Value
     assert slow is not None
 
 
-@unhurried
 @given(DATA)
 def test_every_value_has_a_place_and_a_scalar_stands_there(data: Value) -> None:
     text = yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
@@ -98,7 +93,6 @@ def test_every_value_has_a_place_and_a_scalar_stands_there(data: Value) -> None:
         assert 1 <= place.line <= text.count("\n") + 1
 
 
-@unhurried
 @given(st.dictionaries(KEYS, TEXTS.filter(lambda text: "'" not in text), min_size=1, max_size=9))
 def test_the_line_of_a_key_is_where_it_is_written(data: dict[str, str]) -> None:
     lines = [line for key, value in data.items() for line in ("# a comment", f"{key}: '{value}'", "")]
@@ -107,7 +101,6 @@ def test_the_line_of_a_key_is_where_it_is_written(data: dict[str, str]) -> None:
         assert found.line_of((key,)) == 3 * index + 2
 
 
-@unhurried
 @given(st.lists(KEYS, min_size=1, max_size=6, unique=True), st.data())
 def test_a_key_that_stands_twice_is_refused_with_both_lines(keys: list[str], draw: st.DataObject) -> None:
     twice = draw.draw(st.sampled_from(keys))
@@ -118,7 +111,6 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines(keys: list[str], dra
     assert caught.value.found == f"`{twice}` on line {keys.index(twice) + 1} and again on line {place + 1}"
 
 
-@unhurried
 @given(data=st.binary(max_size=40))
 def test_any_bytes_give_data_or_a_refusal(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"

@@ -73,7 +73,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(first=faults, second=faults, pin=st.sampled_from(PINS), partial=left_behind)
 def test_any_faults_end_with_the_right_bytes_or_an_error(
     first: list[Behaviour], second: list[Behaviour], pin: BlobPin, partial: bytes | None
@@ -105,7 +105,7 @@ def test_any_faults_end_with_the_right_bytes_or_an_error(
         assert patient.fetch_blob(pin, [last], "here").read_bytes() == DATA
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cut_points=st.lists(st.integers(0, 6000), max_size=4), pin=st.sampled_from(PINS))
 def test_breaks_alone_never_cost_a_byte_twice(cut_points: list[int], pin: BlobPin) -> None:
     with tempfile.TemporaryDirectory() as folder, Server() as server:

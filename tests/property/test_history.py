@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from recipes.history import explain_rebuild
 
 # a busy machine is no failure
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+UNHURRIED = settings(suppress_health_check=[HealthCheck.too_slow])
 NAMES = st.text(alphabet=string.ascii_letters + " -.", min_size=1, max_size=12)
 VALUES = st.one_of(
     st.text(max_size=200).filter(lambda text: "+" not in text and "->" not in text),

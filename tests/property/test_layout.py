@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.document import Document, Steps, Value, read
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from random import Random
 
-unhurried = settings(deadline=None)  # a busy machine is no fault
 
 # plain in YAML, and the same inside brackets
 PLAIN = ("a", "0123", "1.10", "true", "b4" * 20, "a b", "https://example.org/a.tar.gz", "x.y_z-0", "ON", "-s")
@@ -120,14 +119,12 @@ def without(document: Document, paths: set[Steps]) -> str:
 RANDOMS = st.randoms(use_true_random=True)
 
 
-@unhurried
 @given(RANDOMS)
 def test_a_text_of_any_layout_is_read_as_meant(random: Random) -> None:
     written = Writer(random)
     assert read(written.text, "a.yaml").data == written.data
 
 
-@unhurried
 @given(RANDOMS)
 def test_scalars_are_replaced_and_every_other_character_is_kept(random: Random) -> None:
     written = Writer(random)
@@ -140,7 +137,6 @@ def test_scalars_are_replaced_and_every_other_character_is_kept(random: Random) 
     assert [after.text.count(note) for note in written.comments] == [1] * len(written.comments)
 
 
-@unhurried
 @given(RANDOMS)
 def test_missing_keys_are_added_in_order_and_every_other_character_is_kept(random: Random) -> None:
     written = Writer(random)
@@ -161,7 +157,6 @@ def test_missing_keys_are_added_in_order_and_every_other_character_is_kept(rando
     assert [after.text.count(note) for note in written.comments] == [1] * len(written.comments)
 
 
-@unhurried
 @given(RANDOMS)
 def test_an_added_key_stands_in_a_line_of_its_own_or_inside_its_brackets(random: Random) -> None:
     written = Writer(random)
@@ -182,14 +177,12 @@ def test_an_added_key_stands_in_a_line_of_its_own_or_inside_its_brackets(random:
         assert after[:line] + after[line + 1 :] == written.text.splitlines()
 
 
-@unhurried
 @given(RANDOMS)
 def test_no_change_changes_nothing(random: Random) -> None:
     text = Writer(random).text
     assert replace_pins(text, {}) == text
 
 
-@unhurried
 @given(RANDOMS)
 def test_a_change_and_back_gives_the_data_again(random: Random) -> None:
     written = Writer(random)
@@ -201,7 +194,6 @@ def test_a_change_and_back_gives_the_data_again(random: Random) -> None:
     assert read(replace_pins(there, {path: value}), "a.yaml").data == written.data
 
 
-@unhurried
 @given(RANDOMS)
 def test_what_is_no_scalar_is_not_replaced(random: Random) -> None:
     written = Writer(random)

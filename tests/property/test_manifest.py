@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.conversion import parse
@@ -24,7 +24,6 @@ from recipes.schema import ArchiveOrigin, GitOrigin, PypiOrigin, Recipe, Toolcha
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-unhurried = settings(deadline=None)  # a busy machine is no fault
 
 SMALL = Path(__file__).parent.parent / "data" / "manifests" / "project"
 TEXT = (SMALL / "manifests/recipes/small.yaml").read_text()
@@ -89,7 +88,6 @@ def spoiled(draw: st.DrawFn) -> Value:
     return data  # type: ignore[no-any-return] # built from a Value
 
 
-@unhurried
 @given(spoiled())
 def test_a_recipe_is_refused_by_sentence_exactly_where_its_type_refuses_it(data: Value) -> None:
     text = yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
@@ -111,7 +109,6 @@ def test_a_recipe_is_refused_by_sentence_exactly_where_its_type_refuses_it(data:
     assert (found.fix == "lock it") == isinstance(found, PinMissingError)
 
 
-@unhurried
 @given(spoiled())
 def test_a_spoiled_recipe_never_ends_in_anything_but_a_refusal(
     tmp_path_factory: pytest.TempPathFactory, data: Value
@@ -186,13 +183,11 @@ def recipes(draw: st.DrawFn) -> Recipe:
     )
 
 
-@unhurried
 @given(TOOLCHAINS)
 def test_a_toolchain_is_read_again_from_its_canonical_form(toolchain: Toolchain) -> None:
     assert parse(read(dump_canonical(toolchain), "a.yaml"), Toolchain, "lock it") == toolchain
 
 
-@unhurried
 @given(recipes())
 def test_a_recipe_is_read_again_from_its_canonical_form(recipe: Recipe) -> None:
     text = dump_canonical(recipe)

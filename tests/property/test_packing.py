@@ -59,7 +59,7 @@ CIRCUMSTANCES = st.builds(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(TREES, st.data())
 def test_an_archive_depends_on_the_tree_and_on_nothing_else(tree: Tree, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +75,7 @@ def test_an_archive_depends_on_the_tree_and_on_nothing_else(tree: Tree, data: st
         assert archives[0] == archives[1]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(TREES, TREES)
 def test_trees_that_differ_give_archives_that_differ(one: Tree, other: Tree) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -21,7 +21,7 @@ from recipes.patch import apply_patch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SLOW = settings(deadline=None, max_examples=60)  # each example starts real git a few times
+SLOW = settings(max_examples=60)  # each example starts real git a few times
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
     "GIT_CONFIG_GLOBAL": os.devnull,

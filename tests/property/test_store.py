@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # a busy machine is no failure
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+UNHURRIED = settings(suppress_health_check=[HealthCheck.too_slow])
 NAMES = (
     st.binary(min_size=1, max_size=10)
     .filter(lambda name: not {b"/"[0], 0} & set(name) and name not in {b".", b".."})
