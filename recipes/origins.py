@@ -145,9 +145,20 @@ def fetch_source(  # noqa: PLR0913, PLR0917 - the stages' own order; a bundle wo
             where=where,
             expected=str(wanted),
             found="\n".join(str(failure) for failure in failures),
-            fix=f"python3 noxfile.py -s lock -- --recipe {recipe_name}  # proposes what the origins give now",
+            fix=(
+                f"python3 noxfile.py -s lock -- --recipe {recipe_name} --source {_place(source)}"
+                "  # proposes what it gives now"
+            ),
         )
     raise fetch_error(where, str(wanted), failures, settings)
+
+
+def _place(source: Source) -> str:
+    """Give the first origin as `lock --source` takes it."""
+    origin = source.origins[0]
+    if isinstance(origin, PypiOrigin):
+        return f"{origin.project}=={origin.version}"
+    return origin.url if isinstance(origin, ArchiveOrigin) else f"b{source.build_number}"
 
 
 def compare_origins(source: Source, where: str, fetcher: Fetcher) -> tuple[OriginResult, ...]:

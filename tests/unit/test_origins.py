@@ -151,7 +151,8 @@ def test_origins_that_all_give_other_trees_are_an_error_of_verification(desk: De
     assert lines[3].startswith("  found:    archive https://one.example/x.tar.gz: it gives tree sha1:")
     assert lines[4].startswith("            archive https://two.example/x.tar.gz: it gives tree sha1:")
     assert lines[5] == (
-        "  fix:      python3 noxfile.py -s lock -- --recipe x  # proposes what the origins give now"
+        "  fix:      python3 noxfile.py -s lock -- --recipe x --source https://one.example/x.tar.gz"
+        "  # proposes what it gives now"
     )
     assert caught.value.exit_code == 13
     assert list(desk.into.iterdir()) == []
