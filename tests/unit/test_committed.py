@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from recipes.bundle import is_pin_of
 from recipes.digest import hash_file
 from recipes.manifest import PROJECT, Manifests
 from recipes.outputs import digest_of_listing
@@ -38,6 +39,22 @@ def test_each_pinned_output_has_its_listing(name: str, platform: str) -> None:
     listing = MANIFESTS.output_listing(name, platform)
     pinned = MANIFESTS.recipe(name).platforms[platform].output
     assert (digest_of_listing(listing) if listing else None) == pinned
+
+
+@pytest.mark.parametrize(("name", "platform"), PLATFORMS)
+def test_each_listing_is_of_what_the_plan_gives_now(name: str, platform: str) -> None:
+    recipe = MANIFESTS.recipe(name)
+    plan = make_plan(recipe, platform, MANIFESTS.toolchain(recipe.platforms[platform].toolchain))
+    assert is_pin_of(plan, MANIFESTS.output_listing(name, platform))
+
+
+def test_the_readme_shows_the_output_that_is_pinned() -> None:
+    recipe = MANIFESTS.recipe(MANIFESTS.defaults().recipe)
+    platform = recipe.platforms["linux-x86_64-cpu"]
+    plan = make_plan(recipe, "linux-x86_64-cpu", MANIFESTS.toolchain(platform.toolchain))
+    readme = (PROJECT / "README.md").read_text("utf-8")
+    for shown in (plan.bundle_key, f"digest:   {platform.output} (the pinned one)", str(plan.digest)):
+        assert shown in readme
 
 
 @pytest.mark.parametrize(("name", "platform"), PLATFORMS)
