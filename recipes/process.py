@@ -10,11 +10,12 @@ import os
 import signal
 import subprocess
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 TAIL_LINES = 40  # what an error shows of a failed program's output
@@ -108,6 +109,112 @@ def run(
             _end_group(process)
             raise
     return Completed(status, tuple(tail))
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What a program answered: the exit status (negative: the signal), standard output and standard error."""
+
+    status: int
+    out: str
+    err: str
+
+
+def capture(command: Command, timeout_s: float) -> Captured:
+    """Run a command to its end, and give what it printed.
+
+    Parameters
+    ----------
+    command
+        What to start.
+    timeout_s
+        How long it may take, in seconds.
+
+    Raises
+    ------
+    TimeoutError
+        Where it took longer; it was ended.
+    OSError
+        Where the program cannot be started.
+    """
+    with subprocess.Popen(
+        command.argv,
+        cwd=command.cwd,
+        env=dict(command.env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            _end_group(process)
+            text = f"{command.argv[0]} did not end within {timeout_s:g} s"
+            raise TimeoutError(text) from error
+        except BaseException:
+            _end_group(process)
+            raise
+    return Captured(process.returncode, out, err)
+
+
+class Running:
+    """A program that was started and not waited for."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    @property
+    def status(self) -> int | None:
+        """The exit status (negative: the signal), or None while it runs."""
+        return self._process.poll()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def end(self) -> int:
+        """Ask it to end, with its children, and make it where it does not; give the exit status."""
+        _end_group(self._process)
+        return self._process.wait()
+
+
+@contextmanager
+def start(command: Command, log: Path) -> Iterator[Running]:
+    """Start a program that ends with the block at the latest, with all its children.
+
+    Parameters
+    ----------
+    command
+        What to start.
+    log
+        A file that gets what it prints.
+
+    Raises
+    ------
+    OSError
+        Where the program cannot be started.
+    """
+    with (
+        log.open("w", encoding="utf-8") as file,
+        subprocess.Popen(
+            command.argv,
+            cwd=command.cwd,
+            env=dict(command.env),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            yield Running(process)
+        finally:
+            _end_group(process)
 
 
 def _read(stream: IO[str], tail: deque[str], log: Path | None, on_line: Callable[[str], None] | None) -> None:
