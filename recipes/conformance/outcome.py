@@ -1,0 +1,96 @@
+"""What a check found, in words that a release engineer can act on. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Verdict(Enum):
+    """How a check ended."""
+
+    PASSED = "passed"
+    DEVIATES = "deviates"  # from the reference, in a known and named way: a grade, not a failure
+    FAILED = "failed"
+    NOT_RUN = "not run"  # said with its reason, never silently
+
+
+class Part(Enum):
+    """What of a llama.cpp a check looks at."""
+
+    LINT = "model files"
+    LOAD = "loading"
+    TEXT = "text"
+    IMAGES = "image prompts"
+    NUMERICS = "numerics"
+    POSITIONS = "interleaved M-RoPE"
+    SERVER = "server"
+    PAGE = "web page"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One check's result.
+
+    Parameters
+    ----------
+    part
+        What it looks at.
+    name
+        The check, unique within its part.
+    verdict
+        How it ended.
+    words
+        What was found, in a sentence or two.
+    suspect
+        Where it fails: which part of the model or the program is likely wrong.
+    figures
+        What was measured, by name.
+    """
+
+    part: Part
+    name: str
+    verdict: Verdict
+    words: str
+    suspect: str = ""
+    figures: Mapping[str, float | int | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What all checks of one part say together."""
+
+    part: Part
+    verdict: Verdict
+    words: str
+
+
+ORDER = (Verdict.FAILED, Verdict.DEVIATES, Verdict.PASSED, Verdict.NOT_RUN)
+
+
+def grade(outcomes: Sequence[Outcome]) -> tuple[Grade, ...]:
+    """Give a grade for each part that was looked at: the worst of its checks, and how many there were.
+
+    A part of which nothing ran is not passed: it is not run.
+    """
+    grades = []
+    for part in Part:
+        found = [outcome for outcome in outcomes if outcome.part is part]
+        if not found:
+            continue
+        worst = min((outcome.verdict for outcome in found), key=ORDER.index)
+        counts = [(verdict, sum(outcome.verdict is verdict for outcome in found)) for verdict in ORDER]
+        words = ", ".join(f"{count} {verdict.value}" for verdict, count in counts if count)
+        grades.append(Grade(part, worst, words))
+    return tuple(grades)
+
+
+def has_failed(outcomes: Sequence[Outcome]) -> bool:
+    """Whether the subject must not be shipped: a check failed, or none ran."""
+    return any(outcome.verdict is Verdict.FAILED for outcome in outcomes) or all(
+        outcome.verdict is Verdict.NOT_RUN for outcome in outcomes
+    )
