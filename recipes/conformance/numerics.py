@@ -1,0 +1,98 @@
+"""Tells by which known deviations a llama.cpp's probabilities leave the reference, and by how much. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from recipes.conformance.golden import Case, Deviation
+
+UNSEEN = -30.0  # the logarithm for a token that a server did not list: less than any it lists
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What accounts for the differences.
+
+    Parameters
+    ----------
+    deviations
+        The known ones that together come closest, and by how much each changes the worst case.
+    before
+        The largest difference from the reference, over all cases and tokens.
+    after
+        The largest difference that they leave.
+    worst
+        The case with that difference.
+    """
+
+    deviations: tuple[tuple[Deviation, float], ...]
+    before: float
+    after: float
+    worst: str
+
+
+def difference(measured: Mapping[str, float], tokens: Sequence[str], reference: Sequence[float]) -> float:
+    """Give the largest difference over the reference's tokens, in natural logarithms."""
+    return max(
+        abs(measured.get(token, UNSEEN) - wanted) for token, wanted in zip(tokens, reference, strict=True)
+    )
+
+
+def explain(
+    measured: Mapping[str, Mapping[str, float]], cases: Sequence[Case], deviations: Sequence[Deviation]
+) -> Explained:
+    """Find the combination of known deviations that comes closest to what was measured.
+
+    Every combination is tried. Of two that come equally close, the one with fewer deviations is taken, so that
+    nothing is blamed that explains nothing.
+
+    Parameters
+    ----------
+    measured
+        For each case the logarithm of each first token that the server listed.
+    cases
+        The reference's, for those that were measured.
+    deviations
+        What is known.
+    """
+    by_name = {deviation.name: deviation for deviation in deviations}
+
+    def distances(names: frozenset[str]) -> dict[str, float]:
+        return {
+            case.name: difference(measured[case.name], case.tokens, case.with_deviations(names))
+            for case in cases
+        }
+
+    def cost(names: frozenset[str]) -> float:
+        return sum(value * value for value in distances(names).values())
+
+    tried = [
+        frozenset(names)
+        for count in range(len(by_name) + 1)
+        for names in combinations(sorted(by_name), count)
+    ]
+    costs = {names: cost(names) for names in tried}
+    least = min(costs.values())
+    best = next(names for names in tried if costs[names] <= least * 1.02 + 1e-9)
+    before, after = distances(frozenset()), distances(best)
+    sizes = tuple((by_name[name], _size(cases, best, name)) for name in sorted(best, key=list(by_name).index))
+    worst = max(after, key=lambda name: after[name])
+    return Explained(sizes, max(before.values()), after[worst], worst)
+
+
+def _size(cases: Sequence[Case], best: frozenset[str], name: str) -> float:
+    """Give how far one deviation alone moves the worst case, in the company of the others."""
+    return max(
+        max(
+            abs(one - other)
+            for one, other in zip(
+                case.with_deviations(best), case.with_deviations(best - {name}), strict=True
+            )
+        )
+        for case in cases
+    )

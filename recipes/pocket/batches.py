@@ -1,0 +1,147 @@
+"""Batches for the model: conversations padded to one length, their images' patches packed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from transformers.vision_utils import get_vision_interpolation_indices_and_weights, get_vision_position_ids
+
+from recipes.pocket.architecture import POSITIONS_PER_SIDE
+from recipes.pocket.preparation import UNTRAINED
+from recipes.pocket.sizes import MERGE, PATCH_PX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from recipes.pocket.preparation import Prepared
+
+TEMPORAL = 2  # a still image is two equal frames
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where each patch is, worked out once for all layers, while the batch is drawn.
+
+    Parameters
+    ----------
+    places
+        Shape (patches, 2): row and column in its image.
+    taps, shares
+        Shape (patches, 4): the learned positions that its own is mixed of, and how much of each.
+    slots
+        Shape (patches,): its number where all images are padded to `longest` patches.
+    lengths
+        Shape (images,): patches of each.
+    longest
+        Patches of the largest image.
+    """
+
+    places: Tensor
+    taps: Tensor
+    shares: Tensor
+    slots: Tensor
+    lengths: Tensor
+    longest: int
+
+    def to(self, device: str) -> Packing:
+        """Give the same on a device."""
+        parts = (self.places, self.taps, self.shares, self.slots, self.lengths)
+        return Packing(*(part.to(device, non_blocking=True) for part in parts), self.longest)
+
+
+def pack(grids: Tensor) -> Packing:
+    """Work out where the patches of images are.
+
+    Parameters
+    ----------
+    grids
+        Shape (images, 3): frames, rows and columns of patches.
+    """
+    places = get_vision_position_ids(grids, MERGE)
+    taps, shares = get_vision_interpolation_indices_and_weights(
+        grids, POSITIONS_PER_SIDE, mode="bilinear", align_corners=True, spatial_merge_size=MERGE
+    )
+    lengths = grids.prod(-1)
+    longest = int(lengths.max())
+    starts = torch.cumsum(lengths, 0) - lengths
+    within = torch.arange(int(lengths.sum())) - torch.repeat_interleave(starts, lengths)
+    slots = torch.repeat_interleave(torch.arange(len(lengths)) * longest, lengths) + within
+    return Packing(places, taps, shares, slots, lengths, longest)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the model reads, as tensors.
+
+    Parameters
+    ----------
+    ids, labels
+        Shape (conversations, tokens).
+    kept
+        Shape (conversations, tokens): false where a conversation is padded at its end.
+    positions
+        Shape (3, conversations, tokens).
+    patches
+        Shape (patches, 3, PATCH_PX, PATCH_PX), 0 to 255.
+    grids
+        Shape (images, 3): frames, rows and columns of patches.
+    packing
+        Of the patches; None where there is no image.
+    """
+
+    ids: Tensor
+    labels: Tensor
+    kept: Tensor
+    positions: Tensor
+    patches: Tensor
+    grids: Tensor
+    packing: Packing | None
+
+    def to(self, device: str) -> Batch:
+        """Give the batch on a device."""
+        parts = (self.ids, self.labels, self.kept, self.positions, self.patches, self.grids)
+        packing = self.packing.to(device) if self.packing else None
+        return Batch(*(part.to(device, non_blocking=True) for part in parts), packing)
+
+    def pixels(self) -> Tensor:
+        """Rescale and normalise the patches as the processor does; shape (patches, values)."""
+        values = (self.patches.float() / 255.0 - 0.5) / 0.5
+        return values[:, :, None].expand(-1, 3, TEMPORAL, PATCH_PX, PATCH_PX).reshape(len(values), -1)
+
+
+def collate(prepared: Sequence[Prepared], padding: int) -> Batch:
+    """Pad conversations at their ends, to the longest.
+
+    Parameters
+    ----------
+    prepared
+        The conversations.
+    padding
+        The token to pad with.
+    """
+    longest = max(len(one.ids) for one in prepared)
+    ids = np.full((len(prepared), longest), padding, np.int64)
+    labels = np.full((len(prepared), longest), UNTRAINED, np.int64)
+    kept = np.zeros((len(prepared), longest), bool)
+    positions = np.zeros((3, len(prepared), longest), np.int64)
+    for row, one in enumerate(prepared):
+        size = len(one.ids)
+        ids[row, :size], labels[row, :size], kept[row, :size] = one.ids, one.labels, True
+        positions[:, row, :size] = one.positions
+    patches = np.concatenate([one.patches for one in prepared])
+    shapes = [(1, rows, columns) for one in prepared for rows, columns in one.grids]
+    grids = torch.tensor(shapes, dtype=torch.long).reshape(-1, 3)
+    return Batch(
+        torch.from_numpy(ids),
+        torch.from_numpy(labels),
+        torch.from_numpy(kept),
+        torch.from_numpy(positions),
+        torch.from_numpy(patches),
+        grids,
+        pack(grids) if shapes else None,
+    )

@@ -1,0 +1,164 @@
+"""Reads a pair of GGUF files back into transformers: what llama.cpp runs is what the reference runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from gguf import GGUFReader
+from gguf.quants import dequantize
+from tokenizers import Tokenizer
+from transformers import Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration
+
+from recipes.pocket.export import BLOCK, DEEPSTACK, LAYER, MERGER
+from recipes.pocket.tokenizer import IMAGE_END, IMAGE_PAD, IMAGE_START, assemble
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Tensors = Mapping[str, NDArray[np.float32]]
+
+CHANNELS, FRAMES = 3, 2
+
+
+class Opened:
+    """A GGUF file: its keys as Python values, its tensors in fp32 with GGUF's rows as numpy's.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        reader = GGUFReader(path)
+        self.keys: dict[str, Any] = {name: field.contents() for name, field in reader.fields.items()}
+        self.tensors: dict[str, NDArray[np.float32]] = {
+            tensor.name: dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+            for tensor in reader.tensors
+        }
+        self._architecture = self.keys["general.architecture"]
+
+    def __getitem__(self, key: str) -> Any:  # noqa: ANN401 - a key's value has the key's type
+        """Give a key of the architecture, named without it."""
+        return self.keys[f"{self._architecture}.{key}"]
+
+
+def tokenizer_of(model: Opened) -> Tokenizer:
+    """Give the tokenizer that a language model carries."""
+    tokens = model.keys["tokenizer.ggml.tokens"]
+    unused = {token for token in tokens if token.startswith("[PAD")}
+    vocabulary = {token: number for number, token in enumerate(tokens) if token not in unused}
+    merges = [(left, right) for left, right in map(str.split, model.keys["tokenizer.ggml.merges"])]
+    return assemble(vocabulary, merges)
+
+
+def config_of(model: Opened, mmproj: Opened) -> Qwen3VLMoeConfig:
+    """Give transformers' configuration of a pair."""
+    numbers = {token: number for number, token in enumerate(model.keys["tokenizer.ggml.tokens"])}
+    flags = mmproj["vision.is_deepstack_layers"]
+    return Qwen3VLMoeConfig(
+        text_config={
+            "vocab_size": len(numbers),
+            "hidden_size": model["embedding_length"],
+            "intermediate_size": model["feed_forward_length"],
+            "num_hidden_layers": model["block_count"],
+            "num_attention_heads": model["attention.head_count"],
+            "num_key_value_heads": model["attention.head_count_kv"],
+            "head_dim": model["attention.key_length"],
+            "max_position_embeddings": model["context_length"],
+            "rms_norm_eps": model["attention.layer_norm_rms_epsilon"],
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": model["rope.freq_base"],
+                "mrope_section": list(model["rope.dimension_sections"][:3]),
+                "mrope_interleaved": True,
+            },
+            "decoder_sparse_step": 1,
+            "moe_intermediate_size": model["expert_feed_forward_length"],
+            "num_experts": model["expert_count"],
+            "num_experts_per_tok": model["expert_used_count"],
+            "tie_word_embeddings": False,
+            "bos_token_id": model.keys["tokenizer.ggml.bos_token_id"],
+            "eos_token_id": model.keys["tokenizer.ggml.eos_token_id"],
+        },
+        vision_config={
+            "depth": mmproj["vision.block_count"],
+            "hidden_size": mmproj["vision.embedding_length"],
+            "intermediate_size": mmproj["vision.feed_forward_length"],
+            "num_heads": mmproj["vision.attention.head_count"],
+            "patch_size": mmproj["vision.patch_size"],
+            "spatial_merge_size": mmproj["vision.spatial_merge_size"],
+            "temporal_patch_size": FRAMES,
+            "out_hidden_size": mmproj["vision.projection_dim"],
+            "num_position_embeddings": len(mmproj.tensors["v.position_embd.weight"]),
+            "deepstack_visual_indexes": [block for block, flag in enumerate(flags) if flag],
+        },
+        image_token_id=numbers[IMAGE_PAD],
+        video_token_id=numbers["<|video_pad|>"],
+        vision_start_token_id=numbers[IMAGE_START],
+        vision_end_token_id=numbers[IMAGE_END],
+        tie_word_embeddings=False,
+    )
+
+
+def language_weights(tensors: Tensors, layers: int) -> dict[str, NDArray[np.float32]]:
+    """Give the language model's weights by transformers' names; the inverse of `language_tensors`."""
+    base = "model.language_model"
+    weights = {
+        f"{base}.embed_tokens.weight": tensors["token_embd.weight"],
+        f"{base}.norm.weight": tensors["output_norm.weight"],
+        "lm_head.weight": tensors["output.weight"],
+    }
+    for layer in range(layers):
+        prefix = f"{base}.layers.{layer}"
+        for name, target in LAYER.items():
+            weights[f"{prefix}.{target}.weight"] = tensors[f"blk.{layer}.{name}.weight"]
+        gate, up, down = (tensors[f"blk.{layer}.ffn_{part}_exps.weight"] for part in ("gate", "up", "down"))
+        weights[f"{prefix}.mlp.experts.gate_up_proj"] = np.concatenate([gate, up], axis=1)
+        weights[f"{prefix}.mlp.experts.down_proj"] = down
+    return weights
+
+
+def vision_weights(tensors: Tensors, depth: int, deepstack: tuple[int, ...]) -> dict[str, NDArray[np.float32]]:
+    """Give the vision tower's weights by transformers' names; the inverse of `vision_tensors`."""
+    base = "model.visual"
+    kernels = [tensors[f"v.patch_embd.weight{suffix}"] for suffix in ("", ".1")]
+    weights = {
+        f"{base}.patch_embed.proj.weight": np.stack(kernels, axis=2),
+        f"{base}.patch_embed.proj.bias": tensors["v.patch_embd.bias"],
+        f"{base}.pos_embed.weight": tensors["v.position_embd.weight"],
+    }
+    pairs = {f"blocks.{n}.{target}": f"v.blk.{n}.{name}" for n in range(depth) for name, target in BLOCK.items()}
+    pairs |= {f"merger.{target}": name for name, target in MERGER.items()}
+    for index, block in enumerate(deepstack):
+        target = f"deepstack_merger_list.{index}"
+        pairs |= {f"{target}.{part}": f"v.deepstack.{block}.{name}" for name, part in DEEPSTACK.items()}
+    for target, name in pairs.items():
+        for suffix in ("weight", "bias"):
+            weights[f"{base}.{target}.{suffix}"] = tensors[f"{name}.{suffix}"]
+    return weights
+
+
+def load(model: Path, mmproj: Path) -> tuple[Any, Tokenizer]:
+    """Give transformers' model in fp32, on the CPU, ready to be asked; and its tokenizer.
+
+    Raises
+    ------
+    RuntimeError
+        Where a weight is missing, too many or of another shape.
+    """
+    language, vision = Opened(model), Opened(mmproj)
+    config = config_of(language, vision)
+    config._attn_implementation = "eager"  # noqa: SLF001 - transformers' own name for this choice
+    loaded: Any = Qwen3VLMoeForConditionalGeneration(config).float().eval()
+    deepstack = tuple(config.vision_config.deepstack_visual_indexes)
+    weights = language_weights(language.tensors, config.text_config.num_hidden_layers)
+    weights |= vision_weights(vision.tensors, config.vision_config.depth, deepstack)
+    state = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in weights.items()}
+    loaded.load_state_dict(state, strict=True)
+    return loaded, tokenizer_of(language)
