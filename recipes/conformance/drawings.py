@@ -27,7 +27,7 @@ AXIS_NAMES = {"t": "time", "h": "height", "w": "width"}
 
 LABELS = 130  # width of the column that names the weights and the setting
 GROUP_LEAST, STEP_LEAST, STEP_MOST, STEPS_ROOM = 44.0, 5.0, 12.0, 120.0
-FLOOR = 1e-8  # smaller differences, zero among them, are drawn here: f32 cannot tell them
+FLOOR = 1e-6  # smaller differences, zero among them, are drawn here: f32 cannot tell them
 RADIUS = 3.6
 
 
@@ -46,7 +46,7 @@ def draw_channels(sections: Sequence[int]) -> Element:
     for name, axes in layouts:
         parts.append(_text(MARGIN, top + 12, name, class_="strong"))
         for index, axis in enumerate(axes):
-            is_other = name == "interleaved" and axis != layouts[0][1][index]
+            is_other = axis != layouts[0][1][index]
             parts.extend(_cell(index, axis, size, top + LINE, is_other=is_other))
         top += LINE + CELL_HEIGHT + LINE
     ticks = [*range(0, total - 1, 8), total - 1]
@@ -115,12 +115,14 @@ class _Scale:
         return self.left + place * (self.right - self.left)
 
     def grid(self, top: float, bottom: float) -> list[Element]:
-        """A line and a number at each power of ten."""
+        """Draw a line and a number at each power of ten."""
         parts = []
         for power in range(self.low, self.high + 1):
             x = self.x(10.0**power)
             parts.append(element("line", x1=x, x2=x, y1=top, y2=bottom, class_="grid"))
-            label = f"{10.0**power:g}" if power > -4 else f"1e{power}"  # noqa: PLR2004 - 0.001 still reads well
+            label = f"{10.0**power:.{max(0, -power)}f}"
+            if 10.0**power <= FLOOR:
+                label += " or less"
             parts.append(_text(x, bottom + LINE - 4, label, class_="faint", text_anchor="middle"))
         return parts
 
@@ -154,8 +156,8 @@ def _distance_legend() -> list[Element]:
     y = 0.75 * LINE
     places = (
         (LABELS, "raw", False, "as measured"),
-        (LABELS + 130, "left", False, "left once the known deviations are accounted for"),
-        (LABELS + 500, "plain", True, "diamond: an image in it is resized"),
+        (LABELS + 120, "left", False, "left once the known deviations are accounted for"),
+        (LABELS + 520, "plain", True, "diamond: an image in it is resized"),
     )
     parts = []
     for x, class_, is_resized, words in places:

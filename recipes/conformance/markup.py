@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, tostring
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 Child = Element | str | None
 
@@ -42,6 +46,36 @@ def element(tag: str, *children: Child, **attributes: str | float) -> Element:
         elif child is not None:
             _append_text(made, printable(child))
     return made
+
+
+def table(
+    heads: Sequence[str], rows: Iterable[Sequence[Child]], texts: int | None = None, class_: str = ""
+) -> Element:
+    """Make a table whose first column names the rows.
+
+    Parameters
+    ----------
+    heads
+        Names of the columns.
+    rows
+        Their cells.
+    texts
+        How many columns are texts; the others are numbers. None: all are.
+    class_
+        What page.css knows the table by.
+    """
+    classes = [{} if texts is None or place < texts else {"class_": "number"} for place in range(len(heads))]
+    head = (element("th", words, scope="col", **more) for words, more in zip(heads, classes, strict=True))
+    body = (
+        element(
+            "tr",
+            element("th", row[0], scope="row", **classes[0]),
+            *(element("td", cell, **more) for cell, more in zip(row[1:], classes[1:], strict=True)),
+        )
+        for row in rows
+    )
+    parts = element("thead", element("tr", *head)), element("tbody", *body)
+    return element("div", element("table", *parts, **({"class": class_} if class_ else {})), class_="wide")
 
 
 def to_html(root: Element) -> str:

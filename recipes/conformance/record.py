@@ -41,7 +41,7 @@ def to_json(result: Result) -> str:
         "verdict": "fails" if summary.has_failed else "passes",
         "headline": summary.headline,
         "words": summary.words,
-        "suspects": [cause.suspect for cause in summary.causes],
+        "causes": [cause.suspect for cause in summary.causes],
         "title": result.title,
         "digest": result.digest,
         "is_bundle": result.is_bundle,

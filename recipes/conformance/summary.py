@@ -10,7 +10,7 @@ from recipes.conformance.outcome import Outcome, Part, Verdict, has_failed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SYMBOLS = {Verdict.PASSED: "✓", Verdict.DEVIATES: "≈", Verdict.FAILED: "✗", Verdict.NOT_RUN: "–"}
+SYMBOLS = {Verdict.PASSED: "✓", Verdict.DEVIATES: "≈", Verdict.FAILED: "✗", Verdict.NOT_RUN: "○"}
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,20 @@ class Summary:
 
     Parameters
     ----------
-    has_failed
-        Whether the subject must not be shipped.
     headline
         A few words.
     words
         One or two sentences.
     causes
         Why it fails, each suspect once.
+    has_failed
+        Whether the subject must not be shipped.
     """
 
-    has_failed: bool
     headline: str
     words: str
     causes: tuple[Cause, ...] = ()
+    has_failed: bool = False
 
 
 def summarise(outcomes: Sequence[Outcome]) -> Summary:
@@ -56,10 +56,11 @@ def summarise(outcomes: Sequence[Outcome]) -> Summary:
             f"It must not be shipped: {len(failed)} of {count(total, 'check')} failed, "
             f"in {listed([part.value for part in Part if any(o.part is part for o in failed)])}."
         )
-        summary = Summary(True, "Fails", _with_skipped(words, len(skipped)), causes_of(failed))
+        summary = Summary("Fails", _with_skipped(words, len(skipped)), causes_of(failed), has_failed=True)
     elif has_failed(outcomes):
         which = f"none of {count(total, 'check')} ran" if total else "there was no check"
-        summary = Summary(True, "Fails: nothing was judged", f"It is not proven to work: {which}.")
+        words = f"It is not proven to work: {which}."
+        summary = Summary("Fails: nothing was judged", words, causes_of(skipped), has_failed=True)
     else:
         deviating = len(by_verdict[Verdict.DEVIATES])
         words = f"{len(by_verdict[Verdict.PASSED])} of {count(total, 'check')} passed."
@@ -67,14 +68,14 @@ def summarise(outcomes: Sequence[Outcome]) -> Summary:
             verb = "deviates" if deviating == 1 else "deviate"
             words += f" {deviating} {verb} from the reference in a known way that is named below."
         headline = "Passes, with known deviations" if deviating else "Passes"
-        summary = Summary(False, headline, _with_skipped(words, len(skipped)))
+        summary = Summary(headline, _with_skipped(words, len(skipped)))
     return summary
 
 
-def causes_of(failed: Sequence[Outcome]) -> tuple[Cause, ...]:
+def causes_of(outcomes: Sequence[Outcome]) -> tuple[Cause, ...]:
     """Give each suspect once, in order, with the checks that point to it; where none is named, the words."""
-    suspects = dict.fromkeys(o.suspect or o.words for o in failed)
-    return tuple(Cause(s, tuple(o for o in failed if (o.suspect or o.words) == s)) for s in suspects)
+    suspects = dict.fromkeys(o.suspect or o.words for o in outcomes)
+    return tuple(Cause(s, tuple(o for o in outcomes if (o.suspect or o.words) == s)) for s in suspects)
 
 
 def count(number: int, noun: str) -> str:
@@ -106,6 +107,8 @@ def figure_text(value: float | str) -> str:
 
 
 def _with_skipped(words: str, number: int) -> str:
-    if not number:
-        return words
-    return f"{words} {count(number, 'check')} could not run, and {'says' if number == 1 else 'say'} why below."
+    return (
+        f"{words} {count(number, 'check')} could not run; the list of all checks says why."
+        if number
+        else words
+    )
