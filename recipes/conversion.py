@@ -15,12 +15,12 @@ from msgspec import inspect
 from recipes.digest import Digest
 from recipes.document import Document, Steps, Value, shorten
 from recipes.errors import ManifestError, PinMissingError, RecipeError
-from recipes.schema import Defaults, Name, Recipe, RelativePath, Toolchain, Url, convert
+from recipes.schema import AnyManifest, Name, RelativePath, Url, convert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-T = TypeVar("T", bound=Recipe | Toolchain | Defaults)
+T = TypeVar("T", bound=AnyManifest)
 
 _PATTERNS = {
     meta.pattern: meta.description for meta in (get_args(kind)[1] for kind in (Name, Url, RelativePath))

@@ -140,4 +140,11 @@ class PolicyError(RecipeError):
     title = "the policy refuses this recipe"
 
 
+class ConformanceError(RecipeError):
+    """A llama.cpp that must not be shipped: a check failed."""
+
+    exit_code = 22
+    title = "the llama.cpp does not conform"
+
+
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

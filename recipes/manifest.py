@@ -9,6 +9,7 @@ import msgspec
 
 from recipes.consistency import (
     defaults_problems,
+    model_problems,
     name_problem,
     patch_file_problems,
     recipe_problems,
@@ -17,7 +18,7 @@ from recipes.consistency import (
 from recipes.conversion import Problem, any_of, closest, parse, refuse_first, unknown
 from recipes.document import read_file
 from recipes.errors import StoreError, UsageError
-from recipes.schema import Defaults, Recipe, Toolchain, json_schema
+from recipes.schema import AnyManifest, Defaults, Model, Recipe, Toolchain, json_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from recipes.schema import Platform
 
 PROJECT = Path(__file__).resolve().parent.parent
-SCHEMAS: dict[str, type[Recipe | Toolchain | Defaults]] = {
+SCHEMAS: dict[str, type[AnyManifest]] = {
     "recipe": Recipe,
     "toolchain": Toolchain,
     "defaults": Defaults,
@@ -49,6 +50,7 @@ class Manifests:
         self.patches = project / "patches"
         self._recipes: dict[str, Recipe] = {}
         self._toolchains: dict[str, Toolchain] = {}
+        self._models: dict[str, Model] = {}
         self._defaults: Defaults | None = None
 
     def recipe_names(self) -> tuple[str, ...]:
@@ -103,6 +105,26 @@ class Manifests:
                 _refuse_name("a toolchain's name", name, known, "ask for `{}`")
             self._toolchains[name] = load_toolchain(self.root / "toolchains" / f"{name}.yaml", self)
         return self._toolchains[name]
+
+    def model_names(self) -> tuple[str, ...]:
+        """Give the name of every model, sorted."""
+        return _names(self.root / "models")
+
+    def model(self, name: str) -> Model:
+        """Give a model.
+
+        Raises
+        ------
+        UsageError
+            Where there is none of that name.
+        RecipeError
+            As `load_model`.
+        """
+        if name not in self._models:
+            if name not in (known := self.model_names()):
+                _refuse_name("--model", name, known, "python3 noxfile.py -s conformance -- --model {}")
+            self._models[name] = load_model(self.root / "models" / f"{name}.yaml", self)
+        return self._models[name]
 
     def defaults(self) -> Defaults:
         """Give what a command without options means.
@@ -181,6 +203,22 @@ def load_toolchain(path: Path, manifests: Manifests) -> Toolchain:
     toolchain = parse(document, Toolchain, _BY_HAND)
     refuse_first(document, [*name_problem(toolchain.name, path.stem), *toolchain_problems(toolchain)])
     return toolchain
+
+
+def load_model(path: Path, manifests: Manifests) -> Model:
+    """Read one model and check it.
+
+    Raises
+    ------
+    PinMissingError
+        Where a digest or a size is absent.
+    ManifestError
+        Where anything else is wrong with it.
+    """
+    document = read_file(path, manifests.show(path))
+    model = parse(document, Model, _BY_HAND)
+    refuse_first(document, [*name_problem(model.name, path.stem), *model_problems(model)])
+    return model
 
 
 def load_defaults(path: Path, manifests: Manifests) -> Defaults:

@@ -30,7 +30,7 @@ TITLES = {
     "toolchain": "Manifest: a toolchain",
     "defaults": "Manifest: the defaults",
 }
-FOLDERS = {"recipe": "manifests/recipes/NAME.yaml", "toolchain": "manifests/toolchains/NAME.yaml"}
+FOLDERS = {kind: f"manifests/{kind}s/NAME.yaml" for kind in ("recipe", "toolchain", "model")}
 # What a pattern such as ^(zig|host)$ or ^recipe/1$ lists; other patterns are described in words.
 WORDS = re.compile(r"\^\(?([a-z0-9/]+(?:\|[a-z0-9/]+)*)\)?\$")
 VARIABLE = re.compile(r"^  ([A-Z_]+) +(.+)$", re.MULTILINE)

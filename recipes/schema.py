@@ -214,11 +214,40 @@ class Defaults(_Pin, frozen=True, kw_only=True):
 
     schema: Annotated[str, Meta(pattern="^defaults/1$", description="the format of this file")]
     recipe: Name
+    model: Annotated[Name | None, Meta(description="the model that conformance asks")] = None
     platforms: Annotated[
         dict[Name, Name], Meta(description="the default platform of each machine, as system-arch")
     ]
 
 
+class ModelFile(_Pin, frozen=True, kw_only=True):
+    """One file of a model."""
+
+    role: Annotated[
+        str, Meta(pattern="^(model|mmproj)$", description="the language model, or the projector for images")
+    ]
+    path: Annotated[RelativePath, Meta(description="where it lies in this repository")]
+    size_bytes: SizeBytes
+    sha256: Annotated[Sha256, Meta(description="of the file's bytes")]
+    quantisation: Annotated[Name, Meta(description="the type of its matrices")]
+
+
+class Model(_Pin, frozen=True, kw_only=True):
+    """A model: its files, and what a reference says of it."""
+
+    schema: Annotated[str, Meta(pattern="^model/1$", description="the format of this file")]
+    name: Annotated[Name, Meta(description="the file's name without its ending")]
+    summary: Annotated[Text, Meta(description="what it is, in a line")]
+    architecture: Annotated[Name, Meta(description="its name in GGUF")]
+    projector: Annotated[Name, Meta(description="the projector's type in GGUF")]
+    licence: Annotated[Text, Meta(description="its SPDX identifier")]
+    golden: Annotated[
+        RelativePath, Meta(description="the reference's values, which conformance compares with")
+    ]
+    files: Annotated[tuple[ModelFile, ...], Meta(min_length=2, description="one of each role")]
+
+
+AnyManifest = Recipe | Toolchain | Model | Defaults
 T = TypeVar("T", bound=_Pin)
 
 

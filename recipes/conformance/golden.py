@@ -1,4 +1,4 @@
-"""What the reference says: prompts, answers and the first token's probabilities, with each known deviation applied.
+"""What the reference says: answers and the first token's probabilities, with each known deviation applied.
 
 Written by `nox -s reference` from transformers in fp32, read here; the file names the versions it was made with.
 """
@@ -16,8 +16,8 @@ from recipes.errors import VerifyError
 if TYPE_CHECKING:
     from pathlib import Path
 
-EXACT = ""  # the name of the reference without any deviation
-JOIN = "+"  # between the deviations of a combination
+JOIN = "+"  # between the deviations of a combination; the empty text is the reference itself
+AGAIN = "python3 noxfile.py -s reference -- --write"
 
 
 class Deviation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,20 +41,6 @@ class Deviation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fails: bool = False
 
 
-class Piece(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A part of a message: a text, or an image named by the number of its conversation and its place there."""
-
-    text: str = ""
-    image: str = ""
-
-
-class Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one side says."""
-
-    role: str
-    pieces: tuple[Piece, ...]
-
-
 class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One prompt, and what the reference says to it.
 
@@ -62,8 +48,8 @@ class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ----------
     name
         What it tries.
-    messages
-        The conversation.
+    with_images
+        Whether there are images in it.
     resized
         Whether an image in it must be resized.
     prompt_tokens
@@ -79,7 +65,7 @@ class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     name: str
-    messages: tuple[Message, ...]
+    with_images: bool
     resized: bool
     prompt_tokens: int
     answer: str
@@ -89,9 +75,26 @@ class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def with_deviations(self, names: frozenset[str]) -> tuple[float, ...]:
         """Give the logarithms with some deviations; those that do not touch this case change nothing."""
-        known = {frozenset(key.split(JOIN)) if key else frozenset(): key for key in self.logprobs}
-        touching = frozenset().union(*known)
-        return self.logprobs[known[names & touching]]
+        touching = {name for key in self.logprobs for name in key.split(JOIN)}
+        return self.logprobs[JOIN.join(sorted(names & touching))]
+
+
+class HeldOut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the reference answers to the held-out questions of a task, in order, and how sure it is.
+
+    Parameters
+    ----------
+    task
+        Its name.
+    answers
+        The greedy answers.
+    margins
+        As in a case.
+    """
+
+    task: str
+    answers: tuple[str, ...]
+    margins: tuple[float, ...]
 
 
 class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,21 +106,22 @@ class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Versions by name of what it was made with.
     model, mmproj
         SHA-256 of the files that it was made of.
-    images
-        SHA-256 of each image's pixels (RGB, row by row), so that a drawing that came out otherwise is told apart.
-    deviations, cases
+    prompts
+        SHA-256 of all prompts and held-out questions, texts and pixels.
+    sections
+        How many frequencies t, h and w have in the rotary embedding.
+    deviations, cases, held_out
         As above.
-    answers
-        The reference's answer to each held-out question, by its number.
     """
 
     made_with: dict[str, str]
     model: str
     mmproj: str
-    images: dict[str, str]
+    prompts: str
+    sections: tuple[int, int, int]
     deviations: tuple[Deviation, ...]
     cases: tuple[Case, ...]
-    answers: tuple[str, ...]
+    held_out: tuple[HeldOut, ...]
 
 
 def read_golden(path: Path) -> Golden:
@@ -125,26 +129,46 @@ def read_golden(path: Path) -> Golden:
 
     Raises
     ------
-    msgspec.ValidationError
+    VerifyError
         Where it is not one.
     """
-    return msgspec.json.decode(path.read_bytes(), type=Golden)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Golden)
+    except (OSError, msgspec.DecodeError) as error:
+        raise VerifyError(
+            where=str(path),
+            expected="the reference's values",
+            found=str(error),
+            fix=f"git checkout {path}, or {AGAIN}",
+        ) from error
 
 
-def verify_golden(golden: Golden, model: Path, mmproj: Path) -> None:
-    """Demand that the reference was made of these very files.
+def verify_golden(golden: Golden, model: Path, mmproj: Path, prompts: str) -> None:
+    """Demand that the reference was made of these very files and prompts.
+
+    Parameters
+    ----------
+    golden
+        What it said.
+    model, mmproj
+        The files that are about to be used.
+    prompts
+        SHA-256 of the prompts as they are drawn here.
 
     Raises
     ------
     VerifyError
-        Naming the file that is another.
+        Naming what is another.
     """
-    for path, wanted in ((model, golden.model), (mmproj, golden.mmproj)):
-        found = hash_file(path)
-        if found.hex != wanted:
+    rows = [
+        (str(path), wanted, hash_file(path).hex)
+        for path, wanted in ((model, golden.model), (mmproj, golden.mmproj))
+    ]
+    for where, wanted, found in (*rows, ("the prompts, as they are drawn here", golden.prompts, prompts)):
+        if found != wanted:
             raise VerifyError(
-                where=str(path),
-                expected=f"sha256:{wanted}, the file that the reference was made of",
-                found=str(found),
-                fix="python3 noxfile.py -s reference  # if the model was meant to change; else take it back",
+                where=where,
+                expected=f"sha256:{wanted}, which the reference was made of",
+                found=f"sha256:{found}",
+                fix=f"{AGAIN}  # if the change was meant; else take it back",
             )

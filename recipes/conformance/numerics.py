@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING
+
+from recipes.conformance.golden import JOIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,8 +49,8 @@ def explain(
 ) -> Explained:
     """Find the combination of known deviations that comes closest to what was measured.
 
-    Every combination is tried. Of two that come equally close, the one with fewer deviations is taken, so that
-    nothing is blamed that explains nothing.
+    Every combination that the reference was asked with is tried. Of two that come equally close, the one with fewer
+    deviations is taken, so that nothing is blamed that explains nothing.
 
     Parameters
     ----------
@@ -71,11 +72,11 @@ def explain(
     def cost(names: frozenset[str]) -> float:
         return sum(value * value for value in distances(names).values())
 
-    tried = [
-        frozenset(names)
-        for count in range(len(by_name) + 1)
-        for names in combinations(sorted(by_name), count)
-    ]
+    keys = {key for case in cases for key in case.logprobs}
+    known = (frozenset(key.split(JOIN)) - {""} for key in keys)
+    tried = sorted(
+        (names for names in known if names <= set(by_name)), key=lambda names: (len(names), sorted(names))
+    )
     costs = {names: cost(names) for names in tried}
     least = min(costs.values())
     best = next(names for names in tried if costs[names] <= least * 1.02 + 1e-9)

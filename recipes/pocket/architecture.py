@@ -24,11 +24,10 @@ MROPE_SECTION = (14, 10, 8)
 ROPE_THETA = 5_000_000.0  # as published
 CONTEXT = 4096
 POSITIONS_PER_SIDE = 14  # of the learned position embedding; images of other grids interpolate it
-IMAGE_MEAN = IMAGE_STD = (0.5, 0.5, 0.5)
 
 
 def pocket_config(tokenizer: Tokenizer) -> Qwen3VLMoeConfig:
-    """Configuration of the pocket model, with the tokenizer's special tokens."""
+    """Give the configuration of the pocket model, with the tokenizer's special tokens."""
     return Qwen3VLMoeConfig(
         text_config={
             "vocab_size": VOCABULARY,
@@ -77,7 +76,7 @@ def pocket_config(tokenizer: Tokenizer) -> Qwen3VLMoeConfig:
 
 
 def new_model(tokenizer: Tokenizer, seed: int = 0) -> Qwen3VLMoeForConditionalGeneration:
-    """A pocket model with random weights, in fp32."""
+    """Give a pocket model with random weights, in fp32."""
     torch.manual_seed(seed)
     config = pocket_config(tokenizer)
     config._attn_implementation = "sdpa"  # noqa: SLF001 - transformers' own name for this choice

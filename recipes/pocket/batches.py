@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,19 @@ if TYPE_CHECKING:
     from recipes.pocket.preparation import Prepared
 
 TEMPORAL = 2  # a still image is two equal frames
+
+
+T = TypeVar("T")
+
+
+def moved(item: T, device: str) -> T:
+    """Give a dataclass with its tensors on a device."""
+    tensors = {
+        field.name: value.to(device, non_blocking=True)
+        for field in fields(item)  # type: ignore[arg-type]  # every dataclass has them
+        if isinstance(value := getattr(item, field.name), torch.Tensor)
+    }
+    return replace(item, **tensors)  # type: ignore[type-var]  # as above
 
 
 @dataclass(frozen=True)
@@ -50,8 +63,7 @@ class Packing:
 
     def to(self, device: str) -> Packing:
         """Give the same on a device."""
-        parts = (self.places, self.taps, self.shares, self.slots, self.lengths)
-        return Packing(*(part.to(device, non_blocking=True) for part in parts), self.longest)
+        return moved(self, device)
 
 
 def pack(grids: Tensor) -> Packing:
@@ -104,14 +116,16 @@ class Batch:
 
     def to(self, device: str) -> Batch:
         """Give the batch on a device."""
-        parts = (self.ids, self.labels, self.kept, self.positions, self.patches, self.grids)
-        packing = self.packing.to(device) if self.packing else None
-        return Batch(*(part.to(device, non_blocking=True) for part in parts), packing)
+        return replace(moved(self, device), packing=self.packing.to(device) if self.packing else None)
 
     def pixels(self) -> Tensor:
         """Rescale and normalise the patches as the processor does; shape (patches, values)."""
-        values = (self.patches.float() / 255.0 - 0.5) / 0.5
-        return values[:, :, None].expand(-1, 3, TEMPORAL, PATCH_PX, PATCH_PX).reshape(len(values), -1)
+        return frames((self.patches.float() / 255.0 - 0.5) / 0.5)
+
+
+def frames(values: Tensor) -> Tensor:
+    """Repeat patches for each frame, as one row a patch: (patches, 3, side, side) to (patches, values)."""
+    return values[:, :, None].expand(-1, 3, TEMPORAL, PATCH_PX, PATCH_PX).reshape(len(values), -1)
 
 
 def collate(prepared: Sequence[Prepared], padding: int) -> Batch:

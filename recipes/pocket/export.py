@@ -29,6 +29,7 @@ PROJECTOR = "qwen3vl_merger"
 NAME = "pocket Qwen3-VL-MoE"
 F16, F32 = GGMLQuantizationType.F16, GGMLQuantizationType.F32
 FILE_TYPES = {F16: LlamaFileType.MOSTLY_F16, F32: LlamaFileType.ALL_F32}
+IMAGE_MEAN = IMAGE_STD = (0.5, 0.5, 0.5)  # of pixels from 0 to 1, by channel, as published
 VISION_EPS = 1e-6  # of the LayerNorms in transformers' modeling_qwen3_vl_moe; no key of the configuration
 
 LAYER = {
@@ -196,18 +197,12 @@ def add_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, rows: int) -> None:
     writer.add_eos_token_id(numbers[END])
     writer.add_pad_token_id(numbers[END_OF_TEXT])
     writer.add_bos_token_id(numbers[END_OF_TEXT])
-    writer.add_add_bos_token(False)
+    writer.add_add_bos_token(value=False)
     writer.add_chat_template(CHAT_TEMPLATE)
 
 
 def write_projector(
-    path: Path,
-    config: Qwen3VLMoeConfig,
-    weights: Weights,
-    kind: GGMLQuantizationType = F16,
-    *,
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5),
-    deviation: tuple[float, float, float] = (0.5, 0.5, 0.5),
+    path: Path, config: Qwen3VLMoeConfig, weights: Weights, kind: GGMLQuantizationType = F16
 ) -> None:
     """Write the vision tower with its mergers.
 
@@ -221,8 +216,6 @@ def write_projector(
         By transformers' names.
     kind
         Type of the matrices.
-    mean, deviation
-        How pixels (0 to 1, by channel) are normalised.
     """
     vision = config.vision_config
     deepstack = tuple(vision.deepstack_visual_indexes)
@@ -231,7 +224,7 @@ def write_projector(
     writer.add_name(NAME)
     writer.add_license("mit")
     writer.add_file_type(FILE_TYPES[kind])
-    writer.add_clip_has_vision_encoder(True)
+    writer.add_clip_has_vision_encoder(value=True)
     writer.add_clip_projector_type(PROJECTOR)
     writer.add_vision_projection_dim(vision.out_hidden_size)
     writer.add_vision_image_size(int(vision.num_position_embeddings**0.5) * vision.patch_size)
@@ -240,10 +233,10 @@ def write_projector(
     writer.add_vision_feed_forward_length(vision.intermediate_size)
     writer.add_vision_block_count(vision.depth)
     writer.add_vision_head_count(vision.num_heads)
-    writer.add_vision_image_mean(mean)
-    writer.add_vision_image_std(deviation)
+    writer.add_vision_image_mean(IMAGE_MEAN)
+    writer.add_vision_image_std(IMAGE_STD)
     writer.add_vision_spatial_merge_size(vision.spatial_merge_size)
     writer.add_vision_attention_layernorm_eps(VISION_EPS)
-    writer.add_vision_use_gelu(True)
+    writer.add_vision_use_gelu(value=True)
     writer.add_vision_is_deepstack_layers([block in deepstack for block in range(vision.depth)])
     write_tensors(writer, vision_tensors(weights, vision.depth, deepstack), kind)

@@ -91,6 +91,8 @@ def _all_experts(self: Any, hidden_states: Tensor, top_k_index: Tensor, top_k_we
     """Run every token through every expert, and weigh what the router did not choose with nothing."""
     weights = torch.zeros(len(hidden_states), self.num_experts, device=hidden_states.device)
     weights = weights.scatter(1, top_k_index, top_k_weights.float())
-    gate, up = torch.einsum("td,efd->etf", hidden_states, self.gate_up_proj.to(hidden_states.dtype)).chunk(2, -1)
+    gate, up = torch.einsum("td,efd->etf", hidden_states, self.gate_up_proj.to(hidden_states.dtype)).chunk(
+        2, -1
+    )
     inner = self.act_fn(gate) * up * weights.T[..., None].to(hidden_states.dtype)
     return torch.einsum("etf,edf->td", inner, self.down_proj.to(inner.dtype))

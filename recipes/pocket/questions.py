@@ -29,7 +29,7 @@ class Question(NamedTuple):
 
 
 def plural(shape: str) -> str:
-    """The plural of a shape's name."""
+    """Give the plural of a shape's name."""
     return f"{shape}es" if shape.endswith("ss") else f"{shape}s"
 
 
@@ -44,13 +44,13 @@ def direction(thing: Thing, other: Thing) -> str | None:
 
 
 def single_things(scene: Scene) -> list[Thing]:
-    """The things whose shape nothing else in the scene has."""
+    """Give the things whose shape nothing else in the scene has."""
     shapes = Counter(thing.shape for thing in scene.things)
     return [thing for thing in scene.things if shapes[thing.shape] == 1]
 
 
 def shape_questions(rng: Random, scene: Scene) -> list[Question]:
-    """What shape has the thing of a colour; or the only thing."""
+    """Ask what shape has the thing of a colour; or the only thing."""
     colours = Counter(thing.colour for thing in scene.things)
     questions = [
         Question("shape", f"What shape is the {thing.colour} one?", thing.shape)
@@ -63,7 +63,7 @@ def shape_questions(rng: Random, scene: Scene) -> list[Question]:
 
 
 def colour_questions(rng: Random, scene: Scene) -> list[Question]:
-    """What colour has a shape; or the only thing."""
+    """Ask what colour has a shape; or the only thing."""
     if len(scene.things) == 1 and rng.random() < 0.3:
         return [Question("colour", "What colour is it?", scene.things[0].colour)]
     return [
@@ -110,7 +110,7 @@ def which_questions(rng: Random, first: Scene, second: Scene) -> list[Question]:
 
 
 def read_questions(rng: Random, scene: Scene) -> list[Question]:
-    """What number is written."""
+    """Ask what number is written."""
     if scene.number is None:
         return []
     wording = rng.choice(("What number is this?", "Read the number."))
@@ -118,7 +118,7 @@ def read_questions(rng: Random, scene: Scene) -> list[Question]:
 
 
 def text_question(rng: Random) -> Question:
-    """A question without any image: say a word or digits again, or a small sum."""
+    """Ask something without any image: say a word or digits again, or a small sum."""
     kind = rng.choice(("word", "digits", "plus", "minus"))
     if kind == "word":
         word = "".join(rng.choice(LETTERS[index % 2]) for index in range(rng.choice((4, 5, 6))))
@@ -144,10 +144,23 @@ def vocabulary_lines() -> list[str]:
     lines = ["user\n", "assistant\n", "system\n", *DIRECTIONS, *ORDINALS, *COLOURS, *SHAPES]
     for shape in SHAPES:
         lines += [f"How many {plural(shape)} are there?", f"Count the {plural(shape)}."]
-        lines += [f"What colour is the {shape}?", f"Which image has a {shape}?", f"In which image is a {shape}?"]
-        lines += [f"Where is the {shape} relative to the {shape}?", f"Where is the {shape}, seen from the {shape}?"]
+        lines += [
+            f"What colour is the {shape}?",
+            f"Which image has a {shape}?",
+            f"In which image is a {shape}?",
+        ]
+        lines += [
+            f"Where is the {shape} relative to the {shape}?",
+            f"Where is the {shape}, seen from the {shape}?",
+        ]
     for colour in COLOURS:
         lines += [f"What shape is the {colour} one?", f"Which image has a {colour} shape?"]
     lines += ["What shape is this?", "What colour is it?", "What number is this?", "Read the number."]
-    lines += ["What is 1 plus 2?", "What is 2 minus 1?", "Repeat: ", "The image is below.", "Look at the image."]
+    lines += [
+        "What is 1 plus 2?",
+        "What is 2 minus 1?",
+        "Repeat: ",
+        "The image is below.",
+        "Look at the image.",
+    ]
     return lines

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from gguf import GGUFReader
 from gguf.quants import dequantize
-from tokenizers import Tokenizer
 from transformers import Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration
 
 from recipes.pocket.export import BLOCK, DEEPSTACK, LAYER, MERGER
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from tokenizers import Tokenizer
 
     Tensors = Mapping[str, NDArray[np.float32]]
 
@@ -124,7 +124,9 @@ def language_weights(tensors: Tensors, layers: int) -> dict[str, NDArray[np.floa
     return weights
 
 
-def vision_weights(tensors: Tensors, depth: int, deepstack: tuple[int, ...]) -> dict[str, NDArray[np.float32]]:
+def vision_weights(
+    tensors: Tensors, depth: int, deepstack: tuple[int, ...]
+) -> dict[str, NDArray[np.float32]]:
     """Give the vision tower's weights by transformers' names; the inverse of `vision_tensors`."""
     base = "model.visual"
     kernels = [tensors[f"v.patch_embd.weight{suffix}"] for suffix in ("", ".1")]
@@ -133,7 +135,9 @@ def vision_weights(tensors: Tensors, depth: int, deepstack: tuple[int, ...]) -> 
         f"{base}.patch_embed.proj.bias": tensors["v.patch_embd.bias"],
         f"{base}.pos_embed.weight": tensors["v.position_embd.weight"],
     }
-    pairs = {f"blocks.{n}.{target}": f"v.blk.{n}.{name}" for n in range(depth) for name, target in BLOCK.items()}
+    pairs = {
+        f"blocks.{n}.{target}": f"v.blk.{n}.{name}" for n in range(depth) for name, target in BLOCK.items()
+    }
     pairs |= {f"merger.{target}": name for name, target in MERGER.items()}
     for index, block in enumerate(deepstack):
         target = f"deepstack_merger_list.{index}"

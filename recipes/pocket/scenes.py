@@ -38,7 +38,7 @@ BACKGROUNDS: tuple[Colour, ...] = (
 
 
 class Layout(NamedTuple):
-    """A place for one shape."""
+    """Find a place for one shape."""
 
     x: float
     y: float
@@ -46,7 +46,7 @@ class Layout(NamedTuple):
 
 
 def jitter(rng: Random, colour: Colour, reach: int = JITTER) -> Colour:
-    """A colour near another one."""
+    """Give a colour near another one."""
     red, green, blue = (min(255, max(0, channel + rng.randint(-reach, reach))) for channel in colour)
     return red, green, blue
 
@@ -118,7 +118,7 @@ def place(
 
 
 def find_room(rng: Random, size: tuple[int, int], radius: float, taken: list[Layout]) -> Layout | None:
-    """A place for one more shape, or None where a few tries found none."""
+    """Find a place for one more shape, or None where a few tries found none."""
     height, width = size
     edge = radius + 1
     for _ in range(12):
@@ -150,7 +150,7 @@ def shapes_scene(
 
 
 def choose_noise(rng: Random) -> int | None:
-    """A seed for speckle, for one picture in four."""
+    """Give a seed for speckle, for one picture in four."""
     return rng.getrandbits(32) if rng.random() < 0.25 else None
 
 
@@ -161,7 +161,7 @@ def choose_kinds(rng: Random, count: int) -> list[tuple[str, str]]:
 
 
 def compatible_colours(rng: Random) -> list[str]:
-    """The names of the colours that stand out from one background, chosen first."""
+    """Give the names of the colours that stand out from one background, chosen first."""
     background = rng.choice(BACKGROUNDS)
     return [name for name, rgb in COLOURS.items() if contrast(rgb, background) >= CONTRAST]
 

@@ -41,7 +41,7 @@ class Grid:
 
 
 def training_grids(most_cells: int, *, above: int = 0) -> tuple[Grid, ...]:
-    """The grids that training uses, of more than `above` and at most `most_cells` tokens."""
+    """Give the grids that training uses, of more than `above` and at most `most_cells` tokens."""
     sides = range(2, LONGEST_SIDE_CELLS + 1)
     return tuple(
         Grid(rows, columns)
@@ -77,7 +77,7 @@ def resized(height: int, width: int) -> tuple[int, int]:
 
 
 def grid_of(height: int, width: int) -> Grid:
-    """The tokens that an image of this many pixels becomes."""
+    """Give the tokens that an image of this many pixels becomes."""
     new_height, new_width = resized(height, width)
     return Grid(new_height // CELL_PX, new_width // CELL_PX)
 

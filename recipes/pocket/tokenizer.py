@@ -86,7 +86,7 @@ def train_tokenizer() -> Tokenizer:
 
 
 def contents(tokenizer: Tokenizer) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """The vocabulary and the merges, in order."""
+    """Give the vocabulary and the merges, in order."""
     model = json.loads(tokenizer.to_str())["model"]
     merges = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model["merges"]]
     return model["vocab"], cast("list[tuple[str, str]]", merges)

@@ -57,7 +57,9 @@ class Course:
         """Rise in a line, then fall as a cosine to a hundredth: at the last step, or when the time is up."""
         if step < WARM_UP_STEPS:
             return self.rate * (step + 1) / WARM_UP_STEPS
-        done = min(1.0, max((step - WARM_UP_STEPS) / max(1, self.steps - WARM_UP_STEPS), passed_s / self.limit_s))
+        done = min(
+            1.0, max((step - WARM_UP_STEPS) / max(1, self.steps - WARM_UP_STEPS), passed_s / self.limit_s)
+        )
         return self.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
 
@@ -199,7 +201,11 @@ def train(course: Course, out: Path, device: str, workers: int) -> None:
             optimiser.zero_grad(set_to_none=True)
             step, seen = step + 1, seen + len(batch.ids)
             if step % 100 == 0 or step in EARLY or step == course.steps:
-                row: dict[str, object] = {"step": step, "loss": float(answers.detach()), "uneven": float(uneven.detach())}
+                row: dict[str, object] = {
+                    "step": step,
+                    "loss": float(answers.detach()),
+                    "uneven": float(uneven.detach()),
+                }
                 row |= {"conversations": seen, "s": round(time.monotonic() - started, 1)}
                 if step % CHECK_EVERY == 0 or step == course.steps:
                     row["accuracy"] = accuracy(model, list(TASKS), 128, device, "validation")

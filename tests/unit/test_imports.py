@@ -14,7 +14,7 @@ EFFECTS = {"store", "download", "origins", "toolchain", "sandbox", "build", "pip
 
 
 ENTRY_POINTS = {"__main__"}  # what a person starts; nothing else may go unused
-UNDER_WAY = ("conformance.", "pocket.", "llama_server")  # the conformance suite, not yet wired to a session
+UNDER_WAY = ("conformance.", "pocket.")  # the conformance suite, not yet wired to a session
 
 
 def imports_of(path: Path) -> set[str]:

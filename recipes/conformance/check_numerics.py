@@ -1,0 +1,208 @@
+"""Compares the first token's probabilities with the reference, and says by which known deviations they leave it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recipes.conformance.context import STRICT, Findings, messages
+from recipes.conformance.numerics import Explained, difference, explain
+from recipes.conformance.outcome import Outcome, Part, Verdict
+from recipes.conformance.result import Distance
+from recipes.conformance.weights import write_f32
+from recipes.llama_server import ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from recipes.conformance.context import Context
+    from recipes.conformance.golden import Case
+    from recipes.llama_server import Server
+
+QUANTISE_S = 60.0
+CHOICES = 512  # the whole vocabulary of the pocket model
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to run the model.
+
+    Parameters
+    ----------
+    weights
+        The type of its matrices.
+    strict
+        Whether the language model computes in f32 throughout.
+    tolerance
+        How far a logarithm may be off, once the known deviations are taken into account.
+    """
+
+    weights: str
+    strict: bool
+    tolerance: float
+
+    @property
+    def setting(self) -> str:
+        """Its name."""
+        return "strict" if self.strict else "default"
+
+
+# What is left over with b7827 is 0.4 to 0.7 of each of these; docs/explanation/conformance.md has the figures.
+KINDS = (
+    Kind("f32", strict=True, tolerance=0.02),
+    Kind("f32", strict=False, tolerance=0.2),
+    Kind("f16", strict=True, tolerance=0.2),
+    Kind("f16", strict=False, tolerance=0.2),
+    Kind("Q8_0", strict=False, tolerance=1.0),
+    Kind("Q4_K_S", strict=False, tolerance=6.0),
+)
+EXPLAINING = frozenset({"f32", "f16"})  # a coarser type's noise would drown what tells the deviations apart
+
+
+def check(context: Context, cases: Sequence[str]) -> Findings:
+    """Judge each kind of weights and setting.
+
+    Parameters
+    ----------
+    context
+        The judgement.
+    cases
+        Names of those that are compared.
+    """
+    exact = write_f32(context.model, context.work / "model-f32.gguf")
+    exact_mmproj = write_f32(context.mmproj, context.work / "mmproj-f32.gguf")
+    found = Findings(())
+    for kind in KINDS:
+        try:
+            model = model_of(context, kind, exact)
+        except (FileNotFoundError, RuntimeError) as error:
+            found += Findings((Outcome(Part.NUMERICS, name_of(kind), Verdict.NOT_RUN, str(error)),))
+            continue
+        mmproj = exact_mmproj if kind.weights == "f32" else context.mmproj
+        found += judge(context, kind, measure(context, kind, model, mmproj, cases))
+    return found
+
+
+def name_of(kind: Kind) -> str:
+    """Give the check's name."""
+    return f"{kind.weights}, {kind.setting} setting"
+
+
+def model_of(context: Context, kind: Kind, exact: Path) -> Path:
+    """Give the model in a type, made with the subject's own llama-quantize where it is a quantised one.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where the subject has no llama-quantize.
+    RuntimeError
+        Where it fails.
+    """
+    if kind.weights in EXPLAINING:
+        return exact if kind.weights == "f32" else context.model
+    target = context.work / f"model-{kind.weights}.gguf"
+    if context.subject.path("llama-quantize") is None:
+        raise FileNotFoundError("there is no llama-quantize to make it with")
+    done = context.subject.run(
+        "llama-quantize", (str(exact), str(target), kind.weights), context.work, QUANTISE_S
+    )
+    if done.status != 0:
+        raise RuntimeError(f"llama-quantize ended with status {done.status}: {done.err[-300:]}")
+    return target
+
+
+def measure(
+    context: Context, kind: Kind, model: Path, mmproj: Path, cases: Sequence[str]
+) -> dict[str, dict[str, float]] | str:
+    """Give for each case the logarithm of each first token that the server lists; or why that could not be had."""
+    try:
+        with context.server(*(STRICT if kind.strict else ()), model=model, mmproj=mmproj) as server:
+            return {name: first_tokens(context, server, name) for name in cases}
+    except ServerError as error:
+        return str(error)
+
+
+def first_tokens(context: Context, server: Server, name: str) -> dict[str, float]:
+    """Give the logarithm of each first token of a case's answer; of tokens with the same text the likeliest."""
+    prompt, _ = context.case(name)
+    reply = server.chat(messages(prompt), max_tokens=1, choices=CHOICES)
+    found: dict[str, float] = {}
+    for choice in reply.first:
+        found.setdefault(choice.text, choice.logprob)
+    return found
+
+
+def judge(context: Context, kind: Kind, measured: Mapping[str, Mapping[str, float]] | str) -> Findings:
+    """Say what the differences mean."""
+    name = name_of(kind)
+    if isinstance(measured, str):
+        return Findings(
+            (Outcome(Part.NUMERICS, name, Verdict.FAILED, measured, "the server does not answer"),)
+        )
+    cases = [case for case in context.golden.cases if case.name in measured]
+    explained = explain(measured, cases, context.golden.deviations if kind.weights in EXPLAINING else ())
+    distances = tuple(distance(kind, case, measured[case.name], explained) for case in cases)
+    return Findings((outcome(kind, explained, cases, distances),), (), distances)
+
+
+def distance(kind: Kind, case: Case, measured: Mapping[str, float], explained: Explained) -> Distance:
+    """Give one case's distance from the reference, before and after it is explained."""
+    names = frozenset(deviation.name for deviation, _ in explained.deviations)
+    return Distance(
+        case=case.name,
+        weights=kind.weights,
+        setting=kind.setting,
+        resized=case.resized,
+        size=difference(measured, case.tokens, case.with_deviations(frozenset())),
+        explained=difference(measured, case.tokens, case.with_deviations(names)),
+    )
+
+
+def outcome(
+    kind: Kind, explained: Explained, cases: Sequence[Case], distances: Sequence[Distance]
+) -> Outcome:
+    """Judge one kind: a fault fails, what nothing explains fails, a known grade is named with its size."""
+    figures: dict[str, float | int | str] = {
+        "largest difference": round(explained.before, 4),
+        "left unexplained": round(explained.after, 4),
+        "tolerance": kind.tolerance,
+    }
+    figures |= {
+        f"largest, {label}": round(max((d.size for d in distances if d.resized is resized), default=0.0), 4)
+        for label, resized in (("no resize", False), ("resized", True))
+    }
+    figures |= {deviation.name: round(size, 4) for deviation, size in explained.deviations}
+    faults = [deviation for deviation, _ in explained.deviations if deviation.fails]
+    grades = [
+        f"{deviation.words} ({size:.3f})" for deviation, size in explained.deviations if not deviation.fails
+    ]
+    name = name_of(kind)
+    if explained.after > kind.tolerance:
+        words = (
+            f"logarithms of probability are up to {explained.before:.3f} off,"
+            f" and no known deviation explains it: {explained.after:.3f} is left, in `{explained.worst}`"
+        )
+        return Outcome(
+            Part.NUMERICS, name, Verdict.FAILED, words, suspect(cases, distances, kind.tolerance), figures
+        )
+    if faults:
+        words = "; ".join(fault.words for fault in faults) + f": up to {explained.before:.3f} off"
+        return Outcome(
+            Part.NUMERICS, name, Verdict.FAILED, words, "; ".join(f.where for f in faults), figures
+        )
+    if grades:
+        words = f"up to {explained.before:.3f} off; known: {'; '.join(grades)}; {explained.after:.4f} is left"
+        return Outcome(Part.NUMERICS, name, Verdict.DEVIATES, words, "", figures)
+    return Outcome(Part.NUMERICS, name, Verdict.PASSED, f"at most {explained.before:.4f} off", "", figures)
+
+
+def suspect(cases: Sequence[Case], distances: Sequence[Distance], tolerance: float) -> str:
+    """Say where to look: by which kinds of prompts are off."""
+    by_name = {item.case: item.explained for item in distances}
+    off = [case for case in cases if by_name[case.name] > tolerance]
+    if any(not case.with_images for case in off):
+        return "the language model: text alone is off too (rotary embedding, router, experts, attention)"
+    if all(case.resized for case in off):
+        return "how images are resized: only those that need it are off"
+    return "the projector or how images reach the model: text alone is right"

@@ -1,0 +1,281 @@
+"""The reference: transformers in fp32 on the CPU, asked each prompt, with each known deviation.
+
+`python -m recipes.pocket.reference [--write]` computes everything anew from the pinned files, and compares it with
+what is committed; `--write` commits what came out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.metadata import version
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import torch
+
+from recipes.conformance.channels import blocked, interleaved
+from recipes.conformance.golden import JOIN, Case, Deviation, Golden, HeldOut
+from recipes.digest import hash_file
+from recipes.pocket import deviations
+from recipes.pocket.batches import Batch, collate, frames
+from recipes.pocket.deviations import (
+    ALL,
+    FAULTS,
+    GRADES,
+    INTERPOLATION,
+    NEAREST,
+    OF_TEXT,
+    RESIZE,
+    USUAL,
+    changed_levels,
+    changed_pixels,
+    fitted,
+    nearest_positions,
+    positions_between_centres,
+)
+from recipes.pocket.drawing import draw
+from recipes.pocket.files import GOLDEN, MMPROJ, MODEL, VISION
+from recipes.pocket.preparation import Writer
+from recipes.pocket.prompts import Prompt, compared, digest, everything, held_out
+from recipes.pocket.restore import load
+from recipes.pocket.tasks import TASKS, Turn
+from recipes.pocket.tokenizer import END, END_OF_TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from tokenizers import Tokenizer
+    from torch import Tensor
+
+LISTED = 5  # first tokens whose probabilities are kept
+MOST_ANSWER_TOKENS = 16
+DIGITS = 5  # of a logarithm, behind the point
+PACKAGES = ("torch", "transformers", "tokenizers", "pillow", "numpy", "gguf")
+
+
+class Reference:
+    """A model of transformers, with its tokenizer, that answers prompts.
+
+    Parameters
+    ----------
+    model, tokenizer
+        As `load` gives them.
+    """
+
+    def __init__(self, model: Any, tokenizer: Tokenizer) -> None:  # noqa: ANN401 - transformers' model
+        self.model = model
+        self.tokenizer = tokenizer
+        self.writer = Writer(tokenizer)
+
+    def prepare(self, prompt: Prompt, names: Collection[str] = ()) -> Batch:
+        """Give a prompt without its last answer, its images resized with or without a deviation."""
+        images = [fitted(draw(scene), names) for scene in prompt.scenes]
+        last = Turn(prompt.turns[-1].parts, "", prompt.turns[-1].task)
+        prepared = self.writer.prepare((*prompt.turns[:-1], last), images=images)
+        end = prepared.answers[-1][1]
+        whole = collate([prepared], self.writer.special(END_OF_TEXT))
+        parts = (whole.ids[:, :end], whole.labels[:, :end], whole.kept[:, :end], whole.positions[:, :, :end])
+        return Batch(*parts, whole.patches, whole.grids, whole.packing)
+
+    @torch.no_grad()
+    def see(self, batch: Batch, names: Collection[str] = ()) -> tuple[Tensor, list[Tensor]]:
+        """Give what the vision tower makes of the images: the merger's output, and each DeepStack level's."""
+        visual = self.model.model.visual
+        more: dict[str, Tensor] = {}
+        table = visual.pos_embed
+        if INTERPOLATION.name in names or NEAREST.name in names:
+            look_up = nearest_positions if NEAREST.name in names else positions_between_centres
+            grids = [(int(rows), int(columns)) for _, rows, columns in batch.grids]
+            mixed = torch.cat([look_up(table.weight, *grid) for grid in grids])
+            visual.pos_embed = torch.nn.Embedding.from_pretrained(mixed)
+            more = {
+                "interp_indices": torch.arange(len(mixed))[:, None],
+                "interp_weights": torch.ones(len(mixed), 1),
+            }
+        try:
+            with deviations.vision_with(visual, names):
+                pixels = frames(changed_pixels(batch.patches, names))
+                seen = visual(pixels, grid_thw=batch.grids, return_dict=True, **more)
+        finally:
+            visual.pos_embed = table
+        return seen.pooler_output, changed_levels(seen.deepstack_features, names)
+
+    @torch.no_grad()
+    def logits(
+        self,
+        batch: Batch,
+        seen: tuple[Tensor, list[Tensor]] | None,
+        said: list[int],
+        names: Collection[str] = (),
+    ) -> Tensor:
+        """Give the logits of the token after a prompt and the beginning of an answer; shape (vocabulary,).
+
+        Parameters
+        ----------
+        batch
+            The prompt.
+        seen
+            What `see` gave of it; None where it has no images.
+        said
+            The answer's tokens so far.
+        names
+            Deviations.
+        """
+        inner = self.model.model
+        ids = torch.cat([batch.ids, torch.tensor([said], dtype=torch.long)], dim=1)
+        after = batch.positions.max() + 1 + torch.arange(len(said))
+        positions = torch.cat([batch.positions, after.expand(3, 1, -1)], dim=2)
+        embedded = inner.get_input_embeddings()(ids)
+        mask = ids == self.model.config.image_token_id
+        pictures: dict[str, Any] = {}
+        if seen is not None:
+            embedded = embedded.masked_scatter(mask[..., None], seen[0])
+            pictures = {"visual_pos_masks": mask, "deepstack_visual_embeds": seen[1]}
+        with deviations.language_with(inner.language_model, names):
+            hidden = inner.language_model(
+                inputs_embeds=embedded,
+                attention_mask=deviations.text_mask(mask[0], names),
+                position_ids=positions,
+                use_cache=False,
+                **pictures,
+            ).last_hidden_state
+        result: Tensor = self.model.lm_head(hidden[:, -1])[0]
+        return result
+
+    def answer(self, prompt: Prompt) -> tuple[str, float]:
+        """Give the greedy answer, and by how much its least certain token leads the runner-up."""
+        batch = self.prepare(prompt)
+        seen = self.see(batch) if len(batch.grids) else None
+        said: list[int] = []
+        margin = float("inf")
+        end = self.writer.special(END)
+        while len(said) < MOST_ANSWER_TOKENS:
+            best = self.logits(batch, seen, said).log_softmax(-1).topk(2)
+            margin = min(margin, float(best.values[0] - best.values[1]))
+            if int(best.indices[0]) == end:
+                break
+            said.append(int(best.indices[0]))
+        return self.tokenizer.decode(said), round(margin, DIGITS)
+
+    def case(self, prompt: Prompt) -> Case:
+        """Give all that is compared of one prompt."""
+        batch = self.prepare(prompt)
+        answer, margin = self.answer(prompt)
+        exact = self.first(prompt, frozenset())
+        special = {self.writer.special(token) for token in (END, END_OF_TEXT)}
+        likeliest = [int(token) for token in exact.argsort(descending=True) if int(token) not in special][
+            :LISTED
+        ]
+        logprobs = {
+            JOIN.join(sorted(chosen)): tuple(
+                round(float(value), DIGITS) for value in self.first(prompt, chosen)[likeliest]
+            )
+            for chosen in looked_at(prompt)
+        }
+        return Case(
+            name=prompt.name,
+            with_images=bool(prompt.scenes),
+            resized=prompt.is_resized,
+            prompt_tokens=batch.ids.shape[1],
+            answer=answer,
+            margin=margin,
+            tokens=tuple(self.tokenizer.decode([token]) for token in likeliest),
+            logprobs=logprobs,
+        )
+
+    def first(self, prompt: Prompt, names: frozenset[str]) -> Tensor:
+        """Give the logarithms of probability of the first token of the answer; shape (vocabulary,)."""
+        batch = self.prepare(prompt, names)
+        seen = self.see(batch, names) if len(batch.grids) else None
+        return self.logits(batch, seen, [], names).log_softmax(-1)
+
+
+def looked_at(prompt: Prompt) -> tuple[frozenset[str], ...]:
+    """Give the combinations of deviations whose probabilities are kept: those that can change a prompt's.
+
+    All of grades; and each fault alone and with the usual grades.
+    """
+    grades, usual, faults = (
+        [item.name for item in some if can_change(item, prompt)] for some in (GRADES, USUAL, FAULTS)
+    )
+    return (*subsets(grades), *(chosen | {fault} for fault in faults for chosen in subsets(usual)))
+
+
+def subsets(names: list[str]) -> tuple[frozenset[str], ...]:
+    """Give every set of some names, the empty one first."""
+    return tuple(
+        frozenset(chosen) for count in range(len(names) + 1) for chosen in combinations(names, count)
+    )
+
+
+def can_change(deviation: Deviation, prompt: Prompt) -> bool:
+    """Whether a deviation can change a prompt's probabilities."""
+    if deviation in OF_TEXT:
+        return True
+    return bool(prompt.scenes) and (deviation is not RESIZE or prompt.is_resized)
+
+
+def compute(model: Path, mmproj: Path) -> tuple[Golden, dict[str, np.ndarray[Any, Any]]]:
+    """Ask everything; give the golden values, and what the vision tower and the positions are for one prompt each.
+
+    Parameters
+    ----------
+    model, mmproj
+        The files.
+    """
+    reference = Reference(*load(model, mmproj))
+    golden = Golden(
+        made_with={name: version(name) for name in PACKAGES},
+        model=hash_file(model).hex,
+        mmproj=hash_file(mmproj).hex,
+        prompts=digest(everything()),
+        sections=tuple(reference.model.config.text_config.rope_parameters["mrope_section"]),
+        deviations=ALL,
+        cases=tuple(map(reference.case, compared())),
+        held_out=tuple(_held_out(reference, task) for task in TASKS),
+    )
+    return golden, dict(_arrays(reference))
+
+
+def _held_out(reference: Reference, task: str) -> HeldOut:
+    answers, margins = zip(*map(reference.answer, held_out(task)), strict=True)
+    return HeldOut(task=task, answers=answers, margins=margins)
+
+
+def _arrays(reference: Reference) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    """Give the vision tower's outputs for a small image, positions of several prompts, and the channels' axes."""
+    by_name = {prompt.name: prompt for prompt in compared()}
+    batch = reference.prepare(by_name["where, wide"])
+    merged, levels = reference.see(batch)
+    yield "vision/merger", merged.numpy()
+    for index, level in enumerate(levels):
+        yield f"vision/deepstack {index}", level.numpy()
+    for name in (
+        "where, wide",
+        "two images of other sizes",
+        "three turns about an image",
+        "text, then an image",
+    ):
+        yield f"positions/{name}", reference.prepare(by_name[name]).positions[:, 0].numpy().astype(np.int32)
+    sections = reference.model.config.text_config.rope_parameters["mrope_section"]
+    for layout, axes in (("blocked", blocked(sections)), ("interleaved", interleaved(sections))):
+        yield f"channels/{layout}", np.frombuffer("".join(axes).encode(), np.uint8)
+
+
+def main(argv: list[str]) -> int:
+    """Compute everything, and compare or write."""
+    parser = argparse.ArgumentParser(prog="nox -s reference --", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write what came out to tests/data/pocket")
+    chosen = parser.parse_args(argv)
+    golden, arrays = compute(MODEL, MMPROJ)
+    text = msgspec.json.format(msgspec.json.encode(golden), indent=1) + b"\n"
+    if chosen.write:
+        GOLDEN.write_bytes(text)
+        np.savez_compressed(VISION, **arrays)
+        print(f"written: {GOLDEN}, {VISION}", file=sys.stderr)
+        return 0
+    return 0
