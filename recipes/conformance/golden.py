@@ -134,7 +134,7 @@ def read_golden(path: Path) -> Golden:
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Golden)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise VerifyError(
             where=str(path),
             expected="the reference's values",

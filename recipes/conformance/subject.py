@@ -81,26 +81,23 @@ def find_subject(folder: Path) -> Subject:
     Raises
     ------
     UsageError
-        Where there is no llama-server in it.
+        Where there is no llama-server in it that runs here.
     """
-    for programs in (folder / "bin", folder):
+    whole = folder.absolute()  # the programs run elsewhere
+    for programs in (whole / "bin", whole):
         server = programs / SERVER
         if server.is_file():
             break
     else:
-        raise UsageError(
-            where=f"--bundle {folder}",
-            expected=f"a folder with {SERVER} in it, or in its bin/",
-            found="no such program" if folder.is_dir() else "no such folder",
-            fix="name the folder that `build` prints after `bundle:`, or that of another llama.cpp",
-        )
-    record = folder / RECORD
-    if record.is_file() and programs != folder:
-        data = json.loads(record.read_text(encoding="utf-8"))
-        title = f"{data['recipe']}@{data['platform']}, version {data['plan']['version']}"
+        raise _refusal(folder, "no such program" if folder.is_dir() else "no such folder")
+    title = title_of_bundle(folder / RECORD) if programs != whole else None
+    if title is not None:
         return Subject(folder, programs, hash_tree(folder, Sha256), title, is_bundle=True)
     subject = Subject(folder, programs, hash_file(server), "", is_bundle=False)
-    said = subject.run(SERVER, ("--version",), folder, HELP_S)
+    try:
+        said = subject.run(SERVER, ("--version",), folder, HELP_S)
+    except OSError as error:
+        raise _refusal(folder, f"it does not run here: {error}") from error
     version = re.search(r"version: .*", said.out + said.err)
     return Subject(
         folder,
@@ -108,4 +105,22 @@ def find_subject(folder: Path) -> Subject:
         subject.digest,
         f"not built by this project, {version[0] if version else 'says no version'}",
         is_bundle=False,
+    )
+
+
+def title_of_bundle(record: Path) -> str | None:
+    """Give what a build record says that it is of; None where there is none, or another project's."""
+    try:
+        data = json.loads(record.read_text(encoding="utf-8"))
+        return f"{data['recipe']}@{data['platform']}, version {data['plan']['version']}"
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _refusal(folder: Path, found: str) -> UsageError:
+    return UsageError(
+        where=f"--bundle {folder}",
+        expected=f"a folder with {SERVER} in it, or in its bin/",
+        found=found,
+        fix="name the folder that `build` prints after `bundle:`, or that of another llama.cpp",
     )

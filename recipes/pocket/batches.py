@@ -52,6 +52,8 @@ class Packing:
         Shape (images,): patches of each.
     longest
         Patches of the largest image.
+    image_tokens
+        Shape (image tokens,): which token of the batch, all conversations in a row, each of them is.
     """
 
     places: Tensor
@@ -60,19 +62,22 @@ class Packing:
     slots: Tensor
     lengths: Tensor
     longest: int
+    image_tokens: Tensor
 
     def to(self, device: str) -> Packing:
         """Give the same on a device."""
         return moved(self, device)
 
 
-def pack(grids: Tensor) -> Packing:
+def pack(grids: Tensor, image_tokens: Tensor) -> Packing:
     """Work out where the patches of images are.
 
     Parameters
     ----------
     grids
         Shape (images, 3): frames, rows and columns of patches.
+    image_tokens
+        As in a packing.
     """
     places = get_vision_position_ids(grids, MERGE)
     taps, shares = get_vision_interpolation_indices_and_weights(
@@ -83,7 +88,7 @@ def pack(grids: Tensor) -> Packing:
     starts = torch.cumsum(lengths, 0) - lengths
     within = torch.arange(int(lengths.sum())) - torch.repeat_interleave(starts, lengths)
     slots = torch.repeat_interleave(torch.arange(len(lengths)) * longest, lengths) + within
-    return Packing(places, taps, shares, slots, lengths, longest)
+    return Packing(places, taps, shares, slots, lengths, longest, image_tokens)
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,10 @@ class Batch:
         Shape (patches, 3, PATCH_PX, PATCH_PX), 0 to 255.
     grids
         Shape (images, 3): frames, rows and columns of patches.
+    sights
+        Shape (image tokens, SIGHTS): what each token's cell shows.
+    answered
+        Shape (answer tokens,): the tokens before those that are learned, all conversations in a row.
     packing
         Of the patches; None where there is no image.
     """
@@ -112,6 +121,8 @@ class Batch:
     positions: Tensor
     patches: Tensor
     grids: Tensor
+    sights: Tensor
+    answered: Tensor
     packing: Packing | None
 
     def to(self, device: str) -> Batch:
@@ -128,7 +139,7 @@ def frames(values: Tensor) -> Tensor:
     return values[:, :, None].expand(-1, 3, TEMPORAL, PATCH_PX, PATCH_PX).reshape(len(values), -1)
 
 
-def collate(prepared: Sequence[Prepared], padding: int) -> Batch:
+def collate(prepared: Sequence[Prepared], padding: int, image_pad: int) -> Batch:
     """Pad conversations at their ends, to the longest.
 
     Parameters
@@ -137,6 +148,8 @@ def collate(prepared: Sequence[Prepared], padding: int) -> Batch:
         The conversations.
     padding
         The token to pad with.
+    image_pad
+        The token that stands for a part of an image.
     """
     longest = max(len(one.ids) for one in prepared)
     ids = np.full((len(prepared), longest), padding, np.int64)
@@ -150,6 +163,8 @@ def collate(prepared: Sequence[Prepared], padding: int) -> Batch:
     patches = np.concatenate([one.patches for one in prepared])
     shapes = [(1, rows, columns) for one in prepared for rows, columns in one.grids]
     grids = torch.tensor(shapes, dtype=torch.long).reshape(-1, 3)
+    answered = np.flatnonzero(labels.reshape(-1) != UNTRAINED) - 1  # an answer's token is foretold by the one before
+    image_tokens = torch.from_numpy(np.flatnonzero(ids.reshape(-1) == image_pad))
     return Batch(
         torch.from_numpy(ids),
         torch.from_numpy(labels),
@@ -157,5 +172,7 @@ def collate(prepared: Sequence[Prepared], padding: int) -> Batch:
         torch.from_numpy(positions),
         torch.from_numpy(patches),
         grids,
-        pack(grids) if shapes else None,
+        torch.from_numpy(np.concatenate([one.sights for one in prepared])),
+        torch.from_numpy(answered),
+        pack(grids, image_tokens) if shapes else None,
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from recipes.pocket.batches import Packing
+    from recipes.pocket.batches import Batch, Packing
 
 
 @contextmanager
@@ -58,6 +58,36 @@ def embed_images(visual: Any, pixels: Tensor, grids: Tensor, packing: Packing) -
             merger = visual.deepstack_merger_list[visual.deepstack_visual_indexes.index(index)]
             levels.append(merger(hidden))
     return visual.merger(hidden), levels
+
+
+def read(language: Any, embedded: Tensor, batch: Batch, levels: list[Tensor]) -> Tensor:  # noqa: ANN401 - as above
+    """Run the language model on conversations that are padded at their ends: causality alone hides the padding.
+
+    Parameters
+    ----------
+    language
+        The language model, inside `quick`.
+    embedded
+        Shape (conversations, tokens, width).
+    batch
+        Their positions.
+    levels
+        What the DeepStack mergers gave, for the first layers.
+
+    Returns
+    -------
+    Shape (conversations, tokens, width).
+    """
+    hidden, shape = embedded, embedded.shape
+    turned = language.rotary_emb(hidden, batch.positions)
+    for index, layer in enumerate(language.layers):
+        hidden = layer(hidden, position_embeddings=turned, attention_mask=None)
+        if index < len(levels) and batch.packing is not None:
+            flat = hidden.reshape(-1, shape[-1])
+            level = levels[index].to(flat.dtype)
+            hidden = flat.index_add(0, batch.packing.image_tokens, level).reshape(shape)
+    normed: Tensor = language.norm(hidden)
+    return normed
 
 
 def _attend(

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from recipes.pocket.drawing import draw
+from recipes.pocket.sights import SIGHTS, sights_of
 from recipes.pocket.sizes import MERGE, PATCH_PX, Grid, grid_of, resized
 from recipes.pocket.tokenizer import END, IMAGE_END, IMAGE_PAD, IMAGE_START, START
 
@@ -42,6 +43,8 @@ class Prepared:
         Shape (patches of all images, 3, PATCH_PX, PATCH_PX), channel values 0 to 255.
     grids
         Rows and columns of patches of each image.
+    sights
+        Shape (image tokens, SIGHTS): what each image token's cell shows.
     answers
         For each answer its task and the range of its tokens.
     """
@@ -51,6 +54,7 @@ class Prepared:
     positions: NDArray[np.int64]
     patches: NDArray[np.uint8]
     grids: tuple[tuple[int, int], ...]
+    sights: NDArray[np.uint8]
     answers: tuple[tuple[str, int, int], ...]
 
 
@@ -115,6 +119,7 @@ class Writer:
         spans: list[tuple[int, Grid]] = []
         answers: list[tuple[str, int, int]] = []
         patches: list[NDArray[np.uint8]] = []
+        sights: list[NDArray[np.uint8]] = []
         for turn in conversation:
             ids += [self.special(START), *self.text("user\n")]
             pending = ""
@@ -129,13 +134,14 @@ class Writer:
                 spans.append((len(ids), grid))
                 ids += [self._pad] * grid.cells + [self.special(IMAGE_END)]
                 patches.append(cut(image))
+                sights.append(sights_of(part, grid))
                 pending = ""
             ids += self.text(pending)
             ids += [self.special(END), *self.text("\n"), self.special(START), *self.text("assistant\n")]
             answer = [*self.text(turn.answer), self.special(END)]
             answers.append((turn.task, len(ids), len(ids) + len(answer)))
             ids += [*answer, *self.text("\n")]
-        return assemble(ids, spans, answers, patches)
+        return assemble(ids, spans, answers, patches, sights)
 
 
 def assemble(
@@ -143,6 +149,7 @@ def assemble(
     spans: list[tuple[int, Grid]],
     answers: list[tuple[str, int, int]],
     patches: list[NDArray[np.uint8]],
+    sights: list[NDArray[np.uint8]],
 ) -> Prepared:
     """Give the arrays of a conversation: a text's positions go on from the largest one before it."""
     labels = np.full(len(ids), UNTRAINED, dtype=np.int64)
@@ -164,6 +171,7 @@ def assemble(
         np.concatenate(pieces, axis=1).astype(np.int64),
         np.concatenate(patches) if patches else empty,
         tuple((grid.rows * MERGE, grid.columns * MERGE) for _, grid in spans),
+        np.concatenate(sights) if sights else np.zeros((0, SIGHTS), np.uint8),
         tuple(answers),
     )
 

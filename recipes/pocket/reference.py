@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ from recipes.pocket.preparation import Writer
 from recipes.pocket.prompts import Prompt, compared, digest, everything, held_out
 from recipes.pocket.restore import load
 from recipes.pocket.tasks import TASKS, Turn
-from recipes.pocket.tokenizer import END, END_OF_TEXT
+from recipes.pocket.tokenizer import END, END_OF_TEXT, IMAGE_PAD
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -77,9 +78,14 @@ class Reference:
         last = Turn(prompt.turns[-1].parts, "", prompt.turns[-1].task)
         prepared = self.writer.prepare((*prompt.turns[:-1], last), images=images)
         end = prepared.answers[-1][1]
-        whole = collate([prepared], self.writer.special(END_OF_TEXT))
-        parts = (whole.ids[:, :end], whole.labels[:, :end], whole.kept[:, :end], whole.positions[:, :, :end])
-        return Batch(*parts, whole.patches, whole.grids, whole.packing)
+        whole = collate([prepared], self.writer.special(END_OF_TEXT), self.writer.special(IMAGE_PAD))
+        return replace(
+            whole,
+            ids=whole.ids[:, :end],
+            labels=whole.labels[:, :end],
+            kept=whole.kept[:, :end],
+            positions=whole.positions[:, :, :end],
+        )
 
     @torch.no_grad()
     def see(self, batch: Batch, names: Collection[str] = ()) -> tuple[Tensor, list[Tensor]]:

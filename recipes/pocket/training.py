@@ -24,17 +24,20 @@ from torch.nn import functional
 
 from recipes.pocket.architecture import new_model
 from recipes.pocket.batches import Batch, collate
-from recipes.pocket.fast import embed_images, quick
-from recipes.pocket.preparation import UNTRAINED, Writer
+from recipes.pocket.fast import embed_images, quick, read
+from recipes.pocket.preparation import Writer
+from recipes.pocket.sights import SIGHTS
 from recipes.pocket.sizes import SIZE_CLASSES
 from recipes.pocket.tasks import TASKS, held_out_conversation, training_conversation
-from recipes.pocket.tokenizer import END_OF_TEXT, train_tokenizer
+from recipes.pocket.tokenizer import END_OF_TEXT, IMAGE_PAD, train_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import Tensor
 
+SIGHT = 0.5  # weight of the loss of what each cell shows
+RARE = 4.0  # weight of a sight that is there against one that is not
 BALANCE = 0.01  # weight of the loss that spreads the tokens over the experts, as Switch Transformers has it
 WARM_UP_STEPS = 300
 BATCH_SHARE = (1.6, 1.0, 0.7, 0.5)  # of the batch size, by size class: about as many patches in each batch
@@ -70,7 +73,7 @@ def draw_batch(number: int, course: Course) -> Batch:
     writer = Writer(train_tokenizer())
     first = course.seed * 10**9 + number * course.batch * 2
     prepared = [writer.prepare(training_conversation(first + index, size_class)) for index in range(count)]
-    return collate(prepared, writer.special(END_OF_TEXT))
+    return collate(prepared, writer.special(END_OF_TEXT), writer.special(IMAGE_PAD))
 
 
 def _draw_into(queue: Any, numbers: Iterator[int], course: Course) -> None:  # noqa: ANN401 - a multiprocessing queue
@@ -100,50 +103,90 @@ def supply(course: Course, first: int, workers: int) -> Iterator[Batch]:
             yield kept[again % KEPT_BATCHES]
 
 
-def loss_of(model: Any, batch: Batch, routers: list[Tensor]) -> tuple[Tensor, Tensor]:  # noqa: ANN401 - transformers' model
-    """Give the loss of the answers' tokens, and how uneven the experts' load is.
+@dataclass(frozen=True)
+class Losses:
+    """What a batch costs: the answers, the cells' sights, and how uneven the experts' load is."""
+
+    answers: Tensor
+    sights: Tensor
+    uneven: Tensor
+
+    def total(self) -> Tensor:
+        """Give what is brought down."""
+        return self.answers + SIGHT * self.sights + BALANCE * self.uneven
+
+
+class Heads(torch.nn.Module):
+    """Tell the sights from what the mergers give; used in training alone.
+
+    Parameters
+    ----------
+    width
+        Of the language model.
+    mergers
+        How many there are.
+    """
+
+    def __init__(self, width: int, mergers: int) -> None:
+        super().__init__()
+        self.heads = torch.nn.ModuleList(torch.nn.Linear(width, SIGHTS) for _ in range(mergers))
+        self.register_buffer("weight", torch.full((SIGHTS,), RARE))
+
+    def forward(self, merged: list[Tensor], sights: Tensor) -> Tensor:
+        """Give the mean cross-entropy over cells and sights."""
+        wanted = sights.float()
+        losses = [
+            functional.binary_cross_entropy_with_logits(head(part).float(), wanted, pos_weight=self.weight)
+            for head, part in zip(self.heads, merged, strict=True)
+        ]
+        return torch.stack(losses).mean()
+
+
+def losses_of(model: Any, heads: Heads, batch: Batch, routers: list[Tensor]) -> Losses:  # noqa: ANN401 - transformers' model
+    """Give what a batch costs, inside `quick`.
 
     Parameters
     ----------
     model
         Its routers append their logits to `routers`.
+    heads
+        For the sights.
     batch
         What it reads.
     routers
         Emptied here.
     """
     routers.clear()
-    logits = forward(model, batch)
-    wanted = batch.labels[:, 1:]
-    chosen = wanted != UNTRAINED
-    answers = functional.cross_entropy(logits[:, :-1][chosen].float(), wanted[chosen])
+    logits, merged = forward(model, batch)
+    answers = functional.cross_entropy(logits.float(), batch.labels.reshape(-1)[batch.answered + 1])
+    sights = heads(merged, batch.sights) if merged else logits.new_zeros((), dtype=torch.float)
     uneven = logits.new_zeros((), dtype=torch.float)
+    kept = batch.kept.reshape(-1, 1).float()
     for scores in routers:
-        shares = scores.float().softmax(-1)[batch.kept.reshape(-1)]
-        picked = functional.one_hot(shares.topk(2, dim=-1).indices, shares.shape[-1]).float().sum(1)
-        uneven = uneven + (picked.mean(0) * shares.mean(0)).sum() * shares.shape[-1] / 2
-    return answers, uneven / max(1, len(routers))
+        shares = scores.float().softmax(-1) * kept
+        picked = functional.one_hot(shares.topk(2, dim=-1).indices, shares.shape[-1]).float().sum(1) * kept
+        uneven = uneven + (picked.sum(0) * shares.sum(0)).sum() * shares.shape[-1] / 2 / kept.sum() ** 2
+    return Losses(answers, sights, uneven / max(1, len(routers)))
 
 
-def forward(model: Any, batch: Batch) -> Tensor:  # noqa: ANN401 - as above
-    """Give the logits of a batch, inside `quick`; shape (conversations, tokens, vocabulary)."""
+def forward(model: Any, batch: Batch) -> tuple[Tensor, list[Tensor]]:  # noqa: ANN401 - as above
+    """Give the logits of the answers' tokens, and what the mergers gave; inside `quick`.
+
+    Returns
+    -------
+    Shape (answer tokens, vocabulary); and for each merger (image tokens, width).
+    """
     inner = model.model
     embedded = inner.get_input_embeddings()(batch.ids)
-    pictures: dict[str, Any] = {}
+    merged: list[Tensor] = []
     if batch.packing is not None:
-        mask = batch.ids == model.config.image_token_id
         tokens, levels = embed_images(inner.visual, batch.pixels(), batch.grids, batch.packing)
-        embedded = embedded.masked_scatter(mask[..., None], tokens.to(embedded.dtype))
-        pictures = {"visual_pos_masks": mask, "deepstack_visual_embeds": levels}
-    hidden = inner.language_model(
-        inputs_embeds=embedded,
-        attention_mask=batch.kept.long(),
-        position_ids=batch.positions,
-        use_cache=False,
-        **pictures,
-    ).last_hidden_state
-    logits: Tensor = model.lm_head(hidden)
-    return logits
+        merged = [tokens, *levels]
+        flat = embedded.reshape(-1, embedded.shape[-1])
+        flat = flat.index_copy(0, batch.packing.image_tokens, tokens.to(flat.dtype))
+        embedded = flat.reshape(embedded.shape)
+    hidden = read(inner.language_model, embedded, batch, merged[1:])
+    return model.lm_head(hidden.reshape(-1, hidden.shape[-1])[batch.answered]), merged
 
 
 @torch.no_grad()
@@ -159,11 +202,10 @@ def accuracy(model: Any, tasks: list[str], count: int, device: str, split: str) 
         for start in range(0, count, 64):
             numbers = range(start, min(count, start + 64))
             prepared = [writer.prepare(held_out_conversation(index, task, split)) for index in numbers]
-            batch = collate(prepared, writer.special(END_OF_TEXT)).to(device)
-            said = forward(model, batch)[:, :-1].argmax(-1)
-            wanted = batch.labels[:, 1:]
-            same = ((said == wanted) | (wanted == UNTRAINED)).all(1)
-            right[task] += int(same.sum())
+            batch = collate(prepared, writer.special(END_OF_TEXT), writer.special(IMAGE_PAD)).to(device)
+            missed = forward(model, batch)[0].argmax(-1) != batch.labels.reshape(-1)[batch.answered + 1]
+            rows = batch.answered // batch.ids.shape[1]
+            right[task] += len(numbers) - len(rows[missed].unique())
     return {task: right[task] / count for task in tasks}
 
 
@@ -171,14 +213,17 @@ def train(course: Course, out: Path, device: str, workers: int) -> None:
     """Train until the course ends or the time is up; the state is kept either way."""
     out.mkdir(parents=True, exist_ok=True)
     model: Any = new_model(train_tokenizer(), course.seed).to(device)
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
+    heads = Heads(model.config.text_config.hidden_size, 1 + len(model.model.visual.deepstack_merger_list)).to(device)
+    learned = [*model.parameters(), *heads.parameters()]
+    decayed = [p for p in learned if p.ndim > 1]
+    plain = [p for p in learned if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=course.rate, betas=(0.9, 0.98), fused=device == "cuda")
     step = 0
     if (out / "state.pt").exists():
         state = torch.load(out / "state.pt", map_location=device, weights_only=True)
         model.load_state_dict(state["model"])
+        heads.load_state_dict(state["heads"])
         optimiser.load_state_dict(state["optimiser"])
         step = state["step"]
     routers: list[Tensor] = []
@@ -194,28 +239,31 @@ def train(course: Course, out: Path, device: str, workers: int) -> None:
             for group in optimiser.param_groups:
                 group["lr"] = course.learning_rate(step, passed_s)
             with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-                answers, uneven = loss_of(model, batch.to(device), routers)
-                (answers + BALANCE * uneven).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                losses = losses_of(model, heads, batch.to(device), routers)
+                losses.total().backward()
+            torch.nn.utils.clip_grad_norm_(learned, 1.0)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             step, seen = step + 1, seen + len(batch.ids)
             if step % 100 == 0 or step in EARLY or step == course.steps:
-                row: dict[str, object] = {
-                    "step": step,
-                    "loss": float(answers.detach()),
-                    "uneven": float(uneven.detach()),
-                }
-                row |= {"conversations": seen, "s": round(time.monotonic() - started, 1)}
+                row: dict[str, object] = {"step": step, "conversations": seen, "s": round(passed_s, 1)}
+                row |= {name: round(float(loss.detach()), 4) for name, loss in vars(losses).items()}
                 if step % CHECK_EVERY == 0 or step == course.steps:
                     row["accuracy"] = accuracy(model, list(TASKS), 128, device, "validation")
+                    save_weights(model, out)
                 print(json.dumps(row), file=log, flush=True)
                 print(json.dumps(row), file=sys.stderr, flush=True)
         routers.clear()
-    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
-    torch.save(state, out / "state.pt")
+    state = {"model": model.state_dict(), "heads": heads.state_dict(), "optimiser": optimiser.state_dict()}
+    torch.save(state | {"step": step}, out / "state.pt")
+    save_weights(model, out)
+
+
+def save_weights(model: Any, out: Path) -> None:  # noqa: ANN401 - as above
+    """Keep the weights in f16, whole or not at all: what is shipped, and all that is left of a run that is cut off."""
     weights = {name: value.to(torch.float16) for name, value in model.state_dict().items()}
-    torch.save(weights, out / "weights.pt")
+    torch.save(weights, out / "weights.part")
+    (out / "weights.part").rename(out / "weights.pt")
 
 
 def main(argv: list[str]) -> None:
