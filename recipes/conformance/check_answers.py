@@ -79,7 +79,7 @@ def check_streaming(context: Context, server: Server) -> Findings:
     body = {"messages": messages(prompt), "max_tokens": 16, "temperature": 0, "stream": True}
     answer = server.post("/v1/chat/completions", json.dumps(body).encode())
     pieces = []
-    for line in answer.text.splitlines():
+    for line in answer.content.decode("utf-8").splitlines():
         if line.startswith("data: ") and line != "data: [DONE]":
             delta = json.loads(line.removeprefix("data: "))["choices"]
             pieces += [choice["delta"].get("content") or "" for choice in delta]

@@ -28,6 +28,7 @@ from recipes.pocket.deviations import (
     GRADES,
     INTERPOLATION,
     NEAREST,
+    OF_LANGUAGE,
     OF_TEXT,
     RESIZE,
     USUAL,
@@ -49,8 +50,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
+    from typing import TypeAlias
+
     from tokenizers import Tokenizer
     from torch import Tensor
+
+    Seen: TypeAlias = tuple[Tensor, list[Tensor]]
 
 LISTED = 5  # first tokens whose probabilities are kept
 MOST_ANSWER_TOKENS = 16
@@ -88,7 +93,7 @@ class Reference:
         )
 
     @torch.no_grad()
-    def see(self, batch: Batch, names: Collection[str] = ()) -> tuple[Tensor, list[Tensor]]:
+    def see(self, batch: Batch, names: Collection[str] = ()) -> Seen:
         """Give what the vision tower makes of the images: the merger's output, and each DeepStack level's."""
         visual = self.model.model.visual
         more: dict[str, Tensor] = {}
@@ -114,7 +119,7 @@ class Reference:
     def logits(
         self,
         batch: Batch,
-        seen: tuple[Tensor, list[Tensor]] | None,
+        seen: Seen | None,
         said: list[int],
         names: Collection[str] = (),
     ) -> Tensor:
@@ -171,14 +176,11 @@ class Reference:
         """Give all that is compared of one prompt."""
         batch = self.prepare(prompt)
         answer, margin = self.answer(prompt)
-        exact = self.first(prompt, frozenset())
-        special = {self.writer.special(token) for token in (END, END_OF_TEXT)}
-        likeliest = [int(token) for token in exact.argsort(descending=True) if int(token) not in special][
-            :LISTED
-        ]
+        seen: dict[frozenset[str], Seen] = {}
+        likeliest = self.listed(self.first(prompt, frozenset(), seen))
         logprobs = {
             JOIN.join(sorted(chosen)): tuple(
-                round(float(value), DIGITS) for value in self.first(prompt, chosen)[likeliest]
+                round(float(value), DIGITS) for value in self.first(prompt, chosen, seen)[likeliest]
             )
             for chosen in looked_at(prompt)
         }
@@ -193,11 +195,36 @@ class Reference:
             logprobs=logprobs,
         )
 
-    def first(self, prompt: Prompt, names: frozenset[str]) -> Tensor:
-        """Give the logarithms of probability of the first token of the answer; shape (vocabulary,)."""
+    def listed(self, logprobs: Tensor) -> list[int]:
+        """Give the likeliest tokens that a server can list: each with a text of its own."""
+        texts: dict[str, int] = {}
+        for token in map(int, logprobs.argsort(descending=True)):
+            text = self.tokenizer.decode([token])
+            if text and "\ufffd" not in text and text not in texts:  # special tokens are shown as nothing
+                texts[text] = token
+            if len(texts) == LISTED:
+                break
+        return list(texts.values())
+
+    def first(self, prompt: Prompt, names: frozenset[str], seen: dict[frozenset[str], Seen]) -> Tensor:
+        """Give the logarithms of probability of the first token of the answer; shape (vocabulary,).
+
+        Parameters
+        ----------
+        prompt
+            What is asked.
+        names
+            Deviations.
+        seen
+            What the vision tower gave for this prompt, by the deviations that it has; filled here.
+        """
         batch = self.prepare(prompt, names)
-        seen = self.see(batch, names) if len(batch.grids) else None
-        return self.logits(batch, seen, [], names).log_softmax(-1)
+        if not len(batch.grids):
+            return self.logits(batch, None, [], names).log_softmax(-1)
+        of_vision = names - {deviation.name for deviation in OF_LANGUAGE}
+        if of_vision not in seen:
+            seen[of_vision] = self.see(batch, names)
+        return self.logits(batch, seen[of_vision], [], names).log_softmax(-1)
 
 
 def looked_at(prompt: Prompt) -> tuple[frozenset[str], ...]:
