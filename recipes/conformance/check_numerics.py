@@ -60,7 +60,7 @@ KINDS = (
 EXPLAINING = frozenset({"f32", "f16"})  # a coarser type's noise would drown what tells the deviations apart
 
 
-def check(context: Context, cases: Sequence[str]) -> Findings:
+def check(context: Context, cases: Sequence[str], kinds: Sequence[Kind] = KINDS) -> Findings:
     """Judge each kind of weights and setting.
 
     Parameters
@@ -69,11 +69,13 @@ def check(context: Context, cases: Sequence[str]) -> Findings:
         The judgement.
     cases
         Names of those that are compared.
+    kinds
+        Which to judge.
     """
     exact = write_f32(context.model, context.work / "model-f32.gguf")
     exact_mmproj = write_f32(context.mmproj, context.work / "mmproj-f32.gguf")
     found = Findings(())
-    for kind in KINDS:
+    for kind in kinds:
         try:
             model = model_of(context, kind, exact)
         except (FileNotFoundError, RuntimeError) as error:

@@ -163,7 +163,9 @@ def collate(prepared: Sequence[Prepared], padding: int, image_pad: int) -> Batch
     patches = np.concatenate([one.patches for one in prepared])
     shapes = [(1, rows, columns) for one in prepared for rows, columns in one.grids]
     grids = torch.tensor(shapes, dtype=torch.long).reshape(-1, 3)
-    answered = np.flatnonzero(labels.reshape(-1) != UNTRAINED) - 1  # an answer's token is foretold by the one before
+    answered = (
+        np.flatnonzero(labels.reshape(-1) != UNTRAINED) - 1
+    )  # an answer's token is foretold by the one before
     image_tokens = torch.from_numpy(np.flatnonzero(ids.reshape(-1) == image_pad))
     return Batch(
         torch.from_numpy(ids),

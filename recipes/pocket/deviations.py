@@ -81,6 +81,12 @@ DEEPSTACK_ORDER = Deviation(
     where="v.deepstack.* of the projector, or how they are added to the first layers",
     fails=True,
 )
+MERGERS = Deviation(
+    name="mergers",
+    words="the DeepStack mergers have changed places",
+    where="v.deepstack.* of the projector: their numbers against is_deepstack_layers",
+    fails=True,
+)
 NORMALISATION = Deviation(
     name="normalisation",
     words="pixels are normalised with CLIP's mean and deviation",
@@ -101,7 +107,7 @@ NEAREST = Deviation(
 )
 GRADES = (RESIZE, INTERPOLATION, HALF, GELU)
 OF_TEXT = (THETA, EXPERTS)
-OF_IMAGES = (ATTENTION, BLOCKED, NO_DEEPSTACK, DEEPSTACK_ORDER, NORMALISATION, CHANNELS, NEAREST)
+OF_IMAGES = (ATTENTION, BLOCKED, NO_DEEPSTACK, DEEPSTACK_ORDER, MERGERS, NORMALISATION, CHANNELS, NEAREST)
 OF_LANGUAGE = (*OF_TEXT, ATTENTION, BLOCKED)  # those that leave the vision tower as it is
 FAULTS = (*OF_IMAGES, *OF_TEXT)
 ALL = (*GRADES, *FAULTS)
@@ -123,7 +129,7 @@ def resize_bilinear(image: Image.Image) -> Image.Image:
         for size, wanted in ((image.height, height), (image.width, width))
     )
     top, left = y.astype(int), x.astype(int)
-    down, across = (y - top)[:, None, None], (x - left)[None, :, None]
+    down, across = (y % 1)[:, None, None], (x % 1)[None, :, None]  # all of it in 32 bits
 
     def row(index: Any) -> Any:  # noqa: ANN401 - arrays
         one, other = pixels[index][:, left], pixels[index][:, left + 1]
@@ -240,6 +246,10 @@ def vision_with(visual: Any, names: Collection[str]) -> Iterator[None]:  # noqa:
                 stack.enter_context(_replaced(merger, "act_fn", tanh))
             for block in visual.blocks if HALF.name in names else ():
                 stack.enter_context(_replaced(block.mlp, "act_fn", gelu_table))
+        if MERGERS.name in names:
+            listed = visual.deepstack_merger_list
+            visual.deepstack_merger_list = torch.nn.ModuleList(listed[::-1])
+            stack.callback(setattr, visual, "deepstack_merger_list", listed)
         if HALF.name in names:
             kept = modeling.eager_attention_forward
             modeling.eager_attention_forward = _attention_in_half

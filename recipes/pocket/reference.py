@@ -49,7 +49,6 @@ from recipes.pocket.tokenizer import END, END_OF_TEXT, IMAGE_PAD
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
-
     from typing import TypeAlias
 
     from tokenizers import Tokenizer

@@ -213,7 +213,9 @@ def train(course: Course, out: Path, device: str, workers: int) -> None:
     """Train until the course ends or the time is up; the state is kept either way."""
     out.mkdir(parents=True, exist_ok=True)
     model: Any = new_model(train_tokenizer(), course.seed).to(device)
-    heads = Heads(model.config.text_config.hidden_size, 1 + len(model.model.visual.deepstack_merger_list)).to(device)
+    heads = Heads(model.config.text_config.hidden_size, 1 + len(model.model.visual.deepstack_merger_list)).to(
+        device
+    )
     learned = [*model.parameters(), *heads.parameters()]
     decayed = [p for p in learned if p.ndim > 1]
     plain = [p for p in learned if p.ndim <= 1]
