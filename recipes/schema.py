@@ -232,6 +232,17 @@ class ModelFile(_Pin, frozen=True, kw_only=True):
     quantisation: Annotated[Name, Meta(description="the type of its matrices")]
 
 
+class Baseline(_Pin, frozen=True, kw_only=True):
+    """A llama.cpp from before it knew the model's architecture: it must refuse the model in words."""
+
+    recipe: Annotated[Name, Meta(description="a manifest in manifests/recipes/")]
+    patches: Annotated[int, Meta(ge=0, description="how many of its patches are applied, from the first")]
+    target: Annotated[
+        Name, Meta(description="the one program that is built, which takes a model's file and a new one's")
+    ]
+    says: Annotated[Text, Meta(description="what it must say")]
+
+
 class Model(_Pin, frozen=True, kw_only=True):
     """A model: its files, and what a reference says of it."""
 
@@ -244,6 +255,9 @@ class Model(_Pin, frozen=True, kw_only=True):
     golden: Annotated[
         RelativePath, Meta(description="the reference's values, which conformance compares with")
     ]
+    baseline: Annotated[
+        Baseline | None, Meta(description="what must refuse it; none where every llama.cpp knows it")
+    ] = None
     files: Annotated[tuple[ModelFile, ...], Meta(min_length=2, description="one of each role")]
 
 

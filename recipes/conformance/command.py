@@ -6,9 +6,11 @@ import re
 import shlex
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipes.conformance import baseline
 from recipes.conformance.context import Context
 from recipes.conformance.golden import read_golden, verify_golden
 from recipes.conformance.outcome import Verdict, grade, has_failed
@@ -56,6 +58,9 @@ def conform(job: Job, options: argparse.Namespace) -> int:
             subject, files["model"], files["mmproj"], golden, compared(), Path(work), usable_threads()
         )
         result = judge(context, job.console, command)
+        if model.baseline and not options.bundle:  # only a recipe says that something may be built
+            found = baseline.check(job, model.baseline, files["model"], Path(work))
+            result = replace(result, outcomes=(*result.outcomes, *found.outcomes))
         with storage_errors(folder):
             page = write_report(result, folder)
     print_result(subject, result, page)

@@ -1,0 +1,61 @@
+"""The failure that this project exists to remove, kept as a check: an older llama.cpp refuses the model in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from recipes.conformance.context import Findings, judged
+from recipes.conformance.outcome import Part
+from recipes.pipeline import ensure_bundle
+from recipes.plan import narrow
+from recipes.process import Command, capture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from recipes.pipeline import Job
+    from recipes.schema import Baseline
+
+LOADS_S = 60.0
+
+
+def check(job: Job, baseline: Baseline, model: Path, work: Path) -> Findings:
+    """Build one small program of the baseline, give it the model, and demand its refusal in words.
+
+    Parameters
+    ----------
+    job
+        Where to build; its recipe does not matter.
+    baseline
+        What to build.
+    model
+        The language model's file.
+    work
+        An empty folder.
+
+    Raises
+    ------
+    RecipeError
+        Where the program cannot be built.
+    """
+    recipe = job.manifests.recipe(baseline.recipe)
+    old = replace(job, recipe=msgspec.structs.replace(recipe, patches=recipe.patches[: baseline.patches]))
+    bundle = ensure_bundle(old, narrow(old.plan(), (baseline.target,)))
+    argv = (str(bundle.entry.path / "bin" / baseline.target), str(model), str(work / "baseline.gguf"), "F16")
+    done = capture(Command(argv, work, {"LC_ALL": "C"}), LOADS_S)
+    said = done.out + done.err
+    line = next((line for line in said.splitlines() if baseline.says in line), said[-200:])
+    return Findings(
+        (
+            judged(
+                Part.LOAD,
+                f"{baseline.recipe} with {baseline.patches} of its patches refuses the model",
+                is_right=done.status == 1 and baseline.says in said,
+                words=f"{baseline.target} ends with status {done.status}: {line.strip()}",
+                suspect="the baseline is not the llama.cpp that it should be",
+            ),
+        )
+    )
