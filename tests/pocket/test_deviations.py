@@ -1,0 +1,474 @@
+"""Each known deviation changes what it says, and nothing else; and nothing at all after its block."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch.nn import functional
+from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as modeling
+
+from recipes.conformance.channels import AXES, blocked, interleaved
+from recipes.pocket import deviations
+from recipes.pocket.deviations import (
+    ALL,
+    ATTENTION,
+    BLOCKED,
+    CHANNELS,
+    CLIP_DEVIATION,
+    CLIP_MEAN,
+    DEEPSTACK_ORDER,
+    EXPERTS,
+    FAULTS,
+    GELU,
+    GRADES,
+    HALF,
+    INTERPOLATION,
+    NEAREST,
+    NO_DEEPSTACK,
+    NORMALISATION,
+    OF_IMAGES,
+    OF_TEXT,
+    RESIZE,
+    THETA,
+    changed_levels,
+    changed_pixels,
+    fitted,
+    gelu_table,
+    language_with,
+    nearest_positions,
+    positions_between_centres,
+    resize_bilinear,
+    text_mask,
+    through_half,
+    vision_with,
+)
+from recipes.pocket.drawing import draw
+from recipes.pocket.preparation import fit
+from recipes.pocket.prompts import _one, compared
+from recipes.pocket.sizes import Grid, exact_size, resized
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from recipes.conformance.golden import Deviation
+    from recipes.pocket.prompts import Prompt
+    from recipes.pocket.reference import Reference
+
+PROMPTS = {prompt.name: prompt for prompt in compared()}
+TEXT, FITS, RESIZED = (PROMPTS[name] for name in ("text 0", "where, wide", "resized, too small"))
+NAMES = [deviation.name for deviation in ALL]
+
+
+def each(*some: Deviation) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("name", [deviation.name for deviation in some])
+
+
+@pytest.fixture(scope="module")
+def exact(reference: Reference) -> dict[str, Tensor]:
+    """What the reference says to each prompt without a deviation, taken before anything else is done to it."""
+    return {prompt.name: first(reference, prompt) for prompt in (TEXT, FITS, RESIZED)}
+
+
+def first(reference: Reference, prompt: Prompt, *names: str) -> Tensor:
+    return reference.first(prompt, frozenset(names), {})
+
+
+def farthest(one: Tensor, other: Tensor) -> float:
+    return float((one - other).abs().max())
+
+
+def test_every_deviation_has_a_name_of_its_own_and_is_a_grade_or_a_fault() -> None:
+    assert len(set(NAMES)) == len(NAMES)
+    assert set(ALL) == {*GRADES, *FAULTS}
+    assert set(FAULTS) == {*OF_IMAGES, *OF_TEXT}
+    assert all(deviation.fails for deviation in FAULTS)
+    assert not any(deviation.fails for deviation in GRADES)
+
+
+@each(*GRADES, *OF_IMAGES)
+def test_a_deviation_of_images_leaves_texts_alone(
+    reference: Reference, exact: dict[str, Tensor], name: str
+) -> None:
+    assert torch.equal(first(reference, TEXT, name), exact[TEXT.name])
+
+
+@each(*OF_TEXT)
+def test_a_deviation_of_the_language_model_changes_texts(
+    reference: Reference, exact: dict[str, Tensor], name: str
+) -> None:
+    assert farthest(first(reference, TEXT, name), exact[TEXT.name]) > 1e-3
+
+
+def test_resizing_changes_only_images_that_need_it(reference: Reference, exact: dict[str, Tensor]) -> None:
+    assert torch.equal(first(reference, FITS, RESIZE.name), exact[FITS.name])
+    assert farthest(first(reference, RESIZED, RESIZE.name), exact[RESIZED.name]) > 1e-3
+
+
+@each(*(deviation for deviation in ALL if deviation is not RESIZE))
+def test_every_other_deviation_changes_what_an_image_gives(
+    reference: Reference, exact: dict[str, Tensor], name: str
+) -> None:
+    assert farthest(first(reference, FITS, name), exact[FITS.name]) > 1e-5
+
+
+@pytest.mark.parametrize("prompt", [TEXT, FITS, RESIZED], ids=["text", "fits", "resized"])
+def test_after_all_of_them_the_reference_is_as_before(
+    reference: Reference, exact: dict[str, Tensor], prompt: Prompt
+) -> None:
+    first(reference, prompt, *NAMES)
+    assert torch.equal(first(reference, prompt), exact[prompt.name])
+
+
+def insides(model: Any) -> list[object]:  # noqa: ANN401 - transformers' model
+    """Everything of a model that a deviation replaces, by identity."""
+    visual, language = model.model.visual, model.model.language_model
+    mergers = [visual.merger, *visual.deepstack_merger_list]
+    experts = [layer.mlp.experts for layer in language.layers]
+    return [
+        modeling.eager_attention_forward,
+        visual.pos_embed,
+        language.rotary_emb.inv_freq,
+        language.rotary_emb.__dict__.get("recomposition_frequencies"),
+        *(part for one in experts for part in (one.gate_up_proj, one.down_proj)),
+        *(part for one in mergers for part in (one._modules.get("act_fn"), one.__dict__.get("act_fn"))),
+        *(
+            part
+            for one in visual.blocks
+            for part in (one.mlp._modules.get("act_fn"), one.mlp.__dict__.get("act_fn"))
+        ),
+    ]
+
+
+def fail_within_deviations(model: Any, within: list[object]) -> None:  # noqa: ANN401 - as above
+    with language_with(model.model.language_model, NAMES), vision_with(model.model.visual, NAMES):
+        within += insides(model)
+        raise ZeroDivisionError
+
+
+def test_everything_is_put_back_where_the_block_ends_with_an_error(reference: Reference) -> None:
+    before, within = insides(reference.model), list[object]()
+    with pytest.raises(ZeroDivisionError):
+        fail_within_deviations(reference.model, within)
+    after = insides(reference.model)
+    kept = [one is other for one, other in zip(before, within, strict=True)]
+    assert kept.count(False) > len(reference.model.model.visual.blocks)  # there was something to put back
+    assert [one is other for one, other in zip(before, after, strict=True)] == [True] * len(before)
+
+
+def test_the_table_of_positions_is_put_back_where_seeing_fails(
+    reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = reference.model.model.visual.pos_embed
+    monkeypatch.setattr(deviations, "vision_with", lambda *_: (_ for _ in ()).throw(ZeroDivisionError))
+    batch = reference.prepare(FITS)
+    with pytest.raises(ZeroDivisionError):
+        reference.see(batch, {NEAREST.name})
+    assert reference.model.model.visual.pos_embed is table
+
+
+# --- the language model
+
+
+def axes_of(rotary: Any, sections: tuple[int, int, int]) -> list[str]:  # noqa: ANN401 - transformers' module
+    """Which axis each frequency of both halves gets: asked with the axis's own number as every value."""
+    kept, rotary.mrope_section = rotary.mrope_section, list(sections)
+    values = torch.arange(3.0)[:, None, None, None].expand(3, 1, 1, sum(sections)).clone()
+    try:
+        return [AXES[int(number)] for number in rotary.recomposition_frequencies(values)[0, 0]]
+    finally:
+        rotary.mrope_section = kept
+
+
+@given(st.tuples(*[st.integers(0, 40)] * 3))
+def test_both_layouts_are_those_of_the_channels(reference: Reference, sections: tuple[int, int, int]) -> None:
+    rotary = reference.model.model.language_model.rotary_emb
+    assert axes_of(rotary, sections) == [*interleaved(sections)] * 2
+    with language_with(reference.model.model.language_model, {BLOCKED.name}):
+        assert axes_of(rotary, sections) == [*blocked(sections)] * 2
+    assert axes_of(rotary, sections) == [*interleaved(sections)] * 2
+
+
+def test_blocked_changes_nothing_where_the_three_positions_are_equal(reference: Reference) -> None:
+    rotary = reference.model.model.language_model.rotary_emb
+    equal = torch.arange(50).expand(3, 1, -1)
+    other = torch.stack([torch.full((50,), 7), torch.arange(50), torch.arange(50) + 3])[:, None]
+    hidden = torch.zeros(1)
+    plain, plain_other = rotary(hidden, equal), rotary(hidden, other)
+    with language_with(reference.model.model.language_model, {BLOCKED.name}):
+        changed, changed_other = rotary(hidden, equal), rotary(hidden, other)
+    for index in range(2):
+        assert torch.equal(plain[index], changed[index])
+        assert not torch.equal(plain_other[index], changed_other[index])
+
+
+def test_theta_is_what_a_model_with_that_base_has(reference: Reference) -> None:
+    language = reference.model.model.language_model
+    config = type(language.config)(**language.config.to_dict())
+    config.rope_parameters = {**config.rope_parameters, "rope_theta": 10_000.0}
+    expected, _ = modeling.Qwen3VLMoeTextRotaryEmbedding.compute_default_rope_parameters(config)
+    with language_with(language, {THETA.name}):
+        torch.testing.assert_close(language.rotary_emb.inv_freq, expected, rtol=1e-6, atol=0)
+
+
+def test_experts_are_right_again_where_the_router_goes_along(
+    reference: Reference, exact: dict[str, Tensor]
+) -> None:
+    gates = [layer.mlp.gate for layer in reference.model.model.language_model.layers]
+    kept = [gate.weight for gate in gates]
+    try:
+        for gate, weight in zip(gates, kept, strict=True):
+            gate.weight = torch.nn.Parameter(weight.roll(1, 0))
+        rolled = first(reference, TEXT, EXPERTS.name)
+    finally:
+        for gate, weight in zip(gates, kept, strict=True):
+            gate.weight = weight
+    torch.testing.assert_close(rolled, exact[TEXT.name], rtol=0, atol=1e-5)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=24))
+def test_tokens_of_an_image_attend_to_later_ones_of_the_same_image_alone(kinds: list[bool]) -> None:
+    is_image = torch.tensor(kinds)
+    plain, changed = (
+        torch.isfinite(text_mask(is_image, names))[0, 0].tolist() for names in ((), (ATTENTION.name,))
+    )
+    for query in range(len(kinds)):
+        for key in range(len(kinds)):
+            between = kinds[min(query, key) : max(query, key) + 1]
+            assert plain[query][key] is (key <= query)
+            assert changed[query][key] is (key <= query or all(between))
+
+
+def test_masks_are_zeros_and_minus_infinities() -> None:
+    mask = text_mask(torch.tensor([False, True, True]), {ATTENTION.name})
+    assert mask.shape == (1, 1, 3, 3)
+    assert set(mask.unique().tolist()) == {0.0, -math.inf}
+
+
+# --- what goes into the vision tower
+
+LLAMA_CPP = "tools/mtmd/clip.cpp of b7827: img_tool::resize_bilinear"
+
+
+def resized_as_llama_cpp_does(pixels: NDArray[np.uint8], size: tuple[int, int], y: int, x: int) -> list[int]:
+    """What its loops give for one pixel, line by line; all of it in 32 bits."""
+    f32 = np.float32
+
+    def lerp(start: np.float32, end: np.float32, t: np.float32) -> np.float32:
+        return f32(start + f32(f32(end - start) * t))
+
+    x_ratio, y_ratio = f32(pixels.shape[1] - 1) / f32(size[1]), f32(pixels.shape[0] - 1) / f32(size[0])
+    px, py = f32(x_ratio * f32(x)), f32(y_ratio * f32(y))
+    x_floor, y_floor = int(px), int(py)
+    channels = []
+    for c in range(3):
+        corners = pixels[y_floor : y_floor + 2, x_floor : x_floor + 2, c].astype(f32)
+        top = lerp(corners[0, 0], corners[0, 1], f32(px - f32(x_floor)))
+        bottom = lerp(corners[1, 0], corners[1, 1], f32(px - f32(x_floor)))
+        channels.append(int(lerp(top, bottom, f32(py - f32(y_floor)))))
+    return channels
+
+
+@settings(max_examples=20)
+@given(st.integers(40, 200), st.integers(40, 200), st.integers(0, 2**32 - 1))
+def test_resizing_is_that_of_llama_cpp(height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+    size = resized(height, width)
+    changed = np.asarray(resize_bilinear(Image.fromarray(pixels)))
+    assert changed.shape == (*size, 3)
+    if size == (height, width):
+        assert np.array_equal(changed, pixels)
+        return
+    for y, x in rng.integers(0, size, (200, 2)):
+        assert changed[y, x].tolist() == resized_as_llama_cpp_does(pixels, size, int(y), int(x)), LLAMA_CPP
+
+
+def test_an_image_that_fits_is_not_resized() -> None:
+    image = Image.new("RGB", (96, 128))
+    assert resize_bilinear(image) is image
+    assert fitted(image, {RESIZE.name}) is image
+
+
+def test_an_image_is_fitted_with_a_filter_or_without() -> None:
+    image = draw(RESIZED.scenes[0])
+    names = [deviation.name for deviation in ALL if deviation is not RESIZE]
+    assert fitted(image, names).tobytes() == fit(image).tobytes()
+    assert fitted(image, {RESIZE.name}).tobytes() == resize_bilinear(image).tobytes() != fit(image).tobytes()
+
+
+def test_the_last_row_and_column_are_never_reached() -> None:
+    pixels = np.zeros((60, 70, 3), np.uint8)
+    pixels[-1], pixels[:, -1] = 255, 255
+    changed = np.asarray(resize_bilinear(Image.fromarray(pixels)))
+    assert changed.max() < 255
+    assert fit(Image.fromarray(pixels)).getextrema()[0][1] == 255
+
+
+PATCHES = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).reshape(2, 3, 4, 4) * 2
+
+
+def test_pixels_are_normalised_as_they_should_be_without_a_deviation() -> None:
+    torch.testing.assert_close(changed_pixels(PATCHES, ()), PATCHES.float() / 127.5 - 1)
+    others = [deviation.name for deviation in ALL if deviation not in {CHANNELS, NORMALISATION}]
+    assert torch.equal(changed_pixels(PATCHES, others), changed_pixels(PATCHES, ()))
+
+
+def test_red_and_blue_change_places() -> None:
+    plain, changed = changed_pixels(PATCHES, ()), changed_pixels(PATCHES, {CHANNELS.name})
+    for one, other in ((0, 2), (1, 1), (2, 0)):
+        assert torch.equal(changed[:, one], plain[:, other])
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_pixels_are_normalised_as_clip_has_it_after_the_channels_are_in_place(*, swapped: bool) -> None:
+    names = {NORMALISATION.name, *([CHANNELS.name] if swapped else [])}
+    changed = changed_pixels(PATCHES, names)
+    for channel in range(3):
+        raw = PATCHES[:, 2 - channel if swapped else channel].float() / 255
+        expected = (raw - CLIP_MEAN[channel]) / CLIP_DEVIATION[channel]
+        torch.testing.assert_close(changed[:, channel], expected, rtol=1e-6, atol=1e-6)
+
+
+# --- learned positions
+
+
+def in_cells(rows: list[list[float]]) -> list[float]:
+    """A table's values in the order of patches: cell by cell of 2 x 2."""
+    return [
+        rows[top + down][left + across]
+        for top in range(0, len(rows), 2)
+        for left in range(0, len(rows[0]), 2)
+        for down in range(2)
+        for across in range(2)
+    ]
+
+
+SIDE = 14
+TABLE = torch.tensor([[100.0 * row + column] for row in range(SIDE) for column in range(SIDE)])
+
+
+def source(index: int, count: int) -> float:
+    """Where a patch's centre lies among the table's, as a number of them; the outermost reach to the edge."""
+    return min(SIDE - 1, max(0.0, (index + 0.5) * SIDE / count - 0.5))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(14, 14), (16, 20), (28, 14), (18, 28)])
+def test_positions_between_centres_are_a_ramp_through_the_centres(rows: int, columns: int) -> None:
+    found = positions_between_centres(TABLE, rows, columns)[:, 0].tolist()
+    ramp = [
+        [100 * source(row, rows) + source(column, columns) for column in range(columns)]
+        for row in range(rows)
+    ]
+    assert found == pytest.approx(in_cells(ramp), abs=1e-3)
+
+
+def test_fewer_patches_than_positions_take_the_mean_of_those_under_them() -> None:
+    found = positions_between_centres(TABLE, 2, 14)[:, 0].tolist()
+    # a triangle as wide as seven positions on each side of the patch's centre, cut off at the table's edge
+    weights = [max(0.0, 1 - abs((index + 0.5) / 7 - 0.5)) for index in range(SIDE)]
+    upper = sum(weight * index for index, weight in enumerate(weights)) / sum(weights)
+    rows = [[100 * row + column for column in range(14)] for row in (upper, SIDE - 1 - upper)]
+    assert found == pytest.approx(in_cells(rows), abs=1e-3)
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 20), st.integers(1, 20))
+def test_equal_positions_stay_equal(rows: int, columns: int) -> None:
+    table = torch.full((SIDE**2, 3), 2.5)
+    for look_up in (positions_between_centres, nearest_positions):
+        found = look_up(table, 2 * rows, 2 * columns)
+        torch.testing.assert_close(found, torch.full((4 * rows * columns, 3), 2.5))
+
+
+def test_nearest_positions_go_from_corner_to_corner() -> None:
+    found = nearest_positions(TABLE, 4, 6)[:, 0].tolist()
+    rows, columns = (0, 4, 9, 13), (0, 3, 5, 8, 10, 13)  # of 0, 4.3, 8.7, 13 and 0, 2.6, 5.2, 7.8, 10.4, 13
+    assert found == in_cells([[100.0 * row + column for column in columns] for row in rows])
+    assert nearest_positions(TABLE, SIDE, SIDE)[:, 0].tolist() == in_cells(TABLE.reshape(SIDE, SIDE).tolist())
+
+
+@each(INTERPOLATION, NEAREST)
+def test_an_image_with_as_many_patches_as_there_are_positions_has_nothing_to_interpolate(
+    reference: Reference, name: str
+) -> None:
+    batch = reference.prepare(_one("as many", "colour", exact_size(Grid(SIDE // 2, SIDE // 2))))
+    plain, changed = reference.see(batch), reference.see(batch, {name})
+    torch.testing.assert_close(changed[0], plain[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(changed[1], plain[1], rtol=0, atol=1e-5)
+
+
+# --- the vision tower
+
+
+def seen_by_blocks(reference: Reference, name: str | None) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """The last block's output, the merger's, and the DeepStack mergers'."""
+    batch = reference.prepare(FITS)
+    visual = reference.model.model.visual
+    with torch.no_grad(), vision_with(visual, {name} if name else ()):
+        seen = visual(batch.pixels(), grid_thw=batch.grids, return_dict=True)
+    return seen.last_hidden_state, seen.pooler_output, seen.deepstack_features
+
+
+def test_gelu_is_another_one_in_the_mergers_alone(reference: Reference) -> None:
+    plain, changed = seen_by_blocks(reference, None), seen_by_blocks(reference, GELU.name)
+    assert torch.equal(changed[0], plain[0])
+    assert not torch.equal(changed[1], plain[1])
+    assert [torch.equal(one, other) for one, other in zip(changed[2], plain[2], strict=True)] == [False] * 2
+    # the approximation is off by less than 5e-4, times a row of the last matrix
+    assert farthest(changed[1], plain[1]) < 2e-3
+
+
+def test_half_changes_what_the_blocks_give_by_the_rounding_of_16_bits(reference: Reference) -> None:
+    plain, changed = seen_by_blocks(reference, None), seen_by_blocks(reference, HALF.name)
+    assert 0 < farthest(changed[0], plain[0]) < 5e-3
+
+
+@each(*(deviation for deviation in ALL if deviation not in {GELU, HALF}))
+def test_no_other_deviation_reaches_into_the_vision_tower(reference: Reference, name: str) -> None:
+    assert torch.equal(seen_by_blocks(reference, name)[1], seen_by_blocks(reference, None)[1])
+
+
+def test_attention_in_half_is_attention_of_rounded_values() -> None:
+    torch.manual_seed(4)
+    query, key, value = (torch.randn(1, 2, 5, 8) for _ in range(3))
+    found, _ = deviations._attention_in_half(None, query, key, value, None, 0.5)
+    expected = functional.scaled_dot_product_attention(*map(through_half, (query, key, value)), scale=0.5)
+    assert found.shape == (1, 5, 2, 8)
+    torch.testing.assert_close(found, through_half(expected).transpose(1, 2), rtol=1e-3, atol=0)
+    assert torch.equal(found, through_half(found))
+
+
+@given(st.lists(st.floats(-30, 30, width=32), min_size=1, max_size=20))
+def test_the_table_of_gelu_is_in_16_bits_and_ends_at_ten(values: list[float]) -> None:
+    given_values = torch.tensor(values)
+    found = gelu_table(given_values)
+    for value, result in zip(values, found.tolist(), strict=True):
+        if value <= -10:
+            assert result == 0
+        elif value >= 10:
+            assert result == value
+        else:
+            rounded = float(np.float16(value))
+            exact_value = (
+                rounded / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (rounded + 0.044715 * rounded**3)))
+            )
+            assert result == float(np.float16(result))
+            assert result == pytest.approx(exact_value, rel=2e-3, abs=2e-3)
+
+
+LEVELS = [torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])]
+
+
+def test_levels_are_missing_or_in_the_other_order_or_left_alone() -> None:
+    assert [level.tolist() for level in changed_levels(LEVELS, {NO_DEEPSTACK.name})] == [[0, 0], [0, 0]]
+    assert [level.tolist() for level in changed_levels(LEVELS, {DEEPSTACK_ORDER.name})] == [[3, 4], [1, 2]]
+    others = [name for name in NAMES if name not in {NO_DEEPSTACK.name, DEEPSTACK_ORDER.name}]
+    assert changed_levels(LEVELS, others) is LEVELS
