@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from recipes.conformance.context import SURE, Findings, judged, messages, pictures
+from recipes.conformance.context import SURE, THREADS, Findings, judged, messages, pictures
 from recipes.conformance.outcome import Outcome, Part, Verdict
 from recipes.conformance.result import Exhibit
 from recipes.llama_server import ServerError
@@ -162,7 +162,7 @@ def check_mtmd(context: Context) -> Findings:
         picture.write_bytes(pictures(prompt)[0])
         arguments = (
             *("-m", str(context.model), "--mmproj", str(context.mmproj), "--image", str(picture)),
-            *("-p", prompt.turns[0].parts[-1], "-n", "16", "--temp", "0", "-t", str(context.threads)),
+            *("-p", prompt.turns[0].parts[-1], "-n", "16", "--temp", "0", "-t", THREADS),
         )
         done = context.subject.run(MTMD, tuple(map(str, arguments)), context.work)
         given = done.out.strip().splitlines()[-1].strip() if done.out.strip() else ""

@@ -16,7 +16,7 @@ from recipes.conformance.golden import read_golden, verify_golden
 from recipes.conformance.outcome import Verdict, grade, has_failed
 from recipes.conformance.report import write_report
 from recipes.conformance.subject import find_subject
-from recipes.conformance.suite import judge, usable_threads
+from recipes.conformance.suite import judge
 from recipes.digest import hash_file
 from recipes.errors import ConformanceError, PinMissingError, VerifyError
 from recipes.pipeline import ensure_bundle
@@ -54,9 +54,7 @@ def conform(job: Job, options: argparse.Namespace) -> int:
     folder = options.report or Path("out") / "conformance" / re.sub(r"[^A-Za-z0-9._-]", "-", name)
     command = shlex.join(("nox", "-s", "conformance", "--", *sys.argv[2:])).removesuffix(" --")
     with tempfile.TemporaryDirectory(prefix="conformance-") as work:
-        context = Context(
-            subject, files["model"], files["mmproj"], golden, compared(), Path(work), usable_threads()
-        )
+        context = Context(subject, files["model"], files["mmproj"], golden, compared(), Path(work))
         result = judge(context, job.console, command)
         if model.baseline and not options.bundle:  # only a recipe says that something may be built
             found = baseline.check(job, model.baseline, files["model"], Path(work))

@@ -24,6 +24,9 @@ CONTEXT_TOKENS = 4096
 STRICT = ("-fa", "off", "-ctk", "f32", "-ctv", "f32")  # so that the language model computes in f32 throughout
 SURE = 1.0  # a lead over the runner-up, in natural logarithms, that no known grade of deviation turns around
 STARTS_S = 60.0
+# llama.cpp's threads wait for each other by spinning: on a busy machine two of them take a hundred times as long as
+# one. The pocket model needs no more than one; the server's own default is tried where many ask at once.
+THREADS = "1"
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,6 @@ class Context:
         Those of the golden cases, in the same order.
     work
         An empty folder.
-    threads
-        How many the programs may use.
     """
 
     subject: Subject
@@ -52,7 +53,6 @@ class Context:
     golden: Golden
     prompts: tuple[Prompt, ...]
     work: Path
-    threads: int
 
     def server(
         self, *more: str, model: Path | None = None, mmproj: Path | None = None, text_only: bool = False
@@ -71,7 +71,7 @@ class Context:
         path = self.subject.path(SERVER)
         if path is None:
             raise FileNotFoundError(SERVER)
-        arguments = ["-m", str(model or self.model), "-t", str(self.threads), "--temp", "0"]
+        arguments = ["-m", str(model or self.model), "-t", THREADS, "--temp", "0"]
         if not text_only:
             arguments += ["--mmproj", str(mmproj or self.mmproj)]
         if "-c" not in more:

@@ -67,11 +67,6 @@ def judge(context: Context, console: Console, command: str) -> Result:
     )
 
 
-def usable_threads() -> int:
-    """Give how many threads the programs may use: the cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def check_all(context: Context, console: Console) -> Findings:
     """Run the checks; where the model does not load, no more than that is said."""
     found = check_files.check(context.model, context.mmproj)

@@ -13,7 +13,6 @@ from recipes.conformance import check_files, check_loading, check_numerics
 from recipes.conformance.context import Context, Findings
 from recipes.conformance.outcome import Verdict
 from recipes.conformance.subject import find_subject
-from recipes.conformance.suite import usable_threads
 from tests.conformance.mutants import MUTANTS, Mutant
 
 if TYPE_CHECKING:
@@ -24,9 +23,7 @@ if TYPE_CHECKING:
 
 def judge_quickly(pocket: Pocket, bundle: Path, model: Path, mmproj: Path, work: Path) -> Findings:
     """Judge by files, loading and the strict numerics: what tells faults apart; the suite does more."""
-    context = Context(
-        find_subject(bundle), model, mmproj, pocket.golden, pocket.prompts, work, usable_threads()
-    )
+    context = Context(find_subject(bundle), model, mmproj, pocket.golden, pocket.prompts, work)
     found = check_files.check(model, mmproj)
     with context.server() as server:
         found += check_loading.check(context, server)
