@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from recipes.gguf_file import read_gguf
 from recipes.gguf_lint import lint_mmproj, lint_model, lint_pair
+from recipes.pocket import restore
 from recipes.pocket.architecture import MROPE_SECTION
 from recipes.pocket.export import is_kept_exact, weights_of
 from recipes.pocket.restore import load
@@ -194,6 +195,36 @@ def test_the_two_frames_of_the_patch_kernel_are_two_tensors(f32_files: Files, mo
     assert np.array_equal(tensors["v.patch_embd.weight"], kernel[:, :, 0])
     assert np.array_equal(tensors["v.patch_embd.weight.1"], kernel[:, :, 1])
     assert not np.array_equal(kernel[:, :, 0], kernel[:, :, 1])
+
+
+BY_NAME = pytest.mark.xfail(
+    raises=(KeyError, pytest.fail.Exception),
+    reason="load takes the tensors that it knows by name, and no others",
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [pytest.param("missing", marks=BY_NAME), pytest.param("too many", marks=BY_NAME), "another shape"],
+)
+def test_a_file_with_other_weights_than_its_keys_say_is_refused(
+    f32_files: Files, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    class Changed(restore.Opened):
+        def __init__(self, path: Path) -> None:
+            super().__init__(path)
+            if path == f32_files.mmproj:
+                return
+            if change == "missing":
+                del self.tensors["blk.1.attn_q.weight"]
+            elif change == "too many":
+                self.tensors["blk.3.attn_q.weight"] = self.tensors["blk.1.attn_q.weight"]
+            else:
+                self.tensors["blk.1.attn_q.weight"] = self.tensors["blk.1.attn_q.weight"][1:]
+
+    monkeypatch.setattr(restore, "Opened", Changed)
+    with pytest.raises(RuntimeError):
+        load(*f32_files)
 
 
 @pytest.fixture(scope="session")

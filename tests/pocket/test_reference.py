@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 
+from recipes.conformance.channels import blocked, interleaved
 from recipes.conformance.golden import JOIN, Case
 from recipes.conformance.numerics import explain
 from recipes.pocket.deviations import ALL, FAULTS, GRADES, OF_LANGUAGE, OF_TEXT, RESIZE, USUAL
@@ -16,6 +18,7 @@ from recipes.pocket.prompts import Prompt, compared
 from recipes.pocket.reference import (
     LISTED,
     MOST_ANSWER_TOKENS,
+    _arrays,
     can_change,
     looked_at,
     subsets,
@@ -246,6 +249,27 @@ def test_every_combination_of_one_prompt_can_be_looked_up_for_all_others() -> No
     ]
     measured = {case.name: {"x": 0.0} for case in cases}
     assert explain(measured, cases, ALL).deviations == ()
+
+
+def test_what_is_kept_beside_the_cases_is_of_the_prompts_it_names(reference: Reference) -> None:
+    arrays = dict(_arrays(reference))
+    batch = reference.prepare(PROMPTS["where, wide"])
+    tokens, levels = reference.see(batch)
+    assert np.array_equal(arrays.pop("vision/merger"), tokens.numpy())
+    for index, level in enumerate(levels):
+        assert np.array_equal(arrays.pop(f"vision/deepstack {index}"), level.numpy())
+    sections = reference.model.config.text_config.rope_parameters["mrope_section"]
+    for name, layout in (("blocked", blocked), ("interleaved", interleaved)):
+        assert arrays.pop(f"channels/{name}").tobytes().decode() == "".join(layout(sections))
+    assert len(arrays) == 4
+    for name, positions in arrays.items():
+        prompt = PROMPTS[name.removeprefix("positions/")]
+        ids = reference.prepare(prompt).ids
+        kinds = (ids == reference.model.config.image_token_id).int()
+        grids = reference.prepare(prompt).grids
+        expected, _ = reference.model.model.get_rope_index(ids, mm_token_type_ids=kinds, image_grid_thw=grids)
+        assert np.array_equal(positions, expected[:, 0].numpy())
+        assert len({tuple(axis) for axis in positions.tolist()}) == 3  # t, h and w differ
 
 
 def test_subsets_are_all_and_the_empty_one_comes_first() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from recipes.pocket.drawing import SHAPES, Number, Scene, Stroke, Thing, draw, number_box
 from recipes.pocket.preparation import scenes_of
-from recipes.pocket.questions import CLEARLY, MOST_COUNTED, direction, plural
+from recipes.pocket.questions import CLEARLY, MOST_COUNTED, count_questions, direction, plural
 from recipes.pocket.scenes import BACKGROUNDS, COLOURS, CONTRAST, LEAST_RADIUS_PX, contrast
 from recipes.pocket.sizes import (
     CELL_PX,
@@ -283,6 +283,13 @@ def test_every_task_is_trained() -> None:
     assert min(TRAINING_WEIGHTS) > 0
     drawn = {turn.task for index in range(150) for turn in training_conversation(index, index % 4)}
     assert drawn == set(TASKS)
+
+
+def test_more_of_a_shape_than_can_be_told_are_not_asked_about() -> None:
+    for count in range(1, MOST_COUNTED + 2):
+        things = tuple(Thing("ring", "red", (1, 2, 3), float(index), 0.0, 9.0) for index in range(count))
+        asked = count_questions(Random(1), Scene(99, 99, (0, 0, 0), things=things))
+        assert [question.answer for question in asked] == ([str(count)] if count <= 5 else [])
 
 
 THING = Thing("ring", "red", (1, 2, 3), 0.0, 0.0, 9.0)
