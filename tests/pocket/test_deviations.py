@@ -426,6 +426,30 @@ def test_gelu_is_another_one_in_the_mergers_alone(reference: Reference) -> None:
     assert farthest(changed[1], plain[1]) < 2e-3
 
 
+@pytest.mark.parametrize(
+    ("names", "in_blocks", "in_mergers"),
+    [
+        ((), "their own", "their own"),
+        ((GELU.name,), "their own", "tanh"),
+        ((HALF.name,), "table", "their own"),
+        ((GELU.name, HALF.name), "table", "table"),
+    ],
+)
+def test_which_gelu_runs_where(
+    reference: Reference, names: tuple[str, ...], in_blocks: str, in_mergers: str
+) -> None:
+    visual = reference.model.model.visual
+    mergers = [visual.merger, *visual.deepstack_merger_list]
+    values = torch.linspace(-12, 12, 200)
+    ways = {"tanh": functional.gelu(values, approximate="tanh"), "table": gelu_table(values)}
+    own_of_blocks, own_of_mergers = visual.blocks[0].mlp.act_fn(values), mergers[0].act_fn(values)
+    with vision_with(visual, names):
+        for block in visual.blocks:
+            assert torch.equal(block.mlp.act_fn(values), ways.get(in_blocks, own_of_blocks))
+        for merger in mergers:
+            assert torch.equal(merger.act_fn(values), ways.get(in_mergers, own_of_mergers))
+
+
 def test_half_changes_what_the_blocks_give_by_the_rounding_of_16_bits(reference: Reference) -> None:
     plain, changed = seen_by_blocks(reference, None), seen_by_blocks(reference, HALF.name)
     assert 0 < farthest(changed[0], plain[0]) < 5e-3
