@@ -119,7 +119,10 @@ class Server:
             raise ServerError(f"no answer: {type(error).__name__}\n{tail(self.log)}") from error
         if answer.status_code != requests.codes.ok:
             raise ServerError(f"status {answer.status_code}: {answer.text[:500]}")
-        return parse_reply(answer.json())
+        try:
+            return parse_reply(answer.json())
+        except requests.JSONDecodeError as error:
+            raise ServerError(f"not JSON: {answer.text[:500]}") from error
 
 
 def parse_reply(data: dict[str, Any]) -> Reply:
@@ -134,13 +137,13 @@ def parse_reply(data: dict[str, Any]) -> Reply:
         choice = data["choices"][0]
         content = ((choice.get("logprobs") or {}).get("content") or [{}])[0]
         first = tuple(
-            TokenChoice(item["token"], float(item["logprob"]))
+            TokenChoice(_text(item["token"]), float(item["logprob"]))
             for item in content.get("top_logprobs", ())
             if math.isfinite(float(item["logprob"]))
         )
         usage = data.get("usage") or {}
-        return Reply(choice["message"]["content"] or "", first, int(usage.get("prompt_tokens", 0)))
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        return Reply(_text(choice["message"]["content"] or ""), first, int(usage.get("prompt_tokens", 0)))
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise ServerError(f"not a chat completion: {json.dumps(data)[:500]}") from error
 
 
@@ -212,8 +215,8 @@ def wait_for_health(server: Server, timeout_s: float) -> None:
         try:
             if requests.get(f"{server.base}/health", timeout=5).status_code == requests.codes.ok:
                 return
-        except requests.ConnectionError:
-            pass  # it does not listen yet
+        except (requests.ConnectionError, requests.Timeout):
+            pass  # it does not listen yet, or is slow
         time.sleep(POLL_S)
     raise ServerError(f"it was not healthy within {timeout_s:g} s\n{tail(server.log)}")
 
@@ -234,3 +237,9 @@ def tail(log: Path) -> str:
 def describe_status(status: int) -> str:
     """Say how a program ended."""
     return f"exit status {status}" if status >= 0 else f"signal {-status}"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(type(value))
+    return value

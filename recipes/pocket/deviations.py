@@ -43,8 +43,8 @@ INTERPOLATION = Deviation(
 )
 HALF = Deviation(
     name="half",
-    words="the vision tower's attention and its GELU run in 16 bits",
-    where="tools/mtmd/clip.cpp: flash attention; ggml-cpu/vec.h: the table of GELU",
+    words="the vision tower's attention sums in 16 bits, and its GELU is a table of 16 bits",
+    where="ggml-cpu/ops.cpp: flash attention with V in f16, worse the larger the image; vec.h: the table of GELU",
 )
 GELU = Deviation(
     name="gelu",
@@ -273,16 +273,27 @@ def _attention_in_half(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    *,
     scaling: float,
     **_: object,
 ) -> tuple[Tensor, None]:
-    """Attend with query, key, value and output rounded to 16 bits."""
+    """Attend as ggml's flash attention on the CPU does: key by key, the sum so far kept in 16 bits.
+
+    What is lost grows with the number of keys: each one's share is rounded against the whole sum.
+    """
     scores = through_half(query) @ through_half(key).transpose(-1, -2) * scaling
-    if attention_mask is not None:
-        scores = scores + attention_mask
-    mixed = scores.softmax(-1) @ through_half(value)
-    return through_half(mixed).transpose(1, 2).contiguous(), None
+    most = scores.cummax(-1).values
+    before = torch.cat([torch.full_like(most[..., :1], float("-inf")), most[..., :-1]], dim=-1)
+    shrink, share = (before - most).exp(), (scores - most).exp()
+    is_new = (scores > before).flatten(0, -2).any(0)
+    values = through_half(value)
+    total = torch.zeros_like(query)
+    for index in range(scores.shape[-1]):
+        if is_new[index]:
+            total = through_half(total * shrink[..., index, None])
+        total = through_half(total + values[..., index, None, :] * share[..., index, None])
+    mixed = total / (scores - most[..., -1:]).exp().sum(-1, keepdim=True)
+    return mixed.transpose(1, 2).contiguous(), None
 
 
 def text_mask(is_image: Tensor, names: Collection[str]) -> Tensor:
