@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from recipes.conformance.channels import blocked, interleaved
-from recipes.conformance.golden import JOIN, Case, Deviation, Golden, HeldOut
+from recipes.conformance.golden import AGAIN, JOIN, Case, Deviation, Golden, HeldOut, read_golden
 from recipes.digest import hash_file
+from recipes.errors import VerifyError
 from recipes.pocket import deviations
 from recipes.pocket.batches import Batch, collate, frames
 from recipes.pocket.deviations import (
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 
 LISTED = 5  # first tokens whose probabilities are kept
 MOST_ANSWER_TOKENS = 16
+SAME = 0.002  # what another processor's order of summing may change in a logarithm
 DIGITS = 5  # of a logarithm, behind the point
 PACKAGES = ("torch", "transformers", "tokenizers", "pillow", "numpy", "gguf")
 
@@ -298,16 +300,61 @@ def _arrays(reference: Reference) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
         yield f"channels/{layout}", np.frombuffer("".join(axes).encode(), np.uint8)
 
 
+def compare(found: Golden, committed: Golden) -> float:
+    """Give the largest difference of a logarithm between two runs that agree in all else.
+
+    Raises
+    ------
+    VerifyError
+        Naming the first that does not agree.
+    """
+    facts = ("model", "mmproj", "prompts", "sections", "deviations")
+    for name in facts:
+        _demand(name, getattr(committed, name), getattr(found, name))
+    largest = 0.0
+    for old, new in zip(committed.cases, found.cases, strict=True):
+        for name in ("name", "prompt_tokens", "answer", "tokens"):
+            _demand(f"{old.name}: {name}", getattr(old, name), getattr(new, name))
+        _demand(f"{old.name}: combinations", set(old.logprobs), set(new.logprobs))
+        for key, values in old.logprobs.items():
+            largest = max(largest, *(abs(a - b) for a, b in zip(values, new.logprobs[key], strict=True)))
+    for before, after in zip(committed.held_out, found.held_out, strict=True):
+        _demand(f"held-out {before.task}", before.answers, after.answers)
+    if largest > SAME:
+        _demand("logprobs", f"at most {SAME} off", f"{largest:.5f} off")
+    return largest
+
+
+def _demand(what: str, expected: object, found: object) -> None:
+    if expected != found:
+        raise VerifyError(
+            where=f"{GOLDEN}: {what}",
+            expected=str(expected),
+            found=str(found),
+            fix=f"{AGAIN}  # if the change was meant; else take it back",
+        )
+
+
 def main(argv: list[str]) -> int:
     """Compute everything, and compare or write."""
     parser = argparse.ArgumentParser(prog="nox -s reference --", description=__doc__)
     parser.add_argument("--write", action="store_true", help="write what came out to tests/data/pocket")
     chosen = parser.parse_args(argv)
     golden, arrays = compute(MODEL, MMPROJ)
-    text = msgspec.json.format(msgspec.json.encode(golden), indent=1) + b"\n"
     if chosen.write:
-        GOLDEN.write_bytes(text)
+        GOLDEN.write_bytes(msgspec.json.format(msgspec.json.encode(golden), indent=1) + b"\n")
         np.savez_compressed(VISION, **arrays)
-        print(f"written: {GOLDEN}, {VISION}", file=sys.stderr)
+        print(f"written: {GOLDEN}, {VISION}")
         return 0
+    try:
+        largest = compare(golden, read_golden(GOLDEN))
+    except VerifyError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    print(f"the committed values are those of {', '.join(f'{k} {v}' for k, v in golden.made_with.items())}")
+    print(f"largest difference of a logarithm: {largest:.5f}")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -14,13 +14,11 @@ from recipes.pocket.export import BLOCK, DEEPSTACK, LAYER, MERGER
 from recipes.pocket.tokenizer import IMAGE_END, IMAGE_PAD, IMAGE_START, assemble
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
-    Tensors = Mapping[str, NDArray[np.float32]]
 
 CHANNELS, FRAMES = 3, 2
 
@@ -42,6 +40,32 @@ class Opened:
             for tensor in reader.tensors
         }
         self._architecture = self.keys["general.architecture"]
+        self._path = path
+        self._taken: set[str] = set()
+
+    def take(self, name: str) -> NDArray[np.float32]:
+        """Give a tensor, and note that it was used.
+
+        Raises
+        ------
+        RuntimeError
+            Where there is none of that name.
+        """
+        if name not in self.tensors:
+            raise RuntimeError(f"{self._path}: {name} is missing")
+        self._taken.add(name)
+        return self.tensors[name]
+
+    def verify_all_taken(self) -> None:
+        """Demand that every tensor was used.
+
+        Raises
+        ------
+        RuntimeError
+            Naming those that were not.
+        """
+        if left := sorted(set(self.tensors) - self._taken):
+            raise RuntimeError(f"{self._path}: nothing takes {', '.join(left)}")
 
     def __getitem__(self, key: str) -> Any:  # noqa: ANN401 - a key's value has the key's type
         """Give a key of the architecture, named without it."""
@@ -106,34 +130,32 @@ def config_of(model: Opened, mmproj: Opened) -> Qwen3VLMoeConfig:
     )
 
 
-def language_weights(tensors: Tensors, layers: int) -> dict[str, NDArray[np.float32]]:
+def language_weights(file: Opened, layers: int) -> dict[str, NDArray[np.float32]]:
     """Give the language model's weights by transformers' names; the inverse of `language_tensors`."""
     base = "model.language_model"
     weights = {
-        f"{base}.embed_tokens.weight": tensors["token_embd.weight"],
-        f"{base}.norm.weight": tensors["output_norm.weight"],
-        "lm_head.weight": tensors["output.weight"],
+        f"{base}.embed_tokens.weight": file.take("token_embd.weight"),
+        f"{base}.norm.weight": file.take("output_norm.weight"),
+        "lm_head.weight": file.take("output.weight"),
     }
     for layer in range(layers):
         prefix = f"{base}.layers.{layer}"
         for name, target in LAYER.items():
-            weights[f"{prefix}.{target}.weight"] = tensors[f"blk.{layer}.{name}.weight"]
-        gate, up, down = (tensors[f"blk.{layer}.ffn_{part}_exps.weight"] for part in ("gate", "up", "down"))
+            weights[f"{prefix}.{target}.weight"] = file.take(f"blk.{layer}.{name}.weight")
+        gate, up, down = (file.take(f"blk.{layer}.ffn_{part}_exps.weight") for part in ("gate", "up", "down"))
         weights[f"{prefix}.mlp.experts.gate_up_proj"] = np.concatenate([gate, up], axis=1)
         weights[f"{prefix}.mlp.experts.down_proj"] = down
     return weights
 
 
-def vision_weights(
-    tensors: Tensors, depth: int, deepstack: tuple[int, ...]
-) -> dict[str, NDArray[np.float32]]:
+def vision_weights(file: Opened, depth: int, deepstack: tuple[int, ...]) -> dict[str, NDArray[np.float32]]:
     """Give the vision tower's weights by transformers' names; the inverse of `vision_tensors`."""
     base = "model.visual"
-    kernels = [tensors[f"v.patch_embd.weight{suffix}"] for suffix in ("", ".1")]
+    kernels = [file.take(f"v.patch_embd.weight{suffix}") for suffix in ("", ".1")]
     weights = {
         f"{base}.patch_embed.proj.weight": np.stack(kernels, axis=2),
-        f"{base}.patch_embed.proj.bias": tensors["v.patch_embd.bias"],
-        f"{base}.pos_embed.weight": tensors["v.position_embd.weight"],
+        f"{base}.patch_embed.proj.bias": file.take("v.patch_embd.bias"),
+        f"{base}.pos_embed.weight": file.take("v.position_embd.weight"),
     }
     pairs = {
         f"blocks.{n}.{target}": f"v.blk.{n}.{name}" for n in range(depth) for name, target in BLOCK.items()
@@ -144,7 +166,7 @@ def vision_weights(
         pairs |= {f"{target}.{part}": f"v.deepstack.{block}.{name}" for name, part in DEEPSTACK.items()}
     for target, name in pairs.items():
         for suffix in ("weight", "bias"):
-            weights[f"{base}.{target}.{suffix}"] = tensors[f"{name}.{suffix}"]
+            weights[f"{base}.{target}.{suffix}"] = file.take(f"{name}.{suffix}")
     return weights
 
 
@@ -161,8 +183,10 @@ def load(model: Path, mmproj: Path) -> tuple[Any, Tokenizer]:
     config._attn_implementation = "eager"  # noqa: SLF001 - transformers' own name for this choice
     loaded: Any = Qwen3VLMoeForConditionalGeneration(config).float().eval()
     deepstack = tuple(config.vision_config.deepstack_visual_indexes)
-    weights = language_weights(language.tensors, config.text_config.num_hidden_layers)
-    weights |= vision_weights(vision.tensors, config.vision_config.depth, deepstack)
+    weights = language_weights(language, config.text_config.num_hidden_layers)
+    weights |= vision_weights(vision, config.vision_config.depth, deepstack)
+    language.verify_all_taken()
+    vision.verify_all_taken()
     state = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in weights.items()}
     loaded.load_state_dict(state, strict=True)
     return loaded, tokenizer_of(language)
