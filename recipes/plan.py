@@ -148,8 +148,12 @@ class Plan:
         return {"recipe": self.recipe, "platform": self.platform, "plan": self.as_data()}
 
     def compilers(self) -> list[str]:
-        """Give all that the runtime libraries of the target depend on, besides the toolchain."""
-        return [wrapper.script for wrapper in self.wrappers]
+        """Give all that the runtime libraries of the target depend on, besides the toolchain: how zig is called.
+
+        The translation of -march is left out: zig gives no such flag to its own libraries.
+        """
+        lines = [line for wrapper in self.wrappers for line in wrapper.script.splitlines()]
+        return [line for line in lines if line.startswith(("exec ", "export "))]
 
     def named_inputs(self) -> dict[str, str]:
         """Give each input by the name a person knows it by, for "what changed since the last build"."""

@@ -126,3 +126,20 @@ def test_a_wrapper_for_arm_translates_march_and_nothing_else(tmp_path: Path) -> 
     assert run_wrapper(tmp_path, "linux-aarch64-cpu", *words)[4:] == [
         "-mcpu=generic+v8_2a+dotprod", "-O3", "-march=armv7", "a b", "-mcpu=generic",
     ]  # fmt: skip
+
+
+def test_the_runtime_libraries_depend_on_target_and_cpu_and_not_on_how_march_is_translated() -> None:
+    zig = Manifests().toolchain("zig-0.17.1")
+    recipe = Manifests().recipe("b7827")
+    arm = recipe.platforms["linux-aarch64-cpu"]
+
+    def compilers(**changes: object) -> list[str]:
+        platform = msgspec.structs.replace(arm, **changes)
+        platforms = {**recipe.platforms, "linux-aarch64-cpu": platform}
+        return make_plan(
+            msgspec.structs.replace(recipe, platforms=platforms), "linux-aarch64-cpu", zig
+        ).compilers()
+
+    assert compilers() == compilers(march={"armv8-a": "generic"}) == compilers(march={})
+    assert compilers() != compilers(cpu="neoverse_n1")
+    assert compilers() != compilers(target="aarch64-linux-gnu.2.31")
