@@ -30,4 +30,6 @@ def pytest_configure() -> None:
         try:
             fcntl.ioctl(door, SET_FLAGS, REQUEST.pack(name, flags | IS_UP))
         except PermissionError:
-            pytest.exit("loopback is down, and the tests' servers listen there: ip link set lo up", returncode=2)
+            pytest.exit(
+                "loopback is down, and the tests' servers listen there: ip link set lo up", returncode=2
+            )
