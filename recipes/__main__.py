@@ -1,7 +1,21 @@
 """`python -m recipes SESSION`: what the nox sessions call."""
 
+import signal
 import sys
 
 from recipes.cli import main
 
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def interrupt(*_: object) -> None:
+    """End as Ctrl-C does, once: a second signal must not interrupt the cleaning up."""
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+for ending in ENDINGS:
+    if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup and a script's background have it
+        signal.signal(ending, interrupt)
 sys.exit(main())

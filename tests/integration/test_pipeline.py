@@ -326,9 +326,12 @@ def test_a_killed_build_leaves_nothing_that_is_used(project: FixtureProject) -> 
     assert "built now" in project.recipes("build").out
 
 
-def test_an_interrupted_build_says_so_and_ends_what_it_started(project: FixtureProject) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_build_says_so_and_ends_what_it_started(
+    project: FixtureProject, number: signal.Signals
+) -> None:
     project.number()
-    status, printed = interrupt_while_compiling(project, signal.SIGINT)
+    status, printed = interrupt_while_compiling(project, number)
     assert status == 130
     assert printed.endswith("interrupted: what was verified is kept; the same command goes on from there\n")
     left = subprocess.run(["pgrep", "-f", str(project.root)], capture_output=True, text=True, check=False)
