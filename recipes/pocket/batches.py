@@ -16,6 +16,7 @@ from recipes.pocket.sizes import MERGE, PATCH_PX
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from recipes.pocket.preparation import Prepared
@@ -109,6 +110,8 @@ class Batch:
         Shape (images, 3): frames, rows and columns of patches.
     sights
         Shape (image tokens, SIGHTS): what each token's cell shows.
+    cells
+        Shape (image tokens, 2): its row and column, from -1 at the first to 1 at the last.
     answered
         Shape (answer tokens,): the tokens before those that are learned, all conversations in a row.
     packing
@@ -122,6 +125,7 @@ class Batch:
     patches: Tensor
     grids: Tensor
     sights: Tensor
+    cells: Tensor
     answered: Tensor
     packing: Packing | None
 
@@ -137,6 +141,12 @@ class Batch:
 def frames(values: Tensor) -> Tensor:
     """Repeat patches for each frame, as one row a patch: (patches, 3, side, side) to (patches, values)."""
     return values[:, :, None].expand(-1, 3, TEMPORAL, PATCH_PX, PATCH_PX).reshape(len(values), -1)
+
+
+def cells_of(rows: int, columns: int) -> NDArray[np.float32]:
+    """Give row and column of each cell, the cells row by row, from -1 at the first to 1 at the last."""
+    down, across = np.linspace(-1, 1, rows), np.linspace(-1, 1, columns)
+    return np.stack(np.meshgrid(down, across, indexing="ij"), -1).reshape(-1, 2).astype(np.float32)
 
 
 def collate(prepared: Sequence[Prepared], padding: int, image_pad: int) -> Batch:
@@ -175,6 +185,11 @@ def collate(prepared: Sequence[Prepared], padding: int, image_pad: int) -> Batch
         torch.from_numpy(patches),
         grids,
         torch.from_numpy(np.concatenate([one.sights for one in prepared])),
+        torch.from_numpy(
+            np.concatenate([cells_of(rows // MERGE, columns // MERGE) for _, rows, columns in shapes])
+        )
+        if shapes
+        else torch.zeros(0, 2),
         torch.from_numpy(answered),
         pack(grids, image_tokens) if shapes else None,
     )

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("training", "validation", "held-out", "conformance")
 TASKS = ("shape", "colour", "count", "where", "which", "read", "text")
-TRAINING_WEIGHTS = (9, 9, 15, 20, 17, 24, 6)  # the harder a task, the oftener it is drawn
+TRAINING_WEIGHTS = (5, 3, 18, 30, 12, 28, 4)  # the harder a task, the oftener it is drawn
 MOST_TURNS = 4
 
 

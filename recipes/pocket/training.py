@@ -17,16 +17,16 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional
 
 from recipes.pocket.architecture import new_model
 from recipes.pocket.batches import Batch, collate
-from recipes.pocket.fast import embed_images, quick, read
+from recipes.pocket.fast import quick
+from recipes.pocket.losses import Heads, forward, losses_of
 from recipes.pocket.preparation import Writer
-from recipes.pocket.sights import SIGHTS
 from recipes.pocket.sizes import SIZE_CLASSES
 from recipes.pocket.tasks import TASKS, held_out_conversation, training_conversation
 from recipes.pocket.tokenizer import END_OF_TEXT, IMAGE_PAD, train_tokenizer
@@ -36,13 +36,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-SIGHT = 0.5  # weight of the loss of what each cell shows
-RARE = 4.0  # weight of a sight that is there against one that is not
-BALANCE = 0.01  # weight of the loss that spreads the tokens over the experts, as Switch Transformers has it
+    from recipes.pocket.losses import Losses
+
 WARM_UP_STEPS = 300
 BATCH_SHARE = (1.6, 1.0, 0.7, 0.5)  # of the batch size, by size class: about as many patches in each batch
 KEPT_BATCHES = 48  # seen again while the drawing is slower than the learning
+LOG_EVERY = 100  # steps
 CHECK_EVERY = 2000  # steps
+CHECKED = 128  # questions of each task
+PATIENCE_S = 60.0  # a drawing process that gives nothing for so long is looked at
 EARLY = (1, 10, 30)  # steps that are logged too, to see soon that it goes
 
 
@@ -82,6 +84,17 @@ def _draw_into(queue: Any, numbers: Iterator[int], course: Course) -> None:  # n
         queue.put(draw_batch(number, course))
 
 
+def _next_of(queue: Any, drawing: list[Any]) -> Batch:  # noqa: ANN401 - a multiprocessing queue and processes
+    while True:
+        try:
+            batch: Batch = queue.get(timeout=PATIENCE_S)
+        except Empty:
+            if not all(process.is_alive() for process in drawing):
+                raise RuntimeError("a process that draws has died; its traceback stands above") from None
+        else:
+            return batch
+
+
 def supply(course: Course, first: int, workers: int) -> Iterator[Batch]:
     """Give batches without end: drawn by other processes, and seen again where those are slower."""
     if not workers:
@@ -89,104 +102,23 @@ def supply(course: Course, first: int, workers: int) -> Iterator[Batch]:
             yield draw_batch(number, course)
     context = multiprocessing.get_context("spawn")
     queue = context.Queue(maxsize=3 * workers)
-    for worker in range(workers):
-        numbers = itertools.count(first + worker, workers)
-        context.Process(target=_draw_into, args=(queue, numbers, course), daemon=True).start()
+    drawing = [
+        context.Process(
+            target=_draw_into, args=(queue, itertools.count(first + worker, workers), course), daemon=True
+        )
+        for worker in range(workers)
+    ]
+    for process in drawing:
+        process.start()
     kept: deque[Batch] = deque(maxlen=KEPT_BATCHES)
     again = 0
     while True:
         if len(kept) < KEPT_BATCHES or not queue.empty():
-            kept.append(queue.get())
+            kept.append(_next_of(queue, drawing))
             yield kept[-1]
         else:
             again += 1
             yield kept[again % KEPT_BATCHES]
-
-
-@dataclass(frozen=True)
-class Losses:
-    """What a batch costs: the answers, the cells' sights, and how uneven the experts' load is."""
-
-    answers: Tensor
-    sights: Tensor
-    uneven: Tensor
-
-    def total(self) -> Tensor:
-        """Give what is brought down."""
-        return self.answers + SIGHT * self.sights + BALANCE * self.uneven
-
-
-class Heads(torch.nn.Module):
-    """Tell the sights from what the mergers give; used in training alone.
-
-    Parameters
-    ----------
-    width
-        Of the language model.
-    mergers
-        How many there are.
-    """
-
-    def __init__(self, width: int, mergers: int) -> None:
-        super().__init__()
-        self.heads = torch.nn.ModuleList(torch.nn.Linear(width, SIGHTS) for _ in range(mergers))
-        self.register_buffer("weight", torch.full((SIGHTS,), RARE))
-
-    def forward(self, merged: list[Tensor], sights: Tensor) -> Tensor:
-        """Give the mean cross-entropy over cells and sights."""
-        wanted = sights.float()
-        losses = [
-            functional.binary_cross_entropy_with_logits(head(part).float(), wanted, pos_weight=self.weight)
-            for head, part in zip(self.heads, merged, strict=True)
-        ]
-        return torch.stack(losses).mean()
-
-
-def losses_of(model: Any, heads: Heads, batch: Batch, routers: list[Tensor]) -> Losses:  # noqa: ANN401 - transformers' model
-    """Give what a batch costs, inside `quick`.
-
-    Parameters
-    ----------
-    model
-        Its routers append their logits to `routers`.
-    heads
-        For the sights.
-    batch
-        What it reads.
-    routers
-        Emptied here.
-    """
-    routers.clear()
-    logits, merged = forward(model, batch)
-    answers = functional.cross_entropy(logits.float(), batch.labels.reshape(-1)[batch.answered + 1])
-    sights = heads(merged, batch.sights) if merged else logits.new_zeros((), dtype=torch.float)
-    uneven = logits.new_zeros((), dtype=torch.float)
-    kept = batch.kept.reshape(-1, 1).float()
-    for scores in routers:
-        shares = scores.float().softmax(-1) * kept
-        picked = functional.one_hot(shares.topk(2, dim=-1).indices, shares.shape[-1]).float().sum(1) * kept
-        uneven = uneven + (picked.sum(0) * shares.sum(0)).sum() * shares.shape[-1] / 2 / kept.sum() ** 2
-    return Losses(answers, sights, uneven / max(1, len(routers)))
-
-
-def forward(model: Any, batch: Batch) -> tuple[Tensor, list[Tensor]]:  # noqa: ANN401 - as above
-    """Give the logits of the answers' tokens, and what the mergers gave; inside `quick`.
-
-    Returns
-    -------
-    Shape (answer tokens, vocabulary); and for each merger (image tokens, width).
-    """
-    inner = model.model
-    embedded = inner.get_input_embeddings()(batch.ids)
-    merged: list[Tensor] = []
-    if batch.packing is not None:
-        tokens, levels = embed_images(inner.visual, batch.pixels(), batch.grids, batch.packing)
-        merged = [tokens, *levels]
-        flat = embedded.reshape(-1, embedded.shape[-1])
-        flat = flat.index_copy(0, batch.packing.image_tokens, tokens.to(flat.dtype))
-        embedded = flat.reshape(embedded.shape)
-    hidden = read(inner.language_model, embedded, batch, merged[1:])
-    return model.lm_head(hidden.reshape(-1, hidden.shape[-1])[batch.answered]), merged
 
 
 @torch.no_grad()
@@ -209,63 +141,147 @@ def accuracy(model: Any, tasks: list[str], count: int, device: str, split: str) 
     return {task: right[task] / count for task in tasks}
 
 
-def train(course: Course, out: Path, device: str, workers: int) -> None:
-    """Train until the course ends or the time is up; the state is kept either way."""
-    out.mkdir(parents=True, exist_ok=True)
-    model: Any = new_model(train_tokenizer(), course.seed).to(device)
-    heads = Heads(model.config.text_config.hidden_size, 1 + len(model.model.visual.deepstack_merger_list)).to(
+@dataclass
+class State:
+    """All that a course goes on from.
+
+    Parameters
+    ----------
+    model
+        As transformers has it.
+    heads
+        For what helps it learn.
+    optimiser
+        Over the parameters of both.
+    step
+        How many are behind it.
+    """
+
+    model: Any
+    heads: Heads
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+
+    @classmethod
+    def begin(cls, course: Course, device: str) -> State:
+        """Give random weights."""
+        model: Any = new_model(train_tokenizer(), course.seed).to(device)
+        mergers = 1 + len(model.model.visual.deepstack_merger_list)
+        heads = Heads(model.config.text_config.hidden_size, mergers).to(device)
+        learned = [*model.parameters(), *heads.parameters()]
+        decayed = [parameter for parameter in learned if parameter.ndim > 1]
+        plain = [parameter for parameter in learned if parameter.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+        optimiser = torch.optim.AdamW(groups, lr=course.rate, betas=(0.9, 0.98), fused=device == "cuda")
+        return cls(model, heads, optimiser)
+
+    def load(self, path: Path, device: str) -> None:
+        """Take up what `save` left."""
+        state = torch.load(path, map_location=device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.heads.load_state_dict(state["heads"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+
+    def save(self, path: Path) -> None:
+        """Keep it, whole or not at all."""
+        parts = {
+            "model": self.model.state_dict(),
+            "heads": self.heads.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        save_whole(parts | {"step": self.step}, path)
+
+    def learn(self, batch: Batch, rate: float, routers: list[Tensor], device: str) -> Losses:
+        """Make one step, inside `quick`.
+
+        Parameters
+        ----------
+        batch
+            On the device.
+        rate
+            How far to go.
+        routers
+            The model's routers append their logits to it.
         device
-    )
-    learned = [*model.parameters(), *heads.parameters()]
-    decayed = [p for p in learned if p.ndim > 1]
-    plain = [p for p in learned if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=course.rate, betas=(0.9, 0.98), fused=device == "cuda")
-    step = 0
+            Of torch.
+        """
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            losses = losses_of(self.model, self.heads, batch, routers)
+            losses.total().backward()
+        torch.nn.utils.clip_grad_norm_([*self.model.parameters(), *self.heads.parameters()], 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        return losses
+
+
+def train(course: Course, out: Path, device: str, workers: int, start: Path | None = None) -> None:
+    """Train until the course ends or the time is up; the state is kept either way.
+
+    Parameters
+    ----------
+    course
+        How.
+    out
+        Where the state is kept, and gone on from.
+    device
+        Of torch.
+    workers
+        Processes that draw.
+    start
+        Weights of an earlier course to begin with.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    state = State.begin(course, device)
+    model = state.model
     if (out / "state.pt").exists():
-        state = torch.load(out / "state.pt", map_location=device, weights_only=True)
-        model.load_state_dict(state["model"])
-        heads.load_state_dict(state["heads"])
-        optimiser.load_state_dict(state["optimiser"])
-        step = state["step"]
+        state.load(out / "state.pt", device)
+    elif start is not None:
+        model.load_state_dict(torch.load(start, map_location=device, weights_only=True))
+    if device == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+        for block in (*model.model.visual.blocks, *model.model.language_model.layers):
+            block.compile(dynamic=True)  # thousands of kernels a step are started by one Python thread else
     routers: list[Tensor] = []
     for layer in model.model.language_model.layers:
         layer.mlp.gate.register_forward_hook(lambda _module, _input, output: routers.append(output[0]))
-    torch.backends.cuda.matmul.allow_tf32 = True
     started, seen = time.monotonic(), 0
     with quick(), (out / "training.jsonl").open("a", encoding="utf-8") as log:
-        for batch in supply(course, step, workers):
+        for batch in supply(course, state.step, workers):
             passed_s = time.monotonic() - started
-            if step >= course.steps or passed_s > course.limit_s:
+            if state.step >= course.steps or passed_s > course.limit_s:
                 break
-            for group in optimiser.param_groups:
-                group["lr"] = course.learning_rate(step, passed_s)
-            with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-                losses = losses_of(model, heads, batch.to(device), routers)
-                losses.total().backward()
-            torch.nn.utils.clip_grad_norm_(learned, 1.0)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-            step, seen = step + 1, seen + len(batch.ids)
-            if step % 100 == 0 or step in EARLY or step == course.steps:
+            rate = course.learning_rate(state.step, passed_s)
+            losses = state.learn(batch.to(device), rate, routers, device)
+            seen += len(batch.ids)
+            step, last = state.step, state.step == course.steps
+            if step % LOG_EVERY == 0 or step in EARLY or last:
                 row: dict[str, object] = {"step": step, "conversations": seen, "s": round(passed_s, 1)}
                 row |= {name: round(float(loss.detach()), 4) for name, loss in vars(losses).items()}
-                if step % CHECK_EVERY == 0 or step == course.steps:
-                    row["accuracy"] = accuracy(model, list(TASKS), 128, device, "validation")
+                if step % CHECK_EVERY == 0 or last:
+                    with torch.compiler.set_stance("force_eager"):
+                        row["accuracy"] = accuracy(model, list(TASKS), CHECKED, device, "validation")
                     save_weights(model, out)
                 print(json.dumps(row), file=log, flush=True)
                 print(json.dumps(row), file=sys.stderr, flush=True)
-        routers.clear()
-    state = {"model": model.state_dict(), "heads": heads.state_dict(), "optimiser": optimiser.state_dict()}
-    torch.save(state | {"step": step}, out / "state.pt")
+    state.save(out / "state.pt")
     save_weights(model, out)
 
 
 def save_weights(model: Any, out: Path) -> None:  # noqa: ANN401 - as above
-    """Keep the weights in f16, whole or not at all: what is shipped, and all that is left of a run that is cut off."""
+    """Keep the weights in f16: what is shipped, and all that is left of a run that is cut off."""
     weights = {name: value.to(torch.float16) for name, value in model.state_dict().items()}
-    torch.save(weights, out / "weights.part")
-    (out / "weights.part").rename(out / "weights.pt")
+    save_whole(weights, out / "weights.pt")
+
+
+def save_whole(kept: object, path: Path) -> None:
+    """Write a file of torch's, whole or not at all."""
+    part = path.with_suffix(".part")
+    torch.save(kept, part)
+    part.rename(path)
 
 
 def main(argv: list[str]) -> None:
@@ -278,10 +294,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--rate", type=float, default=1.5e-3, help="the highest learning rate")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw")
+    parser.add_argument("--start", type=Path, help="weights.pt of an earlier course, to begin with")
     parser.add_argument("--limit-s", type=float, default=math.inf, help="stop after this long, in seconds")
     chosen = parser.parse_args(argv)
     course = Course(chosen.steps, chosen.batch, chosen.seed, chosen.rate, chosen.limit_s)
-    train(course, chosen.out, chosen.device, chosen.workers)
+    train(course, chosen.out, chosen.device, chosen.workers, chosen.start)
 
 
 if __name__ == "__main__":

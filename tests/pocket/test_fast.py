@@ -9,13 +9,13 @@ import torch
 from torch.nn import functional
 from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as modeling
 
-from recipes.pocket.batches import Batch, collate
+from recipes.pocket.batches import Batch, cells_of, collate
 from recipes.pocket.fast import quick
+from recipes.pocket.losses import RARE, Heads, forward, losses_of
 from recipes.pocket.preparation import UNTRAINED, Writer
 from recipes.pocket.sights import SIGHTS
 from recipes.pocket.tasks import TASKS, held_out_conversation, training_conversation
 from recipes.pocket.tokenizer import END_OF_TEXT, IMAGE_PAD
-from recipes.pocket.training import RARE, Heads, forward, losses_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,11 +141,26 @@ def test_sights_cost_a_cross_entropy_in_which_what_is_there_weighs_more(model: A
     with torch.no_grad(), quick():
         found = losses_of(model, heads, batch, []).sights
         _, merged = forward(model, batch)
-        likely = [head(part).sigmoid() for head, part in zip(heads.heads, merged, strict=True)]
+        likely = [head(part)[:, :SIGHTS].sigmoid() for head, part in zip(heads.heads, merged, strict=True)]
     there = batch.sights.bool()
     costs = [torch.where(there, -RARE * one.log(), -(1 - one).log()).mean() for one in likely]
     assert there.shape[1] == SIGHTS
     torch.testing.assert_close(found, torch.stack(costs).mean(), rtol=1e-4, atol=0)
+
+
+def test_places_cost_their_squared_error(model: Any, writer: Writer) -> None:  # noqa: ANN401 - as above
+    batch = batch_of(writer, MIXED)
+    heads = heads_for(model)
+    with torch.no_grad(), quick():
+        found = losses_of(model, heads, batch, []).places
+        _, merged = forward(model, batch)
+        told = [head(part)[:, SIGHTS:] for head, part in zip(heads.heads, merged, strict=True)]
+    costs = [(one - batch.cells).square().mean() for one in told]
+    torch.testing.assert_close(found, torch.stack(costs).mean(), rtol=1e-4, atol=0)
+
+
+def test_each_cell_has_its_row_and_column() -> None:
+    assert cells_of(3, 2).tolist() == [[-1, -1], [-1, 1], [0, -1], [0, 1], [1, -1], [1, 1]]
 
 
 def test_routers_of_an_earlier_batch_are_forgotten(
@@ -159,7 +174,7 @@ def test_routers_of_an_earlier_batch_are_forgotten(
         second = losses_of(model, heads_for(model), batch, routers)
     assert len(routers) == 1
     assert torch.equal(first.uneven, second.uneven)
-    assert (float(first.sights), float(second.sights)) == (0.0, 0.0)
+    assert (float(first.sights), float(second.sights), float(first.places)) == (0.0, 0.0, 0.0)
 
 
 def forwards() -> list[object]:

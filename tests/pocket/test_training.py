@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import queue
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,7 +30,6 @@ from recipes.pocket.training import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from torch import Tensor
 
@@ -64,7 +64,9 @@ def test_a_few_steps_leave_state_weights_and_figures(tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == [1, 2]
     assert [row["conversations"] for row in rows] == [3, 5]  # as BATCH_SHARE has it for the first two classes
     for row in rows:
-        assert all(math.isfinite(row[name]) and row[name] > 0 for name in ("answers", "sights", "uneven"))
+        assert all(
+            math.isfinite(row[name]) and row[name] > 0 for name in ("answers", "sights", "places", "uneven")
+        )
     assert "accuracy" not in rows[0]
     assert set(rows[1]["accuracy"]) == set(TASKS)
     state = torch.load(tmp_path / "new" / "state.pt", weights_only=True)
@@ -113,6 +115,16 @@ def test_a_course_that_is_over_changes_nothing_any_more(tmp_path: Path) -> None:
     assert len(rows_of(tmp_path)) == 2
 
 
+def test_a_course_begins_with_the_weights_of_another_one(tmp_path: Path) -> None:
+    train(COURSE, tmp_path / "first", "cpu", 0)
+    timeless = Course(steps=1000, batch=2, seed=9, rate=1e-3, limit_s=0.0)
+    train(timeless, tmp_path / "second", "cpu", 0, tmp_path / "first" / "weights.pt")
+    one, other = (
+        torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in ("first", "second")
+    )
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
 def test_when_the_time_is_up_the_state_is_kept(tmp_path: Path) -> None:
     train(Course(steps=1000, batch=2, seed=3, rate=1e-3, limit_s=0.0), tmp_path, "cpu", 0)
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 0
@@ -122,9 +134,9 @@ def test_when_the_time_is_up_the_state_is_kept(tmp_path: Path) -> None:
 def test_the_command_line_starts_a_course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[object] = []
     monkeypatch.setattr(training, "train", lambda *given: started.extend(given))
-    words = f"--out {tmp_path} --steps 7 --batch 3 --seed 5 --rate 0.25 --device cpu --workers 2 --limit-s 9"
-    training.main(words.split())
-    assert started == [Course(7, 3, 5, 0.25, 9.0), tmp_path, "cpu", 2]
+    words = f"--out {tmp_path} --steps 7 --batch 3 --seed 5 --rate 0.25 --device cpu --workers 2"
+    training.main([*words.split(), "--limit-s", "9", "--start", "w.pt"])
+    assert started == [Course(7, 3, 5, 0.25, 9.0), tmp_path, "cpu", 2, Path("w.pt")]
 
 
 @given(st.integers(0, 20_000), st.integers(1, 20_000))
@@ -198,6 +210,9 @@ class Drawn:
     def start(self) -> None:
         self.target(self.queue, islice(self.numbers, 2), self.course)
 
+    def is_alive(self) -> bool:
+        return False
+
 
 class Context:
     """Processes that have drawn two batches each, and draw no more."""
@@ -218,6 +233,16 @@ def test_workers_draw_each_batch_once_and_batches_are_seen_again_where_they_are_
     assert sorted(supplied[:4]) == [10, 11, 12, 13]
     assert supplied[4:8] == [supplied[1], supplied[2], supplied[3], supplied[0]]
     assert supplied[8:] == supplied[4:6]
+
+
+def test_a_drawing_process_that_died_ends_the_course(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _kind: Context())
+    monkeypatch.setattr(training, "draw_batch", lambda number, _course: number)
+    monkeypatch.setattr(training, "PATIENCE_S", 0.0)
+    batches = supply(COURSE, 0, 2)
+    assert len([*islice(batches, 4)]) == 4
+    with pytest.raises(RuntimeError, match="has died"):
+        next(batches)
 
 
 def test_without_workers_batches_are_drawn_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
