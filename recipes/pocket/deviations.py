@@ -1,7 +1,8 @@
 """The known ways in which llama.cpp leaves the reference, each done to the reference itself.
 
 What a llama.cpp does can then be told apart by name: the combination of deviations that gives its probabilities is
-what it does. Each was read in llama.cpp's source, in the file that `where` names.
+what it does. Each was read in llama.cpp's source, in the file that `where` names, but for `padded`: that was found by
+trying what gives the probabilities of Debian's llama.cpp 0.7.0, which it does to 0.002.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch.nn import functional
 from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as modeling
 
 from recipes.conformance.golden import Deviation
-from recipes.pocket.preparation import fit
+from recipes.pocket.preparation import fit, padded
 from recipes.pocket.sizes import MERGE, resized
 
 if TYPE_CHECKING:
@@ -35,6 +36,16 @@ RESIZE = Deviation(
     name="resize",
     words="images are resized bilinearly without a filter instead of bicubically with one",
     where="tools/mtmd/clip.cpp: resize_bilinear",
+)
+PADDED = Deviation(
+    name="padded",
+    words="images keep their aspect: they are resized to fit, and centred on black",
+    where="tools/mtmd: how the image is fitted to the size that the tokens need",
+)
+JOINED = Deviation(
+    name="joined",
+    words="the parts of a message are joined by line ends that the chat template does not have",
+    where="common/chat.cpp: the content of a message as one text (concat_text)",
 )
 INTERPOLATION = Deviation(
     name="interpolation",
@@ -105,13 +116,14 @@ NEAREST = Deviation(
     where="tools/mtmd/clip.cpp: resize_position_embeddings",
     fails=True,
 )
-GRADES = (RESIZE, INTERPOLATION, HALF, GELU)
+GRADES = (JOINED, RESIZE, PADDED, INTERPOLATION, HALF, GELU)
+OF_SIZE = (RESIZE, PADDED)  # one excludes the other; only images that are resized show them
 OF_TEXT = (THETA, EXPERTS)
 OF_IMAGES = (ATTENTION, BLOCKED, NO_DEEPSTACK, DEEPSTACK_ORDER, MERGERS, NORMALISATION, CHANNELS, NEAREST)
-OF_LANGUAGE = (*OF_TEXT, ATTENTION, BLOCKED)  # those that leave the vision tower as it is
+OF_LANGUAGE = (*OF_TEXT, ATTENTION, BLOCKED, JOINED)  # those that leave the vision tower as it is
 FAULTS = (*OF_IMAGES, *OF_TEXT)
 ALL = (*GRADES, *FAULTS)
-USUAL = (RESIZE, INTERPOLATION)  # the grades that a fault is also looked at together with
+USUAL = (JOINED, RESIZE, PADDED, INTERPOLATION)  # the grades that a fault is also looked at together with
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
@@ -141,6 +153,8 @@ def resize_bilinear(image: Image.Image) -> Image.Image:
 
 def fitted(image: Image.Image, names: Collection[str]) -> Image.Image:
     """Resize an image, as the reference does or not."""
+    if PADDED.name in names:
+        return padded(image)
     return resize_bilinear(image) if RESIZE.name in names else fit(image)
 
 

@@ -30,11 +30,14 @@ from recipes.pocket.deviations import (
     GRADES,
     HALF,
     INTERPOLATION,
+    JOINED,
     NEAREST,
     NO_DEEPSTACK,
     NORMALISATION,
     OF_IMAGES,
+    OF_SIZE,
     OF_TEXT,
+    PADDED,
     RESIZE,
     THETA,
     changed_levels,
@@ -50,7 +53,7 @@ from recipes.pocket.deviations import (
     vision_with,
 )
 from recipes.pocket.drawing import draw
-from recipes.pocket.preparation import fit
+from recipes.pocket.preparation import fit, padded
 from recipes.pocket.prompts import _one, compared
 from recipes.pocket.sizes import Grid, exact_size, resized
 
@@ -63,7 +66,7 @@ if TYPE_CHECKING:
     from recipes.pocket.reference import Reference
 
 PROMPTS = {prompt.name: prompt for prompt in compared()}
-TEXT, FITS, RESIZED = (PROMPTS[name] for name in ("text 0", "where, wide", "resized, too small"))
+TEXT, FITS, RESIZED = (PROMPTS[name] for name in ("text alone 0", "where, wide", "resized, too small"))
 NAMES = [deviation.name for deviation in ALL]
 
 
@@ -107,12 +110,15 @@ def test_a_deviation_of_the_language_model_changes_texts(
     assert farthest(first(reference, TEXT, name), exact[TEXT.name]) > 1e-3
 
 
-def test_resizing_changes_only_images_that_need_it(reference: Reference, exact: dict[str, Tensor]) -> None:
-    assert torch.equal(first(reference, FITS, RESIZE.name), exact[FITS.name])
-    assert farthest(first(reference, RESIZED, RESIZE.name), exact[RESIZED.name]) > 1e-3
+@each(*OF_SIZE)
+def test_resizing_changes_only_images_that_need_it(
+    reference: Reference, exact: dict[str, Tensor], name: str
+) -> None:
+    assert torch.equal(first(reference, FITS, name), exact[FITS.name])
+    assert farthest(first(reference, RESIZED, name), exact[RESIZED.name]) > 1e-3
 
 
-@each(*(deviation for deviation in ALL if deviation is not RESIZE))
+@each(*(deviation for deviation in ALL if deviation not in OF_SIZE))
 def test_every_other_deviation_changes_what_an_image_gives(
     reference: Reference, exact: dict[str, Tensor], name: str
 ) -> None:
@@ -294,14 +300,45 @@ def test_resizing_is_that_of_llama_cpp(height: int, width: int, seed: int) -> No
 def test_an_image_that_fits_is_not_resized() -> None:
     image = Image.new("RGB", (96, 128))
     assert resize_bilinear(image) is image
-    assert fitted(image, {RESIZE.name}) is image
+    assert fitted(image, {RESIZE.name}) is fitted(image, {PADDED.name}) is image
 
 
 def test_an_image_is_fitted_with_a_filter_or_without() -> None:
     image = draw(RESIZED.scenes[0])
-    names = [deviation.name for deviation in ALL if deviation is not RESIZE]
+    names = [deviation.name for deviation in ALL if deviation not in OF_SIZE]
     assert fitted(image, names).tobytes() == fit(image).tobytes()
     assert fitted(image, {RESIZE.name}).tobytes() == resize_bilinear(image).tobytes() != fit(image).tobytes()
+
+
+@given(st.integers(20, 200), st.integers(20, 200))
+def test_a_padded_image_keeps_its_aspect_in_the_middle_of_black(height: int, width: int) -> None:
+    whole = padded(Image.new("RGB", (width, height), (255, 255, 255)))
+    assert (whole.height, whole.width) == resized(height, width)
+    left, top, right, bottom = whole.getbbox()
+    assert (right - left == whole.width) or (bottom - top == whole.height)
+    assert abs((right - left) * height - (bottom - top) * width) <= max(height, width)
+    assert left - (whole.width - right) in {-1, 0}
+    assert top - (whole.height - bottom) in {-1, 0}
+    assert np.asarray(whole)[top:bottom, left:right].min() == 255
+
+
+def test_line_ends_are_between_parts_and_nowhere_else(reference: Reference) -> None:
+    prompt = PROMPTS["image after words"]
+    plain, joined = (
+        reference.tokenizer.decode(
+            reference.prepare(prompt, names).ids[0].tolist(), skip_special_tokens=False
+        )
+        for names in ((), (JOINED.name,))
+    )
+    words, question = prompt.turns[0].parts[0], prompt.turns[0].parts[-1]
+    assert f"user\n{words}<|vision_start|>" in plain
+    assert f"<|vision_end|>{question}<|im_end|>" in plain
+    assert f"user\n{words}\n<|vision_start|>" in joined
+    assert f"<|vision_end|>\n{question}<|im_end|>" in joined
+    assert (
+        joined.replace("\n<|vision_start|>", "<|vision_start|>").replace("<|vision_end|>\n", "<|vision_end|>")
+        == plain
+    )
 
 
 def test_the_last_row_and_column_are_never_reached() -> None:
