@@ -29,6 +29,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 SCHEMAS: dict[str, type[AnyManifest]] = {
     "recipe": Recipe,
     "toolchain": Toolchain,
+    "model": Model,
     "defaults": Defaults,
 }
 

@@ -14,6 +14,7 @@ environment:
   PINNED_LLAMA_POLICY     refuse-known-issues: refuse recipes that carry an advisory
   PINNED_LLAMA_TIMEOUT_S  how long a server may be silent, in seconds (default: 30)
   PIP_CERT                certificates to trust besides the system's (also pip's setting `cert`)
+  PINNED_LLAMA_BROWSER    a Chromium or Chrome that conformance drives (default: the one on the path)
   NO_COLOR                no colours
 
 exit codes: docs/reference/exit-codes.md
@@ -71,6 +72,23 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--jobs", type=_positive, metavar="N", help="compile commands at a time (default: usable cores)"
         )
+
+    judge = add("conformance", "Judge a llama.cpp with a model: text, images, numerics, server and web page.")
+    judge.add_argument(
+        "--bundle",
+        type=Path,
+        metavar="FOLDER",
+        help="a folder with llama-server in it or in its bin/, ours or not (default: the recipe's bundle)",
+    )
+    judge.add_argument(
+        "--model", metavar="NAME", help="a manifest in manifests/models/ (default: the default model)"
+    )
+    judge.add_argument(
+        "--report",
+        type=Path,
+        metavar="FOLDER",
+        help="where index.html, result.json and junit.xml go (default: out/conformance/NAME)",
+    )
 
     lock = add("lock", "Propose new pins as a diff; nothing is written without --write.")
     lock.add_argument("--source", metavar="PROJECT==VERSION|TAG|URL", help="where the new source comes from")

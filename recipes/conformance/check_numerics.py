@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from recipes.llama_server import Server
 
 QUANTISE_S = 60.0
-FAULTY_REST = (
-    0.02  # of a difference: what a fault may leave unexplained and still be named; it fails either way
-)
+# Of a difference: what a fault may leave unexplained and still be named; it fails either way.
+FAULTY_REST = 0.05
 CHOICES = 512  # the whole vocabulary of the pocket model
 
 
