@@ -276,6 +276,7 @@ def train(course: Course, out: Path, device: str, workers: int, start: Path | No
         model.load_state_dict(torch.load(start, map_location=device, weights_only=True))
     if device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
+        torch._dynamo.config.recompile_limit = 64  # noqa: SLF001 - by default it gives up after 8 kinds of block
         for block in (*model.model.visual.blocks, *model.model.language_model.layers):
             block.compile(dynamic=True)  # thousands of kernels a step are started by one Python thread else
     routers: list[Tensor] = []
