@@ -45,9 +45,7 @@ if TYPE_CHECKING:
 
 LISTED = 5  # first tokens whose probabilities are kept
 MOST_ANSWER_TOKENS = 16
-SAME = 0.002  # what another processor's order of summing may change in a logarithm
 DIGITS = 5  # of a logarithm, behind the point
-PACKAGES = ("torch", "transformers", "tokenizers", "pillow", "numpy", "gguf")
 
 
 class Reference:

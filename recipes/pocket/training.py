@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 WARM_UP_STEPS = 300
 BATCH_SHARE = (1.6, 1.0, 0.7, 0.5)  # of the batch size, by size class: about as many patches in each batch
 KEPT_BATCHES = 48  # seen again while the drawing is slower than the learning
-# What differs among the programs that run the model; it is to answer alike in all of them.
+# What differs among the programs that run the model; it is to answer alike in all of them. The sights of a padded
+# image are those of the stretched one: at most half a cell off.
 JOINTS = ("", JOINT)
 FITTINGS = (fit, fit, fit, padded, padded)
 LOG_EVERY = 100  # steps
@@ -319,10 +320,13 @@ def save_whole(kept: object, path: Path) -> None:
 
 
 def _weights(text: str) -> tuple[int, ...]:
-    weights = tuple(map(int, text.split(",")))
-    if len(weights) != len(TASKS):
-        raise ValueError
-    return weights
+    parts = text.split(",")
+    if len(parts) != len(TASKS) or not all(part.isdecimal() for part in parts):
+        usual = ",".join(map(str, TRAINING_WEIGHTS))
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: write {len(TASKS)} whole numbers with commas, as {usual}"
+        )
+    return tuple(map(int, parts))
 
 
 def main(argv: list[str]) -> None:

@@ -141,6 +141,16 @@ def test_the_command_line_starts_a_course(tmp_path: Path, monkeypatch: pytest.Mo
     assert started == [course, tmp_path, "cpu", 2, Path("w.pt")]
 
 
+@pytest.mark.parametrize("text", ["1,2,3", "1,2,3,4,5,6,x", ""])
+def test_weights_that_are_not_one_a_task_are_refused_with_an_example(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        training.main(["--out", str(tmp_path), "--weights", text])
+    assert ended.value.code == 2
+    assert f"{text!r}: write 7 whole numbers with commas, as 5,3,18,30,12,28,4" in capsys.readouterr().err
+
+
 @given(st.integers(0, 20_000), st.integers(1, 20_000))
 def test_the_learning_rate_rises_to_its_height_and_falls_to_a_hundredth(step: int, steps: int) -> None:
     course = Course(steps=steps + WARM_UP_STEPS, batch=1, seed=0, rate=2.0)
