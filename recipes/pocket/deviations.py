@@ -57,6 +57,11 @@ HALF = Deviation(
     words="the vision tower's attention sums in 16 bits, and its GELU is a table of 16 bits",
     where="ggml-cpu/ops.cpp: flash attention with V in f16, worse the larger the image; vec.h: the table of GELU",
 )
+HALF_TEXT = Deviation(
+    name="half-text",
+    words="the language model's attention sums in 16 bits",
+    where="ggml-cpu/ops.cpp: flash attention with V in f16, worse the longer the prompt",
+)
 GELU = Deviation(
     name="gelu",
     words="the mergers' GELU is the tanh approximation instead of the error function",
@@ -116,12 +121,12 @@ NEAREST = Deviation(
     where="tools/mtmd/clip.cpp: resize_position_embeddings",
     fails=True,
 )
-GRADES = (JOINED, RESIZE, PADDED, INTERPOLATION, HALF, GELU)
+GRADES = (JOINED, RESIZE, PADDED, INTERPOLATION, HALF, HALF_TEXT, GELU)
 OF_SIZE = (RESIZE, PADDED)  # one excludes the other; only images that are resized show them
-OF_TEXT = (THETA, EXPERTS)
+OF_TEXT = (THETA, EXPERTS, HALF_TEXT)  # those that change the answers to text alone too
 OF_IMAGES = (ATTENTION, BLOCKED, NO_DEEPSTACK, DEEPSTACK_ORDER, MERGERS, NORMALISATION, CHANNELS, NEAREST)
 OF_LANGUAGE = (*OF_TEXT, ATTENTION, BLOCKED, JOINED)  # those that leave the vision tower as it is
-FAULTS = (*OF_IMAGES, *OF_TEXT)
+FAULTS = tuple(deviation for deviation in (*OF_IMAGES, *OF_TEXT) if deviation.fails)
 ALL = (*GRADES, *FAULTS)
 USUAL = (JOINED, RESIZE, PADDED, INTERPOLATION)  # the grades that a fault is also looked at together with
 
@@ -223,6 +228,8 @@ def language_with(language: Any, names: Collection[str]) -> Iterator[None]:  # n
         if BLOCKED.name in names:
             rotary.recomposition_frequencies = lambda values: _blocked(values, rotary.mrope_section)
             stack.callback(delattr, rotary, "recomposition_frequencies")
+        if HALF_TEXT.name in names:
+            stack.enter_context(_attention_in_half())
         for layer in language.layers if EXPERTS.name in names else ():
             experts = layer.mlp.experts
             for name in ("gate_up_proj", "down_proj"):
@@ -265,9 +272,7 @@ def vision_with(visual: Any, names: Collection[str]) -> Iterator[None]:  # noqa:
             visual.deepstack_merger_list = torch.nn.ModuleList(listed[::-1])
             stack.callback(setattr, visual, "deepstack_merger_list", listed)
         if HALF.name in names:
-            kept = modeling.eager_attention_forward
-            modeling.eager_attention_forward = _attention_in_half
-            stack.callback(setattr, modeling, "eager_attention_forward", kept)
+            stack.enter_context(_attention_in_half())
         yield
 
 
@@ -282,25 +287,40 @@ def _replaced(module: Any, name: str, function: Any) -> Iterator[None]:  # noqa:
         module._modules[name] = kept  # noqa: SLF001 - as above
 
 
-def _attention_in_half(
+@contextmanager
+def _attention_in_half() -> Iterator[None]:
+    kept = modeling.eager_attention_forward
+    modeling.eager_attention_forward = _attend_in_half
+    try:
+        yield
+    finally:
+        modeling.eager_attention_forward = kept
+
+
+def _attend_in_half(
     _module: Any,  # noqa: ANN401 - transformers' module
     query: Tensor,
     key: Tensor,
     value: Tensor,
+    attention_mask: Tensor | None,
     *,
     scaling: float,
     **_: object,
 ) -> tuple[Tensor, None]:
     """Attend as ggml's flash attention on the CPU does: key by key, the sum so far kept in 16 bits.
 
-    What is lost grows with the number of keys: each one's share is rounded against the whole sum.
+    What is lost grows with the number of keys: each one's share is rounded against the whole sum. A masked key
+    changes nothing: its share is 0.
     """
-    scores = through_half(query) @ through_half(key).transpose(-1, -2) * scaling
+    groups = query.shape[1] // key.shape[1]  # query heads that share a head of keys and values
+    keys, values = (through_half(part).repeat_interleave(groups, dim=1) for part in (key, value))
+    scores = through_half(query) @ keys.transpose(-1, -2) * scaling
+    if attention_mask is not None:
+        scores = scores + attention_mask
     most = scores.cummax(-1).values
     before = torch.cat([torch.full_like(most[..., :1], float("-inf")), most[..., :-1]], dim=-1)
     shrink, share = (before - most).exp(), (scores - most).exp()
     is_new = (scores > before).flatten(0, -2).any(0)
-    values = through_half(value)
     total = torch.zeros_like(query)
     for index in range(scores.shape[-1]):
         if is_new[index]:

@@ -277,9 +277,6 @@ def train(course: Course, out: Path, device: str, workers: int, start: Path | No
         model.load_state_dict(torch.load(start, map_location=device, weights_only=True))
     if device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
-        torch._dynamo.config.recompile_limit = 64  # noqa: SLF001 - by default it gives up after 8 kinds of block
-        for block in (*model.model.visual.blocks, *model.model.language_model.layers):
-            block.compile(dynamic=True)  # thousands of kernels a step are started by one Python thread else
     routers: list[Tensor] = []
     for layer in model.model.language_model.layers:
         layer.mlp.gate.register_forward_hook(lambda _module, _input, output: routers.append(output[0]))
@@ -297,8 +294,7 @@ def train(course: Course, out: Path, device: str, workers: int, start: Path | No
                 row: dict[str, object] = {"step": step, "conversations": seen, "s": round(passed_s, 1)}
                 row |= {name: round(float(loss.detach()), 4) for name, loss in vars(losses).items()}
                 if step % CHECK_EVERY == 0 or last:
-                    with torch.compiler.set_stance("force_eager"):
-                        row["accuracy"] = accuracy(model, list(TASKS), CHECKED, device, "validation")
+                    row["accuracy"] = accuracy(model, list(TASKS), CHECKED, device, "validation")
                     save_weights(model, out)
                 print(json.dumps(row), file=log, flush=True)
                 print(json.dumps(row), file=sys.stderr, flush=True)
