@@ -295,6 +295,12 @@ def test_two_builds_at_once_make_one_bundle(project: FixtureProject) -> None:
     assert states == [False, True]
 
 
+def end_on_signals() -> None:
+    """Take back what a test inherits that runs in a script's background (SIGINT ignored) or under nohup (SIGHUP)."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def interrupt_while_compiling(project: FixtureProject, number: signal.Signals) -> tuple[int, str]:
     with subprocess.Popen(
         [sys.executable, "-m", "recipes", "build", "--project", str(project.root)],
@@ -304,8 +310,7 @@ def interrupt_while_compiling(project: FixtureProject, number: signal.Signals) -
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # a test run in the background of a script inherits SIGINT ignored
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - one thread
+        preexec_fn=end_on_signals,  # noqa: PLW1509 - one thread
     ) as build:
         assert build.stderr is not None
         printed = ""
