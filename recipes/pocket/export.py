@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType
 
+from recipes.pocket.sizes import LEAST_PIXELS, MOST_PIXELS
 from recipes.pocket.tokenizer import CHAT_TEMPLATE, END, END_OF_TEXT, SPECIAL_TOKENS, contents
 
 if TYPE_CHECKING:
@@ -228,6 +229,8 @@ def write_projector(
     writer.add_clip_projector_type(PROJECTOR)
     writer.add_vision_projection_dim(vision.out_hidden_size)
     writer.add_vision_image_size(int(vision.num_position_embeddings**0.5) * vision.patch_size)
+    writer.add_vision_min_pixels(LEAST_PIXELS)
+    writer.add_vision_max_pixels(MOST_PIXELS)
     writer.add_vision_patch_size(vision.patch_size)
     writer.add_vision_embedding_length(vision.hidden_size)
     writer.add_vision_feed_forward_length(vision.intermediate_size)

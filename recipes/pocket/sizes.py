@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 PATCH_PX = 16
 MERGE = 2
 CELL_PX = PATCH_PX * MERGE  # one image token covers a cell of this many pixels each way
-LEAST_TOKENS = 8  # llama.cpp's defaults for this projector, see clip.cpp's set_limit_image_tokens
+# The pocket model's own limits, and in its projector's file for those who read them there; upstream's of January 2026
+# has the same for any Qwen3-VL. The published models' are 64 and 16,384 tokens.
+LEAST_TOKENS = 8
 MOST_TOKENS = 4096
 LEAST_PIXELS = LEAST_TOKENS * CELL_PX**2
 MOST_PIXELS = MOST_TOKENS * CELL_PX**2

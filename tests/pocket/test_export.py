@@ -43,6 +43,7 @@ VISION_KEYS = {
     *("attention.head_count", "attention.layer_norm_epsilon", "image_mean", "image_std"),
     *("spatial_merge_size", "is_deepstack_layers"),
 }
+LIMIT_KEYS = {"image_min_pixels", "image_max_pixels"}  # this project's: published files leave them to the program
 LAYER_TENSORS = {
     *("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "attn_q_norm", "attn_k_norm"),
     *("ffn_norm", "ffn_gate_inp", "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"),
@@ -73,7 +74,7 @@ def test_the_lint_finds_nothing(files: Files) -> None:
 def test_the_keys_are_those_of_published_files(files: Files) -> None:
     tokenizer = {f"tokenizer.ggml.{name}" for name in TOKENIZER_KEYS} | {"tokenizer.chat_template"}
     assert described(files.model) == {f"qwen3vlmoe.{name}" for name in MODEL_KEYS} | tokenizer
-    vision = {f"clip.vision.{name}" for name in VISION_KEYS}
+    vision = {f"clip.vision.{name}" for name in VISION_KEYS | LIMIT_KEYS}
     assert described(files.mmproj) == vision | {
         "clip.has_vision_encoder",
         "clip.projector_type",
@@ -110,6 +111,8 @@ def test_the_keys_say_what_the_model_is(f16_files: Files) -> None:
         "clip.use_gelu": True,
         "clip.vision.image_size": 14 * 16,
         "clip.vision.projection_dim": 256,
+        "clip.vision.image_min_pixels": 8 * 32 * 32,
+        "clip.vision.image_max_pixels": 4096 * 32 * 32,
         "clip.vision.image_mean": (0.5, 0.5, 0.5),
         "clip.vision.image_std": (0.5, 0.5, 0.5),
         "clip.vision.is_deepstack_layers": (False, True, False, True, False, False),
