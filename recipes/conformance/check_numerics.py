@@ -93,10 +93,10 @@ def check(context: Context, cases: Sequence[str], kinds: Sequence[Kind] = KINDS)
             continue
         judged = [case for case in context.golden.cases if case.name in measured]
         if kind.weights in EXPLAINING:
-            explained = explain(measured, judged, context.golden.deviations)
+            explained = explain(measured, judged, context.golden.deviations, kind.tolerance)
             known = [deviation for deviation, _ in explained.deviations]
         else:
-            explained = account(measured, judged, known)
+            explained = account(measured, judged, known, kind.tolerance)
         found += judge(kind, judged, measured, explained)
     return found
 
@@ -161,13 +161,15 @@ def judge(
 def distance(kind: Kind, case: Case, measured: Mapping[str, float], explained: Explained) -> Distance:
     """Give one case's distance from the reference, before and after it is explained."""
     names = frozenset(deviation.name for deviation, _ in explained.deviations)
+    tipped = [one.left for one in explained.tipped if one.case == case.name]
+    left = tipped[0] if tipped else difference(measured, case.tokens, case.with_deviations(names))
     return Distance(
         case=case.name,
         weights=kind.weights,
         setting=kind.setting,
         resized=case.resized,
         size=difference(measured, case.tokens, case.with_deviations(frozenset())),
-        explained=difference(measured, case.tokens, case.with_deviations(names)),
+        explained=left,
     )
 
 
@@ -188,6 +190,11 @@ def outcome(
     faults = [deviation for deviation, _ in explained.deviations if deviation.fails]
     grades = [
         f"{deviation.words} ({size:.3f})" for deviation, size in explained.deviations if not deviation.fails
+    ]
+    grades += [
+        f"in `{one.case}` layer {one.tie.layer} takes another expert for token {one.tie.token}, which"
+        f" {one.tie.gap:.1e} of probability keep apart ({one.size:.3f})"
+        for one in explained.tipped
     ]
     name = name_of(kind)
     named = max(kind.tolerance, FAULTY_REST * explained.before) if faults else kind.tolerance

@@ -41,6 +41,25 @@ class Deviation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fails: bool = False
 
 
+class NearTie(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One choice of the router so close that rounding decides it, and that changes what is said.
+
+    Parameters
+    ----------
+    layer, token
+        Where it is made.
+    gap
+        How far apart the two experts are, in probability.
+    logprobs
+        As in a case, with the other expert.
+    """
+
+    layer: int
+    token: int
+    gap: float
+    logprobs: dict[str, tuple[float, ...]]
+
+
 class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One prompt, and what the reference says to it.
 
@@ -62,6 +81,8 @@ class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         The likeliest first tokens, the likeliest first.
     logprobs
         Their logarithms of probability, in that order, for each combination of deviations that changes them.
+    ties
+        Near-ties of the router, for a llama.cpp without deviations in its vision tower.
     """
 
     name: str
@@ -72,11 +93,16 @@ class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     margin: float
     tokens: tuple[str, ...]
     logprobs: dict[str, tuple[float, ...]]
+    ties: tuple[NearTie, ...] = ()
 
     def with_deviations(self, names: frozenset[str]) -> tuple[float, ...]:
         """Give the logarithms with some deviations; those that do not touch this case change nothing."""
+        return self.logprobs[self.key(names)]
+
+    def key(self, names: frozenset[str]) -> str:
+        """Give what a combination of deviations is listed by here."""
         touching = {name for key in self.logprobs for name in key.split(JOIN)}
-        return self.logprobs[JOIN.join(sorted(names & touching))]
+        return JOIN.join(sorted(names & touching))
 
 
 class HeldOut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

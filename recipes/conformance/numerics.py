@@ -10,9 +10,31 @@ from recipes.conformance.golden import JOIN
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from recipes.conformance.golden import Case, Deviation
+    from recipes.conformance.golden import Case, Deviation, NearTie
 
 UNSEEN = -30.0  # the logarithm for a token that a server did not list: less than any it lists
+
+
+@dataclass(frozen=True)
+class Tipped:
+    """A near-tie of the router that fell the other way.
+
+    Parameters
+    ----------
+    case
+        The prompt.
+    tie
+        Where.
+    size
+        The largest difference with the reference's own choice.
+    left
+        The same with the other one.
+    """
+
+    case: str
+    tie: NearTie
+    size: float
+    left: float
 
 
 @dataclass(frozen=True)
@@ -29,12 +51,15 @@ class Explained:
         The largest difference that they leave.
     worst
         The case with that difference.
+    tipped
+        Near-ties that account for what was left of their cases.
     """
 
     deviations: tuple[tuple[Deviation, float], ...]
     before: float
     after: float
     worst: str
+    tipped: tuple[Tipped, ...] = ()
 
 
 def difference(measured: Mapping[str, float], tokens: Sequence[str], reference: Sequence[float]) -> float:
@@ -45,7 +70,10 @@ def difference(measured: Mapping[str, float], tokens: Sequence[str], reference: 
 
 
 def explain(
-    measured: Mapping[str, Mapping[str, float]], cases: Sequence[Case], deviations: Sequence[Deviation]
+    measured: Mapping[str, Mapping[str, float]],
+    cases: Sequence[Case],
+    deviations: Sequence[Deviation],
+    tolerance: float,
 ) -> Explained:
     """Find the combination of known deviations that comes closest to what was measured.
 
@@ -60,6 +88,8 @@ def explain(
         The reference's, for those that were measured.
     deviations
         What is known.
+    tolerance
+        Where more than this is left of a case, its near-ties are tried.
     """
     by_name = {deviation.name: deviation for deviation in deviations}
 
@@ -74,18 +104,37 @@ def explain(
     costs = {names: cost(names) for names in tried}
     least = min(costs.values())
     best = next(names for names in tried if costs[names] <= least * 1.02 + 1e-9)
-    return account(measured, cases, [deviation for deviation in deviations if deviation.name in best])
+    chosen = [deviation for deviation in deviations if deviation.name in best]
+    return account(measured, cases, chosen, tolerance)
 
 
 def account(
-    measured: Mapping[str, Mapping[str, float]], cases: Sequence[Case], deviations: Sequence[Deviation]
+    measured: Mapping[str, Mapping[str, float]],
+    cases: Sequence[Case],
+    deviations: Sequence[Deviation],
+    tolerance: float,
 ) -> Explained:
     """Give what is left of the differences when these deviations are taken for granted, as `explain` gives it."""
     names = frozenset(deviation.name for deviation in deviations)
     before, after = (_distances(measured, cases, chosen) for chosen in (frozenset[str](), names))
     sizes = tuple((deviation, _size(cases, names, deviation.name)) for deviation in deviations)
+    off = (case for case in cases if after[case.name] > tolerance)
+    tried = (_tipped(measured[case.name], case, names, after[case.name]) for case in off)
+    tipped = tuple(one for one in tried if one and one.left <= tolerance)
+    after |= {one.case: one.left for one in tipped}
     worst = max(after, key=lambda name: after[name])
-    return Explained(sizes, max(before.values()), after[worst], worst)
+    return Explained(sizes, max(before.values()), after[worst], worst, tipped)
+
+
+def _tipped(measured: Mapping[str, float], case: Case, names: frozenset[str], size: float) -> Tipped | None:
+    """Give the near-tie that comes closest when it falls the other way, where the case has any."""
+    key = case.key(names)
+    tried = (
+        Tipped(case.name, tie, size, difference(measured, case.tokens, tie.logprobs[key]))
+        for tie in case.ties
+        if key in tie.logprobs
+    )
+    return min(tried, key=lambda one: one.left, default=None)
 
 
 def _distances(

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recipes.conformance.golden import JOIN, Case, Deviation
+from recipes.conformance.golden import JOIN, Case, Deviation, NearTie
 from recipes.pocket import deviations
 from recipes.pocket.batches import Batch, collate, frames
 from recipes.pocket.deviations import (
     FAULTS,
     GRADES,
+    HALF_TEXT,
     INTERPOLATION,
     JOINED,
     NEAREST,
@@ -30,6 +31,7 @@ from recipes.pocket.deviations import (
 from recipes.pocket.drawing import draw
 from recipes.pocket.preparation import JOINT, Writer
 from recipes.pocket.tasks import Turn
+from recipes.pocket.ties import tipped, watched
 from recipes.pocket.tokenizer import END, END_OF_TEXT, IMAGE_PAD
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 LISTED = 5  # first tokens whose probabilities are kept
 MOST_ANSWER_TOKENS = 16
 DIGITS = 5  # of a logarithm, behind the point
+SHOWS = 0.005  # of a logarithm: near-ties that change less are not kept
 
 
 class Reference:
@@ -165,9 +168,7 @@ class Reference:
         seen: dict[frozenset[str], Seen] = {}
         likeliest = self.listed(self.first(prompt, frozenset(), seen))
         logprobs = {
-            JOIN.join(sorted(chosen)): tuple(
-                round(float(value), DIGITS) for value in self.first(prompt, chosen, seen)[likeliest]
-            )
+            JOIN.join(sorted(chosen)): rounded(self.first(prompt, chosen, seen)[likeliest])
             for chosen in looked_at(prompt)
         }
         return Case(
@@ -179,7 +180,39 @@ class Reference:
             margin=margin,
             tokens=tuple(self.tokenizer.decode([token]) for token in likeliest),
             logprobs=logprobs,
+            ties=self.ties(prompt, likeliest, seen),
         )
+
+    def ties(
+        self, prompt: Prompt, likeliest: list[int], seen: dict[frozenset[str], Seen]
+    ) -> tuple[NearTie, ...]:
+        """Give the near-ties of the router that show in the first token, the closest first.
+
+        Parameters
+        ----------
+        prompt
+            What is asked.
+        likeliest
+            The tokens whose probabilities are kept.
+        seen
+            As in `first`.
+        """
+        language = self.model.model.language_model
+        found: dict[tuple[int, int], tuple[float, dict[str, tuple[float, ...]]]] = {}
+        for names in (frozenset[str](), frozenset({HALF_TEXT.name})):
+            with watched(language) as places:
+                plain = self.first(prompt, names, seen)[likeliest]
+            for place in sorted(places):
+                with tipped(language, place):
+                    other = self.first(prompt, names, seen)[likeliest]
+                if float((other - plain).abs().max()) > SHOWS:
+                    _, logprobs = found.setdefault((place.layer, place.token), (place.gap, {}))
+                    logprobs[JOIN.join(names)] = rounded(other)
+        listed = (
+            NearTie(layer=layer, token=token, gap=gap, logprobs=logprobs)
+            for (layer, token), (gap, logprobs) in found.items()
+        )
+        return tuple(sorted(listed, key=lambda tie: tie.gap))
 
     def listed(self, logprobs: Tensor) -> list[int]:
         """Give the likeliest tokens that a server can list: each with a text of its own."""
@@ -211,6 +244,11 @@ class Reference:
         if of_vision not in seen:
             seen[of_vision] = self.see(batch, names)
         return self.logits(batch, seen[of_vision], [], names).log_softmax(-1)
+
+
+def rounded(logarithms: Tensor) -> tuple[float, ...]:
+    """Give logarithms as they are kept."""
+    return tuple(round(value, DIGITS) for value in logarithms.tolist())
 
 
 def looked_at(prompt: Prompt) -> tuple[frozenset[str], ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from recipes.conformance.check_numerics import FAULTY_REST, Kind, coarse_suspect, outcome
-from recipes.conformance.golden import Case, Deviation
-from recipes.conformance.numerics import Explained
+from recipes.conformance.golden import Case, Deviation, NearTie
+from recipes.conformance.numerics import Explained, Tipped
 from recipes.conformance.outcome import Outcome, Verdict
 from recipes.conformance.result import Distance
 
@@ -51,6 +51,16 @@ def test_a_known_deviation_is_a_grade_with_its_size() -> None:
     found = judged(EXACT, Explained(((GRADE, 0.4),), 0.41, 0.002, "odd"))
     assert found.verdict is Verdict.DEVIATES
     assert found.words == "up to 0.410 off; known: images are resized otherwise (0.400); 0.0020 is left"
+
+
+def test_a_near_tie_that_fell_the_other_way_is_named_with_its_place_and_size() -> None:
+    tie = NearTie(layer=0, token=17, gap=5.79e-5, logprobs={})
+    found = judged(EXACT, Explained((), 0.09, 0.0005, "odd", (Tipped("one", tie, 0.09, 0.0004),)))
+    assert found.verdict is Verdict.DEVIATES
+    assert found.words == (
+        "up to 0.090 off; known: in `one` layer 0 takes another expert for token 17, which 5.8e-05 of probability"
+        " keep apart (0.090); 0.0005 is left"
+    )
 
 
 def test_a_fault_fails_with_the_place_to_look() -> None:

@@ -43,7 +43,10 @@ VISION_KEYS = {
     *("attention.head_count", "attention.layer_norm_epsilon", "image_mean", "image_std"),
     *("spatial_merge_size", "is_deepstack_layers"),
 }
-LIMIT_KEYS = {"image_min_pixels", "image_max_pixels"}  # this project's: published files leave them to the program
+LIMIT_KEYS = {
+    "image_min_pixels",
+    "image_max_pixels",
+}  # this project's: published files leave them to the program
 LAYER_TENSORS = {
     *("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "attn_q_norm", "attn_k_norm"),
     *("ffn_norm", "ffn_gate_inp", "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"),

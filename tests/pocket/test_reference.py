@@ -248,7 +248,7 @@ def test_every_combination_of_one_prompt_can_be_looked_up_for_all_others() -> No
         for prompt in PROMPTS.values()
     ]
     measured = {case.name: {"x": 0.0} for case in cases}
-    assert explain(measured, cases, ALL).deviations == ()
+    assert explain(measured, cases, ALL, 0.02).deviations == ()
 
 
 def test_what_is_kept_beside_the_cases_is_of_the_prompts_it_names(reference: Reference) -> None:
