@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import gguf
     import numpy as np
 
 SCALE = 1e-4  # of a block, as float16: sums stay finite, where random bits would give NaN
@@ -76,13 +77,22 @@ def random_blocks(rng: np.random.Generator, shape: tuple[int, ...], *, is_q6: bo
     return blocks.reshape(*rows, width // 256 * block_bytes)
 
 
-def write_model(path: Path, shape: Shape) -> None:
-    """Write the model; the same shape gives the same bytes."""
+def without_vocabulary(writer: gguf.GGUFWriter) -> None:
+    writer.add_tokenizer_model("no_vocab")
+
+
+def write_model(
+    path: Path,
+    shape: Shape,
+    architecture: str = "qwen3moe",
+    describe: Callable[[gguf.GGUFWriter], None] = without_vocabulary,
+) -> None:
+    """Write the model; the same shape gives the same bytes. `describe` adds the vocabulary and what else there is."""
     import gguf
     import numpy as np
 
     rng = np.random.default_rng(0)
-    writer = gguf.GGUFWriter(path, "qwen3moe")
+    writer = gguf.GGUFWriter(path, architecture)
     writer.add_context_length(4096)
     writer.add_embedding_length(shape.embedding)
     writer.add_block_count(shape.layers)
@@ -97,9 +107,9 @@ def write_model(path: Path, shape: Shape) -> None:
     writer.add_expert_used_count(shape.experts_used)
     writer.add_rope_freq_base(1e6)
     writer.add_vocab_size(shape.vocabulary)
-    writer.add_tokenizer_model("no_vocab")
     writer.add_file_type(Q4_K_M)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    describe(writer)
     for name, length in shape.vectors():
         writer.add_tensor(f"{name}.weight", np.ones(length, np.float32))
     for layer in range(shape.layers):

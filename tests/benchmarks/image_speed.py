@@ -1,0 +1,129 @@
+"""The patched b6751 against upstream with native qwen3vlmoe: image, prompt and generation, on the same files."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from recipes.pipeline import find_bundle
+from recipes.sandbox import usable_cores
+from tests.benchmarks.comparison import Comparison, Kind, Target
+from tests.benchmarks.llama_bench import run_once
+from tests.benchmarks.project import open_job
+from tests.benchmarks.report import Measured
+from tests.benchmarks.sample_files import room
+from tests.benchmarks.synthetic_model import TINY as TINY_LANGUAGE
+from tests.benchmarks.synthetic_model import Shape
+from tests.benchmarks.synthetic_vision import TINY, VOCABULARY, VisionShape, write_pair
+from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program, take_turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TITLE = "image, prompt and generation of the patched b6751 against b7827"
+PATCHED, NATIVE = "b6751", "b7827"
+TURNS = 5
+ROOM_BYTES = 3 << 30
+SIDE = 512  # pixels: 256 image tokens, no resize
+LEAST = 0.97
+PROMPT_TOKENS, GENERATED_TOKENS = 512, 128
+ENCODED = re.compile(r"encoded in (\d+) ms")
+
+
+def measure(options: Options, say: Say) -> Measured:
+    programs = {name: programs_of(name) for name in (PATCHED, NATIVE)}
+    prompt, generated = (16, 4) if options.quick else (PROMPT_TOKENS, GENERATED_TOKENS)
+    shape = TINY_LANGUAGE if options.quick else Shape(vocabulary=VOCABULARY)
+    with room(options.folder, ROOM_BYTES) as folder:
+        model, mmproj, picture = folder / "model.gguf", folder / "mmproj.gguf", folder / "picture.ppm"
+        write_pair(model, mmproj, shape, TINY if options.quick else VisionShape())
+        draw(picture)
+        sizes = f"{model.stat().st_size / 1e9:.1f} GB model in Q4_K_M, {mmproj.stat().st_size / 1e9:.1f} GB projector"
+        say(f"  {sizes}")
+        rates: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
+
+        def bench(name: str) -> Callable[[], float]:
+            arguments = ("-m", str(model), "-p", str(prompt), "-n", str(generated), "-r", "3")
+
+            def action() -> float:
+                rates[name].append(run_once(programs[name] / "llama-bench", arguments))
+                return rates[name][-1][0]
+
+            return action
+
+        def encode(name: str) -> Callable[[], float]:
+            return lambda: 1000 / encoded_ms(programs[name] / "llama-mtmd-cli", model, mmproj, picture)
+
+        for name in programs:  # the files are read into the page cache
+            encode(name)()
+        turns = options.turns(TURNS)
+        images = take_turns(turns, {name: encode(name) for name in programs}, say, "images/s")
+        take_turns(turns, {name: bench(name) for name in programs}, say, "tokens/s")
+    rows = [row(f"encode of a {SIDE}x{SIDE} image", "images/s", images[PATCHED], images[NATIVE])]
+    for index, what in enumerate((f"prompt of {prompt} tokens", f"generation of {generated} tokens")):
+        ours, theirs = (tuple(rate[index] for rate in rates[name]) for name in (PATCHED, NATIVE))
+        rows.append(row(what, "tokens/s", ours, theirs))
+    notes = (
+        f"files: {sizes}; random weights, the 30B-A3B's shape with {shape.layers} layers and its whole vision tower",
+        f"both: the pinned bundles, default settings, -t {usable_cores()}; a run of the program is one figure",
+    )
+    return Measured(tuple(rows), notes)
+
+
+def row(what: str, unit: str, ours: tuple[float, ...], theirs: tuple[float, ...]) -> Comparison:
+    return Comparison(
+        what=f"{what}, {PATCHED}",
+        peer=NATIVE,
+        unit=unit,
+        ours=ours,
+        theirs=theirs,
+        target=Target(Kind.RATIO_AT_LEAST, LEAST),
+    )
+
+
+def programs_of(recipe: str) -> Path:
+    """Give the folder of a bundle's programs.
+
+    Raises
+    ------
+    UnmeasurableError
+        Where it is not built.
+    """
+    job = open_job(recipe)
+    bundle = find_bundle(job, job.plan())
+    if bundle is None:
+        fix = f"python3 noxfile.py -s build -- --recipe {recipe}"
+        raise UnmeasurableError(f"the bundle of {recipe} is not in the store; build it first: {fix}")
+    return bundle.entry.path / "bin"
+
+
+def draw(path: Path) -> None:
+    """Write a blue disc on a light ground."""
+    middle, radius = SIDE / 2, SIDE / 3
+    rows = (
+        bytes((40, 90, 200)) if (x - middle) ** 2 + (y - middle) ** 2 < radius**2 else bytes((230, 230, 210))
+        for y in range(SIDE)
+        for x in range(SIDE)
+    )
+    path.write_bytes(b"P6 %d %d 255\n" % (SIDE, SIDE) + b"".join(rows))
+
+
+def encoded_ms(program: Path, model: Path, mmproj: Path, picture: Path) -> float:
+    """Give how long the vision tower took for the picture.
+
+    Raises
+    ------
+    UnmeasurableError
+        Where the program does not say.
+    """
+    argv = (str(program), "-m", str(model), "--mmproj", str(mmproj), "--image", str(picture), "-p", "?")
+    log = picture.with_suffix(".log")
+    more = ("-n", "1", "-c", "1024", "--no-warmup", "-t", str(usable_cores()))
+    run_program((*argv, *more), env={"PATH": os.defpath, "LC_ALL": "C"}, log=log)
+    said = log.read_text(errors="replace")
+    found = ENCODED.search(said)
+    if not found:
+        raise UnmeasurableError(f"{program.name} did not say how long the image took:\n{said[-500:]}")
+    return float(found[1])
