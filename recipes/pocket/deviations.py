@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.nn import functional
-from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as modeling
+from transformers.models.qwen3_vl import modeling_qwen3_vl as dense
+from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as sparse
 
 from recipes.conformance.golden import Deviation
 from recipes.pocket.preparation import fit, padded
@@ -289,12 +290,14 @@ def _replaced(module: Any, name: str, function: Any) -> Iterator[None]:  # noqa:
 
 @contextmanager
 def _attention_in_half() -> Iterator[None]:
-    kept = modeling.eager_attention_forward
-    modeling.eager_attention_forward = _attend_in_half
+    kept = [(module, module.eager_attention_forward) for module in (dense, sparse)]
+    for module, _ in kept:
+        module.eager_attention_forward = _attend_in_half
     try:
         yield
     finally:
-        modeling.eager_attention_forward = kept
+        for module, function in kept:
+            module.eager_attention_forward = function
 
 
 def _attend_in_half(
