@@ -1,0 +1,120 @@
+"""What the reference says to each prompt of one model, with deviations, and where its routers nearly tie."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from recipes.pocket.deviations import ALL
+from recipes.pocket.fidelity.router import Tie, decided_otherwise, watched
+from recipes.pocket.fidelity.summary import apart
+from recipes.pocket.reference import can_change
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from recipes.pocket.prompts import Prompt
+    from recipes.pocket.reference import Reference, Seen
+
+NARROWEST = 12  # choices of a router that are tried the other way, the narrowest first
+NARROW = 0.003  # the gap, a difference of probability, beyond which no rounding to 16 bits decides
+MOST_TURNED = 3  # of them at once
+
+
+class Oracle:
+    """A reference that remembers what it was asked about one prompt.
+
+    Parameters
+    ----------
+    reference
+        A model of transformers.
+    prompt
+        What is asked.
+    """
+
+    def __init__(self, reference: Reference, prompt: Prompt) -> None:
+        self._reference = reference
+        self._prompt = prompt
+        self._seen: dict[frozenset[str], Seen] = {}
+        self._said: dict[tuple[frozenset[str], frozenset[Tie]], tuple[float, ...]] = {}
+        first = reference.first(prompt, frozenset(), self._seen)
+        self._listed = reference.listed(first)
+        self.tokens = tuple(reference.tokenizer.decode([token]) for token in self._listed)
+        self.length = int(reference.prepare(prompt).ids.shape[1])
+
+    @property
+    def likeliest(self) -> int:
+        """The number of the likeliest token that a server can list."""
+        return self._listed[0]
+
+    @property
+    def _language(self) -> Any:  # noqa: ANN401 - transformers' module
+        return self._reference.model.model.language_model
+
+    def logprobs(self, names: Collection[str] = (), turned: Collection[Tie] = ()) -> tuple[float, ...]:
+        """Give the natural logarithms of probability of the listed tokens.
+
+        Parameters
+        ----------
+        names
+            Deviations; those that cannot change the prompt count for nothing.
+        turned
+            Choices of routers that are decided the other way.
+        """
+        changing = frozenset(
+            item.name for item in ALL if item.name in names and can_change(item, self._prompt)
+        )
+        key = (changing, frozenset(turned))
+        if key not in self._said:
+            with decided_otherwise(self._language, turned):
+                first = self._reference.first(self._prompt, changing, self._seen)
+            self._said[key] = tuple(float(value) for value in first[self._listed])
+        return self._said[key]
+
+    def ties(self, names: Collection[str] = ()) -> list[Tie]:
+        """Give the narrowest choices of the routers, over all layers and tokens; none of a dense model.
+
+        Parameters
+        ----------
+        names
+            Deviations.
+        """
+        changing = frozenset(
+            item.name for item in ALL if item.name in names and can_change(item, self._prompt)
+        )
+        found: list[Tie] = []
+        with watched(self._language, found):
+            self._reference.first(self._prompt, changing, self._seen)
+        return found[:NARROWEST]
+
+    def turned(
+        self, measured: tuple[float, ...], names: Collection[str], limit: float
+    ) -> tuple[tuple[Tie, ...], float]:
+        """Find narrow choices that, decided the other way, give what was measured.
+
+        Each of the narrowest is tried, and the one that comes closest kept, until the difference is within the
+        limit or nothing comes closer.
+
+        Parameters
+        ----------
+        measured
+            Logarithms of the listed tokens.
+        names
+            Deviations that are taken for granted.
+        limit
+            The largest difference that needs no explanation.
+
+        Returns
+        -------
+        The choices, and the difference that they leave.
+        """
+        chosen: tuple[Tie, ...] = ()
+        left = apart(measured, self.logprobs(names))
+        open_ties = [tie for tie in self.ties(names) if tie.gap < NARROW]
+        while open_ties and left > limit and len(chosen) < MOST_TURNED:
+            tried = [(apart(measured, self.logprobs(names, (*chosen, tie))), tie) for tie in open_ties]
+            least, best = min(tried)
+            if least >= left:
+                break
+            chosen, left = (*chosen, best), least
+            open_ties.remove(best)
+        return chosen, left

@@ -1,0 +1,131 @@
+"""Near-ties of routers: found where they are, and decided the other way and no other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from recipes.pocket.fidelity.oracle import NARROW, Oracle
+from recipes.pocket.fidelity.router import Tie, decided_otherwise, gaps, other_choice, routers, watched
+from recipes.pocket.fidelity.shapes import SHAPES, make
+from recipes.pocket.fidelity.summary import apart
+from recipes.pocket.prompts import compared
+from recipes.pocket.reference import Reference
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+PROMPT = next(prompt for prompt in compared() if prompt.name == "text alone 0")
+IMAGE = next(prompt for prompt in compared() if prompt.name == "where, wide")
+PROBABILITIES = torch.tensor([[0.5, 0.3, 0.19, 0.01], [0.1, 0.2, 0.6, 0.1]])
+
+
+@pytest.fixture(scope="module")
+def wild(tokenizer: Tokenizer) -> Reference:
+    """One model whose weights are spread enough for an expert to matter."""
+    return Reference(make(SHAPES[0], tokenizer), tokenizer)
+
+
+def test_the_gap_is_between_the_last_asked_and_the_first_that_is_not() -> None:
+    assert gaps(PROBABILITIES.log(), 2).tolist() == pytest.approx([0.11, 0.1])
+    assert gaps(PROBABILITIES.log(), 1).tolist() == pytest.approx([0.2, 0.4])
+
+
+def test_the_other_choice_takes_the_next_expert_in_place_of_the_last() -> None:
+    shares, chosen = other_choice(PROBABILITIES.log(), 2)
+    assert chosen[0].tolist() == [0, 2]
+    assert shares[0].tolist() == pytest.approx([0.5 / 0.69, 0.19 / 0.69])
+    _, single = other_choice(PROBABILITIES.log(), 1)
+    assert single.tolist() == [[1], [1]]
+
+
+def test_every_choice_is_seen_and_the_narrowest_come_first(wild: Reference) -> None:
+    language = wild.model.model.language_model
+    found: list[Tie] = []
+    with watched(language, found):
+        wild.first(PROMPT, frozenset(), {})
+    tokens = wild.prepare(PROMPT).ids.shape[1]
+    assert {(tie.layer, tie.token) for tie in found} == {
+        (layer, token) for layer in range(SHAPES[0].layers) for token in range(tokens)
+    }
+    assert found == sorted(found)
+    assert found[0].gap < found[-1].gap
+
+
+def test_a_made_near_tie_is_found(wild: Reference) -> None:
+    router = dict(routers(wild.model.model.language_model))[2]
+    logits: list[torch.Tensor] = []
+    hook = router.register_forward_hook(lambda _router, _inputs, output: logits.append(output[0]))
+    wild.first(PROMPT, frozenset(), {})
+    hook.remove()
+    order = logits[0][5].argsort(descending=True)
+    kept, out = int(order[2]), int(order[3])
+
+    def level(_router: Any, inputs: tuple[torch.Tensor, ...], output: tuple[torch.Tensor, ...]) -> Any:  # noqa: ANN401, ARG001 - a hook of torch
+        changed = output[0].clone()
+        changed[5, out] = changed[5, kept] - 1e-6
+        return (changed, *output[1:])
+
+    hook = router.register_forward_hook(level)
+    try:
+        narrowest = Oracle(wild, PROMPT).ties()[0]
+    finally:
+        hook.remove()
+    assert (narrowest.layer, narrowest.token) == (2, 5)
+    assert 0 <= narrowest.gap < 1e-6
+
+
+def test_a_turned_choice_changes_that_token_and_layer_alone_and_nothing_afterwards(wild: Reference) -> None:
+    language = wild.model.model.language_model
+    before = wild.first(PROMPT, frozenset(), {})
+    chosen: dict[int, torch.Tensor] = {}
+
+    def note(layer: int) -> Any:  # noqa: ANN401 - a hook of torch
+        return lambda _router, _inputs, output: chosen.__setitem__(layer, output[2])
+
+    def choices(ties: list[Tie]) -> dict[int, torch.Tensor]:
+        with decided_otherwise(language, ties):
+            hooks = [router.register_forward_hook(note(layer)) for layer, router in routers(language)]
+            wild.first(PROMPT, frozenset(), {})
+            for hook in hooks:
+                hook.remove()
+        return dict(chosen)
+
+    plain, turned = choices([]), choices([Tie(0.1, 1, 3)])
+    assert torch.equal(plain[0], turned[0])
+    differing = (plain[1] != turned[1]).any(-1).nonzero().flatten().tolist()
+    assert differing == [3]
+    assert torch.equal(wild.first(PROMPT, frozenset(), {}), before)
+
+
+def test_what_a_turned_choice_gives_is_explained_by_it(wild: Reference) -> None:
+    oracle = Oracle(wild, IMAGE)
+    tie = next(tie for tie in oracle.ties() if tie.gap < NARROW)
+    measured = oracle.logprobs((), (tie,))
+    assert apart(measured, oracle.logprobs()) > 1e-4
+    turned, left = oracle.turned(measured, frozenset(), 1e-5)
+    assert (turned, left) == ((tie,), 0.0)
+
+
+def test_what_no_choice_gives_is_not_explained(wild: Reference) -> None:
+    oracle = Oracle(wild, IMAGE)
+    measured = tuple(value - 3.0 for value in oracle.logprobs())
+    _, left = oracle.turned(measured, frozenset(), 0.005)
+    assert left > 2.5
+
+
+def test_a_dense_model_has_no_ties(tokenizer: Tokenizer) -> None:
+    shape = next(shape for shape in SHAPES if shape.experts is None)
+    oracle = Oracle(Reference(make(shape, tokenizer), tokenizer), PROMPT)
+    assert oracle.ties() == []
+    assert oracle.turned(tuple(value - 1 for value in oracle.logprobs()), frozenset(), 0.005)[0] == ()
+
+
+def test_deviations_that_cannot_change_a_prompt_count_for_nothing(wild: Reference) -> None:
+    oracle = Oracle(wild, PROMPT)
+    assert oracle.logprobs({"resize", "half", "interpolation"}) is oracle.logprobs()
+    assert oracle.logprobs({"half-text"}) != oracle.logprobs()
+    assert len(oracle.tokens) == len(set(oracle.tokens)) == 5
+    assert oracle.logprobs() == tuple(sorted(oracle.logprobs(), reverse=True))
