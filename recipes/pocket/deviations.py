@@ -350,3 +350,14 @@ def text_mask(is_image: Tensor, names: Collection[str]) -> Tensor:
         image = torch.where(is_image, starts.cumsum(0), torch.zeros((), dtype=torch.long))
         allowed |= (image[:, None] == image[None]) & is_image[:, None]
     return torch.zeros(count, count).masked_fill(~allowed, float("-inf"))[None, None]
+
+
+def without(mask: Tensor, hidden: Collection[int]) -> Tensor:
+    """Give a mask with some tokens seen by themselves alone; shape (1, 1, tokens, tokens), to the same."""
+    if not hidden:
+        return mask
+    columns = sorted(hidden)
+    changed = mask.clone()
+    changed[..., columns] = float("-inf")
+    changed[..., columns, columns] = 0.0  # what sees nothing at all has no attention to compute
+    return changed

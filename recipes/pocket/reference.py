@@ -108,6 +108,7 @@ class Reference:
         seen: Seen | None,
         said: list[int],
         names: Collection[str] = (),
+        hidden: Collection[int] = (),
     ) -> Tensor:
         """Give the logits of the token after a prompt and the beginning of an answer; shape (vocabulary,).
 
@@ -121,6 +122,8 @@ class Reference:
             The answer's tokens so far.
         names
             Deviations.
+        hidden
+            The numbers of tokens that no other token sees.
         """
         inner = self.model.model
         ids = torch.cat([batch.ids, torch.tensor([said], dtype=torch.long)], dim=1)
@@ -133,14 +136,14 @@ class Reference:
             embedded = embedded.masked_scatter(mask[..., None], seen[0])
             pictures = {"visual_pos_masks": mask, "deepstack_visual_embeds": seen[1]}
         with deviations.language_with(inner.language_model, names):
-            hidden = inner.language_model(
+            states = inner.language_model(
                 inputs_embeds=embedded,
-                attention_mask=deviations.text_mask(mask[0], names),
+                attention_mask=deviations.without(deviations.text_mask(mask[0], names), hidden),
                 position_ids=positions,
                 use_cache=False,
                 **pictures,
             ).last_hidden_state
-        result: Tensor = self.model.lm_head(hidden[:, -1])[0]
+        result: Tensor = self.model.lm_head(states[:, -1])[0]
         return result
 
     def answer(self, prompt: Prompt) -> tuple[str, float]:
@@ -192,7 +195,13 @@ class Reference:
                 break
         return list(texts.values())
 
-    def first(self, prompt: Prompt, names: frozenset[str], seen: dict[frozenset[str], Seen]) -> Tensor:
+    def first(
+        self,
+        prompt: Prompt,
+        names: frozenset[str],
+        seen: dict[frozenset[str], Seen],
+        hidden: Collection[int] = (),
+    ) -> Tensor:
         """Give the logarithms of probability of the first token of the answer; shape (vocabulary,).
 
         Parameters
@@ -203,14 +212,16 @@ class Reference:
             Deviations.
         seen
             What the vision tower gave for this prompt, by the deviations that it has; filled here.
+        hidden
+            As in `logits`.
         """
         batch = self.prepare(prompt, names)
         if not len(batch.grids):
-            return self.logits(batch, None, [], names).log_softmax(-1)
+            return self.logits(batch, None, [], names, hidden).log_softmax(-1)
         of_vision = names - {deviation.name for deviation in OF_LANGUAGE}
         if of_vision not in seen:
             seen[of_vision] = self.see(batch, names)
-        return self.logits(batch, seen[of_vision], [], names).log_softmax(-1)
+        return self.logits(batch, seen[of_vision], [], names, hidden).log_softmax(-1)
 
 
 def looked_at(prompt: Prompt) -> tuple[frozenset[str], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,16 @@ from recipes.pocket.fidelity.judging import compare, judge
 from recipes.pocket.fidelity.known import KNOWN, known_of, parse_known
 from recipes.pocket.fidelity.ledger import LEDGER, Case, encode, read
 from recipes.pocket.fidelity.measuring import write_model
+from recipes.pocket.fidelity.oracle import Changes
 from recipes.pocket.fidelity.page import PAGE
+from recipes.pocket.fidelity.router import Tie
 from recipes.pocket.fidelity.servers import SERVERS
 from recipes.pocket.fidelity.shapes import SHAPES
 from recipes.pocket.fidelity.trials import trials
 from recipes.pocket.prompts import digest
 
+TIE = Tie(1e-7, 1, 2)
+UNCHANGED = Changes()
 FOLDER = (
     "error: this command line names something that does not exist\n"
     "  where:    --bundle /nowhere\n"
@@ -150,19 +155,19 @@ def test_the_committed_figures_are_of_these_models_and_prompts(tmp_path: Path) -
 
 
 class FakeOracle:
-    """A reference that says -1 and -2, and 0.5 less with `resize`; one tie explains what is 0.25 less."""
+    """A reference that says -1 and -2, and 0.5 less with `resize`; a near-tie leaves 0.25 less."""
 
-    def logprobs(self, names: object = (), turned: object = ()) -> tuple[float, ...]:
-        less = 0.5 * ("resize" in (names or ())) + 0.25 * bool(turned)  # type: ignore[operator]  # names are some
+    def logprobs(self, changes: Changes = UNCHANGED) -> tuple[float, ...]:
+        less = 0.5 * ("resize" in changes.names) + 0.25 * len(changes.turned)
         return (-1.0 - less, -2.0 - less)
 
-    def ties(self, _names: object = ()) -> list[object]:
-        return []
+    def ties(self, _changes: Changes = UNCHANGED) -> list[Tie]:
+        return [TIE]
 
     def turned(
-        self, measured: tuple[float, ...], names: object, _limit: float
-    ) -> tuple[tuple[object, ...], float]:
-        return (), abs(self.logprobs(names)[0] - measured[0])
+        self, measured: tuple[float, ...], changes: Changes, _limit: float
+    ) -> tuple[tuple[Tie, ...], float]:
+        return (TIE,), abs(self.logprobs(replace(changes, turned=(TIE,)))[0] - measured[0])
 
 
 def a_case(group: str = "resize") -> Case:
@@ -176,7 +181,12 @@ def test_answers_are_judged_against_the_reference_with_and_without_what_is_known
     assert found.row.sizes == (0.501, 0.6, None)
     assert found.row.left == (0.001, 0.1, None)
     assert found.row.failures == {"no answer": 1}
-    assert [(item.case, item.left, item.narrowest) for item in found.beyond] == [(1, 0.1, None)]
+    assert [(item.case, item.left, item.narrowest) for item in found.beyond] == [(1, 0.1, 1e-7)]
+    assert (found.beyond[0].turned[0].token, found.beyond[0].after) == (2, 0.15)
+    assert found.accounted[1] == ((-1.6, -2.5), (-1.5, -2.5))  # 0.15 off is no explanation
+    tied = judge(("s", "m", "strict"), [a_case()], [Answer((-1.75, -2.75))], oracles, frozenset({"resize"}))  # type: ignore[arg-type]  # as above
+    assert (tied.beyond[0].left, tied.beyond[0].after) == (0.25, 0.0)
+    assert tied.accounted[0] == ((-1.75, -2.75), (-1.75, -2.75))
     nothing = judge(("s", "m", "strict"), [a_case()] * 3, answers, oracles, None)  # type: ignore[arg-type]  # as above
     assert nothing.row.left == (0.501, 0.6, None)
     assert nothing.beyond == ()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from recipes.pocket.fidelity.oracle import NARROW, Oracle
+from recipes.pocket.fidelity.oracle import NARROW, NOTHING, Changes, Oracle
 from recipes.pocket.fidelity.router import Tie, decided_otherwise, gaps, other_choice, routers, watched
 from recipes.pocket.fidelity.shapes import SHAPES, make
 from recipes.pocket.fidelity.summary import apart
@@ -103,16 +103,16 @@ def test_a_turned_choice_changes_that_token_and_layer_alone_and_nothing_afterwar
 def test_what_a_turned_choice_gives_is_explained_by_it(wild: Reference) -> None:
     oracle = Oracle(wild, IMAGE)
     tie = next(tie for tie in oracle.ties() if tie.gap < NARROW)
-    measured = oracle.logprobs((), (tie,))
+    measured = oracle.logprobs(Changes(turned=(tie,)))
     assert apart(measured, oracle.logprobs()) > 1e-4
-    turned, left = oracle.turned(measured, frozenset(), 1e-5)
+    turned, left = oracle.turned(measured, NOTHING, 1e-5)
     assert (turned, left) == ((tie,), 0.0)
 
 
 def test_what_no_choice_gives_is_not_explained(wild: Reference) -> None:
     oracle = Oracle(wild, IMAGE)
     measured = tuple(value - 3.0 for value in oracle.logprobs())
-    _, left = oracle.turned(measured, frozenset(), 0.005)
+    _, left = oracle.turned(measured, NOTHING, 0.005)
     assert left > 2.5
 
 
@@ -120,12 +120,36 @@ def test_a_dense_model_has_no_ties(tokenizer: Tokenizer) -> None:
     shape = next(shape for shape in SHAPES if shape.experts is None)
     oracle = Oracle(Reference(make(shape, tokenizer), tokenizer), PROMPT)
     assert oracle.ties() == []
-    assert oracle.turned(tuple(value - 1 for value in oracle.logprobs()), frozenset(), 0.005)[0] == ()
+    assert oracle.turned(tuple(value - 1 for value in oracle.logprobs()), NOTHING, 0.005)[0] == ()
 
 
 def test_deviations_that_cannot_change_a_prompt_count_for_nothing(wild: Reference) -> None:
     oracle = Oracle(wild, PROMPT)
-    assert oracle.logprobs({"resize", "half", "interpolation"}) is oracle.logprobs()
-    assert oracle.logprobs({"half-text"}) != oracle.logprobs()
+    of_images = Changes(frozenset({"resize", "half", "interpolation", "left-out"}), 300)
+    assert oracle.logprobs(of_images) is oracle.logprobs()
+    assert oracle.logprobs(Changes(frozenset({"half-text"}))) != oracle.logprobs()
     assert len(oracle.tokens) == len(set(oracle.tokens)) == 5
     assert oracle.logprobs() == tuple(sorted(oracle.logprobs(), reverse=True))
+
+
+def test_image_tokens_that_are_left_out_change_what_follows(wild: Reference) -> None:
+    oracle = Oracle(wild, IMAGE)
+    exact = oracle.logprobs()
+    names = frozenset({"left-out"})
+    assert oracle.logprobs(Changes(names, 2048)) is exact
+    without = oracle.logprobs(Changes(names, 300))
+    assert apart(without, exact) > 0.1
+    hidden = range(4, 4 + 3 * 8)  # all of the image
+    assert float(wild.first(IMAGE, frozenset(), {}, hidden)[oracle.likeliest]) == without[0]
+
+
+def test_a_hidden_token_is_seen_by_itself_alone(wild: Reference) -> None:
+    """Another image in its place then changes nothing."""
+    hidden = range(4, 4 + 3 * 8)
+    batch = wild.prepare(IMAGE)
+    merged, levels = wild.see(batch)
+    other = (merged.flip(0) * 3, [level * 2 for level in levels])
+    exact = wild.logits(batch, (merged, levels), [], hidden=hidden)
+    torch.testing.assert_close(wild.logits(batch, other, [], hidden=hidden), exact, rtol=0, atol=1e-4)
+    seen = wild.logits(batch, (merged, levels), [])
+    assert float((wild.logits(batch, other, []) - seen).abs().max()) > 0.1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from recipes.pocket.fidelity.ledger import DIGITS, GROUPS, LIMITS, Beyond, Choice, Comparison, Row
+from recipes.pocket.fidelity.oracle import Changes
+from recipes.pocket.fidelity.servers import number_of
 from recipes.pocket.fidelity.summary import apart
 
 if TYPE_CHECKING:
@@ -69,14 +71,15 @@ def judge(
             accounted.append(None)
             continue
         oracle, measured = oracles[case.prompt], answer.logprobs
-        simulated = oracle.logprobs(known or ())
+        changes = Changes(known or frozenset(), number_of(case.server, "-b"))
+        simulated = oracle.logprobs(changes)
         sizes.append(round(apart(measured, oracle.logprobs()), DIGITS))
         left.append(round(apart(measured, simulated), DIGITS))
         if known is not None and apart(measured, simulated) > limit:
-            turned, after = oracle.turned(measured, known, limit)
+            turned, after = oracle.turned(measured, changes, limit)
             if after <= limit:
-                simulated = oracle.logprobs(known, turned)
-            ties = oracle.ties(known)
+                simulated = oracle.logprobs(replace(changes, turned=turned))
+            ties = oracle.ties(changes)
             beyond.append(
                 Beyond(
                     subject=subject,

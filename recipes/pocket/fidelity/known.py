@@ -8,12 +8,13 @@ from __future__ import annotations
 from recipes.conformance.golden import JOIN
 from recipes.errors import UsageError
 from recipes.pocket.deviations import ALL, ATTENTION, GELU, HALF, HALF_TEXT, INTERPOLATION, JOINED, RESIZE
+from recipes.pocket.fidelity.batching import LEFT_OUT
 
-UPSTREAM = {JOINED.name, RESIZE.name, INTERPOLATION.name}
+UPSTREAM = {JOINED.name, RESIZE.name, INTERPOLATION.name, LEFT_OUT}
 OLD = frozenset(UPSTREAM | {ATTENTION.name, GELU.name})
 NATIVE = frozenset(UPSTREAM | {HALF.name, GELU.name})
 TEXT = frozenset({HALF_TEXT.name})
-NAMES = tuple(deviation.name for deviation in ALL)
+NAMES = (*(deviation.name for deviation in ALL), LEFT_OUT)
 KNOWN: dict[str, dict[str, frozenset[str]]] = {
     "b7710": {"strict": OLD, "default": OLD | TEXT},
     "b7827": {"strict": NATIVE, "default": NATIVE | TEXT},

@@ -22,7 +22,7 @@ from recipes.pocket import files
 from recipes.pocket.fidelity import ledger
 from recipes.pocket.fidelity.asking import Run, ask_all, question_of
 from recipes.pocket.fidelity.judging import compare, judge
-from recipes.pocket.fidelity.oracle import Oracle
+from recipes.pocket.fidelity.oracle import Changes, Oracle
 from recipes.pocket.fidelity.servers import SERVERS, SETTINGS
 from recipes.pocket.fidelity.shapes import SHAPES, write
 from recipes.pocket.fidelity.trials import trials
@@ -103,7 +103,7 @@ def measure(contenders: Sequence[Contender], command: str, say: Callable[[str], 
                 }
                 for contender, setting in product(contenders, SETTINGS):
                     for oracle in oracles.values():  # while the server computes
-                        oracle.logprobs(contender.of(setting) or ())
+                        oracle.logprobs(Changes(contender.of(setting) or frozenset()))
                     answers = waiting[contender.title, setting].result()
                     names = (contender.title, model.name, setting)
                     found = judge(names, cases, answers, oracles, contender.of(setting))

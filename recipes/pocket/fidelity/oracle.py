@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from recipes.pocket.deviations import ALL
+from recipes.pocket.fidelity.batching import LEFT_OUT, left_out
 from recipes.pocket.fidelity.router import Tie, decided_otherwise, watched
 from recipes.pocket.fidelity.summary import apart
 from recipes.pocket.reference import can_change
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from recipes.pocket.prompts import Prompt
     from recipes.pocket.reference import Reference, Seen
 
 NARROWEST = 12  # choices of a router that are tried the other way, the narrowest first
 NARROW = 0.003  # the gap, a difference of probability, beyond which no rounding to 16 bits decides
 MOST_TURNED = 3  # of them at once
+
+
+@dataclass(frozen=True)
+class Changes:
+    """In what a reference departs from itself.
+
+    Parameters
+    ----------
+    names
+        Deviations.
+    batch
+        How many tokens a server takes at once; it matters to one deviation.
+    turned
+        Choices of routers that are decided the other way.
+    """
+
+    names: frozenset[str] = frozenset()
+    batch: int = 1
+    turned: tuple[Tie, ...] = ()
+
+
+NOTHING = Changes()
 
 
 class Oracle:
@@ -35,7 +57,7 @@ class Oracle:
         self._reference = reference
         self._prompt = prompt
         self._seen: dict[frozenset[str], Seen] = {}
-        self._said: dict[tuple[frozenset[str], frozenset[Tie]], tuple[float, ...]] = {}
+        self._said: dict[tuple[frozenset[str], frozenset[int], tuple[Tie, ...]], tuple[float, ...]] = {}
         first = reference.first(prompt, frozenset(), self._seen)
         self._listed = reference.listed(first)
         self.tokens = tuple(reference.tokenizer.decode([token]) for token in self._listed)
@@ -50,44 +72,49 @@ class Oracle:
     def _language(self) -> Any:  # noqa: ANN401 - transformers' module
         return self._reference.model.model.language_model
 
-    def logprobs(self, names: Collection[str] = (), turned: Collection[Tie] = ()) -> tuple[float, ...]:
+    def _touching(self, changes: Changes) -> tuple[frozenset[str], frozenset[int]]:
+        """Give the deviations that can change the prompt, and the tokens that are left out."""
+        names = frozenset(
+            item.name for item in ALL if item.name in changes.names and can_change(item, self._prompt)
+        )
+        if LEFT_OUT not in changes.names:
+            return names, frozenset()
+        ids = self._reference.prepare(self._prompt, names).ids[0]
+        is_image = (ids == self._reference.model.config.image_token_id).tolist()
+        return names, left_out(is_image, changes.batch)
+
+    def logprobs(self, changes: Changes = NOTHING) -> tuple[float, ...]:
         """Give the natural logarithms of probability of the listed tokens.
 
         Parameters
         ----------
-        names
-            Deviations; those that cannot change the prompt count for nothing.
-        turned
-            Choices of routers that are decided the other way.
+        changes
+            Those that cannot change the prompt count for nothing.
         """
-        changing = frozenset(
-            item.name for item in ALL if item.name in names and can_change(item, self._prompt)
-        )
-        key = (changing, frozenset(turned))
+        names, hidden = self._touching(changes)
+        key = (names, hidden, changes.turned)
         if key not in self._said:
-            with decided_otherwise(self._language, turned):
-                first = self._reference.first(self._prompt, changing, self._seen)
+            with decided_otherwise(self._language, changes.turned):
+                first = self._reference.first(self._prompt, names, self._seen, hidden)
             self._said[key] = tuple(float(value) for value in first[self._listed])
         return self._said[key]
 
-    def ties(self, names: Collection[str] = ()) -> list[Tie]:
+    def ties(self, changes: Changes = NOTHING) -> list[Tie]:
         """Give the narrowest choices of the routers, over all layers and tokens; none of a dense model.
 
         Parameters
         ----------
-        names
-            Deviations.
+        changes
+            With which they are made.
         """
-        changing = frozenset(
-            item.name for item in ALL if item.name in names and can_change(item, self._prompt)
-        )
+        names, hidden = self._touching(changes)
         found: list[Tie] = []
         with watched(self._language, found):
-            self._reference.first(self._prompt, changing, self._seen)
-        return found[:NARROWEST]
+            self._reference.first(self._prompt, names, self._seen, hidden)
+        return [tie for tie in found if tie.token not in hidden][:NARROWEST]
 
     def turned(
-        self, measured: tuple[float, ...], names: Collection[str], limit: float
+        self, measured: tuple[float, ...], changes: Changes, limit: float
     ) -> tuple[tuple[Tie, ...], float]:
         """Find narrow choices that, decided the other way, give what was measured.
 
@@ -98,8 +125,8 @@ class Oracle:
         ----------
         measured
             Logarithms of the listed tokens.
-        names
-            Deviations that are taken for granted.
+        changes
+            What is taken for granted.
         limit
             The largest difference that needs no explanation.
 
@@ -108,10 +135,13 @@ class Oracle:
         The choices, and the difference that they leave.
         """
         chosen: tuple[Tie, ...] = ()
-        left = apart(measured, self.logprobs(names))
-        open_ties = [tie for tie in self.ties(names) if tie.gap < NARROW]
+        left = apart(measured, self.logprobs(changes))
+        open_ties = [tie for tie in self.ties(changes) if tie.gap < NARROW]
         while open_ties and left > limit and len(chosen) < MOST_TURNED:
-            tried = [(apart(measured, self.logprobs(names, (*chosen, tie))), tie) for tie in open_ties]
+            tried = [
+                (apart(measured, self.logprobs(replace(changes, turned=(*chosen, tie)))), tie)
+                for tie in open_ties
+            ]
             least, best = min(tried)
             if least >= left:
                 break

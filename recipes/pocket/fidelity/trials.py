@@ -49,7 +49,7 @@ LARGE = (
     (Grid(12, 16), ("two clients", "ubatch 64")),
     (Grid(24, 24), ("ubatch 512", "batch 300")),
 )
-# They take turns; a batch that is no power of two is one for a few, because b7827 gives other answers with it.
+# They take turns; a batch that is no power of two is one for a few, because upstream leaves image tokens out with it.
 ORDINARY = tuple(server for server in SERVERS if server != "batch 300")
 
 
