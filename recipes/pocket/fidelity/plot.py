@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
     from recipes.pocket.fidelity.ledger import Ledger
 
-WIDTH, LEFT, RIGHT = 1000, 190, 960
+WIDTH, LEFT, RIGHT = 1000, 215, 965
 HILL, GAP, HEAD = 30, 14, 64  # heights: of a hill, between subjects, above a setting
-LOW, HIGH = -7, 1  # powers of ten; smaller differences are drawn at the left edge: f32 cannot tell them
+LOW, HIGH = -7, 2  # powers of ten; smaller differences are drawn at the left edge: f32 cannot tell them
 BINS = 6  # of a power of ten
+PLAIN = -3  # the least power of ten that is written with zeros
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 STYLE = """
 svg { color-scheme: light dark; font: 15px system-ui, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif; }
 .paper { fill: #ffffff; } .band { fill: #f6f8fa; } text { fill: #1d232b; } .faint { fill: #5b6672; font-size: 13px; }
@@ -114,7 +116,8 @@ def _scale(top: float, bottom: float) -> list[Element]:
     for power in range(LOW, HIGH + 1):
         x = place_of(10.0**power)
         parts.append(element("line", x1=x, x2=x, y1=top, y2=bottom, class_="grid"))
-        label = f"{10.0**power:.{max(0, -power)}f}" + (" or less" if power == LOW else "")
+        label = f"{10.0**power:g}" if power >= PLAIN else f"10{str(power).translate(RAISED)}"
+        label += " or less" if power == LOW else ""
         parts.append(_text(x, bottom + 18, label, class_="faint", text_anchor="middle"))
     return parts
 
@@ -129,12 +132,12 @@ def _limit(limit: float, top: float, bottom: float) -> list[Element]:
 
 def _legend() -> list[Element]:
     parts: list[Element] = []
-    x = 480.0
+    x = 510.0
     for group, words in zip(GROUPS, ("text alone", "images, no resize", "images, resized"), strict=True):
         class_ = group.replace(" ", "-")
         parts.append(element("rect", x=x, y=10, width=14, height=14, rx=3, class_=class_))
         parts.append(_text(x + 21, 22, words))
-        x += 160
+        x += 45 + 7.6 * len(words)
     return parts
 
 
