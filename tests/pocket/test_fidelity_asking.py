@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from recipes.conformance.numerics import UNSEEN
 from recipes.llama_server import Reply, ServerError, TokenChoice
@@ -24,18 +25,25 @@ class FakeServer:
     """Answers with the logarithm that a question names; dies of the question `fatal`."""
 
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    status: int | None = None
+    has_died: bool = False
 
-    @property
-    def process(self) -> FakeServer:
-        return self
+    def get(self, _path: str) -> requests.Response:
+        if self.has_died:
+            raise requests.ConnectionError
+        response = requests.Response()
+        response.status_code = 200
+        return response
 
     def chat(self, messages: list[dict[str, Any]], **options: Any) -> Reply:  # noqa: ANN401 - as the real one
         name = messages[0]["name"]
         self.asked.append((name, options))
         if name == "fatal":
-            self.status = -6
+            self.has_died = True
             raise ServerError("no answer: ConnectionError\nGGML_ASSERT(false)")
+        if name == "refused":
+            raise ServerError("status 400: too long")
+        if self.has_died:
+            raise ServerError("no answer: ConnectionError")
         if name == "silent":
             return Reply("")
         return Reply("a", (TokenChoice("a", -float(name)), TokenChoice("b", -3.0), TokenChoice("b", -9.0)))
@@ -95,6 +103,27 @@ def test_a_server_that_dies_is_started_again_for_the_next_question(
     answers = ask_all(subject, run_of(tmp_path), "ubatch 32", [a_question(name) for name in names])
     assert [answer.failure for answer in answers] == ["", "no answer: ConnectionError"] * 2
     assert [[name for name, _ in server.asked] for server, _ in started] == [["1", "fatal"], ["2", "fatal"]]
+
+
+def test_a_refusal_is_no_death(started: list[tuple[FakeServer, tuple[str, ...]]], tmp_path: Path) -> None:
+    subject: Any = None
+    answers = ask_all(subject, run_of(tmp_path), "ubatch 32", [a_question("refused"), a_question("1")])
+    assert [answer.failure for answer in answers] == ["status 400: too long", ""]
+    assert len(started) == 1
+
+
+def test_who_asks_beside_a_fatal_question_is_asked_again(
+    started: list[tuple[FakeServer, tuple[str, ...]]], tmp_path: Path
+) -> None:
+    subject: Any = None
+    names = ["fatal", "1", "2", "3", "4"]
+    answers = ask_all(subject, run_of(tmp_path), "two clients", [a_question(name) for name in names])
+    assert [bool(answer.failure) for answer in answers] == [True, False, False, False, False]
+    assert [{name for name, _ in server.asked} for server, _ in started] == [
+        {"fatal", "1"},
+        {"fatal"},
+        {"1", "2", "3", "4"},
+    ]
 
 
 def test_a_server_that_does_not_start_fails_every_question(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
+from gguf import GGUFReader
+from torch.nn import functional
 
 from recipes.gguf_file import read_gguf
 from recipes.gguf_lint import lint_mmproj, lint_model, lint_pair
@@ -85,6 +88,20 @@ def test_names_and_keys_are_those_of_published_files(
         assert not [key for key in model.metadata if "expert" in key]
     assert model.metadata[f"{architecture}.n_deepstack_layers"].content == len(shape.deepstack)
     assert model.metadata[f"{architecture}.rope.dimension_sections"].content == (*shape.sections, 0)
+
+
+def test_a_dense_layer_computes_what_transformers_own_does(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    path = written(DENSE_TIED, tmp_path, tokenizer).model
+    tensors = {tensor.name: torch.from_numpy(np.array(tensor.data)) for tensor in GGUFReader(path).tensors}
+    torch.manual_seed(3)
+    hidden = torch.randn(5, tensors["output_norm.weight"].shape[0])
+    for layer in range(DENSE_TIED.layers):
+        # as ggml's build_ffn has it: SiLU of gate times up, then down
+        gate, up, down = (tensors[f"blk.{layer}.ffn_{part}.weight"] for part in ("gate", "up", "down"))
+        ours = (functional.silu(hidden @ gate.T) * (hidden @ up.T)) @ down.T
+        with torch.no_grad():
+            theirs = make(DENSE_TIED, tokenizer).model.language_model.layers[layer].mlp(hidden)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
 
 def test_weights_follow_from_the_seed(tokenizer: Tokenizer) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import requests
+
 from recipes.conformance.context import messages, start_server
 from recipes.conformance.numerics import UNSEEN
 from recipes.llama_server import ServerError
@@ -97,19 +99,36 @@ def ask_all(subject: Subject, run: Run, server: str, asked: Sequence[Question]) 
     options = (*SETTINGS[run.setting], *SERVERS[server])
     clients = number_of(server, "-np")
     answers: list[Answer] = []
+    together = clients
     while len(answers) < len(asked):
         try:
             with (
                 start_server(subject, run.model, run.mmproj, run.work, options) as running,
                 ThreadPoolExecutor(clients) as threads,
             ):
-                while len(answers) < len(asked) and running.process.status is None:
-                    together = asked[len(answers) : len(answers) + clients]
-                    answers += threads.map(partial(ask, running), together)
+                while len(answers) < len(asked):
+                    some = asked[len(answers) : len(answers) + together]
+                    said = [*threads.map(partial(ask, running), some)]
+                    has_died = any(answer.failure for answer in said) and not is_up(running)
+                    if has_died and len(some) > 1:
+                        together = 1  # it died of one of them: each is asked again, alone
+                        break
+                    answers += said
+                    together = clients
+                    if has_died:
+                        break
         except ServerError as error:  # of the start: `ask` raises none
             why = f"the server does not start: {str(error).splitlines()[0]}"
             answers += [Answer(failure=why)] * (len(asked) - len(answers))
     return answers
+
+
+def is_up(server: Server) -> bool:
+    """Whether a server still answers."""
+    try:
+        return server.get("/health").status_code == requests.codes.ok
+    except requests.RequestException:
+        return False
 
 
 def ask(server: Server, question: Question) -> Answer:

@@ -11,7 +11,7 @@ from recipes.pocket.deviations import ALL, ATTENTION, GELU, HALF, HALF_TEXT, INT
 from recipes.pocket.fidelity.batching import LEFT_OUT
 
 UPSTREAM = {JOINED.name, RESIZE.name, INTERPOLATION.name, LEFT_OUT}
-OLD = frozenset(UPSTREAM | {ATTENTION.name, GELU.name})
+OLD = frozenset(UPSTREAM | {ATTENTION.name, HALF.name, GELU.name})
 NATIVE = frozenset(UPSTREAM | {HALF.name, GELU.name})
 TEXT = frozenset({HALF_TEXT.name})
 NAMES = (*(deviation.name for deviation in ALL), LEFT_OUT)
