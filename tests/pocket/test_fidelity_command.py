@@ -139,6 +139,14 @@ def test_writing_puts_figures_drawing_and_tables_in_their_places(
     assert "written: " in capsys.readouterr().out
 
 
+def test_drawing_again_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[object] = []
+    monkeypatch.setattr(command, "write", written.append)
+    monkeypatch.setattr(command, "measure", None)
+    assert main(["--draw"]) == 0
+    assert written == [read(LEDGER)]
+
+
 def test_the_committed_figures_are_of_these_models_and_prompts(tmp_path: Path) -> None:
     ledger = read(LEDGER)
     asked = trials()

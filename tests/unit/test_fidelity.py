@@ -199,12 +199,24 @@ def test_the_tables_say_what_was_measured(ledger: Ledger) -> None:
 def test_every_case_beyond_the_limit_is_listed_with_its_cause(ledger: Ledger) -> None:
     text = tables(ledger)
     assert (
-        "| strict | one | image 1 | ubatch 32 | 0.020 | 0.020 | 2.0e-07 |"
+        "| ours | strict | one | image 1 | ubatch 32 | 0.020 | 0.020 | 2.0e-07 |"
         " near-tie: layer 1, token 6 (2.0e-07); decided the other way it leaves 0.000400 |"
     ) in text
     assert (
-        "| strict | one | image 2 | ubatch 64 | 0.0061 | 0.0061 | 2.0e-07 | nothing that is known |" in text
+        "| ours | strict | one | image 2 | ubatch 64 | 0.0061 | 0.0061 | 2.0e-07 | nothing that is known |"
+        in text
     )
+
+
+def test_of_the_others_only_what_nothing_explains_is_listed(ledger: Ledger) -> None:
+    theirs = [msgspec.structs.replace(item, subject="theirs") for item in ledger.beyond]
+    text = tables(msgspec.structs.replace(ledger, beyond=tuple(theirs)))
+    assert "| theirs | strict | one | image 1 |" not in text
+    assert (
+        "| theirs | strict | one | image 2 | ubatch 64 | 0.0061 | 0.0061 | 2.0e-07 | nothing that is known |"
+        in text
+    )
+    assert text.count("None, in no setting.") == 1
 
 
 def test_a_comparison_says_what_is_left_only_where_something_is_known(ledger: Ledger) -> None:

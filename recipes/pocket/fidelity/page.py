@@ -126,16 +126,25 @@ def by_server(ledger: Ledger) -> Iterator[str]:
 
 
 def listing(ledger: Ledger) -> Iterator[str]:
-    """List every case of the first subject that its known deviations leave beyond the limit."""
+    """List every case that known deviations leave beyond the limit; of the other subjects what nothing explains."""
     first = ledger.subjects[0].title
     yield f"### Every case of {first} that known deviations leave beyond the limit"
-    found = [item for item in ledger.beyond if item.subject == first]
+    yield _listed(ledger, [item for item in ledger.beyond if item.subject == first])
+    yield "### Every case of the others that neither known deviations nor near-ties explain"
+    others = [item for item in ledger.beyond if item.subject != first]
+    yield _listed(ledger, [item for item in others if item.after > ledger.limits[item.setting]])
+
+
+def _listed(ledger: Ledger, found: Sequence[Beyond]) -> str:
     if not found:
-        yield "None, in no setting."
-        return
-    heads = ("setting", "model", "prompt", "server", "difference", "left", "router's narrowest gap")
+        return "None, in no setting."
+    heads = (
+        *("llama.cpp", "setting", "model", "prompt", "server"),
+        *("difference", "left", "router's narrowest gap", "explained by"),
+    )
     rows = [
         (
+            item.subject,
             item.setting,
             item.model,
             ledger.cases[item.case].prompt,
@@ -147,7 +156,7 @@ def listing(ledger: Ledger) -> Iterator[str]:
         )
         for item in found
     ]
-    yield table((*heads, "explained by"), rows, texts=4)
+    return table(heads, rows, texts=5)
 
 
 def cause(ledger: Ledger, item: Beyond) -> str:
