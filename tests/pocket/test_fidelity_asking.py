@@ -129,13 +129,17 @@ def test_who_asks_beside_a_fatal_question_is_asked_again(
 def test_a_server_that_does_not_start_fails_every_question(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def fail(*_: object) -> None:
+    starts = []
+
+    def fail(*arguments: object) -> None:
+        starts.append(arguments)
         raise ServerError("it ended with exit status 1\nunknown model architecture: 'qwen3vlmoe'")
 
     monkeypatch.setattr(asking, "start_server", fail)
     subject: Any = None
     answers = ask_all(subject, run_of(tmp_path), "ubatch 32", [a_question("1"), a_question("2")])
     assert answers == [Answer(failure="the server does not start: it ended with exit status 1")] * 2
+    assert len(starts) == 1
 
 
 def test_a_prompt_is_asked_with_its_images() -> None:
