@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from recipes.pocket.fidelity.oracle import NARROW, NOTHING, Changes, Oracle
+from recipes.pocket.fidelity.rotary import left_over, unturned
 from recipes.pocket.fidelity.router import Tie, decided_otherwise, gaps, other_choice, routers, watched
 from recipes.pocket.fidelity.shapes import SHAPES, make
 from recipes.pocket.fidelity.summary import apart
@@ -153,3 +154,37 @@ def test_a_hidden_token_is_seen_by_itself_alone(wild: Reference) -> None:
     torch.testing.assert_close(wild.logits(batch, other, [], hidden=hidden), exact, rtol=0, atol=1e-4)
     seen = wild.logits(batch, (merged, levels), [])
     assert float((wild.logits(batch, other, []) - seen).abs().max()) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("sections", "found"),
+    [
+        ((24, 20, 20), [61, 62]),
+        ((6, 5, 5), []),
+        ((20, 9, 17), [28, 31, 34, 37, 40, 43]),
+        ((4, 11, 3), [11, 12, 14, 15, 17]),
+    ],
+)
+def test_frequencies_that_no_section_reaches_are_left_over(
+    sections: tuple[int, ...], found: list[int]
+) -> None:
+    assert left_over(sections) == found
+
+
+def test_what_is_left_over_is_turned_by_nothing_and_only_within(tokenizer: Tokenizer) -> None:
+    uneven = Reference(make(SHAPES[3], tokenizer), tokenizer)
+    rotary = uneven.model.model.language_model.rotary_emb
+    kept = rotary.inv_freq.clone()
+    with unturned(uneven.model.model.language_model):
+        assert rotary.inv_freq[[11, 12, 14, 15, 17]].tolist() == [0.0] * 5
+        assert (rotary.inv_freq == 0).sum() == 5
+    assert torch.equal(rotary.inv_freq, kept)
+    oracle = Oracle(uneven, IMAGE)
+    exact, short = oracle.logprobs(), oracle.logprobs(Changes(frozenset({"fourth-position"})))
+    assert apart(exact, short) > 1e-4
+    assert oracle.logprobs() is exact
+
+
+def test_even_sections_have_nothing_left_over(wild: Reference) -> None:
+    oracle = Oracle(wild, IMAGE)
+    assert oracle.logprobs(Changes(frozenset({"fourth-position"}))) is oracle.logprobs()

@@ -9,12 +9,13 @@ from recipes.conformance.golden import JOIN
 from recipes.errors import UsageError
 from recipes.pocket.deviations import ALL, ATTENTION, GELU, HALF, HALF_TEXT, INTERPOLATION, JOINED, RESIZE
 from recipes.pocket.fidelity.batching import LEFT_OUT
+from recipes.pocket.fidelity.rotary import FOURTH
 
-UPSTREAM = {JOINED.name, RESIZE.name, INTERPOLATION.name, LEFT_OUT}
+UPSTREAM = {JOINED.name, RESIZE.name, INTERPOLATION.name, LEFT_OUT, FOURTH}
 OLD = frozenset(UPSTREAM | {ATTENTION.name, HALF.name, GELU.name})
 NATIVE = frozenset(UPSTREAM | {HALF.name, GELU.name})
 TEXT = frozenset({HALF_TEXT.name})
-NAMES = (*(deviation.name for deviation in ALL), LEFT_OUT)
+NAMES = (*(deviation.name for deviation in ALL), LEFT_OUT, FOURTH)
 KNOWN: dict[str, dict[str, frozenset[str]]] = {
     "b7710": {"strict": OLD, "default": OLD | TEXT},
     "b7827": {"strict": NATIVE, "default": NATIVE | TEXT},

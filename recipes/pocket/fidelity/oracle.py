@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from recipes.pocket.deviations import ALL
 from recipes.pocket.fidelity.batching import LEFT_OUT, left_out
+from recipes.pocket.fidelity.rotary import FOURTH, left_over, unturned
 from recipes.pocket.fidelity.router import Tie, decided_otherwise, watched
 from recipes.pocket.fidelity.summary import apart
 from recipes.pocket.reference import can_change
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from recipes.pocket.prompts import Prompt
     from recipes.pocket.reference import Reference, Seen
 
@@ -57,7 +61,7 @@ class Oracle:
         self._reference = reference
         self._prompt = prompt
         self._seen: dict[frozenset[str], Seen] = {}
-        self._said: dict[tuple[frozenset[str], frozenset[int], tuple[Tie, ...]], tuple[float, ...]] = {}
+        self._said: dict[tuple[frozenset[str], frozenset[int], bool, tuple[Tie, ...]], tuple[float, ...]] = {}
         first = reference.first(prompt, frozenset(), self._seen)
         self._listed = reference.listed(first)
         self.tokens = tuple(reference.tokenizer.decode([token]) for token in self._listed)
@@ -72,8 +76,21 @@ class Oracle:
     def _language(self) -> Any:  # noqa: ANN401 - transformers' module
         return self._reference.model.model.language_model
 
+    @contextmanager
+    def _changed(self, changes: Changes) -> Iterator[None]:
+        """Change the language model in what `Reference` does not know, within the block."""
+        with ExitStack() as stack:
+            if self._is_short(changes):
+                stack.enter_context(unturned(self._language))
+            stack.enter_context(decided_otherwise(self._language, changes.turned))
+            yield
+
+    def _is_short(self, changes: Changes) -> bool:
+        """Whether frequencies are left over that are turned by nothing."""
+        return FOURTH in changes.names and bool(left_over(self._language.rotary_emb.mrope_section))
+
     def _touching(self, changes: Changes) -> tuple[frozenset[str], frozenset[int]]:
-        """Give the deviations that can change the prompt, and the tokens that are left out."""
+        """Give the deviations of `Reference` that can change the prompt, and the tokens that are left out."""
         names = frozenset(
             item.name for item in ALL if item.name in changes.names and can_change(item, self._prompt)
         )
@@ -92,9 +109,9 @@ class Oracle:
             Those that cannot change the prompt count for nothing.
         """
         names, hidden = self._touching(changes)
-        key = (names, hidden, changes.turned)
+        key = (names, hidden, self._is_short(changes), changes.turned)
         if key not in self._said:
-            with decided_otherwise(self._language, changes.turned):
+            with self._changed(changes):
                 first = self._reference.first(self._prompt, names, self._seen, hidden)
             self._said[key] = tuple(float(value) for value in first[self._listed])
         return self._said[key]
@@ -109,7 +126,7 @@ class Oracle:
         """
         names, hidden = self._touching(changes)
         found: list[Tie] = []
-        with watched(self._language, found):
+        with self._changed(changes), watched(self._language, found):
             self._reference.first(self._prompt, names, self._seen, hidden)
         return [tie for tie in found if tie.token not in hidden][:NARROWEST]
 
