@@ -174,6 +174,12 @@ def reference(session: nox.Session) -> None:
 
 
 @nox.session
+def fidelity(session: nox.Session) -> None:
+    """Measure how far llama.cpps are from transformers in fp32, on models of many shapes (torch; minutes each)."""
+    run(environment_python("reference"), "-m", "recipes.pocket.fidelity.command", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting with ruff."""
     python = environment_python("dev")

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code says how it went: 0, that of a RecipeError, or INTERRUPTED."""
     options = parser().parse_args(argv)
     try:
-        return int(SESSIONS[options.session](_job(options), options))
+        return int(SESSIONS[options.session](open_job(options), options))
     except RecipeError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -47,7 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _job(options: argparse.Namespace) -> Job:
+def open_job(options: argparse.Namespace) -> Job:
+    """Give what the options name: a recipe for a platform, and where it is built.
+
+    Raises
+    ------
+    RecipeError
+        Where there is no such recipe or platform, or a setting cannot be meant so.
+    """
     settings = read_settings()
     # what lacks a digest can be locked, and nothing else
     kind = UnfinishedManifests if options.session == "lock" else Manifests

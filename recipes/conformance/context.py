@@ -12,6 +12,7 @@ from recipes.pocket.drawing import draw
 from recipes.pocket.prompts import Prompt, png
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Any
@@ -68,19 +69,8 @@ class Context:
         text_only
             Without the projector.
         """
-        path = self.subject.path(SERVER)
-        if path is None:
-            raise FileNotFoundError(SERVER)
-        arguments = ["-m", str(model or self.model), "-t", THREADS, "--temp", "0"]
-        if not text_only:
-            arguments += ["--mmproj", str(mmproj or self.mmproj)]
-        if "-c" not in more:
-            arguments += ["-c", str(CONTEXT_TOKENS)]
-        if "-np" not in more:
-            arguments += ["-np", "1"]
-        # the warm-up encodes an image of thousands of patches: seconds for each server, and it proves nothing
-        arguments += [option for option in ("--no-warmup",) if option in self.subject.server_options]
-        return serve(path, (*arguments, *more), self.work, timeout_s=STARTS_S)
+        files = (model or self.model, None if text_only else mmproj or self.mmproj)
+        return start_server(self.subject, *files, self.work, more)
 
     def case(self, name: str) -> tuple[Prompt, Case]:
         """Give a prompt and what the reference says to it, by its name."""
@@ -105,6 +95,37 @@ class Findings:
         return Findings(
             self.outcomes + other.outcomes, self.exhibits + other.exhibits, self.distances + other.distances
         )
+
+
+def start_server(
+    subject: Subject, model: Path, mmproj: Path | None, work: Path, more: Sequence[str]
+) -> AbstractContextManager[Server]:
+    """Start a subject's server; options that it does not know are left out.
+
+    Parameters
+    ----------
+    subject
+        Whose it is.
+    model, mmproj
+        The files; without a projector it takes text alone.
+    work
+        Where it runs.
+    more
+        Further arguments.
+    """
+    path = subject.path(SERVER)
+    if path is None:
+        raise FileNotFoundError(SERVER)
+    arguments = ["-m", str(model), "-t", THREADS, "--temp", "0"]
+    if mmproj is not None:
+        arguments += ["--mmproj", str(mmproj)]
+    if "-c" not in more:
+        arguments += ["-c", str(CONTEXT_TOKENS)]
+    if "-np" not in more:
+        arguments += ["-np", "1"]
+    # the warm-up encodes an image of thousands of patches: seconds for each server, and it proves nothing
+    arguments += [option for option in ("--no-warmup",) if option in subject.server_options]
+    return serve(path, (*arguments, *more), work, timeout_s=STARTS_S)
 
 
 def judged(

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.nn import functional
-from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as modeling
+from transformers.models.qwen3_vl import modeling_qwen3_vl as dense
+from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as sparse
 
 from recipes.conformance.golden import Deviation
 from recipes.pocket.preparation import fit, padded
@@ -289,12 +290,14 @@ def _replaced(module: Any, name: str, function: Any) -> Iterator[None]:  # noqa:
 
 @contextmanager
 def _attention_in_half() -> Iterator[None]:
-    kept = modeling.eager_attention_forward
-    modeling.eager_attention_forward = _attend_in_half
+    kept = [(module, module.eager_attention_forward) for module in (dense, sparse)]
+    for module, _ in kept:
+        module.eager_attention_forward = _attend_in_half
     try:
         yield
     finally:
-        modeling.eager_attention_forward = kept
+        for module, function in kept:
+            module.eager_attention_forward = function
 
 
 def _attend_in_half(
@@ -347,3 +350,14 @@ def text_mask(is_image: Tensor, names: Collection[str]) -> Tensor:
         image = torch.where(is_image, starts.cumsum(0), torch.zeros((), dtype=torch.long))
         allowed |= (image[:, None] == image[None]) & is_image[:, None]
     return torch.zeros(count, count).masked_fill(~allowed, float("-inf"))[None, None]
+
+
+def without(mask: Tensor, hidden: Collection[int]) -> Tensor:
+    """Give a mask with some tokens seen by themselves alone; shape (1, 1, tokens, tokens), to the same."""
+    if not hidden:
+        return mask
+    columns = sorted(hidden)
+    changed = mask.clone()
+    changed[..., columns] = float("-inf")
+    changed[..., columns, columns] = 0.0  # what sees nothing at all has no attention to compute
+    return changed

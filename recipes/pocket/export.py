@@ -1,7 +1,8 @@
 """Writes a model of transformers as the two GGUF files that llama.cpp reads: language model and projector.
 
-Keys and tensor names are those of the published Qwen3-VL-MoE files (arch qwen3vlmoe, projector qwen3vl_merger).
-transformers 5 keeps an expert's gate and up matrices as one, each row an output, which is the order of GGUF.
+Keys and tensor names are those of the published files: arch qwen3vlmoe, or qwen3vl where every layer is dense;
+projector qwen3vl_merger. A head that is the embedding (tied) is not written twice. transformers 5 keeps an expert's
+gate and up matrices as one, each row an output, which is the order of GGUF.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from recipes.pocket.tokenizer import CHAT_TEMPLATE, END, END_OF_TEXT, SPECIAL_TO
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from typing import TypeAlias
 
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
-    from transformers import Qwen3VLMoeConfig
+    from transformers import Qwen3VLConfig, Qwen3VLMoeConfig
 
+    Config: TypeAlias = Qwen3VLMoeConfig | Qwen3VLConfig
     Weights = Mapping[str, NDArray[np.float32]]
     Named = Iterator[tuple[str, NDArray[np.float32]]]
 
-ARCHITECTURE = "qwen3vlmoe"
+MOE, DENSE = "qwen3vlmoe", "qwen3vl"
 PROJECTOR = "qwen3vl_merger"
 NAME = "pocket Qwen3-VL-MoE"
 F16, F32 = GGMLQuantizationType.F16, GGMLQuantizationType.F32
@@ -42,8 +45,10 @@ LAYER = {
     "attn_q_norm": "self_attn.q_norm",
     "attn_k_norm": "self_attn.k_norm",
     "ffn_norm": "post_attention_layernorm",
-    "ffn_gate_inp": "mlp.gate",
 }
+ROUTER = {"ffn_gate_inp": "mlp.gate"}
+DENSE_FFN = {"ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
+HEAD = "lm_head.weight"
 BLOCK = {
     "ln1": "norm1",
     "ln2": "norm2",
@@ -57,11 +62,24 @@ DEEPSTACK = {"norm": "norm", "fc1": "linear_fc1", "fc2": "linear_fc2"}
 
 
 def weights_of(model: Any) -> dict[str, NDArray[np.float32]]:  # noqa: ANN401 - transformers' model
-    """Give a model's weights by transformers' names."""
-    return {name: value.detach().cpu().float().numpy() for name, value in model.state_dict().items()}
+    """Give a model's weights by transformers' names, without a head that is the embedding."""
+    weights = {name: value.detach().cpu().float().numpy() for name, value in model.state_dict().items()}
+    if model.config.tie_word_embeddings:
+        del weights[HEAD]
+    return weights
 
 
-def language_tensors(weights: Weights, layers: int) -> Named:
+def architecture_of(config: Config) -> str:
+    """Give the name that llama.cpp knows a configuration by."""
+    return MOE if config.model_type == "qwen3_vl_moe" else DENSE
+
+
+def matrices_of(architecture: str) -> dict[str, str]:
+    """Give the tensors of a layer that are written as they are: their GGUF names to transformers'."""
+    return LAYER | (ROUTER if architecture == MOE else DENSE_FFN)
+
+
+def language_tensors(weights: Weights, layers: int, architecture: str = MOE) -> Named:
     """Give the language model's tensors by their GGUF names.
 
     Parameters
@@ -70,15 +88,20 @@ def language_tensors(weights: Weights, layers: int) -> Named:
         By transformers' names.
     layers
         How many there are.
+    architecture
+        MOE or DENSE.
     """
     base = "model.language_model"
     yield "token_embd.weight", weights[f"{base}.embed_tokens.weight"]
     yield "output_norm.weight", weights[f"{base}.norm.weight"]
-    yield "output.weight", weights["lm_head.weight"]
+    if HEAD in weights:
+        yield "output.weight", weights[HEAD]
     for layer in range(layers):
         prefix = f"{base}.layers.{layer}"
-        for name, source in LAYER.items():
+        for name, source in matrices_of(architecture).items():
             yield f"blk.{layer}.{name}.weight", weights[f"{prefix}.{source}.weight"]
+        if architecture == DENSE:
+            continue
         gate, up = np.split(weights[f"{prefix}.mlp.experts.gate_up_proj"], 2, axis=1)
         yield f"blk.{layer}.ffn_gate_exps.weight", gate
         yield f"blk.{layer}.ffn_up_exps.weight", up
@@ -131,7 +154,7 @@ def write_tensors(writer: GGUFWriter, tensors: Named, kind: GGMLQuantizationType
 
 def write_model(
     path: Path,
-    config: Qwen3VLMoeConfig,
+    config: Config,
     weights: Weights,
     tokenizer: Tokenizer,
     kind: GGMLQuantizationType = F16,
@@ -152,7 +175,8 @@ def write_model(
         Type of the matrices.
     """
     text = config.text_config
-    writer = GGUFWriter(path, ARCHITECTURE)
+    architecture = architecture_of(config)
+    writer = GGUFWriter(path, architecture)
     writer.add_type("model")
     writer.add_name(NAME)
     writer.add_license("mit")
@@ -168,12 +192,13 @@ def write_model(
     writer.add_layer_norm_rms_eps(text.rms_norm_eps)
     writer.add_rope_freq_base(text.rope_parameters["rope_theta"])
     writer.add_rope_dimension_sections([*text.rope_parameters["mrope_section"], 0])
-    writer.add_expert_count(text.num_experts)
-    writer.add_expert_used_count(text.num_experts_per_tok)
-    writer.add_expert_feed_forward_length(text.moe_intermediate_size)
+    if architecture == MOE:
+        writer.add_expert_count(text.num_experts)
+        writer.add_expert_used_count(text.num_experts_per_tok)
+        writer.add_expert_feed_forward_length(text.moe_intermediate_size)
     writer.add_num_deepstack_layers(len(config.vision_config.deepstack_visual_indexes))
     add_tokenizer(writer, tokenizer, text.vocab_size)
-    write_tensors(writer, language_tensors(weights, text.num_hidden_layers), kind)
+    write_tensors(writer, language_tensors(weights, text.num_hidden_layers, architecture), kind)
 
 
 def add_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, rows: int) -> None:
@@ -202,9 +227,7 @@ def add_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, rows: int) -> None:
     writer.add_chat_template(CHAT_TEMPLATE)
 
 
-def write_projector(
-    path: Path, config: Qwen3VLMoeConfig, weights: Weights, kind: GGMLQuantizationType = F16
-) -> None:
+def write_projector(path: Path, config: Config, weights: Weights, kind: GGMLQuantizationType = F16) -> None:
     """Write the vision tower with its mergers.
 
     Parameters

@@ -121,18 +121,19 @@ def everything() -> tuple[Prompt, ...]:
     return (*compared(), *(prompt for task in TASKS for prompt in held_out(task)))
 
 
-def _rng(name: str) -> Random:
+def rng_of(name: str) -> Random:
+    """Give the generator of a prompt by its name."""
     number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big")
     return Random(seed_of(SPLIT, number))
 
 
 def _texts() -> tuple[Prompt, ...]:
-    single = tuple(Prompt(f"text alone {n}", (text_turn(_rng(f"text {n}")),)) for n in range(3))
-    rng = _rng("text, three turns")
+    single = tuple(Prompt(f"text alone {n}", (text_turn(rng_of(f"text {n}")),)) for n in range(3))
+    rng = rng_of("text, three turns")
     return (*single, Prompt("text, three turns", tuple(text_turn(rng) for _ in range(3))))
 
 
-def _asked(rng: Random, task: str, size: Size) -> tuple[Scene, Question]:
+def asked_about(rng: Random, task: str, size: Size) -> tuple[Scene, Question]:
     """Compose a scene of a size, and a question of a task that it answers."""
     while True:
         scene = COMPOSERS[task](rng, size)
@@ -141,26 +142,39 @@ def _asked(rng: Random, task: str, size: Size) -> tuple[Scene, Question]:
             return scene, rng.choice(asked)
 
 
-def _one(
+def one_image(
     name: str,
     task: str,
     size: Size,
     arrange: Callable[[Scene, str], tuple[Scene | str, ...]] = lambda s, q: (s, q),
 ) -> Prompt:
-    rng = _rng(name)
-    scene, question = _asked(rng, task, size)
+    """Give a prompt about one image.
+
+    Parameters
+    ----------
+    name
+        What it tries; every choice follows from it.
+    task
+        What is asked.
+    size
+        Of the image.
+    arrange
+        Puts image and question in order.
+    """
+    rng = rng_of(name)
+    scene, question = asked_about(rng, task, size)
     return Prompt(name, (Turn(arrange(scene, question.text), question.answer, task),))
 
 
 def _single_images() -> tuple[Prompt, ...]:
     square, wide, tall = (exact_size(Grid(*sides)) for sides in ((5, 5), (2, 7), (8, 3)))
     return (
-        *(_one(f"{task}, square", task, square) for task in TASKS if task not in {"which", "text"}),
-        _one("colour, wide", "colour", wide),
-        _one("where, wide", "where", exact_size(Grid(3, 8))),
-        _one("shape, tall", "shape", tall),
-        _one("where, tall", "where", tall),
-        _one("number, larger than in training", "read", exact_size(Grid(7, 8))),
+        *(one_image(f"{task}, square", task, square) for task in TASKS if task not in {"which", "text"}),
+        one_image("colour, wide", "colour", wide),
+        one_image("where, wide", "where", exact_size(Grid(3, 8))),
+        one_image("shape, tall", "shape", tall),
+        one_image("where, tall", "where", tall),
+        one_image("number, larger than in training", "read", exact_size(Grid(7, 8))),
     )
 
 
@@ -170,11 +184,11 @@ def _several_images() -> tuple[Prompt, ...]:
         ("two images", (Grid(4, 4), Grid(4, 4))),
         ("two images of other sizes", (Grid(3, 5), Grid(6, 3))),
     ):
-        rng = _rng(name)
-        first, second, question = _which(rng, tuple(map(exact_size, sizes)))
+        rng = rng_of(name)
+        first, second, question = which_of_two(rng, tuple(map(exact_size, sizes)))
         prompts.append(Prompt(name, (Turn((first, second, question.text), question.answer, "which"),)))
-    rng = _rng("two images, one a turn")
-    first, second, question = _which(rng, (exact_size(Grid(4, 5)), exact_size(Grid(5, 4))))
+    rng = rng_of("two images, one a turn")
+    first, second, question = which_of_two(rng, (exact_size(Grid(4, 5)), exact_size(Grid(5, 4))))
     earlier = rng.choice(scene_questions(rng, first))
     turns = (
         Turn((first, earlier.text), earlier.answer, earlier.task),
@@ -183,7 +197,8 @@ def _several_images() -> tuple[Prompt, ...]:
     return (*prompts, Prompt("two images, one a turn", turns))
 
 
-def _which(rng: Random, sizes: tuple[Size, ...]) -> tuple[Scene, Scene, Question]:
+def which_of_two(rng: Random, sizes: tuple[Size, ...]) -> tuple[Scene, Scene, Question]:
+    """Compose two images, and a question which of them has what the other one lacks."""
     while True:
         first, second = (few_shapes(rng, size) for size in sizes)
         asked = which_questions(rng, first, second)
@@ -193,24 +208,24 @@ def _which(rng: Random, sizes: tuple[Size, ...]) -> tuple[Scene, Scene, Question
 
 def _places() -> tuple[Prompt, ...]:
     """Images that are not at the start, and questions after other questions."""
-    after = _one(
+    after = one_image(
         "image after the question", "colour", exact_size(Grid(4, 4)), lambda scene, text: (text, scene)
     )
-    between = _one(
+    between = one_image(
         "image after words",
         "count",
         exact_size(Grid(4, 6)),
         lambda scene, text: ("Look at the image.", scene, text),
     )
-    rng = _rng("three turns about an image")
+    rng = rng_of("three turns about an image")
     scene = few_shapes(rng, exact_size(Grid(5, 4)))
     asked = [*scene_questions(rng, scene)][:3]
     turns = tuple(
         Turn((scene, question.text) if index == 0 else (question.text,), question.answer, question.task)
         for index, question in enumerate(asked)
     )
-    text_first = _rng("text, then an image")
-    second, question = _asked(text_first, "shape", exact_size(Grid(4, 4)))
+    text_first = rng_of("text, then an image")
+    second, question = asked_about(text_first, "shape", exact_size(Grid(4, 4)))
     return (
         after,
         between,
@@ -225,16 +240,16 @@ def _places() -> tuple[Prompt, ...]:
 def _resized() -> tuple[Prompt, ...]:
     """Images that are not whole cells: enlarged and shrunk a little, and enlarged a lot."""
     return (
-        _one("resized, a little smaller", "colour", (150, 141)),
-        _one("resized, a little larger", "read", (173, 205)),
-        _one("resized, one side", "where", (160, 203)),
-        _one("resized, too small", "shape", (60, 70)),
+        one_image("resized, a little smaller", "colour", (150, 141)),
+        one_image("resized, a little larger", "read", (173, 205)),
+        one_image("resized, one side", "where", (160, 203)),
+        one_image("resized, too small", "shape", (60, 70)),
     )
 
 
 def _large() -> tuple[Prompt, ...]:
     """Far larger than in training; the second has more tokens than llama.cpp's default ubatch of 512."""
     return (
-        _one("large", "colour", exact_size(Grid(12, 16))),
-        _one("larger than a ubatch", "count", exact_size(Grid(24, 32))),
+        one_image("large", "colour", exact_size(Grid(12, 16))),
+        one_image("larger than a ubatch", "count", exact_size(Grid(24, 32))),
     )

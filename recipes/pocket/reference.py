@@ -30,8 +30,8 @@ from recipes.pocket.deviations import (
 )
 from recipes.pocket.drawing import draw
 from recipes.pocket.preparation import JOINT, Writer
+from recipes.pocket.router import Tie, decided_otherwise, watched
 from recipes.pocket.tasks import Turn
-from recipes.pocket.ties import tipped, watched
 from recipes.pocket.tokenizer import END, END_OF_TEXT, IMAGE_PAD
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 LISTED = 5  # first tokens whose probabilities are kept
 MOST_ANSWER_TOKENS = 16
 DIGITS = 5  # of a logarithm, behind the point
+NEAR = 5e-4  # of probability: products of 16 bits turn choices of the router that are closer
 SHOWS = 0.005  # of a logarithm: near-ties that change less are not kept
 
 
@@ -111,6 +112,7 @@ class Reference:
         seen: Seen | None,
         said: list[int],
         names: Collection[str] = (),
+        hidden: Collection[int] = (),
     ) -> Tensor:
         """Give the logits of the token after a prompt and the beginning of an answer; shape (vocabulary,).
 
@@ -124,6 +126,8 @@ class Reference:
             The answer's tokens so far.
         names
             Deviations.
+        hidden
+            The numbers of tokens that no other token sees.
         """
         inner = self.model.model
         ids = torch.cat([batch.ids, torch.tensor([said], dtype=torch.long)], dim=1)
@@ -136,14 +140,14 @@ class Reference:
             embedded = embedded.masked_scatter(mask[..., None], seen[0])
             pictures = {"visual_pos_masks": mask, "deepstack_visual_embeds": seen[1]}
         with deviations.language_with(inner.language_model, names):
-            hidden = inner.language_model(
+            states = inner.language_model(
                 inputs_embeds=embedded,
-                attention_mask=deviations.text_mask(mask[0], names),
+                attention_mask=deviations.without(deviations.text_mask(mask[0], names), hidden),
                 position_ids=positions,
                 use_cache=False,
                 **pictures,
             ).last_hidden_state
-        result: Tensor = self.model.lm_head(hidden[:, -1])[0]
+        result: Tensor = self.model.lm_head(states[:, -1])[0]
         return result
 
     def answer(self, prompt: Prompt) -> tuple[str, float]:
@@ -200,13 +204,16 @@ class Reference:
         language = self.model.model.language_model
         found: dict[tuple[int, int], tuple[float, dict[str, tuple[float, ...]]]] = {}
         for names in (frozenset[str](), frozenset({HALF_TEXT.name})):
-            with watched(language) as places:
+            choices: list[Tie] = []
+            with watched(language, choices):
                 plain = self.first(prompt, names, seen)[likeliest]
-            for place in sorted(places):
-                with tipped(language, place):
+            for choice in choices:
+                if choice.gap >= NEAR:
+                    break
+                with decided_otherwise(language, [choice]):
                     other = self.first(prompt, names, seen)[likeliest]
                 if float((other - plain).abs().max()) > SHOWS:
-                    _, logprobs = found.setdefault((place.layer, place.token), (place.gap, {}))
+                    _, logprobs = found.setdefault((choice.layer, choice.token), (choice.gap, {}))
                     logprobs[JOIN.join(names)] = rounded(other)
         listed = (
             NearTie(layer=layer, token=token, gap=gap, logprobs=logprobs)
@@ -225,7 +232,13 @@ class Reference:
                 break
         return list(texts.values())
 
-    def first(self, prompt: Prompt, names: frozenset[str], seen: dict[frozenset[str], Seen]) -> Tensor:
+    def first(
+        self,
+        prompt: Prompt,
+        names: frozenset[str],
+        seen: dict[frozenset[str], Seen],
+        hidden: Collection[int] = (),
+    ) -> Tensor:
         """Give the logarithms of probability of the first token of the answer; shape (vocabulary,).
 
         Parameters
@@ -236,14 +249,16 @@ class Reference:
             Deviations.
         seen
             What the vision tower gave for this prompt, by the deviations that it has; filled here.
+        hidden
+            As in `logits`.
         """
         batch = self.prepare(prompt, names)
         if not len(batch.grids):
-            return self.logits(batch, None, [], names).log_softmax(-1)
+            return self.logits(batch, None, [], names, hidden).log_softmax(-1)
         of_vision = names - {deviation.name for deviation in OF_LANGUAGE}
         if of_vision not in seen:
             seen[of_vision] = self.see(batch, names)
-        return self.logits(batch, seen[of_vision], [], names).log_softmax(-1)
+        return self.logits(batch, seen[of_vision], [], names, hidden).log_softmax(-1)
 
 
 def rounded(logarithms: Tensor) -> tuple[float, ...]:

@@ -8,9 +8,14 @@ import numpy as np
 import torch
 from gguf import GGUFReader
 from gguf.quants import dequantize
-from transformers import Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration
+from transformers import (
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLMoeConfig,
+    Qwen3VLMoeForConditionalGeneration,
+)
 
-from recipes.pocket.export import BLOCK, DEEPSTACK, LAYER, MERGER
+from recipes.pocket.export import BLOCK, DEEPSTACK, DENSE, HEAD, MERGER, MOE, matrices_of
 from recipes.pocket.tokenizer import IMAGE_END, IMAGE_PAD, IMAGE_START, assemble
 
 if TYPE_CHECKING:
@@ -19,8 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
+    from recipes.pocket.export import Config
 
 CHANNELS, FRAMES = 3, 2
+OUTPUT, EMBEDDING = "output.weight", "token_embd.weight"
 
 
 class Opened:
@@ -39,7 +46,7 @@ class Opened:
             tensor.name: dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
             for tensor in reader.tensors
         }
-        self._architecture = self.keys["general.architecture"]
+        self.architecture: str = self.keys["general.architecture"]
         self._path = path
         self._taken: set[str] = set()
 
@@ -69,7 +76,7 @@ class Opened:
 
     def __getitem__(self, key: str) -> Any:  # noqa: ANN401 - a key's value has the key's type
         """Give a key of the architecture, named without it."""
-        return self.keys[f"{self._architecture}.{key}"]
+        return self.keys[f"{self.architecture}.{key}"]
 
 
 def tokenizer_of(model: Opened) -> Tokenizer:
@@ -81,11 +88,12 @@ def tokenizer_of(model: Opened) -> Tokenizer:
     return assemble(vocabulary, merges)
 
 
-def config_of(model: Opened, mmproj: Opened) -> Qwen3VLMoeConfig:
+def config_of(model: Opened, mmproj: Opened) -> Config:
     """Give transformers' configuration of a pair."""
     numbers = {token: number for number, token in enumerate(model.keys["tokenizer.ggml.tokens"])}
     flags = mmproj["vision.is_deepstack_layers"]
-    return Qwen3VLMoeConfig(
+    is_dense, is_tied = model.architecture == DENSE, OUTPUT not in model.tensors
+    return (Qwen3VLConfig if is_dense else Qwen3VLMoeConfig)(
         text_config={
             "vocab_size": len(numbers),
             "hidden_size": model["embedding_length"],
@@ -102,11 +110,8 @@ def config_of(model: Opened, mmproj: Opened) -> Qwen3VLMoeConfig:
                 "mrope_section": list(model["rope.dimension_sections"][:3]),
                 "mrope_interleaved": True,
             },
-            "decoder_sparse_step": 1,
-            "moe_intermediate_size": model["expert_feed_forward_length"],
-            "num_experts": model["expert_count"],
-            "num_experts_per_tok": model["expert_used_count"],
-            "tie_word_embeddings": False,
+            **({} if is_dense else experts_of(model)),
+            "tie_word_embeddings": is_tied,
             "bos_token_id": model.keys["tokenizer.ggml.bos_token_id"],
             "eos_token_id": model.keys["tokenizer.ggml.eos_token_id"],
         },
@@ -126,22 +131,34 @@ def config_of(model: Opened, mmproj: Opened) -> Qwen3VLMoeConfig:
         video_token_id=numbers["<|video_pad|>"],
         vision_start_token_id=numbers[IMAGE_START],
         vision_end_token_id=numbers[IMAGE_END],
-        tie_word_embeddings=False,
+        tie_word_embeddings=is_tied,
     )
+
+
+def experts_of(model: Opened) -> dict[str, int]:
+    """Give what only a mixture of experts has in its configuration."""
+    return {
+        "decoder_sparse_step": 1,
+        "moe_intermediate_size": model["expert_feed_forward_length"],
+        "num_experts": model["expert_count"],
+        "num_experts_per_tok": model["expert_used_count"],
+    }
 
 
 def language_weights(file: Opened, layers: int) -> dict[str, NDArray[np.float32]]:
     """Give the language model's weights by transformers' names; the inverse of `language_tensors`."""
     base = "model.language_model"
     weights = {
-        f"{base}.embed_tokens.weight": file.take("token_embd.weight"),
+        f"{base}.embed_tokens.weight": file.take(EMBEDDING),
         f"{base}.norm.weight": file.take("output_norm.weight"),
-        "lm_head.weight": file.take("output.weight"),
+        HEAD: file.take(OUTPUT if OUTPUT in file.tensors else EMBEDDING),
     }
     for layer in range(layers):
         prefix = f"{base}.layers.{layer}"
-        for name, target in LAYER.items():
+        for name, target in matrices_of(file.architecture).items():
             weights[f"{prefix}.{target}.weight"] = file.take(f"blk.{layer}.{name}.weight")
+        if file.architecture != MOE:
+            continue
         gate, up, down = (file.take(f"blk.{layer}.ffn_{part}_exps.weight") for part in ("gate", "up", "down"))
         weights[f"{prefix}.mlp.experts.gate_up_proj"] = np.concatenate([gate, up], axis=1)
         weights[f"{prefix}.mlp.experts.down_proj"] = down
@@ -181,7 +198,9 @@ def load(model: Path, mmproj: Path) -> tuple[Any, Tokenizer]:
     language, vision = Opened(model), Opened(mmproj)
     config = config_of(language, vision)
     config._attn_implementation = "eager"  # noqa: SLF001 - transformers' own name for this choice
-    loaded: Any = Qwen3VLMoeForConditionalGeneration(config).float().eval()
+    is_dense = language.architecture == DENSE
+    made = Qwen3VLForConditionalGeneration if is_dense else Qwen3VLMoeForConditionalGeneration
+    loaded: Any = made(config).float().eval()
     deepstack = tuple(config.vision_config.deepstack_visual_indexes)
     weights = language_weights(language, config.text_config.num_hidden_layers)
     weights |= vision_weights(vision, config.vision_config.depth, deepstack)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch.nn import functional
+from transformers.models.qwen3_vl import modeling_qwen3_vl as dense_modeling
 from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as modeling
 
 from recipes.conformance.channels import AXES, blocked, interleaved
@@ -55,7 +56,7 @@ from recipes.pocket.deviations import (
 )
 from recipes.pocket.drawing import draw
 from recipes.pocket.preparation import fit, padded
-from recipes.pocket.prompts import _one, compared
+from recipes.pocket.prompts import compared, one_image
 from recipes.pocket.sizes import Grid, exact_size, resized
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def insides(model: Any) -> list[object]:  # noqa: ANN401 - transformers' model
     experts = [layer.mlp.experts for layer in language.layers]
     return [
         modeling.eager_attention_forward,
+        dense_modeling.eager_attention_forward,
         visual.pos_embed,
         language.rotary_emb.inv_freq,
         language.rotary_emb.__dict__.get("recomposition_frequencies"),
@@ -440,7 +442,7 @@ def test_nearest_positions_go_from_corner_to_corner() -> None:
 def test_an_image_with_as_many_patches_as_there_are_positions_has_nothing_to_interpolate(
     reference: Reference, name: str
 ) -> None:
-    batch = reference.prepare(_one("as many", "colour", exact_size(Grid(SIDE // 2, SIDE // 2))))
+    batch = reference.prepare(one_image("as many", "colour", exact_size(Grid(SIDE // 2, SIDE // 2))))
     plain, changed = reference.see(batch), reference.see(batch, {name})
     torch.testing.assert_close(changed[0], plain[0], rtol=0, atol=1e-5)
     torch.testing.assert_close(changed[1], plain[1], rtol=0, atol=1e-5)

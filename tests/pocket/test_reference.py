@@ -12,6 +12,7 @@ import torch
 from recipes.conformance.channels import blocked, interleaved
 from recipes.conformance.golden import JOIN, Case
 from recipes.conformance.numerics import explain
+from recipes.pocket import reference as pocket_reference
 from recipes.pocket.deviations import ALL, FAULTS, GRADES, OF_LANGUAGE, OF_SIZE, OF_TEXT, USUAL
 from recipes.pocket.preparation import UNTRAINED
 from recipes.pocket.prompts import Prompt, compared
@@ -278,3 +279,17 @@ def test_subsets_are_all_and_the_empty_one_comes_first() -> None:
     assert found[0] == frozenset()
     assert len(set(found)) == len(found) == 8
     assert {len(one) for one in found} == {0, 1, 2, 3}
+
+
+def test_what_is_kept_of_a_case_are_near_ties_that_show(
+    monkeypatch: pytest.MonkeyPatch, reference: Reference
+) -> None:
+    monkeypatch.setattr(pocket_reference, "NEAR", 0.05)
+    case = reference.case(PROMPTS["text alone 0"])
+    assert case.ties
+    assert [tie.gap for tie in case.ties] == sorted(tie.gap for tie in case.ties)
+    assert all(tie.gap < 0.05 for tie in case.ties)
+    for tie in case.ties:
+        for key, values in tie.logprobs.items():
+            apart = [abs(one - other) for one, other in zip(values, case.logprobs[key], strict=True)]
+            assert max(apart) > 0.0049

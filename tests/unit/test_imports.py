@@ -14,7 +14,13 @@ EFFECTS = {"store", "download", "origins", "toolchain", "sandbox", "build", "pip
 
 
 # what a person starts; nothing else may go unused
-ENTRY_POINTS = {"__main__", "pocket.training", "pocket.release", "pocket.recompute"}
+ENTRY_POINTS = {
+    "__main__",
+    "pocket.training",
+    "pocket.release",
+    "pocket.recompute",
+    "pocket.fidelity.command",
+}
 
 
 def imports_of(path: Path) -> set[str]:

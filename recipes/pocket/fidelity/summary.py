@@ -1,0 +1,112 @@
+"""What the figures of a ledger say together. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from recipes.pocket.fidelity.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many cases of a subject are beyond the limit, and why.
+
+    Parameters
+    ----------
+    beyond
+        As measured.
+    known
+        Those that the known deviations bring within it.
+    tied
+        Those that a router's near-tie brings within it.
+    neither
+        The others.
+    unanswered
+        Cases without an answer, not among these.
+    """
+
+    beyond: int
+    known: int
+    tied: int
+    neither: int
+    unanswered: int
+
+
+def apart(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Give the largest difference of two rows of logarithms."""
+    return max(abs(a - b) for a, b in zip(one, other, strict=True))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some of a ledger's cases; the empty text stands for all models, groups or servers."""
+
+    subject: str
+    setting: str
+    model: str = ""
+    group: str = ""
+    server: str = ""
+
+
+def values(ledger: Ledger, chosen: Selection, *, left: bool = False) -> list[float]:
+    """Give the differences of some cases; those without an answer are not among them.
+
+    Parameters
+    ----------
+    ledger
+        What was measured.
+    chosen
+        Which of it.
+    left
+        What the known deviations leave, instead of what was measured.
+    """
+    return [
+        value
+        for row in ledger.rows
+        if (row.subject, row.setting) == (chosen.subject, chosen.setting) and chosen.model in {"", row.model}
+        for case, value in zip(ledger.cases, row.left if left else row.sizes, strict=True)
+        if value is not None and chosen.group in {"", case.group} and chosen.server in {"", case.server}
+    ]
+
+
+def tally(ledger: Ledger, subject: str, setting: str) -> Tally:
+    """Count what is beyond the limit."""
+    limit = ledger.limits[setting]
+    rows = [row for row in ledger.rows if (row.subject, row.setting) == (subject, setting)]
+    pairs = [
+        (size, left)
+        for row in rows
+        for size, left in zip(row.sizes, row.left, strict=True)
+        if size is not None and left is not None
+    ]
+    listed = [item for item in ledger.beyond if (item.subject, item.setting) == (subject, setting)]
+    tied = sum(item.after <= limit for item in listed)
+    still = sum(left > limit for _, left in pairs)
+    return Tally(
+        beyond=sum(size > limit for size, _ in pairs),
+        known=sum(size > limit >= left for size, left in pairs),
+        tied=tied,
+        neither=still - tied,
+        unanswered=sum(value is None for row in rows for value in row.sizes),
+    )
+
+
+def largest(found: Iterable[float]) -> float | None:
+    """Give the largest of some differences; None of none."""
+    return max(found, default=None)
+
+
+def figure(value: float | None) -> str:
+    """Write a difference for people.
+
+    >>> figure(1.23456), figure(0.00123), figure(0.0000042), figure(None)
+    ('1.235', '0.0012', '0.000004', 'no answer')
+    """
+    if value is None:
+        return "no answer"
+    digits = 3 if value >= 0.01 else 4 if value >= 0.001 else 6
+    return f"{value:.{digits}f}"
