@@ -96,9 +96,9 @@ nox.options.sessions = ["build"]
 nox.options.default_venv_backend = "none"  # the environments are ours: pinned by hash, made once
 
 
-def recipes(session: nox.Session) -> None:
+def recipes(session: nox.Session, group: str = "run") -> None:
     """Hand the session to `python -m recipes`, with everything that follows `--`."""
-    run(environment_python("run"), "-m", "recipes", session.name, *session.posargs)
+    run(environment_python(group), "-m", "recipes", session.name, *session.posargs)
 
 
 @nox.session
@@ -133,8 +133,9 @@ def reproduce(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Propose new pins for a newer source, as a diff, and say which patches still apply."""
-    recipes(session)
+    """Propose new pins for a newer source, as a diff, and say which patches still apply; or for a model."""
+    asks_the_hub = any(word.startswith("--model") for word in session.posargs)
+    recipes(session, "hub" if asks_the_hub else "run")
 
 
 @nox.session

@@ -147,6 +147,10 @@ def reproduce(job: Job, options: argparse.Namespace) -> int:
 
 def lock(job: Job, options: argparse.Namespace) -> int:
     """Propose new pins."""
+    if options.model:
+        from recipes.model_lock import propose_model_pins  # noqa: PLC0415 - as below
+
+        return propose_model_pins(job, options)
     from recipes.lock import propose  # noqa: PLC0415 - not on the way of a build
 
     return propose(job, options)

@@ -13,6 +13,8 @@ environment:
   PINNED_LLAMA_OFFLINE    1: never use the network
   PINNED_LLAMA_POLICY     refuse-known-issues: refuse recipes that carry an advisory
   PINNED_LLAMA_TIMEOUT_S  how long a server may be silent, in seconds (default: 30)
+  PINNED_LLAMA_HUB_URL    model hub, or a mirror that answers like it (default: HF_ENDPOINT, else the model's)
+  HF_TOKEN                token of the model hub; sent to the hub alone, and never where it redirects to
   PIP_CERT                certificates to trust besides the system's (also pip's setting `cert`)
   NO_COLOR                no colours
 
@@ -83,6 +85,11 @@ def parser() -> argparse.ArgumentParser:
     )
     lock.add_argument(
         "--output", action="store_true", help="pin the digest of the bundle that this machine built"
+    )
+    lock.add_argument(
+        "--model",
+        metavar="NAME",
+        help="pin the files of a manifest in manifests/models/, as the hub has them",
     )
     lock.add_argument("--write", action="store_true", help="write the proposal to the manifest")
 

@@ -28,6 +28,7 @@ GENERATED = (
 TITLES = {
     "recipe": "Manifest: a recipe",
     "toolchain": "Manifest: a toolchain",
+    "model": "Manifest: a model",
     "defaults": "Manifest: the defaults",
 }
 FOLDERS = {kind: f"manifests/{kind}s/NAME.yaml" for kind in ("recipe", "toolchain", "model")}

@@ -9,7 +9,7 @@ import math
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,9 @@ MIRROR_VARIABLE = "PINNED_LLAMA_MIRROR"
 OFFLINE_VARIABLE = "PINNED_LLAMA_OFFLINE"
 POLICY_VARIABLE = "PINNED_LLAMA_POLICY"
 TIMEOUT_VARIABLE = "PINNED_LLAMA_TIMEOUT_S"
+HUB_VARIABLE = "PINNED_LLAMA_HUB_URL"
+HUB_ENDPOINT_VARIABLE = "HF_ENDPOINT"  # the hub's own client's
+HUB_TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105 - its name, not its value; as above
 PIP_INDEX_VARIABLE = "PIP_INDEX_URL"
 PIP_CONFIG_VARIABLE = "PIP_CONFIG_FILE"
 PIP_CERT_VARIABLE = "PIP_CERT"
@@ -64,6 +67,10 @@ class Settings:
         The variables of NETWORK_VARIABLES that are set.
     certificates
         A file or folder of certificates that the user trusts besides those of the operating system.
+    hub_url
+        The model hub, or a mirror that answers like it, without a slash at the end; None is each model's own.
+    hub_token
+        What the hub knows the user by. Never shown; `recipes.credential` decides who gets it.
     """
 
     store: Path
@@ -74,6 +81,8 @@ class Settings:
     timeout_s: float = TIMEOUT_S
     network: tuple[tuple[str, str], ...] = ()
     certificates: str | None = None
+    hub_url: str | None = None
+    hub_token: str | None = field(default=None, repr=False)
 
 
 def read_settings() -> Settings:
@@ -134,6 +143,8 @@ def parse_settings(
         network=tuple((name, environ[name]) for name in NETWORK_VARIABLES if name in environ),
         certificates=_certificates(f"the variable {PIP_CERT_VARIABLE}", environ.get(PIP_CERT_VARIABLE, ""))
         or pip_certificates,
+        hub_url=_hub_url(environ),
+        hub_token=_token(environ.get(HUB_TOKEN_VARIABLE, "")),
     )
 
 
@@ -209,6 +220,27 @@ def _index_url(environ: Mapping[str, str]) -> str | None:
         if value := environ.get(name, "").strip():
             return _address(f"the variable {name}", value)
     return None
+
+
+def _hub_url(environ: Mapping[str, str]) -> str | None:
+    for name in (HUB_VARIABLE, HUB_ENDPOINT_VARIABLE):
+        if value := environ.get(name, "").strip():
+            return _address(f"the variable {name}", value).rstrip("/")
+    return None
+
+
+def _token(value: str) -> str | None:
+    token = value.strip()
+    if re.fullmatch(
+        r"[!-~]*", token
+    ):  # what a header can carry, so that no library complains of it by its value
+        return token or None
+    raise UsageError(
+        where=f"the variable {HUB_TOKEN_VARIABLE}",
+        expected="a token of the hub: letters, digits and signs, without a space",
+        found="something else, which is not shown",
+        fix="copy the token again, or unset the variable",
+    )
 
 
 def _pip_value(files: Iterable[Path], key: str) -> tuple[str, str] | None:

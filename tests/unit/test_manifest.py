@@ -360,6 +360,7 @@ def test_a_file_outside_the_project_is_named_in_full(project: Path) -> None:
 COMMITTED = [
     *((path, "recipe", "../") for path in sorted((PROJECT / "manifests/recipes").glob("*.yaml"))),
     *((path, "toolchain", "../") for path in sorted((PROJECT / "manifests/toolchains").glob("*.yaml"))),
+    *((path, "model", "../") for path in sorted((PROJECT / "manifests/models").glob("*.yaml"))),
     (PROJECT / "manifests/defaults.yaml", "defaults", ""),
 ]
 
@@ -368,7 +369,8 @@ def load(path: Path, kind: str) -> object:
     manifests = Manifests()
     if kind == "defaults":
         return manifests.defaults()
-    return manifests.recipe(path.stem) if kind == "recipe" else manifests.toolchain(path.stem)
+    loaders = {"recipe": manifests.recipe, "toolchain": manifests.toolchain, "model": manifests.model}
+    return loaders[kind](path.stem)
 
 
 def test_each_kind_of_manifest_is_committed() -> None:
@@ -397,6 +399,7 @@ def test_schemas_are_written_to_a_folder(tmp_path: Path) -> None:
     assert [path.name for path in paths] == [
         "recipe.schema.json",
         "toolchain.schema.json",
+        "model.schema.json",
         "defaults.schema.json",
     ]
     assert [path.read_text() for path in paths] == [schema_text(kind) for kind in SCHEMAS]
