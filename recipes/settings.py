@@ -71,6 +71,8 @@ class Settings:
         The model hub, or a mirror that answers like it, without a slash at the end; None is each model's own.
     hub_token
         What the hub knows the user by. Never shown; `recipes.credential` decides who gets it.
+    hub_cache
+        Where the hub's own client keeps its downloads, which need not exist.
     """
 
     store: Path
@@ -83,6 +85,7 @@ class Settings:
     certificates: str | None = None
     hub_url: str | None = None
     hub_token: str | None = field(default=None, repr=False)
+    hub_cache: Path | None = None
 
 
 def read_settings() -> Settings:
@@ -145,6 +148,7 @@ def parse_settings(
         or pip_certificates,
         hub_url=_hub_url(environ),
         hub_token=_token(environ.get(HUB_TOKEN_VARIABLE, "")),
+        hub_cache=_hub_cache(environ),
     )
 
 
@@ -227,6 +231,17 @@ def _hub_url(environ: Mapping[str, str]) -> str | None:
         if value := environ.get(name, "").strip():
             return _address(f"the variable {name}", value).rstrip("/")
     return None
+
+
+def _hub_cache(environ: Mapping[str, str]) -> Path | None:
+    """Say where the hub's client keeps its downloads (its documentation, "Environment variables")."""
+    if value := environ.get("HF_HUB_CACHE"):
+        return Path(value).expanduser()
+    if value := environ.get("HF_HOME"):
+        return Path(value).expanduser() / "hub"
+    if value := environ.get("XDG_CACHE_HOME"):
+        return Path(value) / "huggingface" / "hub"
+    return Path(environ["HOME"]) / ".cache" / "huggingface" / "hub" if environ.get("HOME") else None
 
 
 def _token(value: str) -> str | None:
