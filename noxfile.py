@@ -139,6 +139,12 @@ def lock(session: nox.Session) -> None:
 
 
 @nox.session
+def models(session: nox.Session) -> None:
+    """Fetch, verify, inspect and list pinned models, resumable and checked to the last byte."""
+    recipes(session)
+
+
+@nox.session
 def gc(session: nox.Session) -> None:
     """Remove from the store what no manifest needs any more."""
     recipes(session)

@@ -36,7 +36,7 @@ class BlobStore:
         self.rejected = root / "rejected"
         self.sightings = (
             root / "sightings"
-        )  # <digits>.json: what a file was like when its digest was last taken
+        )  # <digits>.json, .chunks: what a file was like when its digest was last taken
 
     def blob_path(self, sha: Sha256) -> Path:
         """Where a verified file lies, or would."""

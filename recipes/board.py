@@ -89,6 +89,17 @@ class Board:
                     return run
                 self._changed.wait()
 
+    def claim(self, index: int) -> bool:
+        """Take one piece, if nobody has or fetches it; say whether it is the caller's to write.
+
+        Nobody else may write to a piece: what was hashed must be what is there.
+        """
+        with self._changed:
+            if self._states[index] != MISSING:
+                return False
+            self._states[index] = BUSY
+            return True
+
     def give_back(self, run: Run) -> None:
         """Let others fetch what is left of a run."""
         with self._changed:

@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code says how it went: 0, that of a RecipeError, or INTERRUPTED."""
     options = parser().parse_args(argv)
     try:
+        if options.session == "models":
+            return _models(options)
         return int(SESSIONS[options.session](_job(options), options))
     except RecipeError as error:
         print(error, file=sys.stderr)
@@ -44,6 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: what was verified is kept; the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
+
+
+def _models(options: argparse.Namespace) -> int:
+    from recipes.model_command import ModelJob, run_models  # noqa: PLC0415 - not on the way of a build
+
+    settings = read_settings()
+    manifests = Manifests(options.project.absolute()) if options.project else Manifests()
+    return run_models(ModelJob(manifests, Store.open(settings.store), open_console(), settings), options)
 
 
 def _job(options: argparse.Namespace) -> Job:

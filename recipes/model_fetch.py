@@ -17,8 +17,9 @@ from recipes.download import Failure
 from recipes.errors import FetchError, StoreError, VerifyError
 from recipes.faults import UNTRUSTED, OriginError, shown_url
 from recipes.gguf_file import read_gguf
-from recipes.last_sight import Sight, is_unchanged, note_sight
+from recipes.last_sight import is_unchanged, note_sight
 from recipes.model_files import PinnedFile, known_pins, pinned_files
+from recipes.model_verify import verify_pinned
 from recipes.piece_downloader import CONNECTIONS, Fetched, PieceDownloader
 from recipes.piece_file import note_path
 from recipes.pieces import PIECE_BYTES
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recipes.console import Console
-    from recipes.digest import Sha256
     from recipes.manifest import Manifests
     from recipes.route import Statement
     from recipes.schema import Model
@@ -302,41 +302,6 @@ class ModelFetcher:
         else:
             fix = f"{MIRROR_VARIABLE}=https://... {command}  # with a mirror that has it; or correct the pin"
         return FetchError(where=where, expected=expected, found=found, fix=fix)
-
-
-def verify_pinned(file: PinnedFile, store: Store, console: Console) -> None:
-    """Hash a file that is here, and note what it is like.
-
-    Raises
-    ------
-    VerifyError
-        Where a file of this repository is not the pinned one, or is not there.
-    StoreError
-        Where a file of the store is not.
-    """
-    with storage_errors(file.path):
-        try:
-            before = Sight.of(file.path.stat())
-            with console.task(f"hash {file.name}", None):
-                found: Sha256 | None = hash_file(file.path)
-        except FileNotFoundError:
-            found = None
-    if found == file.sha256:
-        note_sight(file.path, file.sha256, store, before)
-        return
-    if file.is_local:
-        raise VerifyError(
-            where=file.where,
-            expected=f"{file.name} with {file.sha256}",
-            found=str(found) if found else "no such file",
-            fix=f"git checkout -- {file.name}",
-        )
-    raise StoreError(
-        where=str(file.path),
-        expected=str(file.sha256),
-        found=str(found) if found else "no such file",
-        fix=f"python3 noxfile.py -s gc -- --damaged, then {again(file.model)}",
-    )
 
 
 def pieces_path(file: PinnedFile, store: Store) -> Path:

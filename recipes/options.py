@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="nox -s", description="Pinned, verifiable llama.cpp bundles.")
     sessions = top.add_subparsers(dest="session", required=True, metavar="SESSION")
 
-    def add(name: str, what: str) -> argparse.ArgumentParser:
+    def add(name: str, what: str, *, of_recipe: bool = True) -> argparse.ArgumentParser:
         command = sessions.add_parser(
             name,
             prog=f"nox -s {name} --",
@@ -36,12 +36,15 @@ def parser() -> argparse.ArgumentParser:
             epilog=EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.add_argument(
-            "--recipe", metavar="NAME", help="a manifest in manifests/recipes/ (default: the default recipe)"
-        )
-        command.add_argument(
-            "--platform", metavar="NAME", help="one of the recipe's platforms (default: this machine)"
-        )
+        if of_recipe:
+            command.add_argument(
+                "--recipe",
+                metavar="NAME",
+                help="a manifest in manifests/recipes/ (default: the default recipe)",
+            )
+            command.add_argument(
+                "--platform", metavar="NAME", help="one of the recipe's platforms (default: this machine)"
+            )
         command.add_argument(
             "--project",
             type=Path,
@@ -92,6 +95,45 @@ def parser() -> argparse.ArgumentParser:
         help="pin the files of a manifest in manifests/models/, as the hub has them",
     )
     lock.add_argument("--write", action="store_true", help="write the proposal to the manifest")
+
+    models = add("models", "Fetch, verify, inspect and list pinned models.", of_recipe=False)
+    models.add_argument("action", choices=("fetch", "verify", "inspect", "list"), help="what to do")
+    models.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="manifests in manifests/models/; inspect takes a GGUF file too",
+    )
+    models.add_argument(
+        "--from",
+        dest="from_",
+        type=Path,
+        metavar="PATH",
+        help="fetch: a file or folder of this machine that may have it; the hub's own cache is looked at anyway",
+    )
+    models.add_argument(
+        "--connections",
+        type=_positive,
+        default=4,
+        metavar="N",
+        help="fetch: at a time for each file (default: 4)",
+    )
+    models.add_argument(
+        "--full",
+        action="store_true",
+        help="verify: read files too that did not change since they were verified",
+    )
+    models.add_argument("--mmproj", type=Path, metavar="FILE", help="inspect: a projector to compare with")
+    models.add_argument(
+        "--context",
+        type=_positive,
+        default=8192,
+        metavar="N",
+        help="inspect: tokens to estimate memory for (8192)",
+    )
+    models.add_argument(
+        "--picture", type=Path, metavar="FILE", help="inspect: draw the mix of quantisations there, as SVG"
+    )
 
     gc = add("gc", "Remove from the store what no manifest needs any more.")
     gc.add_argument("--dry-run", action="store_true", help="only list what would go")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from recipes.route import Reply, Route, Statement
     from recipes.tempo import Tempo
 
-READ_BYTES = 1 << 20  # at most, at once: what is there is taken, so that an interruption loses nothing
+READ_BYTES = 1 << 18  # at most, at once: what is there is taken, so that an interruption loses nothing
 STRANGE_BYTES = 1 << 16  # of a body that is not the file, to say what it is
 
 
@@ -226,7 +226,11 @@ class Connection:
         def receive(response: Response, answer: Part | Whole) -> Answer:
             version = self._all.meet(response, self._file)
             if isinstance(answer, Whole):
-                return self._stream(response, version) if self._all.is_streamer(self._number) else answer
+                if not self._all.is_streamer(self._number):
+                    return answer
+                self._board.give_back(Run(self._index, end))
+                self._index = end
+                return self._stream(response, version)
             if version != self._version and self._position != layout.start(self._index):
                 self._begin(self._index)  # never one piece of two versions
                 return Expired("another version")
@@ -257,30 +261,39 @@ class Connection:
         return None
 
     def _stream(self, response: Response, version: int) -> Answer:
-        """Take the whole file in, one piece behind the other; leave what is there already."""
+        """Take the whole file in, one piece behind the other; leave what is there, or what another one fetches."""
         layout, pace = self._file.layout, Pace(self._all.tempo, 0)
         for index in range(layout.count):
-            checksum, position = 0, layout.start(index)
-            is_new = not self._board.is_held(index)
-            while position < layout.end(index):
-                if self._board.is_ended:
-                    return Expired("all is there")
-                chunk = self._read(response, layout.end(index) - position)
-                if not chunk:
-                    return self._cut(position)
-                if is_new:
-                    self._file.write(position, chunk)
-                    self._new_bytes += len(chunk)
-                    checksum = zlib.crc32(chunk, checksum)
-                position += len(chunk)
-                pace.is_report_due()
-                if pace.is_too_slow(position):
-                    return TryLater(f"less than {LEAST_BYTES} bytes came in {pace.timeout_s:g} s")
-            if is_new:
-                self._file.note(index, checksum, version)
-                self._board.hold(index)
-        self._index = layout.count
-        return Expired("all is there")
+            is_ours = self._board.claim(index)
+            try:
+                if fault := self._stream_piece(response, index, version if is_ours else None, pace):
+                    return fault
+            finally:
+                if is_ours:
+                    self._board.give_back(Run(index, index + 1))  # unless it is there now
+        return Expired("all of it came")
+
+    def _stream_piece(self, response: Response, index: int, version: int | None, pace: Pace) -> Answer | None:
+        """Take one piece in, or only read past it where no version is given; None where all of it came."""
+        layout, checksum, position = self._file.layout, 0, self._file.layout.start(index)
+        while position < layout.end(index):
+            if self._board.is_ended:
+                return Expired("all is there")
+            chunk = self._read(response, layout.end(index) - position)
+            if not chunk:
+                return self._cut(position)
+            if version is not None:
+                self._file.write(position, chunk)
+                self._new_bytes += len(chunk)
+                checksum = zlib.crc32(chunk, checksum)
+            position += len(chunk)
+            pace.is_report_due()
+            if pace.is_too_slow(position):
+                return TryLater(f"less than {LEAST_BYTES} bytes came in {pace.timeout_s:g} s")
+        if version is not None:
+            self._file.note(index, checksum, version)
+            self._board.hold(index)
+        return None
 
     @staticmethod
     def _read(response: Response, most_bytes: int) -> bytes:

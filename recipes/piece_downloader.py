@@ -249,7 +249,7 @@ class PieceDownloader:
         on_position(file.layout.size_bytes)
         return Sha256(hasher.hexdigest())
 
-    def _take(self, index: int, file: PieceFile, board: Board, timeout_s: float) -> bytes | None:
+    def _take(self, index: int, file: PieceFile, board: Board, timeout_s: float) -> memoryview | None:
         if not board.wait_for(index, timeout_s):
             return None
         data = file.read(index)

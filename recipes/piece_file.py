@@ -44,6 +44,7 @@ class PieceFile:
         self.path, self.layout = path, layout
         self._note_path = note_path(path)
         self._is_abandoned = False
+        self._buffer = bytearray(min(layout.piece_bytes, layout.size_bytes))
         found = read_note(path)
         if found is None or found.layout != layout:
             found = None
@@ -123,11 +124,19 @@ class PieceFile:
         self.pieces.pop(index, None)
         self.inherited.pop(index, None)
 
-    def read(self, index: int) -> bytes | None:
-        """Give the bytes of a piece; None of one that came in an earlier run and is not what it was."""
-        layout = self.layout
+    def read(self, index: int) -> memoryview | None:
+        """Give the bytes of a piece; None of one that came in an earlier run and is not what it was.
+
+        They are those of this piece only until the next one is read: a new buffer for each costs as much as reading it.
+        """
+        data = memoryview(self._buffer)[: self.layout.size_of(index)]
         with storage_errors(self.path):
-            data = os.pread(self._data, layout.size_of(index), layout.start(index))
+            done = 0
+            while done < len(data):
+                count = os.preadv(self._data, [data[done:]], self.layout.start(index) + done)
+                if not count:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO), str(self.path))
+                done += count
         before = self.inherited.get(index)
         return data if before is None or zlib.crc32(data) == before.checksum else None
 

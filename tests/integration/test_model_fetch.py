@@ -75,7 +75,7 @@ def test_what_is_here_costs_neither_a_request_nor_a_reading(
     bench.serve()
     bench.fetch()
     count = len(bench.hub.log)
-    monkeypatch.setattr(model_fetch, "hash_file", lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr(model_fetch, "verify_pinned", lambda *_: pytest.fail("it was read"))
     assert bench.fetch().read_bytes() == DATA
     assert len(bench.hub.log) == count
 
@@ -672,7 +672,7 @@ def test_a_store_that_was_changed_is_refused(bench: ModelBench) -> None:
     path.write_bytes(OTHER)
     error = bench.refusal(StoreError)
     assert (error.where, error.expected, error.found) == (str(path), str(SHA), str(Sha256.of_bytes(OTHER)))
-    assert error.fix == f"python3 noxfile.py -s gc -- --damaged, then {AGAIN}"
+    assert error.fix == f"python3 noxfile.py -s gc -- --damaged, then\n{AGAIN}"
 
 
 def test_the_fetcher_takes_the_users_patience(bench: ModelBench) -> None:
