@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -38,14 +40,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     try:
         if options.session == "models":
-            return _models(options)
-        return int(SESSIONS[options.session](_job(options), options))
+            code = _models(options)
+        else:
+            code = int(SESSIONS[options.session](_job(options), options))
+        sys.stdout.flush()
     except RecipeError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # whoever reads the answer has enough of it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print("interrupted: what was verified is kept; the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
+    return code
 
 
 def _models(options: argparse.Namespace) -> int:

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from recipes.schema import Model
 
 UNITS = ((10**9, "B"), (10**6, "M"), (10**3, "k"))
-SHOWN_TEMPLATE = 60  # characters
+SHOWN_TEXT = 60  # characters
 
 
 def inspection_lines(found: Inspection, context: int) -> Iterator[str]:
     """Say what a model is, and what is wrong with it."""
-    yield f"architecture:  {found.architecture or 'none'}" + (f" ({found.name})" if found.name else "")
+    name = f" ({plain(found.name)})" if found.name else ""
+    yield f"architecture:  {plain(found.architecture) or 'none'}{name}"
     active = (
         f", {count_text(found.active_parameters)} for each token"
         if found.active_parameters < found.parameters
@@ -88,8 +89,16 @@ def template_text(template: str) -> str:
         return "none: the server would guess one"
     pictures = ", with pictures" if "image" in template or "vision_start" in template else ", text alone"
     tools = ", with tools" if "tools" in template else ""
-    first = repr(template.strip()[:SHOWN_TEMPLATE])
-    return f"{len(template)} characters{pictures}{tools}: {first}..."
+    return f"{len(template)} characters{pictures}{tools}: {plain(template.strip())}"
+
+
+def plain(text: str) -> str:
+    r"""Make a text of a file safe to print, and not too long: a terminal would obey some characters.
+
+    >>> plain("\x1b[2J")
+    '\\x1b[2J'
+    """
+    return repr(text[:SHOWN_TEXT])[1:-1] + "..." * (len(text) > SHOWN_TEXT)
 
 
 def count_text(count: int) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +13,7 @@ from recipes import model_look
 from recipes.cli import main
 from recipes.digest import Sha256
 from recipes.gguf_file import read_gguf
+from recipes.manifest import PROJECT
 from recipes.mix_picture import draw_mix
 from recipes.model_look import GROUPS, OTHER, Memory, estimate_memory, group_of, inspect, share_out
 from recipes.model_report import count_text, inspection_lines, template_text
@@ -20,7 +24,7 @@ from tests.benchmarks.sparse_model import TEMPLATE, write_mmproj, write_model
 from tests.integration.servers import Server
 from tests.unit.models import HUB, a_project
 from tests.unit.test_gguf_file import whole_draft
-from tests.unit.test_gguf_lint import MMPROJ_KEYS, MMPROJ_TENSORS, model_keys, model_tensors
+from tests.unit.test_gguf_lint import MMPROJ_KEYS, MMPROJ_TENSORS, model_keys, model_tensors, word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -281,8 +285,30 @@ def test_nothing_is_left_out_of_the_shares_and_nothing_counted_twice(tmp_path: P
 
 
 def test_a_hostile_template_is_safe_to_print() -> None:
-    assert template_text("\x1b[2J{{ image }}\n") == "16 characters, with pictures: '\\x1b[2J{{ image }}'..."
-    assert template_text("x" * 500 + "tools").startswith("505 characters, text alone, with tools: 'xxx")
+    assert template_text("\x1b[2J{{ image }}\n") == "16 characters, with pictures: \\x1b[2J{{ image }}"
+    assert template_text("x" * 500 + "tools").startswith("505 characters, text alone, with tools: xxx")
+    assert template_text("x" * 500).endswith("xxx...")
+
+
+def test_a_hostile_name_is_safe_to_print(tmp_path: Path) -> None:
+    # found by the changed heads: seed 16497
+    path = tmp_path / "x.gguf"
+    keys = {"general.architecture": word("\x1b[2J"), "general.name": word("a\nb\u202e" + "c" * 99)}
+    path.write_bytes(whole_draft(keys, {}).encode())
+    first = next(inspection_lines(inspect(read_gguf(path), None, 10), 10))
+    assert first == f"architecture:  \\x1b[2J (a\\nb\\u202e{'c' * 56}...)"
+
+
+def test_whoever_reads_the_answer_may_have_enough_of_it(bench: Bench) -> None:
+    argv = (sys.executable, "-m", "recipes", "models", "list", "--project", str(bench.project))
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        argv, cwd=PROJECT, env=environment, stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_a_picture_is_well_formed_whatever_the_names_are() -> None:
