@@ -17,7 +17,7 @@ from recipes.digest import Sha256
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from requests import Response, Session
+    from requests import PreparedRequest, Response, Session
 
     from recipes.credential import Credential
 
@@ -84,7 +84,7 @@ class Route:
             headers = {**HEADERS, "Range": f"bytes={start}-{end - 1}"}
             if self._credential:
                 headers |= self._credential.headers_for(url, is_redirected=is_redirected)
-            response = session.get(url, headers=headers, stream=True, timeout=timeout_s)
+            response = session.get(url, headers=headers, auth=_as_it_is, stream=True, timeout=timeout_s)
             self._hear(response.headers, url)
             if not response.is_redirect:
                 if is_redirected and response.ok:
@@ -103,6 +103,11 @@ class Route:
     def _hear(self, headers: Mapping[str, str], url: str) -> None:
         if url == self.address and (statement := parse_statement(headers)):
             self.statement = statement
+
+
+def _as_it_is(request: PreparedRequest) -> PreparedRequest:
+    """Leave a request's headers alone: else a login of ~/.netrc would take the token's place."""
+    return request
 
 
 def parse_statement(headers: Mapping[str, str]) -> Statement | None:

@@ -246,13 +246,34 @@ def test_the_token_goes_to_the_hub_and_never_on(bench: ModelBench) -> None:
     assert {request.headers.get("authorization") for request in bench.cdn.log} == {None}
 
 
-def test_the_token_does_not_go_to_a_mirror_and_not_back_to_the_hub_by_a_redirect(bench: ModelBench) -> None:
+def test_the_token_does_not_go_to_where_the_hub_redirects_even_on_its_own_host(bench: ModelBench) -> None:
+    bench.set(hub_token="hf_secret")
+    bench.serve(servers.redirects_to("/elsewhere"))
+    bench.hub.serve("/elsewhere", DATA)
+    assert bench.fetch().read_bytes() == DATA
+    asked = {request.path: request.headers.get("authorization") for request in bench.hub.log}
+    assert asked == {AT: "Bearer hf_secret", MMPROJ_AT: "Bearer hf_secret", "/elsewhere": None}
+
+
+def test_the_token_does_not_go_to_a_mirror(bench: ModelBench) -> None:
     bench.serve()
     bench.cdn.serve(f"/{SHA.hex}", b"", servers.redirects_to(bench.hub.url(AT)))
     bench.set(hub_token="hf_secret", mirrors=(bench.cdn.base,))
     bench.fetch()
-    assert [r.headers.get("authorization") for r in bench.cdn.log] == [None] * len(bench.cdn.log)
-    assert {r.headers.get("authorization") for r in bench.hub.log if r.path == AT} == {None}
+    assert {request.headers.get("authorization") for request in bench.cdn.log} == {None}
+    assert {request.headers.get("authorization") for request in bench.hub.log if request.path == AT} == {None}
+
+
+def test_a_login_of_netrc_does_not_take_the_tokens_place_and_goes_nowhere(
+    bench: ModelBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bench.folder / "netrc").write_text("machine 127.0.0.1 login someone password secret\n")
+    monkeypatch.setenv("NETRC", str(bench.folder / "netrc"))
+    bench.set(hub_token="hf_secret")
+    bench.serve_by_redirect()
+    bench.fetch()
+    assert {request.headers.get("authorization") for request in bench.hub.log} == {"Bearer hf_secret"}
+    assert {request.headers.get("authorization") for request in bench.cdn.log} == {None}
 
 
 def test_the_token_is_in_nothing_that_is_said_kept_or_noted(bench: ModelBench) -> None:

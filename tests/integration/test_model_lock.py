@@ -172,6 +172,13 @@ def test_a_file_that_the_repository_lacks_is_refused(bench: Bench) -> None:
     )
 
 
+def test_what_would_not_be_a_valid_manifest_is_neither_shown_nor_written(bench: Bench) -> None:
+    bench.serve(answer().replace(b'"size": 4321', b'"size": 0'))
+    code, out, err = bench.lock()
+    assert (code, out, bench.text) == (10, "", HUB)
+    assert "  where:    manifests/models/hub.yaml, as proposed:13: files[0].size_bytes\n" in err
+
+
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_repository_that_cannot_be_read_is_refused(bench: Bench, status: int) -> None:
     bench.serve(behaviour=Behaviour(status=status, body=b"{}"))

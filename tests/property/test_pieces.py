@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import random
 import threading
+import zlib
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.board import BUSY, HELD, MISSING, Board, Run, next_run
+from recipes.piece_file import PieceFile
 from recipes.pieces import (
     Layout,
     Note,
@@ -24,6 +28,9 @@ from recipes.pieces import (
 LAYOUTS = st.builds(Layout, st.integers(1, 1 << 45), st.integers(1, 1 << 30))
 SMALL = st.builds(Layout, st.integers(1, 500), st.integers(1, 40))
 VERSIONS = st.lists(st.builds(Version, st.text(), st.text()), max_size=4, unique=True)
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @given(SMALL)
@@ -87,6 +94,27 @@ def test_a_note_that_was_changed_is_read_without_a_crash_and_never_beyond_the_fi
     if note is not None:
         assert all(0 <= index < note.layout.count for index in note.pieces)
         assert all(piece.version < len(note.versions) for piece in note.pieces.values())
+
+
+@pytest.mark.parametrize(
+    "line", ["2 00000000 0", "0 00000000 1", "0 0000000 0", "-1 00000000 0", "lost", "1e0 00000000 0"]
+)
+def test_a_line_that_cannot_be_meant_ends_the_note(line: str) -> None:
+    version = Version("there")
+    text = head_line(Layout(10, 5)) + version_line(version) + f"1 000000ff 0\n{line}\n0 00000000 0\n"
+    assert parse_note(text) == Note(Layout(10, 5), (version,), {1: PieceNote(255, 0)})
+
+
+def test_a_note_of_another_layout_counts_for_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "pieces"
+    with PieceFile(path, Layout(10, 5)) as file:
+        file.write(0, b"x" * 10)
+        for index in range(2):
+            file.note(index, zlib.crc32(b"xxxxx"), file.version(Version("there")))
+    with PieceFile(path, Layout(10, 5)) as file:
+        assert sorted(file.pieces) == [0, 1]
+    with PieceFile(path, Layout(10, 10)) as file:
+        assert (file.pieces, file.versions) == ({}, [])
 
 
 @given(st.text())
