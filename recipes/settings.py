@@ -246,9 +246,8 @@ def _hub_cache(environ: Mapping[str, str]) -> Path | None:
 
 def _token(value: str) -> str | None:
     token = value.strip()
-    if re.fullmatch(
-        r"[!-~]*", token
-    ):  # what a header can carry, so that no library complains of it by its value
+    # what a header can carry, so that no library complains of it by its value
+    if re.fullmatch(r"[!-~]*", token):
         return token or None
     raise UsageError(
         where=f"the variable {HUB_TOKEN_VARIABLE}",

@@ -6,7 +6,6 @@ import io
 
 import pytest
 
-from recipes import console
 from recipes.console import Plain, rate_text
 
 
@@ -33,7 +32,7 @@ def test_what_is_no_bytes_has_no_rate() -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
-    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("recipes.console.time.monotonic", lambda: now[0])
     return now
 
 

@@ -250,8 +250,9 @@ def test_the_hub_and_its_token_are_read() -> None:
     assert (parse(HF_TOKEN="").hub_token, parse(PINNED_LLAMA_HUB_URL="").hub_url) == (None, None)
 
 
-def test_a_token_that_no_header_can_carry_is_refused_without_showing_it() -> None:
-    error = refusal(HF_TOKEN="hf_se\ncret")
+@pytest.mark.parametrize("token", ["hf_se\ncret", "hf_se cret", "hf_\u00e9", "hf_\x00"])
+def test_a_token_that_no_header_can_carry_is_refused_without_showing_it(token: str) -> None:
+    error = refusal(HF_TOKEN=token)
     assert str(error) == (
         "error: this command line names something that does not exist\n"
         "  where:    the variable HF_TOKEN\n"
