@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from recipes.route import Reply, Route, Statement
     from recipes.tempo import Tempo
 
-READ_BYTES = 1 << 18  # at most, at once: what is there is taken, so that an interruption loses nothing
+READ_BYTES = 1 << 20  # at most, at once: what is there is taken, so that an interruption loses nothing
 STRANGE_BYTES = 1 << 16  # of a body that is not the file, to say what it is
 
 
