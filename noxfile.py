@@ -132,6 +132,12 @@ def reproduce(session: nox.Session) -> None:
 
 
 @nox.session
+def conformance(session: nox.Session) -> None:
+    """Judge a llama.cpp, ours or another, with the pocket model: text, images, numerics, server, web page."""
+    run(environment_python("conformance"), "-m", "recipes", "conformance", *session.posargs)
+
+
+@nox.session
 def lock(session: nox.Session) -> None:
     """Propose new pins for a newer source, as a diff, and say which patches still apply; or for a model."""
     asks_the_hub = any(word.startswith("--model") for word in session.posargs)
@@ -154,6 +160,24 @@ def gc(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all unit, property and integration tests (minutes)."""
     run(environment_python("dev"), "-m", "pytest", "-n", "2", "--dist", "loadfile", *session.posargs)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Plant known faults in the model's files and the web page: conformance must catch each and name the part."""
+    run(environment_python("conformance"), "-m", "pytest", "tests/conformance", *session.posargs)
+
+
+@nox.session
+def pocket(session: nox.Session) -> None:
+    """Test the pocket model's training, export and reference against transformers (torch; minutes)."""
+    run(environment_python("reference"), "-m", "pytest", "tests/pocket", *session.posargs)
+
+
+@nox.session
+def reference(session: nox.Session) -> None:
+    """Ask transformers what conformance compares with (torch; minutes); never needed to build."""
+    run(environment_python("reference"), "-m", "recipes.pocket.recompute", *session.posargs)
 
 
 @nox.session

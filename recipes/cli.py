@@ -29,6 +29,7 @@ SESSIONS: Mapping[str, Callable[[Job, argparse.Namespace], int]] = {
     "patch": commands.patch,
     "build": commands.build,
     "reproduce": commands.reproduce,
+    "conformance": commands.conformance,
     "lock": commands.lock,
     "gc": commands.gc,
     "docs": commands.docs,

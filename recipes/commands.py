@@ -145,6 +145,13 @@ def reproduce(job: Job, options: argparse.Namespace) -> int:
     return compare_builds(job, chosen_plan(job, options.target), tuple(options.target or ()))
 
 
+def conformance(job: Job, options: argparse.Namespace) -> int:
+    """Judge a bundle, or another llama.cpp."""
+    from recipes.conformance.command import conform  # noqa: PLC0415 - needs more packages than a build
+
+    return conform(job, options)
+
+
 def lock(job: Job, options: argparse.Namespace) -> int:
     """Propose new pins."""
     if options.model:

@@ -16,6 +16,7 @@ environment:
   PINNED_LLAMA_HUB_URL    model hub, or a mirror that answers like it (default: HF_ENDPOINT, else the model's)
   HF_TOKEN                token of the model hub; sent to the hub alone, and never where it redirects to
   PIP_CERT                certificates to trust besides the system's (also pip's setting `cert`)
+  PINNED_LLAMA_BROWSER    a Chromium or Chrome that conformance drives (default: the one on the path)
   NO_COLOR                no colours
 
 exit codes: docs/reference/exit-codes.md
@@ -76,6 +77,23 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--jobs", type=_positive, metavar="N", help="compile commands at a time (default: usable cores)"
         )
+
+    judge = add("conformance", "Judge a llama.cpp with a model: text, images, numerics, server and web page.")
+    judge.add_argument(
+        "--bundle",
+        type=Path,
+        metavar="FOLDER",
+        help="a folder with llama-server in it or in its bin/, ours or not (default: the recipe's bundle)",
+    )
+    judge.add_argument(
+        "--model", metavar="NAME", help="a manifest in manifests/models/ (default: the default model)"
+    )
+    judge.add_argument(
+        "--report",
+        type=Path,
+        metavar="FOLDER",
+        help="where index.html, result.json and junit.xml go (default: out/conformance/NAME)",
+    )
 
     lock = add("lock", "Propose new pins as a diff; nothing is written without --write.")
     lock.add_argument("--source", metavar="PROJECT==VERSION|TAG|URL", help="where the new source comes from")

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from recipes.llama_server import Server
 
 PS_S = 10.0
-# What llama.cpp prints of a model when it loads it (llama-model.cpp, print_info), and the key it comes from.
+# What the API says of a model (/v1/models, meta), and the key it comes from.
+TOLD = {"n_ctx_train": "{arch}.context_length", "n_embd": "{arch}.embedding_length"}
+# What llama.cpp prints of a model when it loads it (llama-model.cpp, print_info), and the key it comes from; from
+# build 11669 on, or some time before, only where it is asked to print more.
 PRINTED = {
     "arch": "general.architecture",
     "n_ctx_train": "{arch}.context_length",
@@ -52,16 +55,19 @@ def check(context: Context, server: Server) -> Findings:
     keys = keys_of(context.model)
     arch = keys["general.architecture"]
     log = server.log.read_text(encoding="utf-8", errors="replace")
-    wrong, seen = [], 0
-    for label, key in PRINTED.items():
-        said = re.search(rf"print_info: {re.escape(label)}\s+= (.+)", log)
-        if said is None:
-            continue
-        seen += 1
-        wanted = keys[key.format(arch=arch)]
-        if not is_same(said[1].strip(), wanted):
-            wrong.append(f"{label} is {said[1].strip()}, the file says {wanted}")
-    words = "; ".join(wrong) or f"{seen} figures that it prints of the model are the file's"
+    listed = server.get("/v1/models").json().get("data") or []
+    said = {label: str(value) for label, value in ((listed[0].get("meta") if listed else None) or {}).items()}
+    said = {label: value for label, value in said.items() if label in TOLD}
+    for label in PRINTED:
+        if found := re.search(rf"print_info: {re.escape(label)}\s+= (.+)", log):
+            said[label] = found[1].strip()
+    wanted = {label: keys[(TOLD | PRINTED)[label].format(arch=arch)] for label in said}
+    wrong = [
+        f"{label} is {value}, the file says {wanted[label]}"
+        for label, value in said.items()
+        if not is_same(value, wanted[label])
+    ]
+    words = "; ".join(wrong) or f"{len(said)} figures that it gives of the model are the file's"
     outcomes = [
         judged(
             Part.LOAD, "loads qwen3vlmoe", is_right=True, words=f"{arch} is loaded and the server is healthy"
@@ -69,12 +75,12 @@ def check(context: Context, server: Server) -> Findings:
         judged(
             Part.LOAD,
             "what it says of the model",
-            is_right=not wrong and seen > 0,
+            is_right=not wrong and bool(said),
             words=words,
             suspect="loading",
         ),
         shape_outcome(context, keys, arch),
-        listing_outcome(server),
+        listing_outcome(len(listed)),
     ]
     return Findings(tuple(outcomes))
 
@@ -95,14 +101,13 @@ def shape_outcome(context: Context, keys: dict[str, Any], arch: str) -> Outcome:
     )
 
 
-def listing_outcome(server: Server) -> Outcome:
+def listing_outcome(listed: int) -> Outcome:
     """Demand that the API lists the model."""
-    listed = server.get("/v1/models").json().get("data") or []
     return judged(
         Part.LOAD,
         "model list",
-        is_right=len(listed) == 1,
-        words=f"/v1/models lists {len(listed)}",
+        is_right=listed == 1,
+        words=f"/v1/models lists {listed}",
         suspect="server",
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.conformance.context import STRICT, Findings, messages
-from recipes.conformance.numerics import Explained, difference, explain
+from recipes.conformance.numerics import Explained, account, difference, explain
 from recipes.conformance.outcome import Outcome, Part, Verdict
 from recipes.conformance.result import Distance
 from recipes.conformance.weights import write_f32
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recipes.conformance.context import Context
-    from recipes.conformance.golden import Case
+    from recipes.conformance.golden import Case, Deviation
     from recipes.llama_server import Server
 
 QUANTISE_S = 60.0
+# Of a difference: what a fault may leave unexplained and still be named; it fails either way.
+FAULTY_REST = 0.05
 CHOICES = 512  # the whole vocabulary of the pocket model
 
 
@@ -48,16 +50,17 @@ class Kind:
         return "strict" if self.strict else "default"
 
 
-# Provisional: set with random weights, before there was a trained model to measure what rounding alone leaves.
+# At least twice what b7827 and Debian's 0.7.0 leave, on an AMD EPYC with AVX-512; other processors round otherwise.
 KINDS = (
     Kind("f32", strict=True, tolerance=0.02),
-    Kind("f32", strict=False, tolerance=0.2),
-    Kind("f16", strict=True, tolerance=0.2),
-    Kind("f16", strict=False, tolerance=0.2),
-    Kind("Q8_0", strict=False, tolerance=1.0),
-    Kind("Q4_K_S", strict=False, tolerance=6.0),
+    Kind("f32", strict=False, tolerance=0.03),
+    Kind("f16", strict=True, tolerance=0.03),
+    Kind("f16", strict=False, tolerance=0.05),
+    Kind("Q8_0", strict=False, tolerance=0.5),
+    Kind("Q4_K_S", strict=False, tolerance=2.5),
 )
-EXPLAINING = frozenset({"f32", "f16"})  # a coarser type's noise would drown what tells the deviations apart
+# The noise of coarser types drowns what tells deviations apart; theirs are those of f16 and f32.
+EXPLAINING = frozenset({"f32", "f16"})
 
 
 def check(context: Context, cases: Sequence[str], kinds: Sequence[Kind] = KINDS) -> Findings:
@@ -75,6 +78,7 @@ def check(context: Context, cases: Sequence[str], kinds: Sequence[Kind] = KINDS)
     exact = write_f32(context.model, context.work / "model-f32.gguf")
     exact_mmproj = write_f32(context.mmproj, context.work / "mmproj-f32.gguf")
     found = Findings(())
+    known: Sequence[Deviation] = ()
     for kind in kinds:
         try:
             model = model_of(context, kind, exact)
@@ -82,7 +86,18 @@ def check(context: Context, cases: Sequence[str], kinds: Sequence[Kind] = KINDS)
             found += Findings((Outcome(Part.NUMERICS, name_of(kind), Verdict.NOT_RUN, str(error)),))
             continue
         mmproj = exact_mmproj if kind.weights == "f32" else context.mmproj
-        found += judge(context, kind, measure(context, kind, model, mmproj, cases))
+        measured = measure(context, kind, model, mmproj, cases)
+        if isinstance(measured, str):
+            words = (measured, "the server does not answer")
+            found += Findings((Outcome(Part.NUMERICS, name_of(kind), Verdict.FAILED, *words),))
+            continue
+        judged = [case for case in context.golden.cases if case.name in measured]
+        if kind.weights in EXPLAINING:
+            explained = explain(measured, judged, context.golden.deviations)
+            known = [deviation for deviation, _ in explained.deviations]
+        else:
+            explained = account(measured, judged, known)
+        found += judge(kind, judged, measured, explained)
     return found
 
 
@@ -135,15 +150,10 @@ def first_tokens(context: Context, server: Server, name: str) -> dict[str, float
     return found
 
 
-def judge(context: Context, kind: Kind, measured: Mapping[str, Mapping[str, float]] | str) -> Findings:
+def judge(
+    kind: Kind, cases: Sequence[Case], measured: Mapping[str, Mapping[str, float]], explained: Explained
+) -> Findings:
     """Say what the differences mean."""
-    name = name_of(kind)
-    if isinstance(measured, str):
-        return Findings(
-            (Outcome(Part.NUMERICS, name, Verdict.FAILED, measured, "the server does not answer"),)
-        )
-    cases = [case for case in context.golden.cases if case.name in measured]
-    explained = explain(measured, cases, context.golden.deviations if kind.weights in EXPLAINING else ())
     distances = tuple(distance(kind, case, measured[case.name], explained) for case in cases)
     return Findings((outcome(kind, explained, cases, distances),), (), distances)
 
@@ -180,14 +190,16 @@ def outcome(
         f"{deviation.words} ({size:.3f})" for deviation, size in explained.deviations if not deviation.fails
     ]
     name = name_of(kind)
-    if explained.after > kind.tolerance:
+    named = max(kind.tolerance, FAULTY_REST * explained.before) if faults else kind.tolerance
+    if explained.after > named:
         words = (
             f"logarithms of probability are up to {explained.before:.3f} off,"
             f" and no known deviation explains it: {explained.after:.3f} is left, in `{explained.worst}`"
         )
-        return Outcome(
-            Part.NUMERICS, name, Verdict.FAILED, words, suspect(cases, distances, kind.tolerance), figures
+        where = (
+            suspect(cases, distances, kind.tolerance) if kind.weights in EXPLAINING else coarse_suspect(kind)
         )
+        return Outcome(Part.NUMERICS, name, Verdict.FAILED, words, where, figures)
     if faults:
         words = "; ".join(fault.words for fault in faults) + f": up to {explained.before:.3f} off"
         return Outcome(
@@ -197,6 +209,11 @@ def outcome(
         words = f"up to {explained.before:.3f} off; known: {'; '.join(grades)}; {explained.after:.4f} is left"
         return Outcome(Part.NUMERICS, name, Verdict.DEVIATES, words, "", figures)
     return Outcome(Part.NUMERICS, name, Verdict.PASSED, f"at most {explained.before:.4f} off", "", figures)
+
+
+def coarse_suspect(kind: Kind) -> str:
+    """Say where to look where the weights are too coarse to tell."""
+    return f"what f32 and f16 are off by; where they are right, llama-quantize or the products with {kind.weights}"
 
 
 def suspect(cases: Sequence[Case], distances: Sequence[Distance], tolerance: float) -> str:

@@ -63,14 +63,8 @@ def explain(
     """
     by_name = {deviation.name: deviation for deviation in deviations}
 
-    def distances(names: frozenset[str]) -> dict[str, float]:
-        return {
-            case.name: difference(measured[case.name], case.tokens, case.with_deviations(names))
-            for case in cases
-        }
-
     def cost(names: frozenset[str]) -> float:
-        return sum(value * value for value in distances(names).values())
+        return sum(value * value for value in _distances(measured, cases, names).values())
 
     keys = {key for case in cases for key in case.logprobs}
     known = (frozenset(key.split(JOIN)) - {""} for key in keys)
@@ -80,10 +74,26 @@ def explain(
     costs = {names: cost(names) for names in tried}
     least = min(costs.values())
     best = next(names for names in tried if costs[names] <= least * 1.02 + 1e-9)
-    before, after = distances(frozenset()), distances(best)
-    sizes = tuple((by_name[name], _size(cases, best, name)) for name in sorted(best, key=list(by_name).index))
+    return account(measured, cases, [deviation for deviation in deviations if deviation.name in best])
+
+
+def account(
+    measured: Mapping[str, Mapping[str, float]], cases: Sequence[Case], deviations: Sequence[Deviation]
+) -> Explained:
+    """Give what is left of the differences when these deviations are taken for granted, as `explain` gives it."""
+    names = frozenset(deviation.name for deviation in deviations)
+    before, after = (_distances(measured, cases, chosen) for chosen in (frozenset[str](), names))
+    sizes = tuple((deviation, _size(cases, names, deviation.name)) for deviation in deviations)
     worst = max(after, key=lambda name: after[name])
     return Explained(sizes, max(before.values()), after[worst], worst)
+
+
+def _distances(
+    measured: Mapping[str, Mapping[str, float]], cases: Sequence[Case], names: frozenset[str]
+) -> dict[str, float]:
+    return {
+        case.name: difference(measured[case.name], case.tokens, case.with_deviations(names)) for case in cases
+    }
 
 
 def _size(cases: Sequence[Case], best: frozenset[str], name: str) -> float:

@@ -185,6 +185,8 @@ def _attach(page: Page, image_png: bytes) -> None:
     # It takes images only once the server has told it that the model does; then it falls silent.
     with _demanding("The page never comes to rest.", THE_PAGE):
         page.wait_for_load_state("networkidle")
+    if not page.locator(FILES).count():
+        raise PageError("The page takes text alone: it has no field for a picture.", THE_PAGE)
     with _demanding("The page does not take the image.", f"{THE_PAGE}, or what /props says of the model"):
         picture = {"name": "picture.png", "mimeType": "image/png", "buffer": image_png}
         page.locator(FILES).first.set_input_files([picture])

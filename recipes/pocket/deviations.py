@@ -1,7 +1,8 @@
 """The known ways in which llama.cpp leaves the reference, each done to the reference itself.
 
 What a llama.cpp does can then be told apart by name: the combination of deviations that gives its probabilities is
-what it does. Each was read in llama.cpp's source, in the file that `where` names.
+what it does. Each was read in llama.cpp's source, in the file that `where` names, but for `padded`: that was found by
+trying what gives the probabilities of Debian's llama.cpp 0.7.0, which it does to 0.002.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch.nn import functional
 from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as modeling
 
 from recipes.conformance.golden import Deviation
-from recipes.pocket.preparation import fit
+from recipes.pocket.preparation import fit, padded
 from recipes.pocket.sizes import MERGE, resized
 
 if TYPE_CHECKING:
@@ -36,6 +37,16 @@ RESIZE = Deviation(
     words="images are resized bilinearly without a filter instead of bicubically with one",
     where="tools/mtmd/clip.cpp: resize_bilinear",
 )
+PADDED = Deviation(
+    name="padded",
+    words="images keep their aspect: they are resized to fit, and centred on black",
+    where="tools/mtmd: how the image is fitted to the size that the tokens need",
+)
+JOINED = Deviation(
+    name="joined",
+    words="the parts of a message are joined by line ends that the chat template does not have",
+    where="common/chat.cpp: the content of a message as one text (concat_text)",
+)
 INTERPOLATION = Deviation(
     name="interpolation",
     words="learned positions are interpolated between cell centres instead of corner to corner",
@@ -45,6 +56,11 @@ HALF = Deviation(
     name="half",
     words="the vision tower's attention sums in 16 bits, and its GELU is a table of 16 bits",
     where="ggml-cpu/ops.cpp: flash attention with V in f16, worse the larger the image; vec.h: the table of GELU",
+)
+HALF_TEXT = Deviation(
+    name="half-text",
+    words="the language model's attention sums in 16 bits",
+    where="ggml-cpu/ops.cpp: flash attention with V in f16, worse the longer the prompt",
 )
 GELU = Deviation(
     name="gelu",
@@ -105,13 +121,14 @@ NEAREST = Deviation(
     where="tools/mtmd/clip.cpp: resize_position_embeddings",
     fails=True,
 )
-GRADES = (RESIZE, INTERPOLATION, HALF, GELU)
-OF_TEXT = (THETA, EXPERTS)
+GRADES = (JOINED, RESIZE, PADDED, INTERPOLATION, HALF, HALF_TEXT, GELU)
+OF_SIZE = (RESIZE, PADDED)  # one excludes the other; only images that are resized show them
+OF_TEXT = (THETA, EXPERTS, HALF_TEXT)  # those that change the answers to text alone too
 OF_IMAGES = (ATTENTION, BLOCKED, NO_DEEPSTACK, DEEPSTACK_ORDER, MERGERS, NORMALISATION, CHANNELS, NEAREST)
-OF_LANGUAGE = (*OF_TEXT, ATTENTION, BLOCKED)  # those that leave the vision tower as it is
-FAULTS = (*OF_IMAGES, *OF_TEXT)
+OF_LANGUAGE = (*OF_TEXT, ATTENTION, BLOCKED, JOINED)  # those that leave the vision tower as it is
+FAULTS = tuple(deviation for deviation in (*OF_IMAGES, *OF_TEXT) if deviation.fails)
 ALL = (*GRADES, *FAULTS)
-USUAL = (RESIZE, INTERPOLATION)  # the grades that a fault is also looked at together with
+USUAL = (JOINED, RESIZE, PADDED, INTERPOLATION)  # the grades that a fault is also looked at together with
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
@@ -141,6 +158,8 @@ def resize_bilinear(image: Image.Image) -> Image.Image:
 
 def fitted(image: Image.Image, names: Collection[str]) -> Image.Image:
     """Resize an image, as the reference does or not."""
+    if PADDED.name in names:
+        return padded(image)
     return resize_bilinear(image) if RESIZE.name in names else fit(image)
 
 
@@ -209,6 +228,8 @@ def language_with(language: Any, names: Collection[str]) -> Iterator[None]:  # n
         if BLOCKED.name in names:
             rotary.recomposition_frequencies = lambda values: _blocked(values, rotary.mrope_section)
             stack.callback(delattr, rotary, "recomposition_frequencies")
+        if HALF_TEXT.name in names:
+            stack.enter_context(_attention_in_half())
         for layer in language.layers if EXPERTS.name in names else ():
             experts = layer.mlp.experts
             for name in ("gate_up_proj", "down_proj"):
@@ -251,9 +272,7 @@ def vision_with(visual: Any, names: Collection[str]) -> Iterator[None]:  # noqa:
             visual.deepstack_merger_list = torch.nn.ModuleList(listed[::-1])
             stack.callback(setattr, visual, "deepstack_merger_list", listed)
         if HALF.name in names:
-            kept = modeling.eager_attention_forward
-            modeling.eager_attention_forward = _attention_in_half
-            stack.callback(setattr, modeling, "eager_attention_forward", kept)
+            stack.enter_context(_attention_in_half())
         yield
 
 
@@ -268,25 +287,40 @@ def _replaced(module: Any, name: str, function: Any) -> Iterator[None]:  # noqa:
         module._modules[name] = kept  # noqa: SLF001 - as above
 
 
-def _attention_in_half(
+@contextmanager
+def _attention_in_half() -> Iterator[None]:
+    kept = modeling.eager_attention_forward
+    modeling.eager_attention_forward = _attend_in_half
+    try:
+        yield
+    finally:
+        modeling.eager_attention_forward = kept
+
+
+def _attend_in_half(
     _module: Any,  # noqa: ANN401 - transformers' module
     query: Tensor,
     key: Tensor,
     value: Tensor,
+    attention_mask: Tensor | None,
     *,
     scaling: float,
     **_: object,
 ) -> tuple[Tensor, None]:
     """Attend as ggml's flash attention on the CPU does: key by key, the sum so far kept in 16 bits.
 
-    What is lost grows with the number of keys: each one's share is rounded against the whole sum.
+    What is lost grows with the number of keys: each one's share is rounded against the whole sum. A masked key
+    changes nothing: its share is 0.
     """
-    scores = through_half(query) @ through_half(key).transpose(-1, -2) * scaling
+    groups = query.shape[1] // key.shape[1]  # query heads that share a head of keys and values
+    keys, values = (through_half(part).repeat_interleave(groups, dim=1) for part in (key, value))
+    scores = through_half(query) @ keys.transpose(-1, -2) * scaling
+    if attention_mask is not None:
+        scores = scores + attention_mask
     most = scores.cummax(-1).values
     before = torch.cat([torch.full_like(most[..., :1], float("-inf")), most[..., :-1]], dim=-1)
     shrink, share = (before - most).exp(), (scores - most).exp()
     is_new = (scores > before).flatten(0, -2).any(0)
-    values = through_half(value)
     total = torch.zeros_like(query)
     for index in range(scores.shape[-1]):
         if is_new[index]:

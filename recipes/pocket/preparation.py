@@ -6,6 +6,7 @@ compares each with it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from recipes.pocket.sizes import MERGE, PATCH_PX, Grid, grid_of, resized
 from recipes.pocket.tokenizer import END, IMAGE_END, IMAGE_PAD, IMAGE_START, START
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from recipes.pocket.drawing import Scene
     from recipes.pocket.tasks import Conversation
 
+JOINT = "\n"  # what some llama.cpp put between the parts of a message; the chat template has nothing there
 UNTRAINED = -100  # the label of a token that is not learned: PyTorch's cross_entropy ignores it
 
 
@@ -66,6 +68,20 @@ def fit(image: Image.Image) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BICUBIC)
 
 
+def padded(image: Image.Image) -> Image.Image:
+    """Resize an image as llama.cpp does since the middle of 2026: its aspect kept, centred on black."""
+    height, width = resized(image.height, image.width)
+    if (height, width) == (image.height, image.width):
+        return image
+    scale = min(height / image.height, width / image.width)
+    inner = (min(width, math.ceil(image.width * scale)), min(height, math.ceil(image.height * scale)))
+    whole = Image.new("RGB", (width, height))
+    whole.paste(
+        image.resize(inner, Image.Resampling.BICUBIC), ((width - inner[0]) // 2, (height - inner[1]) // 2)
+    )
+    return whole
+
+
 def cut(image: Image.Image) -> NDArray[np.uint8]:
     """Cut a fitted image into patches, cell by cell, the patches of a cell together.
 
@@ -104,7 +120,14 @@ class Writer:
         """Give the ids of a text."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def prepare(self, conversation: Conversation, *, images: Sequence[Image.Image] | None = None) -> Prepared:
+    def prepare(
+        self,
+        conversation: Conversation,
+        *,
+        images: Sequence[Image.Image] | None = None,
+        joint: str = "",
+        fitting: Callable[[Image.Image], Image.Image] = fit,
+    ) -> Prepared:
         """Prepare a conversation with its answers.
 
         Parameters
@@ -113,6 +136,10 @@ class Writer:
             As `recipes.pocket.tasks` makes it.
         images
             The images, where they are not to be drawn.
+        joint
+            What stands between the parts of a message: nothing in the template, a line end in some llama.cpp.
+        fitting
+            How images are resized.
         """
         supply = iter(images) if images is not None else None
         ids: list[int] = []
@@ -124,11 +151,11 @@ class Writer:
             ids += [self.special(START), *self.text("user\n")]
             pending = ""
             for index, part in enumerate(turn.parts):
-                pending += "\n" if index else ""
+                pending += joint if index else ""
                 if isinstance(part, str):
                     pending += part
                     continue
-                image = fit(next(supply) if supply else draw(part))
+                image = fitting(next(supply) if supply else draw(part))
                 grid = grid_of(image.height, image.width)
                 ids += [*self.text(pending), self.special(IMAGE_START)]
                 spans.append((len(ids), grid))

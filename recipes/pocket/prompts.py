@@ -127,7 +127,7 @@ def _rng(name: str) -> Random:
 
 
 def _texts() -> tuple[Prompt, ...]:
-    single = tuple(Prompt(f"text {n}", (text_turn(_rng(f"text {n}")),)) for n in range(3))
+    single = tuple(Prompt(f"text alone {n}", (text_turn(_rng(f"text {n}")),)) for n in range(3))
     rng = _rng("text, three turns")
     return (*single, Prompt("text, three turns", tuple(text_turn(rng) for _ in range(3))))
 

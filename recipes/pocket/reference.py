@@ -1,37 +1,25 @@
-"""The reference: transformers in fp32 on the CPU, asked each prompt, with each known deviation.
-
-`python -m recipes.pocket.reference [--write]` computes everything anew from the pinned files, and compares it with
-what is committed; `--write` commits what came out.
-"""
+"""The reference: transformers in fp32 on the CPU, asked a prompt, with each known deviation."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from dataclasses import replace
-from importlib.metadata import version
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-import numpy as np
 import torch
 
-from recipes.conformance.channels import blocked, interleaved
-from recipes.conformance.golden import AGAIN, JOIN, Case, Deviation, Golden, HeldOut, read_golden
-from recipes.digest import hash_file
-from recipes.errors import VerifyError
+from recipes.conformance.golden import JOIN, Case, Deviation
 from recipes.pocket import deviations
 from recipes.pocket.batches import Batch, collate, frames
 from recipes.pocket.deviations import (
-    ALL,
     FAULTS,
     GRADES,
     INTERPOLATION,
+    JOINED,
     NEAREST,
     OF_LANGUAGE,
+    OF_SIZE,
     OF_TEXT,
-    RESIZE,
     USUAL,
     changed_levels,
     changed_pixels,
@@ -40,28 +28,24 @@ from recipes.pocket.deviations import (
     positions_between_centres,
 )
 from recipes.pocket.drawing import draw
-from recipes.pocket.files import GOLDEN, MMPROJ, MODEL, VISION
-from recipes.pocket.preparation import Writer
-from recipes.pocket.prompts import Prompt, compared, digest, everything, held_out
-from recipes.pocket.restore import load
-from recipes.pocket.tasks import TASKS, Turn
+from recipes.pocket.preparation import JOINT, Writer
+from recipes.pocket.tasks import Turn
 from recipes.pocket.tokenizer import END, END_OF_TEXT, IMAGE_PAD
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-    from pathlib import Path
+    from collections.abc import Collection
     from typing import TypeAlias
 
     from tokenizers import Tokenizer
     from torch import Tensor
 
+    from recipes.pocket.prompts import Prompt
+
     Seen: TypeAlias = tuple[Tensor, list[Tensor]]
 
 LISTED = 5  # first tokens whose probabilities are kept
 MOST_ANSWER_TOKENS = 16
-SAME = 0.002  # what another processor's order of summing may change in a logarithm
 DIGITS = 5  # of a logarithm, behind the point
-PACKAGES = ("torch", "transformers", "tokenizers", "pillow", "numpy", "gguf")
 
 
 class Reference:
@@ -82,7 +66,8 @@ class Reference:
         """Give a prompt without its last answer, its images resized with or without a deviation."""
         images = [fitted(draw(scene), names) for scene in prompt.scenes]
         last = Turn(prompt.turns[-1].parts, "", prompt.turns[-1].task)
-        prepared = self.writer.prepare((*prompt.turns[:-1], last), images=images)
+        joint = JOINT if JOINED.name in names else ""
+        prepared = self.writer.prepare((*prompt.turns[:-1], last), images=images, joint=joint)
         end = prepared.answers[-1][1]
         whole = collate([prepared], self.writer.special(END_OF_TEXT), self.writer.special(IMAGE_PAD))
         return replace(
@@ -240,121 +225,15 @@ def looked_at(prompt: Prompt) -> tuple[frozenset[str], ...]:
 
 
 def subsets(names: list[str]) -> tuple[frozenset[str], ...]:
-    """Give every set of some names, the empty one first."""
-    return tuple(
-        frozenset(chosen) for count in range(len(names) + 1) for chosen in combinations(names, count)
-    )
+    """Give every set of some names, the empty one first, without those that exclude each other."""
+    every = (frozenset(chosen) for count in range(len(names) + 1) for chosen in combinations(names, count))
+    return tuple(chosen for chosen in every if not chosen >= {deviation.name for deviation in OF_SIZE})
 
 
 def can_change(deviation: Deviation, prompt: Prompt) -> bool:
     """Whether a deviation can change a prompt's probabilities."""
     if deviation in OF_TEXT:
         return True
-    return bool(prompt.scenes) and (deviation is not RESIZE or prompt.is_resized)
-
-
-def compute(model: Path, mmproj: Path) -> tuple[Golden, dict[str, np.ndarray[Any, Any]]]:
-    """Ask everything; give the golden values, and what the vision tower and the positions are for one prompt each.
-
-    Parameters
-    ----------
-    model, mmproj
-        The files.
-    """
-    reference = Reference(*load(model, mmproj))
-    golden = Golden(
-        made_with={name: version(name) for name in PACKAGES},
-        model=hash_file(model).hex,
-        mmproj=hash_file(mmproj).hex,
-        prompts=digest(everything()),
-        sections=tuple(reference.model.config.text_config.rope_parameters["mrope_section"]),
-        deviations=ALL,
-        cases=tuple(map(reference.case, compared())),
-        held_out=tuple(_held_out(reference, task) for task in TASKS),
-    )
-    return golden, dict(_arrays(reference))
-
-
-def _held_out(reference: Reference, task: str) -> HeldOut:
-    answers, margins = zip(*map(reference.answer, held_out(task)), strict=True)
-    return HeldOut(task=task, answers=answers, margins=margins)
-
-
-def _arrays(reference: Reference) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    """Give the vision tower's outputs for a small image, positions of several prompts, and the channels' axes."""
-    by_name = {prompt.name: prompt for prompt in compared()}
-    batch = reference.prepare(by_name["where, wide"])
-    merged, levels = reference.see(batch)
-    yield "vision/merger", merged.numpy()
-    for index, level in enumerate(levels):
-        yield f"vision/deepstack {index}", level.numpy()
-    for name in (
-        "where, wide",
-        "two images of other sizes",
-        "three turns about an image",
-        "text, then an image",
-    ):
-        yield f"positions/{name}", reference.prepare(by_name[name]).positions[:, 0].numpy().astype(np.int32)
-    sections = reference.model.config.text_config.rope_parameters["mrope_section"]
-    for layout, axes in (("blocked", blocked(sections)), ("interleaved", interleaved(sections))):
-        yield f"channels/{layout}", np.frombuffer("".join(axes).encode(), np.uint8)
-
-
-def compare(found: Golden, committed: Golden) -> float:
-    """Give the largest difference of a logarithm between two runs that agree in all else.
-
-    Raises
-    ------
-    VerifyError
-        Naming the first that does not agree.
-    """
-    facts = ("model", "mmproj", "prompts", "sections", "deviations")
-    for name in facts:
-        _demand(name, getattr(committed, name), getattr(found, name))
-    largest = 0.0
-    for old, new in zip(committed.cases, found.cases, strict=True):
-        for name in ("name", "prompt_tokens", "answer", "tokens"):
-            _demand(f"{old.name}: {name}", getattr(old, name), getattr(new, name))
-        _demand(f"{old.name}: combinations", set(old.logprobs), set(new.logprobs))
-        for key, values in old.logprobs.items():
-            largest = max(largest, *(abs(a - b) for a, b in zip(values, new.logprobs[key], strict=True)))
-    for before, after in zip(committed.held_out, found.held_out, strict=True):
-        _demand(f"held-out {before.task}", before.answers, after.answers)
-    if largest > SAME:
-        _demand("logprobs", f"at most {SAME} off", f"{largest:.5f} off")
-    return largest
-
-
-def _demand(what: str, expected: object, found: object) -> None:
-    if expected != found:
-        raise VerifyError(
-            where=f"{GOLDEN}: {what}",
-            expected=str(expected),
-            found=str(found),
-            fix=f"{AGAIN}  # if the change was meant; else take it back",
-        )
-
-
-def main(argv: list[str]) -> int:
-    """Compute everything, and compare or write."""
-    parser = argparse.ArgumentParser(prog="nox -s reference --", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write what came out to tests/data/pocket")
-    chosen = parser.parse_args(argv)
-    golden, arrays = compute(MODEL, MMPROJ)
-    if chosen.write:
-        GOLDEN.write_bytes(msgspec.json.format(msgspec.json.encode(golden), indent=1) + b"\n")
-        np.savez_compressed(VISION, **arrays)
-        print(f"written: {GOLDEN}, {VISION}")
-        return 0
-    try:
-        largest = compare(golden, read_golden(GOLDEN))
-    except VerifyError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print(f"the committed values are those of {', '.join(f'{k} {v}' for k, v in golden.made_with.items())}")
-    print(f"largest difference of a logarithm: {largest:.5f}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    if deviation is JOINED:
+        return any(len(turn.parts) > 1 for turn in prompt.turns)
+    return bool(prompt.scenes) and (deviation not in OF_SIZE or prompt.is_resized)

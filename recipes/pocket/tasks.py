@@ -31,13 +31,18 @@ from recipes.pocket.sizes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from recipes.pocket.drawing import Scene
 
 SPLITS = ("training", "validation", "held-out", "conformance")
 TASKS = ("shape", "colour", "count", "where", "which", "read", "text")
 TRAINING_WEIGHTS = (5, 3, 18, 30, 12, 28, 4)  # the harder a task, the oftener it is drawn
+KINDS_OF_SIZE = (
+    "trained",
+    "unseen",
+    "resized",
+)  # of held-out images: as in training, other grids, other sides
 MOST_TURNS = 4
 
 
@@ -58,7 +63,9 @@ def seed_of(split: str, index: int) -> int:
     return index * len(SPLITS) + SPLITS.index(split)
 
 
-def training_conversation(index: int, size_class: int, split: str = "training") -> Conversation:
+def training_conversation(
+    index: int, size_class: int, split: str = "training", weights: Sequence[int] = TRAINING_WEIGHTS
+) -> Conversation:
     """One conversation of up to MOST_TURNS turns, its images of one class of sizes.
 
     Parameters
@@ -69,6 +76,8 @@ def training_conversation(index: int, size_class: int, split: str = "training") 
         Index into SIZE_CLASSES.
     split
         Name of the split.
+    weights
+        How often each task is drawn.
     """
     rng = Random(seed_of(split, index))
     above = SIZE_CLASSES[size_class - 1] if size_class else 0
@@ -76,9 +85,9 @@ def training_conversation(index: int, size_class: int, split: str = "training") 
 
     def size() -> tuple[int, int]:
         grid = rng.choice(grids)
-        return odd_size(rng, grid) if rng.random() < 0.2 else exact_size(grid)
+        return odd_size(rng, grid) if rng.random() < 0.35 else exact_size(grid)
 
-    task = rng.choices(TASKS, TRAINING_WEIGHTS)[0]
+    task = rng.choices(TASKS, weights)[0]
     turns = [*compose(rng, task, size)]
     images = [part for turn in turns for part in turn.parts if not isinstance(part, str)]
     for _ in range(rng.randint(0, MOST_TURNS - len(turns))):
@@ -90,10 +99,15 @@ def training_conversation(index: int, size_class: int, split: str = "training") 
     return tuple(turns)
 
 
+def kind_of_size(index: int) -> str:
+    """Give what sizes the images of a held-out conversation have."""
+    return ("trained", "unseen", "trained", "resized")[index % 4]
+
+
 def held_out_conversation(index: int, task: str, split: str = "held-out") -> Conversation:
     """One question of a task: half at sizes of training, a quarter at unseen grids, a quarter resized."""
     rng = Random(seed_of(split, index * len(TASKS) + TASKS.index(task)))
-    kind = ("trained", "unseen", "trained", "resized")[index % 4]
+    kind = kind_of_size(index)
 
     def size() -> tuple[int, int]:
         if kind == "unseen":

@@ -33,13 +33,12 @@ SPLIT = (
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
-# Parts of a message are joined by line ends, because llama.cpp joins them so before it applies a template.
+# Qwen3-VL's, without tools: the parts of a message stand next to each other.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\\n' }}"
     "{% if message['content'] is string %}{{ message['content'] }}"
     "{% else %}{% for part in message['content'] %}"
-    "{% if not loop.first %}{{ '\\n' }}{% endif %}"
     "{% if part['type'] == 'text' %}{{ part['text'] }}"
     "{% else %}{{ '<|vision_start|><|image_pad|><|vision_end|>' }}{% endif %}"
     "{% endfor %}{% endif %}"

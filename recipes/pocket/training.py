@@ -26,9 +26,9 @@ from recipes.pocket.architecture import new_model
 from recipes.pocket.batches import Batch, collate
 from recipes.pocket.fast import quick
 from recipes.pocket.losses import Heads, forward, losses_of
-from recipes.pocket.preparation import Writer
+from recipes.pocket.preparation import JOINT, Writer, fit, padded
 from recipes.pocket.sizes import SIZE_CLASSES
-from recipes.pocket.tasks import TASKS, held_out_conversation, training_conversation
+from recipes.pocket.tasks import TASKS, TRAINING_WEIGHTS, held_out_conversation, training_conversation
 from recipes.pocket.tokenizer import END_OF_TEXT, IMAGE_PAD, train_tokenizer
 
 if TYPE_CHECKING:
@@ -41,8 +41,12 @@ if TYPE_CHECKING:
 WARM_UP_STEPS = 300
 BATCH_SHARE = (1.6, 1.0, 0.7, 0.5)  # of the batch size, by size class: about as many patches in each batch
 KEPT_BATCHES = 48  # seen again while the drawing is slower than the learning
+# What differs among the programs that run the model; it is to answer alike in all of them. The sights of a padded
+# image are those of the stretched one: at most half a cell off.
+JOINTS = ("", JOINT)
+FITTINGS = (fit, fit, fit, padded, padded)
 LOG_EVERY = 100  # steps
-CHECK_EVERY = 2000  # steps
+CHECK_EVERY = 1000  # steps
 CHECKED = 128  # questions of each task
 PATIENCE_S = 60.0  # a drawing process that gives nothing for so long is looked at
 EARLY = (1, 10, 30)  # steps that are logged too, to see soon that it goes
@@ -50,13 +54,36 @@ EARLY = (1, 10, 30)  # steps that are logged too, to see soon that it goes
 
 @dataclass(frozen=True)
 class Course:
-    """How training goes: the whole of it in steps, so that a resumed run has the same learning rates."""
+    """How training goes: the whole of it in steps, so that a resumed run has the same learning rates.
+
+    Parameters
+    ----------
+    steps
+        Of the whole course.
+    batch
+        Conversations in a batch, about.
+    seed
+        Of weights and pictures.
+    rate
+        The highest learning rate.
+    limit_s
+        When it ends at the latest, in seconds.
+    weights
+        How often each task is drawn.
+    size_classes
+        How many of them, from the smallest.
+    bf16
+        Whether matrices are multiplied in 16 bits.
+    """
 
     steps: int
     batch: int
     seed: int
     rate: float
     limit_s: float = math.inf
+    weights: tuple[int, ...] = TRAINING_WEIGHTS
+    size_classes: int = len(SIZE_CLASSES)
+    bf16: bool = False
 
     def learning_rate(self, step: int, passed_s: float) -> float:
         """Rise in a line, then fall as a cosine to a hundredth: at the last step, or when the time is up."""
@@ -70,11 +97,18 @@ class Course:
 
 def draw_batch(number: int, course: Course) -> Batch:
     """Draw one batch: its images are of one class of sizes, its conversations used in no other batch."""
-    size_class = number % len(SIZE_CLASSES)
+    size_class = number % course.size_classes
     count = max(1, int(course.batch * BATCH_SHARE[size_class]))
     writer = Writer(train_tokenizer())
     first = course.seed * 10**9 + number * course.batch * 2
-    prepared = [writer.prepare(training_conversation(first + index, size_class)) for index in range(count)]
+    prepared = [
+        writer.prepare(
+            training_conversation(first + index, size_class, weights=course.weights),
+            joint=JOINTS[index % len(JOINTS)],
+            fitting=FITTINGS[index % len(FITTINGS)],
+        )
+        for index in range(count)
+    ]
     return collate(prepared, writer.special(END_OF_TEXT), writer.special(IMAGE_PAD))
 
 
@@ -192,7 +226,7 @@ class State:
         }
         save_whole(parts | {"step": self.step}, path)
 
-    def learn(self, batch: Batch, rate: float, routers: list[Tensor], device: str) -> Losses:
+    def learn(self, batch: Batch, rate: float, routers: list[Tensor], *, bf16: bool) -> Losses:
         """Make one step, inside `quick`.
 
         Parameters
@@ -203,12 +237,12 @@ class State:
             How far to go.
         routers
             The model's routers append their logits to it.
-        device
-            Of torch.
+        bf16
+            As in a course.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        with torch.autocast(batch.ids.device.type, torch.bfloat16, enabled=bf16):
             losses = losses_of(self.model, self.heads, batch, routers)
             losses.total().backward()
         torch.nn.utils.clip_grad_norm_([*self.model.parameters(), *self.heads.parameters()], 1.0)
@@ -243,8 +277,6 @@ def train(course: Course, out: Path, device: str, workers: int, start: Path | No
         model.load_state_dict(torch.load(start, map_location=device, weights_only=True))
     if device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
-        for block in (*model.model.visual.blocks, *model.model.language_model.layers):
-            block.compile(dynamic=True)  # thousands of kernels a step are started by one Python thread else
     routers: list[Tensor] = []
     for layer in model.model.language_model.layers:
         layer.mlp.gate.register_forward_hook(lambda _module, _input, output: routers.append(output[0]))
@@ -255,15 +287,14 @@ def train(course: Course, out: Path, device: str, workers: int, start: Path | No
             if state.step >= course.steps or passed_s > course.limit_s:
                 break
             rate = course.learning_rate(state.step, passed_s)
-            losses = state.learn(batch.to(device), rate, routers, device)
+            losses = state.learn(batch.to(device), rate, routers, bf16=course.bf16)
             seen += len(batch.ids)
             step, last = state.step, state.step == course.steps
             if step % LOG_EVERY == 0 or step in EARLY or last:
                 row: dict[str, object] = {"step": step, "conversations": seen, "s": round(passed_s, 1)}
                 row |= {name: round(float(loss.detach()), 4) for name, loss in vars(losses).items()}
                 if step % CHECK_EVERY == 0 or last:
-                    with torch.compiler.set_stance("force_eager"):
-                        row["accuracy"] = accuracy(model, list(TASKS), CHECKED, device, "validation")
+                    row["accuracy"] = accuracy(model, list(TASKS), CHECKED, device, "validation")
                     save_weights(model, out)
                 print(json.dumps(row), file=log, flush=True)
                 print(json.dumps(row), file=sys.stderr, flush=True)
@@ -284,6 +315,16 @@ def save_whole(kept: object, path: Path) -> None:
     part.rename(path)
 
 
+def _weights(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if len(parts) != len(TASKS) or not all(part.isdecimal() for part in parts):
+        usual = ",".join(map(str, TRAINING_WEIGHTS))
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: write {len(TASKS)} whole numbers with commas, as {usual}"
+        )
+    return tuple(map(int, parts))
+
+
 def main(argv: list[str]) -> None:
     """Read the command line, and train."""
     parser = argparse.ArgumentParser(prog="python -m recipes.pocket.training", description=__doc__)
@@ -296,8 +337,20 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that draw")
     parser.add_argument("--start", type=Path, help="weights.pt of an earlier course, to begin with")
     parser.add_argument("--limit-s", type=float, default=math.inf, help="stop after this long, in seconds")
+    parser.add_argument(
+        "--weights", type=_weights, default=TRAINING_WEIGHTS, help=f"how often each of {', '.join(TASKS)}"
+    )
+    parser.add_argument(
+        "--size-classes", type=int, default=len(SIZE_CLASSES), help="of images, from the smallest"
+    )
+    parser.add_argument(
+        "--f32", action="store_true", help="multiply in 32 bits, where a processor is slow with 16"
+    )
     chosen = parser.parse_args(argv)
-    course = Course(chosen.steps, chosen.batch, chosen.seed, chosen.rate, chosen.limit_s)
+    course = Course(
+        *(chosen.steps, chosen.batch, chosen.seed, chosen.rate, chosen.limit_s),
+        *(chosen.weights, chosen.size_classes, not chosen.f32),
+    )
     train(course, chosen.out, chosen.device, chosen.workers, chosen.start)
 
 

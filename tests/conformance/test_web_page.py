@@ -173,6 +173,7 @@ def test_a_refusal_of_the_server_fails(browser: Path, tmp_path: Path) -> None:
     ("good", "bad", "words"),
     [
         ("<textarea></textarea>", "", "The page has no field for a question."),
+        ('type="file"', 'type="text"', "The page takes text alone: it has no field for a picture."),
         (
             "main.innerHTML = `<img",
             "main.innerHTML = `<p role='dialog'>Images need a projector</p><br",

@@ -12,13 +12,13 @@ import torch
 from recipes.conformance.channels import blocked, interleaved
 from recipes.conformance.golden import JOIN, Case
 from recipes.conformance.numerics import explain
-from recipes.pocket.deviations import ALL, FAULTS, GRADES, OF_LANGUAGE, OF_TEXT, RESIZE, USUAL
+from recipes.pocket.deviations import ALL, FAULTS, GRADES, OF_LANGUAGE, OF_SIZE, OF_TEXT, USUAL
 from recipes.pocket.preparation import UNTRAINED
 from recipes.pocket.prompts import Prompt, compared
+from recipes.pocket.recompute import _arrays
 from recipes.pocket.reference import (
     LISTED,
     MOST_ANSWER_TOKENS,
-    _arrays,
     can_change,
     looked_at,
     subsets,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from recipes.pocket.reference import Reference
 
 PROMPTS = {prompt.name: prompt for prompt in compared()}
-TEXT = PROMPTS["text 0"]
+TEXT = PROMPTS["text alone 0"]
 SMALL = [
     PROMPTS[name]
     for name in (
@@ -228,7 +228,7 @@ def test_texts_are_changed_by_the_language_model_alone_and_sizes_that_fit_by_no_
         if not prompt.scenes:
             assert changing == set(OF_TEXT)
         else:
-            assert set(ALL) - changing == (set() if prompt.is_resized else {RESIZE})
+            assert set(ALL) - changing == (set() if prompt.is_resized else set(OF_SIZE))
     assert set(OF_TEXT) < set(OF_LANGUAGE)
 
 

@@ -135,8 +135,20 @@ def test_the_command_line_starts_a_course(tmp_path: Path, monkeypatch: pytest.Mo
     started: list[object] = []
     monkeypatch.setattr(training, "train", lambda *given: started.extend(given))
     words = f"--out {tmp_path} --steps 7 --batch 3 --seed 5 --rate 0.25 --device cpu --workers 2"
-    training.main([*words.split(), "--limit-s", "9", "--start", "w.pt"])
-    assert started == [Course(7, 3, 5, 0.25, 9.0), tmp_path, "cpu", 2, Path("w.pt")]
+    more = "--limit-s 9 --start w.pt --weights 1,2,3,4,5,6,7 --size-classes 2 --f32"
+    training.main([*words.split(), *more.split()])
+    course = Course(7, 3, 5, 0.25, 9.0, (1, 2, 3, 4, 5, 6, 7), 2, bf16=False)
+    assert started == [course, tmp_path, "cpu", 2, Path("w.pt")]
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "1,2,3,4,5,6,x", ""])
+def test_weights_that_are_not_one_a_task_are_refused_with_an_example(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        training.main(["--out", str(tmp_path), "--weights", text])
+    assert ended.value.code == 2
+    assert f"{text!r}: write 7 whole numbers with commas, as 5,3,18,30,12,28,4" in capsys.readouterr().err
 
 
 @given(st.integers(0, 20_000), st.integers(1, 20_000))
@@ -173,7 +185,7 @@ def conversations_of(number: int, course: Course) -> set[int]:
     """Which conversations a batch is made of; none of them is drawn."""
     indices: set[int] = set()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "training_conversation", lambda index, _size_class: indices.add(index))
+        patch.setattr(training, "training_conversation", lambda index, _class, **_: indices.add(index))
         patch.setattr(training, "Writer", lambda _tokenizer: Nothing())
         patch.setattr(training, "collate", lambda *_: None)
         draw_batch(number, course)
@@ -193,7 +205,7 @@ def test_no_conversation_is_in_two_batches(size: int, seed: int, number: int) ->
 class Nothing:
     """A writer that prepares nothing."""
 
-    def prepare(self, _conversation: object) -> None:
+    def prepare(self, _conversation: object, **_: object) -> None:
         pass
 
     def special(self, _token: str) -> int:
