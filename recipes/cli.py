@@ -31,6 +31,8 @@ SESSIONS: Mapping[str, Callable[[Job, argparse.Namespace], int]] = {
     "reproduce": commands.reproduce,
     "conformance": commands.conformance,
     "lock": commands.lock,
+    "serve": commands.serve,
+    "ask": commands.ask,
     "gc": commands.gc,
     "docs": commands.docs,
 }

@@ -152,6 +152,20 @@ def conformance(job: Job, options: argparse.Namespace) -> int:
     return conform(job, options)
 
 
+def serve(job: Job, options: argparse.Namespace) -> int:
+    """Serve a model."""
+    from recipes.serve_command import run_serve  # noqa: PLC0415 - not on the way of a build
+
+    return run_serve(job, options)
+
+
+def ask(job: Job, options: argparse.Namespace) -> int:
+    """Answer a question about pictures."""
+    from recipes.ask_command import run_ask  # noqa: PLC0415 - not on the way of a build
+
+    return run_ask(job, options)
+
+
 def lock(job: Job, options: argparse.Namespace) -> int:
     """Propose new pins."""
     if options.model:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.errors import RecipeError, UsageError, VerifyError
+from recipes.errors import RecipeError, UsageError
 from recipes.gguf_file import GgufFile, read_gguf
-from recipes.gguf_findings import Severity
 from recipes.last_sight import is_unchanged
 from recipes.mix_picture import draw_mix
 from recipes.model_fetch import ModelFetcher, pieces_path
 from recipes.model_files import PinnedFile, pinned_files
 from recipes.model_look import inspect
 from recipes.model_report import inspection_lines, list_lines
+from recipes.model_soundness import demand_sound
 from recipes.model_verify import verify_files
 from recipes.piece_file import read_note
 from recipes.storage import storage_errors
@@ -116,15 +116,7 @@ def _inspect(job: ModelJob, options: argparse.Namespace) -> int:
                 )
                 options.picture.write_text(picture, encoding="utf-8")
             print(f"picture: {options.picture}")
-        wrong = [(where, one) for where, one in found.findings if one.severity is Severity.ERROR]
-        if wrong:
-            where, one = wrong[0]
-            raise VerifyError(
-                where=f"{title}, {where}: {one.where}",
-                expected="a model that llama.cpp loads, and a projector that belongs to it",
-                found=f"{one.where} {one.what}" + (f"; {len(wrong) - 1} more are above" if wrong[1:] else ""),
-                fix="do not load it: take a file that its publisher vouches for",
-            )
+        demand_sound(found, title)
     return 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from recipes.service_options import add_ask, add_serve, positive
+
 EPILOG = """\
 environment:
   PINNED_LLAMA_STORE      folder of the store (default: the user's cache folder)
@@ -16,6 +18,7 @@ environment:
   PINNED_LLAMA_HUB_URL    model hub, or a mirror that answers like it (default: HF_ENDPOINT, else the model's)
   HF_TOKEN                token of the model hub; sent to the hub alone, and never where it redirects to
   PIP_CERT                certificates to trust besides the system's (also pip's setting `cert`)
+  PINNED_LLAMA_API_KEY    what a client of `serve` must show, and what `ask --url` shows
   PINNED_LLAMA_BROWSER    a Chromium or Chrome that conformance drives (default: the one on the path)
   NO_COLOR                no colours
 
@@ -75,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
             "--target", action="append", metavar="NAME", help="build only this target (repeat for more)"
         )
         command.add_argument(
-            "--jobs", type=_positive, metavar="N", help="compile commands at a time (default: usable cores)"
+            "--jobs", type=positive, metavar="N", help="compile commands at a time (default: usable cores)"
         )
 
     judge = add("conformance", "Judge a llama.cpp with a model: text, images, numerics, server and web page.")
@@ -102,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
         "--commit", metavar="ID", help="the new source's commit, where the archive does not say it"
     )
     lock.add_argument(
-        "--build-number", type=_positive, metavar="N", help="upstream's build number, where no tag bN says it"
+        "--build-number", type=positive, metavar="N", help="upstream's build number, where no tag bN says it"
     )
     lock.add_argument(
         "--output", action="store_true", help="pin the digest of the bundle that this machine built"
@@ -131,7 +134,7 @@ def parser() -> argparse.ArgumentParser:
     )
     models.add_argument(
         "--connections",
-        type=_positive,
+        type=positive,
         default=4,
         metavar="N",
         help="fetch: at a time for each file (default: 4)",
@@ -144,7 +147,7 @@ def parser() -> argparse.ArgumentParser:
     models.add_argument("--mmproj", type=Path, metavar="FILE", help="inspect: a projector to compare with")
     models.add_argument(
         "--context",
-        type=_positive,
+        type=positive,
         default=8192,
         metavar="N",
         help="inspect: tokens to estimate memory for (8192)",
@@ -152,6 +155,9 @@ def parser() -> argparse.ArgumentParser:
     models.add_argument(
         "--picture", type=Path, metavar="FILE", help="inspect: draw the mix of quantisations there, as SVG"
     )
+
+    add_serve(add("serve", "Serve a pinned model: a page to click in and an API, on this machine alone."))
+    add_ask(add("ask", "Answer a question about pictures in the terminal."))
 
     gc = add("gc", "Remove from the store what no manifest needs any more.")
     gc.add_argument("--dry-run", action="store_true", help="only list what would go")
@@ -162,10 +168,3 @@ def parser() -> argparse.ArgumentParser:
 
     add("docs", "Generate the reference pages of docs/ and the JSON Schemas.")
     return top
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"at least 1, not {number}")
-    return number

@@ -221,7 +221,13 @@ class Defaults(_Pin, frozen=True, kw_only=True):
 
     schema: Annotated[str, Meta(pattern="^defaults/1$", description="the format of this file")]
     recipe: Name
-    model: Annotated[Name | None, Meta(description="the model that conformance asks")] = None
+    model: Annotated[
+        Name | None,
+        Meta(description="the model that conformance asks, and that needs no download"),
+    ] = None
+    served: Annotated[
+        Name | None, Meta(description="the model of `serve` and `ask` where it has been fetched")
+    ] = None
     platforms: Annotated[
         dict[Name, Name], Meta(description="the default platform of each machine, as system-arch")
     ]
