@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipes.advisories import warn_known_issues
 from recipes.bundle import describe
-from recipes.errors import PolicyError, RecipeError
+from recipes.errors import RecipeError
 from recipes.packing import pack
 from recipes.pipeline import (
     Bundle,
@@ -82,28 +83,6 @@ def build(job: Job, options: argparse.Namespace) -> int:
 def chosen_plan(job: Job, targets: list[str] | None) -> Plan:
     """Give the job's plan, or its part for some targets."""
     return narrow(job.plan(), tuple(targets)) if targets else job.plan()
-
-
-def warn_known_issues(job: Job, *, refuse: bool) -> None:
-    """Say what a recipe is known to get wrong.
-
-    Raises
-    ------
-    PolicyError
-        Where the user's policy refuses such a recipe.
-    """
-    issues = job.recipe.known_issues
-    for issue in issues:
-        job.console.warn(
-            f"{job.recipe.name}: {issue.id}: {issue.summary}\n  affects {issue.affects}\n  {issue.link}"
-        )
-    if issues and refuse:
-        raise PolicyError(
-            where=f"{job.where}: known_issues",
-            expected="no advisory, as the policy refuse-known-issues demands",
-            found=", ".join(issue.id for issue in issues),
-            fix="choose another recipe with --recipe, or leave that policy out",
-        )
 
 
 def print_bundle(job: Job, bundle: Bundle) -> None:

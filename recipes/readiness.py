@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.commands import warn_known_issues
+from recipes.advisories import warn_known_issues
 from recipes.conformance.subject import SERVER, Subject, find_subject
 from recipes.errors import BundleMissingError
 from recipes.free_memory import free_memory
