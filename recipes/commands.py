@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from recipes.advisories import warn_known_issues
 from recipes.bundle import describe
-from recipes.errors import RecipeError
 from recipes.packing import pack
 from recipes.pipeline import (
     Bundle,
@@ -24,6 +23,8 @@ from recipes.verification import Row, verify_all
 
 if TYPE_CHECKING:
     import argparse
+
+    from recipes.errors import RecipeError
 
 
 def fetch(job: Job, options: argparse.Namespace) -> int:  # noqa: ARG001 - each command has this shape
