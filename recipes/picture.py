@@ -81,7 +81,9 @@ def read_picture(path: Path, *, elsewhere: bool = False) -> Picture:
             where=where,
             expected="a file that can be read",
             found=error.strerror or str(error),
-            fix="name it" if path.is_absolute() else f"give its full path: this one starts at {Path.cwd()}",
+            fix="name a file that this user can read"
+            if path.is_absolute()
+            else f"give its full path: this one starts at {Path.cwd()}",
         ) from error
     return Picture(path.name, judge_picture(data, where, elsewhere=elsewhere), data)
 
