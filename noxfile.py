@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -73,8 +74,11 @@ def make_environment(folder: Path, python: Path, lock: Path) -> None:
 
 
 def run(*argv: str) -> None:
-    """Run a command to its end; where it fails, leave with its own exit code."""
+    """Run a command to its end; where it fails, leave with its own exit code. A signal that ends us ends it too."""
     with subprocess.Popen(argv, cwd=PROJECT) as process:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, lambda number, _: process.send_signal(number))
         while True:
             try:
                 status = process.wait()
@@ -96,9 +100,9 @@ nox.options.sessions = ["build"]
 nox.options.default_venv_backend = "none"  # the environments are ours: pinned by hash, made once
 
 
-def recipes(session: nox.Session) -> None:
+def recipes(session: nox.Session, group: str = "run") -> None:
     """Hand the session to `python -m recipes`, with everything that follows `--`."""
-    run(environment_python("run"), "-m", "recipes", session.name, *session.posargs)
+    run(environment_python(group), "-m", "recipes", session.name, *session.posargs)
 
 
 @nox.session
@@ -139,7 +143,26 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Propose new pins for a newer source, as a diff, and say which patches still apply."""
+    """Propose new pins for a newer source, as a diff, and say which patches still apply; or for a model."""
+    asks_the_hub = any(word.startswith("--model") for word in session.posargs)
+    recipes(session, "hub" if asks_the_hub else "run")
+
+
+@nox.session
+def models(session: nox.Session) -> None:
+    """Fetch, verify, inspect and list pinned models, resumable and checked to the last byte."""
+    recipes(session)
+
+
+@nox.session
+def serve(session: nox.Session) -> None:
+    """Serve a pinned model on this machine: a page to click in and an API, for text and pictures."""
+    recipes(session)
+
+
+@nox.session
+def ask(session: nox.Session) -> None:
+    """Answer a question about pictures in the terminal."""
     recipes(session)
 
 

@@ -34,6 +34,9 @@ class BlobStore:
         self.blobs = root / "blobs" / "sha256"
         self.partial = root / "partial"
         self.rejected = root / "rejected"
+        self.sightings = (
+            root / "sightings"
+        )  # <digits>.json, .chunks: what a file was like when its digest was last taken
 
     def blob_path(self, sha: Sha256) -> Path:
         """Where a verified file lies, or would."""
@@ -73,7 +76,7 @@ class BlobStore:
             raise _damaged(path, str(sha), str(found))
         return path
 
-    def adopt_blob(self, partial: Path, sha: Sha256) -> Path:
+    def adopt_blob(self, partial: Path, sha: Sha256, *, is_shared: bool = False) -> Path:
         """Make a complete download a file of the store; another process may have done so meanwhile.
 
         The caller MUST have hashed these very bytes to `sha` after the last write to them: they are not read
@@ -85,6 +88,8 @@ class BlobStore:
             A file on the store's file system, usually `partial_path(sha)`.
         sha
             The digest that the caller found.
+        is_shared
+            Whether the file has another name too, outside the store: then its mode is left as it is.
 
         Raises
         ------
@@ -99,7 +104,8 @@ class BlobStore:
                     os.fsync(descriptor)
                     partial.rename(target)
                     # read-only last: one that is killed before the rename must still be writable to go on
-                    os.fchmod(descriptor, 0o444)
+                    if not is_shared:
+                        os.fchmod(descriptor, 0o444)
                 finally:
                     os.close(descriptor)
                 sync(self.blobs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,8 @@ SESSIONS: Mapping[str, Callable[[Job, argparse.Namespace], int]] = {
     "reproduce": commands.reproduce,
     "conformance": commands.conformance,
     "lock": commands.lock,
+    "serve": commands.serve,
+    "ask": commands.ask,
     "gc": commands.gc,
     "docs": commands.docs,
 }
@@ -38,13 +42,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code says how it went: 0, that of a RecipeError, or INTERRUPTED."""
     options = parser().parse_args(argv)
     try:
-        return int(SESSIONS[options.session](open_job(options), options))
+        if options.session == "models":
+            code = _models(options)
+        else:
+            code = int(SESSIONS[options.session](open_job(options), options))
+        sys.stdout.flush()
     except RecipeError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # whoever reads the answer has enough of it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print("interrupted: what was verified is kept; the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
+    return code
+
+
+def _models(options: argparse.Namespace) -> int:
+    from recipes.model_command import ModelJob, run_models  # noqa: PLC0415 - not on the way of a build
+
+    settings = read_settings()
+    manifests = Manifests(options.project.absolute()) if options.project else Manifests()
+    return run_models(ModelJob(manifests, Store.open(settings.store), open_console(), settings), options)
 
 
 def open_job(options: argparse.Namespace) -> Job:

@@ -27,7 +27,7 @@ class Reachable:
 
 
 def find_reachable(manifests: Manifests) -> Reachable:
-    """Give all that any recipe, for any platform, is built from or gives on this machine."""
+    """Give all that any recipe, for any platform, is built from or gives on this machine; and all models."""
     keys: set[str] = set()
     blobs: set[Sha256] = set()
     for recipe in map(manifests.recipe, manifests.recipe_names()):
@@ -41,6 +41,8 @@ def find_reachable(manifests: Manifests) -> Reachable:
             if host_name() in toolchain.hosts:
                 unpacked = toolchain_key(toolchain, host_name())
                 keys |= {unpacked, runtime_key(plan, unpacked)}
+    for model in map(manifests.model, manifests.model_names()):
+        blobs |= {file.sha256 for file in model.files if file.sha256 is not None}
     return Reachable(frozenset(keys), frozenset(blobs))
 
 

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipes.advisories import warn_known_issues
 from recipes.bundle import describe
-from recipes.errors import PolicyError, RecipeError
 from recipes.packing import pack
 from recipes.pipeline import (
     Bundle,
@@ -23,6 +23,8 @@ from recipes.verification import Row, verify_all
 
 if TYPE_CHECKING:
     import argparse
+
+    from recipes.errors import RecipeError
 
 
 def fetch(job: Job, options: argparse.Namespace) -> int:  # noqa: ARG001 - each command has this shape
@@ -84,28 +86,6 @@ def chosen_plan(job: Job, targets: list[str] | None) -> Plan:
     return narrow(job.plan(), tuple(targets)) if targets else job.plan()
 
 
-def warn_known_issues(job: Job, *, refuse: bool) -> None:
-    """Say what a recipe is known to get wrong.
-
-    Raises
-    ------
-    PolicyError
-        Where the user's policy refuses such a recipe.
-    """
-    issues = job.recipe.known_issues
-    for issue in issues:
-        job.console.warn(
-            f"{job.recipe.name}: {issue.id}: {issue.summary}\n  affects {issue.affects}\n  {issue.link}"
-        )
-    if issues and refuse:
-        raise PolicyError(
-            where=f"{job.where}: known_issues",
-            expected="no advisory, as the policy refuse-known-issues demands",
-            found=", ".join(issue.id for issue in issues),
-            fix="choose another recipe with --recipe, or leave that policy out",
-        )
-
-
 def print_bundle(job: Job, bundle: Bundle) -> None:
     """Print where a bundle is, what proves it, and what is in it."""
     entry, plan = bundle.entry, bundle.plan
@@ -152,8 +132,26 @@ def conformance(job: Job, options: argparse.Namespace) -> int:
     return conform(job, options)
 
 
+def serve(job: Job, options: argparse.Namespace) -> int:
+    """Serve a model."""
+    from recipes.serve_command import run_serve  # noqa: PLC0415 - not on the way of a build
+
+    return run_serve(job, options)
+
+
+def ask(job: Job, options: argparse.Namespace) -> int:
+    """Answer a question about pictures."""
+    from recipes.ask_command import run_ask  # noqa: PLC0415 - not on the way of a build
+
+    return run_ask(job, options)
+
+
 def lock(job: Job, options: argparse.Namespace) -> int:
     """Propose new pins."""
+    if options.model:
+        from recipes.model_lock import propose_model_pins  # noqa: PLC0415 - as below
+
+        return propose_model_pins(job, options)
     from recipes.lock import propose  # noqa: PLC0415 - not on the way of a build
 
     return propose(job, options)

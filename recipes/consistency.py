@@ -14,7 +14,6 @@ from recipes.schema import (
     ArchiveOrigin,
     Defaults,
     GitOrigin,
-    Model,
     Origin,
     Platform,
     PypiOrigin,
@@ -93,15 +92,6 @@ def name_problem(name: str, stem: str) -> Iterator[Problem]:
     if name != stem:
         fix = f"write `name: {stem}`, or rename the file to {name}.yaml"
         yield Problem(("name",), f"`{stem}`, as the file is called", f"`{name}`", fix)
-
-
-def model_problems(model: Model) -> Iterator[Problem]:
-    """Find a role that two files of a model have: then the other role is missing."""
-    for index, file in enumerate(model.files):
-        if file.role in {earlier.role for earlier in model.files[:index]}:
-            path: Steps = ("files", index, "role")
-            fix = "list one file of role model and one of role mmproj"
-            yield Problem(path, "one file of each role", f"another `{file.role}`", fix)
 
 
 def patch_file_problems(recipe: Recipe, patches: Path, shown: str) -> Iterator[Problem]:

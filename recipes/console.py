@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 QUIET_STEP = 0.25  # a plain task says how far it is at each quarter
+LARGE_BYTES, LARGE_STEP = 10**9, 0.05  # one of gigabytes more often: a quarter of it can take hours
 
 
 class Task(Protocol):
@@ -69,18 +70,25 @@ class _PlainTask:
     def __init__(self, console: Plain, title: str, total: int | None, unit: str) -> None:
         self._console, self._title, self._total, self._unit = console, title, total, unit
         self._done = 0
-        self._next = QUIET_STEP
+        self._next = QUIET_STEP if not (total and unit == "B" and total >= LARGE_BYTES) else LARGE_STEP
+        self._started = time.monotonic()
+        self._begun: int | None = None
 
     def advance(self, amount: int) -> None:
         self.position(self._done + amount)
 
     def position(self, done: int) -> None:
         self._done = done
+        if self._begun is None:  # a download that goes on did not bring at once what had arrived before
+            self._begun = done
         if not self._total:
             return
         while done / self._total >= self._next and self._next < 1:
-            self._console.say(f"{self._title}: {self._next:.0%} of {_amount(self._total, self._unit)}")
-            self._next += QUIET_STEP
+            rate = rate_text(
+                done - self._begun, self._total - done, time.monotonic() - self._started, self._unit
+            )
+            self._console.say(f"{self._title}: {self._next:.0%} of {_amount(self._total, self._unit)}{rate}")
+            self._next += LARGE_STEP if self._unit == "B" and self._total >= LARGE_BYTES else QUIET_STEP
 
 
 class Plain:
@@ -158,6 +166,21 @@ def open_console(stream: TextIO | None = None) -> Console:
     """Give the console that fits the stream (default: standard error)."""
     stream = stream or sys.stderr
     return Terminal(stream) if stream.isatty() else Plain(stream)
+
+
+def rate_text(done: int, left: int, seconds: float, unit: str) -> str:
+    """Say how fast bytes came, and how long the rest will take at that rate; nothing where it cannot be said.
+
+    >>> rate_text(500_000_000, 1_500_000_000, 10, "B"), rate_text(1, 2, 0, "B"), rate_text(1, 2, 3, "parts")
+    (', 50.0 MB/s, 30 s left', '', '')
+    """
+    if unit != "B" or done <= 0 or seconds <= 0:
+        return ""
+    left_s = left * seconds / done
+    for name, factor in (("h", 3600), ("min", 60)):
+        if left_s >= 2 * factor:
+            return f", {done / seconds / 1e6:.1f} MB/s, {left_s / factor:.0f} {name} left"
+    return f", {done / seconds / 1e6:.1f} MB/s, {left_s:.0f} s left"
 
 
 def _amount(count: int, unit: str) -> str:

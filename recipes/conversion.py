@@ -15,7 +15,7 @@ from msgspec import inspect
 from recipes.digest import Digest
 from recipes.document import Document, Steps, Value, shorten
 from recipes.errors import ManifestError, PinMissingError, RecipeError
-from recipes.schema import AnyManifest, Name, RelativePath, Url, convert
+from recipes.schema import AnyManifest, Name, RelativePath, Repository, Url, convert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=AnyManifest)
 
 _PATTERNS = {
-    meta.pattern: meta.description for meta in (get_args(kind)[1] for kind in (Name, Url, RelativePath))
+    meta.pattern: meta.description
+    for meta in (get_args(kind)[1] for kind in (Name, Url, RelativePath, Repository))
 }
 
 

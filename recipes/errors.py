@@ -147,4 +147,67 @@ class ConformanceError(RecipeError):
     title = "the llama.cpp does not conform"
 
 
+class ModelMissingError(RecipeError):
+    """A pinned model whose files are not on this machine."""
+
+    exit_code = 23
+    title = "the model is not on this machine"
+
+
+class MemoryShortError(RecipeError):
+    """A model that needs more memory than this machine has left."""
+
+    exit_code = 24
+    title = "this machine has too little memory left"
+
+
+class AddressError(RecipeError):
+    """An address or a port that the server cannot listen on."""
+
+    exit_code = 25
+    title = "the server cannot listen there"
+
+
+class ApiKeyError(RecipeError):
+    """An API key that is missing, badly kept, or not demanded by the server."""
+
+    exit_code = 26
+    title = "the API key cannot be used"
+
+
+class BundleMissingError(RecipeError):
+    """A recipe whose bundle was not built on this machine."""
+
+    exit_code = 27
+    title = "the bundle is not built"
+
+
+class ServerEndedError(RecipeError):
+    """A server that ended by itself."""
+
+    exit_code = 28
+    title = "the server ended by itself"
+
+
+class ServerSilentError(RecipeError):
+    """A server that runs and does not become healthy."""
+
+    exit_code = 29
+    title = "the server does not become healthy"
+
+
+class PictureError(RecipeError):
+    """A picture that cannot be read, by us or by the server."""
+
+    exit_code = 30
+    title = "the picture cannot be read"
+
+
+class AnswerError(RecipeError):
+    """A server that answers a question with an error, or not to its end."""
+
+    exit_code = 31
+    title = "there is no answer"
+
+
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

@@ -237,6 +237,8 @@ def _remove_locked(store: Store, item: Item) -> None:
             store.discard(item.name, only_unfinished=True)
         case Kind.BLOB:
             _remove_file(store.blobs / item.name)
+            for ending in ("json", "chunks"):
+                _remove_file(store.sightings / f"{item.name}.{ending}")
         case Kind.PARTIAL:
             _remove_file(store.partial / item.name)
         case Kind.NOTE:

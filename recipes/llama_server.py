@@ -13,20 +13,34 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
+from recipes.listening import LOOPBACK
 from recipes.process import Command, Running, start
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-LOOPBACK = "127.0.0.1"
 POLL_S = 0.05  # between two questions whether it is up
 ANSWER_S = 120.0  # how long one answer may take
 TAIL_LINES = 25
+KINDS = {
+    b"\xff\xd8": "jpeg",
+    b"GIF": "gif",
+    b"BM": "bmp",
+    b"RIFF": "webp",
+}  # of pictures; others are PNG files
 
 
 class ServerError(Exception):
     """The server did not start, or does not answer; the text ends with its log's last lines."""
+
+
+class EndedError(ServerError):
+    """The server ended before it was healthy."""
+
+
+class UnhealthyError(ServerError):
+    """The server runs, and was not healthy in time."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +91,13 @@ class Server:
     def post(self, path: str, body: bytes, timeout_s: float = ANSWER_S) -> requests.Response:
         """Send bytes as JSON, as they are."""
         headers = {"Content-Type": "application/json"}
-        return requests.post(f"{self.base}{path}", body, headers=headers, timeout=timeout_s)
+        with local_session() as session:
+            return session.post(f"{self.base}{path}", body, headers=headers, timeout=timeout_s)
 
     def get(self, path: str) -> requests.Response:
         """Fetch a page."""
-        return requests.get(f"{self.base}{path}", timeout=ANSWER_S)
+        with local_session() as session:
+            return session.get(f"{self.base}{path}", timeout=ANSWER_S)
 
     def chat(
         self, messages: Sequence[dict[str, Any]], *, max_tokens: int = 16, choices: int = 0, **more: object
@@ -155,7 +171,7 @@ def user(*parts: str | bytes) -> dict[str, Any]:
             content.append({"type": "text", "text": part})
         else:
             data = base64.b64encode(part).decode("ascii")
-            kind = "jpeg" if part.startswith(b"\xff\xd8") else "png"
+            kind = next((kind for start, kind in KINDS.items() if part.startswith(start)), "png")
             content.append({"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{data}"}})
     return {"role": "user", "content": content}
 
@@ -165,9 +181,24 @@ def assistant(text: str) -> dict[str, Any]:
     return {"role": "assistant", "content": text}
 
 
+def local_session() -> requests.Session:
+    """Give a session that reaches a server of this machine: through no proxy, with no login of netrc."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
 @contextmanager
-def serve(
-    program: Path, arguments: Sequence[str], folder: Path, *, timeout_s: float = 60.0, port: int = 0
+def serve(  # noqa: PLR0913 - as many as the server has itself
+    program: Path,
+    arguments: Sequence[str],
+    folder: Path,
+    *,
+    timeout_s: float = 60.0,
+    host: str = LOOPBACK,
+    port: int = 0,
+    log: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """Run a server until the block ends.
 
@@ -178,23 +209,29 @@ def serve(
     arguments
         Its arguments, without host and port.
     folder
-        Where it runs; its log is written there.
+        Where it runs.
     timeout_s
         How long it may take until it is healthy.
+    host
+        The IP address that it listens on.
     port
-        Where it listens on loopback; 0 finds a free one.
+        Where it listens; 0 finds a free one.
+    log
+        The file that gets what it prints (default: one in the folder).
+    environment
+        Variables that it gets besides its own few: what no other user may see on its command line.
 
     Raises
     ------
-    ServerError
+    EndedError, UnhealthyError
         Where it ends, or is not healthy in time; with its last lines.
     """
     port = port or free_port()
-    log = folder / f"llama-server-{port}.log"
-    argv = (str(program), "--host", LOOPBACK, "--port", str(port), *arguments)
-    environment = {"HOME": str(folder), "TMPDIR": str(folder), "LC_ALL": "C"}
-    with start(Command(argv, folder, environment), log) as process:
-        server = Server(f"http://{LOOPBACK}:{port}", process, log)
+    log = log or folder / f"llama-server-{port}.log"
+    argv = (str(program), "--host", host, "--port", str(port), *arguments)
+    variables = {"HOME": str(folder), "TMPDIR": str(folder), "LC_ALL": "C", **(environment or {})}
+    with start(Command(argv, folder, variables), log) as process:
+        server = Server(base_url(host, port), process, log)
         wait_for_health(server, timeout_s)
         yield server
 
@@ -204,21 +241,32 @@ def wait_for_health(server: Server, timeout_s: float) -> None:
 
     Raises
     ------
-    ServerError
+    EndedError, UnhealthyError
         Where it ends before, or takes longer.
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         status = server.process.status
         if status is not None:
-            raise ServerError(f"it ended with {describe_status(status)}\n{tail(server.log)}")
+            raise EndedError(f"it ended with {describe_status(status)}\n{tail(server.log)}")
         try:
-            if requests.get(f"{server.base}/health", timeout=5).status_code == requests.codes.ok:
-                return
+            with local_session() as session:
+                if session.get(f"{server.base}/health", timeout=5).status_code == requests.codes.ok:
+                    return
         except (requests.ConnectionError, requests.Timeout):
             pass  # it does not listen yet, or is slow
         time.sleep(POLL_S)
-    raise ServerError(f"it was not healthy within {timeout_s:g} s\n{tail(server.log)}")
+    raise UnhealthyError(f"it was not healthy within {timeout_s:g} s\n{tail(server.log)}")
+
+
+def base_url(host: str, port: int) -> str:
+    """Say where a server is asked that listens on an IP address; one that listens on all, on loopback.
+
+    >>> base_url("0.0.0.0", 80), base_url("::1", 81)
+    ('http://127.0.0.1:80', 'http://[::1]:81')
+    """
+    asked = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - it is replaced
+    return f"http://[{asked}]:{port}" if ":" in asked else f"http://{asked}:{port}"
 
 
 def free_port() -> int:

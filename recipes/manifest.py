@@ -9,7 +9,6 @@ import msgspec
 
 from recipes.consistency import (
     defaults_problems,
-    model_problems,
     name_problem,
     patch_file_problems,
     recipe_problems,
@@ -18,6 +17,7 @@ from recipes.consistency import (
 from recipes.conversion import Problem, any_of, closest, parse, refuse_first, unknown
 from recipes.document import read_file
 from recipes.errors import StoreError, UsageError
+from recipes.model_consistency import model_problems
 from recipes.schema import AnyManifest, Defaults, Model, Recipe, Toolchain, json_schema
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Manifests:
         """
         if name not in self._models:
             if name not in (known := self.model_names()):
-                _refuse_name("--model", name, known, "python3 noxfile.py -s conformance -- --model {}")
+                _refuse_name("the model's name", name, known, "ask for `{}`")
             self._models[name] = load_model(self.root / "models" / f"{name}.yaml", self)
         return self._models[name]
 
@@ -217,8 +217,9 @@ def load_model(path: Path, manifests: Manifests) -> Model:
         Where anything else is wrong with it.
     """
     document = read_file(path, manifests.show(path))
-    model = parse(document, Model, _BY_HAND)
-    refuse_first(document, [*name_problem(model.name, path.stem), *model_problems(model)])
+    lock = f"python3 noxfile.py -s lock -- --model {path.stem}"
+    model = parse(document, Model, lock)
+    refuse_first(document, [*name_problem(model.name, path.stem), *model_problems(model, _BY_HAND, lock)])
     return model
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from recipes.service_options import add_ask, add_serve, positive
+
 EPILOG = """\
 environment:
   PINNED_LLAMA_STORE      folder of the store (default: the user's cache folder)
@@ -13,7 +15,10 @@ environment:
   PINNED_LLAMA_OFFLINE    1: never use the network
   PINNED_LLAMA_POLICY     refuse-known-issues: refuse recipes that carry an advisory
   PINNED_LLAMA_TIMEOUT_S  how long a server may be silent, in seconds (default: 30)
+  PINNED_LLAMA_HUB_URL    model hub, or a mirror that answers like it (default: HF_ENDPOINT, else the model's)
+  HF_TOKEN                token of the model hub; sent to the hub alone, and never where it redirects to
   PIP_CERT                certificates to trust besides the system's (also pip's setting `cert`)
+  PINNED_LLAMA_API_KEY    what a client of `serve` must show, and what `ask --url` shows
   PINNED_LLAMA_BROWSER    a Chromium or Chrome that conformance drives (default: the one on the path)
   NO_COLOR                no colours
 
@@ -26,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="nox -s", description="Pinned, verifiable llama.cpp bundles.")
     sessions = top.add_subparsers(dest="session", required=True, metavar="SESSION")
 
-    def add(name: str, what: str) -> argparse.ArgumentParser:
+    def add(name: str, what: str, *, of_recipe: bool = True) -> argparse.ArgumentParser:
         command = sessions.add_parser(
             name,
             prog=f"nox -s {name} --",
@@ -35,12 +40,15 @@ def parser() -> argparse.ArgumentParser:
             epilog=EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.add_argument(
-            "--recipe", metavar="NAME", help="a manifest in manifests/recipes/ (default: the default recipe)"
-        )
-        command.add_argument(
-            "--platform", metavar="NAME", help="one of the recipe's platforms (default: this machine)"
-        )
+        if of_recipe:
+            command.add_argument(
+                "--recipe",
+                metavar="NAME",
+                help="a manifest in manifests/recipes/ (default: the default recipe)",
+            )
+            command.add_argument(
+                "--platform", metavar="NAME", help="one of the recipe's platforms (default: this machine)"
+            )
         command.add_argument(
             "--project",
             type=Path,
@@ -70,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
             "--target", action="append", metavar="NAME", help="build only this target (repeat for more)"
         )
         command.add_argument(
-            "--jobs", type=_positive, metavar="N", help="compile commands at a time (default: usable cores)"
+            "--jobs", type=positive, metavar="N", help="compile commands at a time (default: usable cores)"
         )
 
     judge = add("conformance", "Judge a llama.cpp with a model: text, images, numerics, server and web page.")
@@ -97,12 +105,59 @@ def parser() -> argparse.ArgumentParser:
         "--commit", metavar="ID", help="the new source's commit, where the archive does not say it"
     )
     lock.add_argument(
-        "--build-number", type=_positive, metavar="N", help="upstream's build number, where no tag bN says it"
+        "--build-number", type=positive, metavar="N", help="upstream's build number, where no tag bN says it"
     )
     lock.add_argument(
         "--output", action="store_true", help="pin the digest of the bundle that this machine built"
     )
+    lock.add_argument(
+        "--model",
+        metavar="NAME",
+        help="pin the files of a manifest in manifests/models/, as the hub has them",
+    )
     lock.add_argument("--write", action="store_true", help="write the proposal to the manifest")
+
+    models = add("models", "Fetch, verify, inspect and list pinned models.", of_recipe=False)
+    models.add_argument("action", choices=("fetch", "verify", "inspect", "list"), help="what to do")
+    models.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="manifests in manifests/models/; inspect takes a GGUF file too",
+    )
+    models.add_argument(
+        "--from",
+        dest="from_",
+        type=Path,
+        metavar="PATH",
+        help="fetch: a file or folder of this machine that may have it; the hub's own cache is looked at anyway",
+    )
+    models.add_argument(
+        "--connections",
+        type=positive,
+        default=4,
+        metavar="N",
+        help="fetch: at a time for each file (default: 4)",
+    )
+    models.add_argument(
+        "--full",
+        action="store_true",
+        help="verify: read files too that did not change since they were verified",
+    )
+    models.add_argument("--mmproj", type=Path, metavar="FILE", help="inspect: a projector to compare with")
+    models.add_argument(
+        "--context",
+        type=positive,
+        default=8192,
+        metavar="N",
+        help="inspect: tokens to estimate memory for (8192)",
+    )
+    models.add_argument(
+        "--picture", type=Path, metavar="FILE", help="inspect: draw the mix of quantisations there, as SVG"
+    )
+
+    add_serve(add("serve", "Serve a pinned model: a page to click in and an API, on this machine alone."))
+    add_ask(add("ask", "Answer a question about pictures in the terminal."))
 
     gc = add("gc", "Remove from the store what no manifest needs any more.")
     gc.add_argument("--dry-run", action="store_true", help="only list what would go")
@@ -113,10 +168,3 @@ def parser() -> argparse.ArgumentParser:
 
     add("docs", "Generate the reference pages of docs/ and the JSON Schemas.")
     return top
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"at least 1, not {number}")
-    return number

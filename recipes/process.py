@@ -6,9 +6,11 @@ ended with all its children when the user interrupts.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 TAIL_LINES = 40  # what an error shows of a failed program's output
 GRACE_S = 5.0  # between asking a program to end and ending it
+DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,13 @@ class Running:
         """The process id."""
         return self._process.pid
 
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Wait for its end; give the exit status, or None where it runs on after that many seconds."""
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
     def end(self) -> int:
         """Ask it to end, with its children, and make it where it does not; give the exit status."""
         _end_group(self._process)
@@ -186,10 +196,12 @@ class Running:
 def start(command: Command, log: Path) -> Iterator[Running]:
     """Start a program that ends with the block at the latest, with all its children.
 
+    On Linux it also ends where this process is killed and cannot clean up any more.
+
     Parameters
     ----------
     command
-        What to start.
+        What to start; from a thread that lives as long as it shall run.
     log
         A file that gets what it prints.
 
@@ -209,12 +221,27 @@ def start(command: Command, log: Path) -> Iterator[Running]:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - it calls nothing that takes a lock
         ) as process,
     ):
         try:
             yield Running(process)
         finally:
             _end_group(process)
+
+
+def _end_with(parent: int) -> Callable[[], None] | None:
+    """Give what a new process does before its program starts, so that it is killed where its parent is."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl  # found before the fork
+
+    def prepare() -> None:
+        prctl(DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:  # it was killed in between
+            os._exit(1)
+
+    return prepare
 
 
 def _read(stream: IO[str], tail: deque[str], log: Path | None, on_line: Callable[[str], None] | None) -> None:

@@ -274,6 +274,8 @@ def _described(pattern: str) -> str:
 
 
 def _option_row(option: argparse.Action) -> tuple[str, str]:
+    if not option.option_strings:  # a word that stands by itself
+        return f"`{option.metavar or '|'.join(option.choices or (option.dest,))}`", str(option.help)
     argument = f" {option.metavar or option.dest.upper()}" if option.nargs != 0 else ""
     return f"`{', '.join(option.option_strings)}{argument}`", str(option.help)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.errors import ManifestError, RecipeError, StoreError
-from recipes.manifest import Manifests, load_recipe
+from recipes.manifest import Manifests, load_model, load_recipe
 from recipes.storage import remove_tree, shown, write_durably
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def check_proposal(changes: Sequence[Change], manifests: Manifests, folder: Path
     Raises
     ------
     RecipeError
-        As `load_recipe`, with the place in the manifest as it would be.
+        As `load_recipe` and `load_model`, with the place in the manifest as it would be.
     """
     for change in changes:
         copy = folder / Path(change.path).name
@@ -84,10 +84,12 @@ def write_proposal(changes: Sequence[Change], manifests: Manifests) -> None:
 
 
 def _check(copy: Path, change: Change, manifests: Manifests) -> None:
-    if not change.path.startswith("manifests/recipes/"):
+    folder = change.path.rpartition("/")[0]
+    load = {"manifests/recipes": load_recipe, "manifests/models": load_model}.get(folder)
+    if load is None:
         return
     try:
-        load_recipe(copy, manifests)
+        load(copy, manifests)
     except RecipeError as error:
         raise type(error)(
             where=error.where.replace(manifests.show(copy), f"{change.path}, as proposed"),

@@ -28,6 +28,13 @@ RelativePath = Annotated[
         description="a POSIX path below the folder it is read in: no leading slash, no `..`",
     ),
 ]
+Repository = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="a repository of a hub, as OWNER/NAME",
+    ),
+]
 SizeBytes = Annotated[int, Meta(ge=1, le=1 << 40, description="its size, exactly")]
 CmakeValue = Annotated[str, Meta(description="the exact value that CMake's cache must hold after configure")]
 
@@ -214,22 +221,46 @@ class Defaults(_Pin, frozen=True, kw_only=True):
 
     schema: Annotated[str, Meta(pattern="^defaults/1$", description="the format of this file")]
     recipe: Name
-    model: Annotated[Name | None, Meta(description="the model that conformance asks")] = None
+    model: Annotated[
+        Name | None,
+        Meta(description="the model that conformance asks, and that needs no download"),
+    ] = None
+    served: Annotated[
+        Name | None, Meta(description="the model of `serve` and `ask` where it has been fetched")
+    ] = None
     platforms: Annotated[
         dict[Name, Name], Meta(description="the default platform of each machine, as system-arch")
     ]
 
 
 class ModelFile(_Pin, frozen=True, kw_only=True):
-    """One file of a model."""
+    """One file of a model: in this repository, or in the model's repository of the hub."""
 
     role: Annotated[
         str, Meta(pattern="^(model|mmproj)$", description="the language model, or the projector for images")
     ]
-    path: Annotated[RelativePath, Meta(description="where it lies in this repository")]
-    size_bytes: SizeBytes
-    sha256: Annotated[Sha256, Meta(description="of the file's bytes")]
+    path: Annotated[RelativePath | None, Meta(description="where it lies in this repository")] = None
+    file: Annotated[RelativePath | None, Meta(description="its name in the repository of the hub")] = None
+    size_bytes: Annotated[
+        SizeBytes | None,
+        Meta(description="absent only where the bytes were never seen: then max_bytes caps the download"),
+    ] = None
+    max_bytes: Annotated[
+        SizeBytes | None, Meta(description="cap of the download where the size is not known")
+    ] = None
+    sha256: Annotated[Sha256 | None, Meta(description="of the file's bytes")] = None
+    unlocked: Annotated[
+        Text | None,
+        Meta(description="why there is no sha256; such a file is refused until `lock` has pinned it"),
+    ] = None
     quantisation: Annotated[Name, Meta(description="the type of its matrices")]
+
+
+class Memory(_Pin, frozen=True, kw_only=True):
+    """What a model needs to run, as an estimate; `models -- inspect` computes it from the files."""
+
+    size_bytes: Annotated[int, Meta(ge=1, le=1 << 40, description="with the projector, all files and caches")]
+    context: Annotated[int, Meta(ge=1, description="the tokens of context that it is for")]
 
 
 class Baseline(_Pin, frozen=True, kw_only=True):
@@ -252,9 +283,17 @@ class Model(_Pin, frozen=True, kw_only=True):
     architecture: Annotated[Name, Meta(description="its name in GGUF")]
     projector: Annotated[Name, Meta(description="the projector's type in GGUF")]
     licence: Annotated[Text, Meta(description="its SPDX identifier")]
+    memory: Memory | None = None
+    hub: Annotated[Url | None, Meta(description="the model hub that has its repository")] = None
+    repository: Annotated[Repository | None, Meta(description="its repository there, as OWNER/NAME")] = None
+    revision: Annotated[Sha1 | None, Meta(description="the repository's commit")] = None
+    revision_unlocked: Annotated[
+        Text | None,
+        Meta(description="why there is no revision: then the newest is asked, and the digests decide"),
+    ] = None
     golden: Annotated[
-        RelativePath, Meta(description="the reference's values, which conformance compares with")
-    ]
+        RelativePath | None, Meta(description="the reference's values, which conformance compares with")
+    ] = None
     baseline: Annotated[
         Baseline | None, Meta(description="what must refuse it; none where every llama.cpp knows it")
     ] = None

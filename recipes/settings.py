@@ -9,7 +9,7 @@ import math
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,9 @@ MIRROR_VARIABLE = "PINNED_LLAMA_MIRROR"
 OFFLINE_VARIABLE = "PINNED_LLAMA_OFFLINE"
 POLICY_VARIABLE = "PINNED_LLAMA_POLICY"
 TIMEOUT_VARIABLE = "PINNED_LLAMA_TIMEOUT_S"
+HUB_VARIABLE = "PINNED_LLAMA_HUB_URL"
+HUB_ENDPOINT_VARIABLE = "HF_ENDPOINT"  # the hub's own client's
+HUB_TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105 - its name, not its value; as above
 PIP_INDEX_VARIABLE = "PIP_INDEX_URL"
 PIP_CONFIG_VARIABLE = "PIP_CONFIG_FILE"
 PIP_CERT_VARIABLE = "PIP_CERT"
@@ -64,6 +67,12 @@ class Settings:
         The variables of NETWORK_VARIABLES that are set.
     certificates
         A file or folder of certificates that the user trusts besides those of the operating system.
+    hub_url
+        The model hub, or a mirror that answers like it, without a slash at the end; None is each model's own.
+    hub_token
+        What the hub knows the user by. Never shown; `recipes.credential` decides who gets it.
+    hub_cache
+        Where the hub's own client keeps its downloads, which need not exist.
     """
 
     store: Path
@@ -74,6 +83,9 @@ class Settings:
     timeout_s: float = TIMEOUT_S
     network: tuple[tuple[str, str], ...] = ()
     certificates: str | None = None
+    hub_url: str | None = None
+    hub_token: str | None = field(default=None, repr=False)
+    hub_cache: Path | None = None
 
 
 def read_settings() -> Settings:
@@ -134,6 +146,9 @@ def parse_settings(
         network=tuple((name, environ[name]) for name in NETWORK_VARIABLES if name in environ),
         certificates=_certificates(f"the variable {PIP_CERT_VARIABLE}", environ.get(PIP_CERT_VARIABLE, ""))
         or pip_certificates,
+        hub_url=_hub_url(environ),
+        hub_token=_token(environ.get(HUB_TOKEN_VARIABLE, "")),
+        hub_cache=_hub_cache(environ),
     )
 
 
@@ -209,6 +224,37 @@ def _index_url(environ: Mapping[str, str]) -> str | None:
         if value := environ.get(name, "").strip():
             return _address(f"the variable {name}", value)
     return None
+
+
+def _hub_url(environ: Mapping[str, str]) -> str | None:
+    for name in (HUB_VARIABLE, HUB_ENDPOINT_VARIABLE):
+        if value := environ.get(name, "").strip():
+            return _address(f"the variable {name}", value).rstrip("/")
+    return None
+
+
+def _hub_cache(environ: Mapping[str, str]) -> Path | None:
+    """Say where the hub's client keeps its downloads (its documentation, "Environment variables")."""
+    if value := environ.get("HF_HUB_CACHE"):
+        return Path(value).expanduser()
+    if value := environ.get("HF_HOME"):
+        return Path(value).expanduser() / "hub"
+    if value := environ.get("XDG_CACHE_HOME"):
+        return Path(value) / "huggingface" / "hub"
+    return Path(environ["HOME"]) / ".cache" / "huggingface" / "hub" if environ.get("HOME") else None
+
+
+def _token(value: str) -> str | None:
+    token = value.strip()
+    # what a header can carry, so that no library complains of it by its value
+    if re.fullmatch(r"[!-~]*", token):
+        return token or None
+    raise UsageError(
+        where=f"the variable {HUB_TOKEN_VARIABLE}",
+        expected="a token of the hub: letters, digits and signs, without a space",
+        found="something else, which is not shown",
+        fix="copy the token again, or unset the variable",
+    )
 
 
 def _pip_value(files: Iterable[Path], key: str) -> tuple[str, str] | None:

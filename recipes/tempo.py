@@ -70,7 +70,7 @@ class Pace:
     """
 
     def __init__(self, tempo: Tempo, size_bytes: int) -> None:
-        self._clock, self._timeout_s = tempo.clock, tempo.patience.timeout_s
+        self._clock, self.timeout_s = tempo.clock, tempo.patience.timeout_s
         self._now_s = self._clock()
         self._reported_s, self._window_s, self._window_bytes = self._now_s, self._now_s, size_bytes
 
@@ -84,7 +84,7 @@ class Pace:
 
     def is_too_slow(self, size_bytes: int) -> bool:
         """Whether less than LEAST_BYTES came within a timeout, at the time last looked at."""
-        if self._now_s - self._window_s < self._timeout_s:
+        if self._now_s - self._window_s < self.timeout_s:
             return False
         is_slow = size_bytes - self._window_bytes < LEAST_BYTES
         self._window_s, self._window_bytes = self._now_s, size_bytes

@@ -200,7 +200,7 @@ def judge_answer(status: int, headers: Mapping[str, str], pin: BlobPin, held: He
 def _judge_whole(headers: Mapping[str, str], pin: BlobPin) -> Verdict:
     length = _number(headers.get("content-length"))
     if length is not None:
-        page = "a web page of " if _is_page_type(headers) else ""
+        page = "a web page of " if is_page_type(headers) else ""
         if pin.size_bytes is not None and length != pin.size_bytes:
             return Refuse(f"it would send {page}{length} bytes, pinned are {pin.size_bytes}")
         if pin.limit_bytes is not None and length > pin.limit_bytes:
@@ -287,7 +287,8 @@ def _number(text: str | None) -> int | None:
     return int(text) if text is not None and re.fullmatch(r"[0-9]{1,19}", text.strip()) else None
 
 
-def _is_page_type(headers: Mapping[str, str]) -> bool:
+def is_page_type(headers: Mapping[str, str]) -> bool:
+    """Whether an answer says of itself that it is a web page."""
     return headers.get("content-type", "").partition(";")[0].strip().lower() in {
         "text/html",
         "application/xhtml+xml",

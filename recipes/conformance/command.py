@@ -46,6 +46,13 @@ def conform(job: Job, options: argparse.Namespace) -> int:
         Where it cannot be judged.
     """
     model = chosen_model(job.manifests, options.model)
+    if model.golden is None:
+        raise PinMissingError(
+            where=f"manifests/models/{model.name}.yaml",
+            expected="`golden:`, the reference's values, which conformance compares with",
+            found="none: no reference has said what this model answers",
+            fix="choose a model that has them with --model",
+        )
     files = verified_files(job.manifests, model)
     golden = read_golden(job.manifests.project / model.golden)
     verify_golden(golden, files["model"], files["mmproj"], digest(everything()))
@@ -94,7 +101,7 @@ def verified_files(manifests: Manifests, model: Model) -> dict[str, Path]:
     VerifyError
         Naming the first that is another.
     """
-    paths = {file.role: manifests.project / file.path for file in model.files}
+    paths = {file.role: manifests.project / str(file.path) for file in model.files}
     for index, file in enumerate(model.files):
         path = paths[file.role]
         with storage_errors(path):

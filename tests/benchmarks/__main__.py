@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING
 
 from recipes.errors import INTERRUPTED, RecipeError
 from recipes.manifest import PROJECT
-from tests.benchmarks import cold_build, fetching, hashing, image_speed, llama_bench, noop_build
+from tests.benchmarks import (
+    cold_build,
+    fetching,
+    hashing,
+    image_speed,
+    llama_bench,
+    models,
+    noop_build,
+)
 from tests.benchmarks.comparison import HEADER, cells
 from tests.benchmarks.machine import this_machine
 from tests.benchmarks.report import Section, plain_table, record
@@ -31,6 +39,7 @@ MEASUREMENTS: dict[str, ModuleType] = {
     "noop-build": noop_build,
     "hash": hashing,
     "fetch": fetching,
+    "models": models,
     "llama-bench": llama_bench,
     "image-speed": image_speed,
 }

@@ -7,6 +7,7 @@ outlive the one who started it, even where that one is killed.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,14 +31,17 @@ def handler_of(path: Path) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             with path.open("rb") as file:
                 size_bytes = os.fstat(file.fileno()).st_size
-                self.send_response(200)
-                self.send_header("Content-Length", str(size_bytes))
+                part = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+                sent, end = (int(part[1]), int(part[2]) + 1) if part else (0, size_bytes)
+                self.send_response(206 if part else 200)
+                if part:
+                    self.send_header("Content-Range", f"bytes {sent}-{end - 1}/{size_bytes}")
+                self.send_header("Content-Length", str(end - sent))
                 self.end_headers()
                 self.wfile.flush()
-                sent = 0
                 with suppress(BrokenPipeError, ConnectionResetError):
-                    while sent < size_bytes:
-                        sent += os.sendfile(self.connection.fileno(), file.fileno(), sent, size_bytes - sent)
+                    while sent < end:
+                        sent += os.sendfile(self.connection.fileno(), file.fileno(), sent, end - sent)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the interface's name
             pass

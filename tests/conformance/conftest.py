@@ -36,7 +36,7 @@ def pocket() -> Pocket:
     manifests = Manifests()
     model = chosen_model(manifests, None)
     files = verified_files(manifests, model)
-    return Pocket(files["model"], files["mmproj"], read_golden(PROJECT / model.golden), compared())
+    return Pocket(files["model"], files["mmproj"], read_golden(PROJECT / str(model.golden)), compared())
 
 
 def bundle_of(recipe: Recipe, manifests: Manifests) -> Path:

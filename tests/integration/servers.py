@@ -182,16 +182,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, request: Request, behaviour: Behaviour, data: bytes) -> None:
         body = data if behaviour.body is None else behaviour.body
-        status, start = behaviour.status, 0
+        status, start, end = behaviour.status, 0, len(body)
         if not status:
             if behaviour.stalls:
                 self._wait_for_the_client_to_leave()
             return
         whole = len(body)
         if status == 200 and behaviour.honours_range and request.range and self._version_fits(behaviour):
-            match = re.fullmatch(r"bytes=(\d+)-", request.range)
+            match = re.fullmatch(r"bytes=(\d+)-(\d+)?", request.range)
             assert match, f"no range that a client of ours sends: {request.range}"
             start = int(match[1])
+            end = min(whole, int(match[2]) + 1) if match[2] else whole
             status = 206 if start < whole else 416
         request.status = status
         self.send_response(status)
@@ -200,8 +201,8 @@ class _Handler(BaseHTTPRequestHandler):
             body = b""
         elif status == 206:
             start += behaviour.shifted_range
-            self.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
-            body = body[start:]
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{whole}")
+            body = body[start:end]
         self._send_head(behaviour, len(body))
         self._send_body(request, behaviour, body)
 

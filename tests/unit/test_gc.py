@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from recipes.collection import find_reachable
 from recipes.console import Silent
 from recipes.digest import Sha256
 from recipes.gc import Item, Kind, StoreListing, Verdict, collect, describe, list_store, plan_collection
 from recipes.store import Entry, Store
+from tests.unit.models import HUB, LOCAL, a_project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -250,3 +252,18 @@ def test_an_unfinished_entry_that_was_finished_after_the_plan_stays(store: Store
 def test_a_verdict_is_a_value() -> None:
     item = Item(Kind.LOCK, "a", "a", 1)
     assert Verdict(item, goes=True, reason="x") == Verdict(item, goes=True, reason="x")
+
+
+def test_the_files_of_models_are_reached_where_they_are_pinned(tmp_path: Path) -> None:
+    blobs = find_reachable(a_project(tmp_path, local=LOCAL, hub=HUB)).blobs
+    assert {Sha256("a1" * 32), Sha256("b2" * 32)} <= blobs
+
+
+def test_what_was_noted_of_a_file_goes_with_it(store: Store) -> None:
+    sha = adopt(store, b"gone")
+    store.sightings.mkdir()
+    for ending in ("json", "chunks"):
+        (store.sightings / f"{sha.hex}.{ending}").write_text("noted")
+    (store.sightings / f"{WANTED.hex}.json").write_text("of another")
+    collect(store, plan_collection(set(), set(), list_store(store)), Silent())
+    assert [path.name for path in store.sightings.iterdir()] == [f"{WANTED.hex}.json"]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import select
 import socket
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +16,8 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recipes.listening import LOOPBACK
 from recipes.llama_server import (
-    LOOPBACK,
     TAIL_LINES,
     Reply,
     Server,
@@ -28,6 +31,7 @@ from recipes.llama_server import (
     tail,
     user,
 )
+from recipes.manifest import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,6 +141,46 @@ def test_it_is_waited_for_until_it_is_healthy(program: Path, tmp_path: Path) -> 
     assert statuses == ["status 503", "status 500", "status 204", "status 200"]
 
 
+def test_no_proxy_and_no_login_of_the_user_comes_between(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://{LOOPBACK}:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with serve(program, ("200", "200"), tmp_path, timeout_s=5) as server:
+        assert server.chat([user("What?")]) == RED
+        assert server.get("/x").status_code == 404
+
+
+def test_what_it_is_told_besides_is_in_its_environment_alone(program: Path, tmp_path: Path) -> None:
+    log = tmp_path / "other.log"
+    with serve(program, ("200", "200"), tmp_path, log=log, environment={"SECRET": "x"}) as server:
+        assert server.log == log
+    arguments, environment = log.read_text(encoding="utf-8").splitlines()[:2]
+    assert "x" not in json.loads(arguments.removeprefix("arguments:"))
+    assert "SECRET" in json.loads(environment.removeprefix("environment:"))
+
+
+def test_it_ends_where_who_started_it_is_killed(program: Path, tmp_path: Path) -> None:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux tells a process that its parent died")
+    code = (
+        "import os, sys; from pathlib import Path; from recipes.llama_server import serve\n"
+        "with serve(Path(sys.argv[1]), ('200', '200'), Path(sys.argv[2])) as server:\n"
+        "    print(server.process.pid, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    argv = (sys.executable, "-c", code, str(program), str(tmp_path))
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT) as starter:
+        assert starter.stdout is not None
+        server = os.pidfd_open(int(starter.stdout.readline()))
+        starter.kill()
+    try:
+        assert select.select([server], [], [], 30) == ([server], [], []), "it runs on alone"
+    finally:
+        os.close(server)
+
+
 def test_one_that_is_never_healthy_is_given_up(program: Path, tmp_path: Path) -> None:
     with (
         pytest.raises(ServerError, match=r"^it was not healthy within 0\.5 s\n"),
@@ -148,14 +192,14 @@ def test_one_that_is_never_healthy_is_given_up(program: Path, tmp_path: Path) ->
 def test_one_that_is_slow_to_say_its_health_is_asked_again(
     program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask, waited = requests.get, [requests.ReadTimeout()]
+    ask, waited = requests.Session.get, [requests.ReadTimeout()]
 
-    def get(url: str, timeout: float) -> requests.Response:
+    def get(session: requests.Session, url: str, timeout: float) -> requests.Response:
         if waited:
             raise waited.pop()
-        return ask(url, timeout=timeout)
+        return ask(session, url, timeout=timeout)
 
-    monkeypatch.setattr(requests, "get", get)
+    monkeypatch.setattr(requests.Session, "get", get)
     with serve(program, ("200", "200"), tmp_path) as server:
         assert server.get("/x").status_code == 404
 

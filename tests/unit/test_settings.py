@@ -239,3 +239,24 @@ def test_certificates_that_do_not_exist_are_refused_by_where_they_are_named(tmp_
     with pytest.raises(UsageError) as in_variable:
         parse_settings({"PIP_CERT": "/no/such.pem"}, default_store=DEFAULT)
     assert in_variable.value.where == "the variable PIP_CERT"
+
+
+def test_the_hub_and_its_token_are_read() -> None:
+    parsed = parse(
+        PINNED_LLAMA_HUB_URL="https://mirror.example/", HF_ENDPOINT="https://other.example", HF_TOKEN=" hf_x "
+    )
+    assert (parsed.hub_url, parsed.hub_token) == ("https://mirror.example", "hf_x")
+    assert parse(HF_ENDPOINT="https://other.example/hub/").hub_url == "https://other.example/hub"
+    assert (parse(HF_TOKEN="").hub_token, parse(PINNED_LLAMA_HUB_URL="").hub_url) == (None, None)
+
+
+@pytest.mark.parametrize("token", ["hf_se\ncret", "hf_se cret", "hf_\u00e9", "hf_\x00"])
+def test_a_token_that_no_header_can_carry_is_refused_without_showing_it(token: str) -> None:
+    error = refusal(HF_TOKEN=token)
+    assert str(error) == (
+        "error: this command line names something that does not exist\n"
+        "  where:    the variable HF_TOKEN\n"
+        "  expected: a token of the hub: letters, digits and signs, without a space\n"
+        "  found:    something else, which is not shown\n"
+        "  fix:      copy the token again, or unset the variable"
+    )

@@ -1,0 +1,178 @@
+"""Models: fetched over several connections against curl, verified against openssl, and looked at, at full size."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recipes.chunks import first_difference, hash_with_chunks
+from recipes.console import Silent
+from recipes.digest import hash_file
+from recipes.gguf_file import read_gguf
+from recipes.gguf_lint import lint_model
+from recipes.last_sight import note_sight
+from recipes.model_files import PinnedFile, pinned_files
+from recipes.model_verify import verify_files
+from recipes.piece_downloader import PieceDownloader
+from recipes.route import Route
+from recipes.sandbox import usable_cores
+from recipes.store import Store
+from recipes.tempo import Tempo
+from recipes.transfer import BlobPin
+from tests.benchmarks.comparison import Comparison, Kind, Target
+from tests.benchmarks.file_server import serving
+from tests.benchmarks.report import Measured
+from tests.benchmarks.sample_files import MEMORY, is_memory_free, room, write_random
+from tests.benchmarks.sparse_model import write_mmproj, write_model
+from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program, take_turns, time_call
+from tests.unit.models import HUB, a_project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TITLE = "models: fetch against curl, verify against openssl, a look at the full size"
+TURNS = 5
+FILE_BYTES, QUICK_FILE_BYTES = 2 << 30, 32 << 20
+PROJECTOR_SHARE = 17  # the projector has a 17th of the model's bytes
+REVERIFY_S, LINT_S, LINT_MB = 0.05, 1.0, 200.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where files lie, and what it is called."""
+
+    folder: Path
+    name: str
+
+
+def measure(options: Options, say: Say) -> Measured:
+    if shutil.which("curl") is None:
+        raise UnmeasurableError("curl is not installed")
+    # a proxy of the user's is not meant for loopback
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
+    size_bytes = QUICK_FILE_BYTES if options.quick else FILE_BYTES
+    turns = options.turns(TURNS)
+    with room(options.folder, 3 * size_bytes) as folder:
+        served = folder / "served.bin"
+        write_random(served, size_bytes)
+        pin = BlobPin(hash_file(served), size_bytes)
+        with serving(served) as url:
+            rows = fetching(url, pin, Place(folder, "disk"), turns, say)
+            if is_memory_free(size_bytes):
+                with room(MEMORY, size_bytes) as memory:
+                    rows += fetching(url, pin, Place(memory, "memory"), turns, say)
+        rows += verifying(served, folder, turns, say)
+        rows += looking(folder, turns, say)
+    notes = (
+        "fetch: download over 4 connections, SHA-256 of the whole, a note of each MiB; modules imported before",
+        "verify: a model and a projector of a 17th of its size, in the page cache, by the digests of their chunks",
+        "the full size is a head of the published shape with holes where the tensors are: 18.6 GB and 1.1 GB",
+    )
+    return Measured(rows, notes)
+
+
+def fetching(url: str, pin: BlobPin, place: Place, turns: int, say: Say) -> tuple[Comparison, ...]:
+    """Take turns with curl in one place."""
+    size_bytes = pin.size_bytes or 0
+    ours_path, theirs_path = place.folder / "ours.pieces", place.folder / "curl.bin"
+
+    def ours() -> float:
+        downloader = PieceDownloader("loopback", pin, ours_path, Silent(), Tempo())
+        try:
+            seconds = time_call(lambda: downloader.fetch(Route(url), lambda _: None))
+            return size_bytes / seconds / 1e9
+        finally:
+            for path in place.folder.glob("ours.pieces*"):
+                path.unlink()
+
+    def curl() -> float:
+        argv = ("curl", "-s", "-f", "--noproxy", "*", "-o", str(theirs_path), url)
+        try:
+            return size_bytes / time_call(lambda: run_program(argv)) / 1e9
+        finally:
+            theirs_path.unlink(missing_ok=True)
+
+    figures = take_turns(turns, {"ours": ours, "curl": curl}, say, "GB/s")
+    what = f"fetch of {size_bytes >> 20} MiB to {place.name}, 4 connections"
+    least = Target(Kind.RATIO_AT_LEAST, 0.9)
+    return (Comparison(what, "curl -s -o", "GB/s", figures["ours"], figures["curl"], least),)
+
+
+def verifying(model: Path, folder: Path, turns: int, say: Say) -> tuple[Comparison, ...]:
+    """Take turns with openssl over a model and its projector."""
+    mmproj = folder / "mmproj.bin"
+    write_random(mmproj, model.stat().st_size // PROJECTOR_SHARE)
+    paths = (model, mmproj)
+    total_bytes = sum(path.stat().st_size for path in paths)
+    noted = {path: hash_with_chunks(path, 1, lambda _: None) for path in paths}
+
+    def verify() -> None:
+        with ThreadPoolExecutor(usable_cores()) as pool, ThreadPoolExecutor(len(paths)) as files:
+            found = files.map(lambda path: first_difference(path, noted[path], pool, lambda _: None), paths)
+            if any(found):
+                raise UnmeasurableError("a file changed while it was measured")
+
+    openssl = ("openssl", "dgst", "-sha256", *map(str, paths))
+    actions = {
+        "ours": lambda: total_bytes / time_call(verify) / 1e9,
+        "openssl, 1 core": lambda: total_bytes / time_call(lambda: run_program(openssl)) / 1e9,
+    }
+    figures = take_turns(turns, actions, say, "GB/s")
+    what = f"verify of model and projector, {total_bytes / 1e9:.2f} GB, {usable_cores()} cores"
+    least = Target(Kind.RATIO_AT_LEAST, 1.7)
+    return (
+        Comparison(what, "openssl dgst, 1 core", "GB/s", figures["ours"], figures["openssl, 1 core"], least),
+    )
+
+
+def looking(folder: Path, turns: int, say: Say) -> tuple[Comparison, ...]:
+    """Verify again what did not change, and lint a head, both at full size."""
+    store = Store.open(folder / "store")
+    manifests = a_project(
+        folder / "project", hub=HUB.replace("unlocked: no digest is known", f"sha256: {'a1' * 32}")
+    )
+    files: tuple[PinnedFile, ...] = pinned_files(manifests.model("hub"), manifests, store)
+    for file, write in zip(files, (write_model, write_mmproj), strict=True):
+        write(file.path)
+        note_sight(file.path, file.sha256, store)
+
+    def verify() -> None:
+        fresh = pinned_files(manifests.model("hub"), manifests, store)
+        if [row.state for row in verify_files(fresh, store, Silent())] != ["unchanged", "unchanged"]:
+            raise UnmeasurableError("it was read")
+
+    script = (
+        "import resource, sys, time\n"
+        "from pathlib import Path\n"
+        "from tests.benchmarks.models import lint\n"
+        "print(lint(Path(sys.argv[1])))"
+    )
+    run = run_program((sys.executable, "-c", script, str(files[0].path)))
+    memory_mb = float(run.split()[-1])
+    figures = take_turns(
+        turns,
+        {
+            "verify again": lambda: time_call(verify),
+            "lint": lambda: time_call(lambda: lint_model(read_gguf(files[0].path))),
+        },
+        say,
+    )
+    most = Target(Kind.RATIO_AT_MOST, 1.0)
+    limits = {"verify again": REVERIFY_S, "lint": LINT_S}
+    rows = [
+        Comparison(f"{name} of the full size", "the limit", "s", row, (limits[name],) * len(row), most)
+        for name, row in figures.items()
+    ]
+    rows.append(Comparison("peak memory of that lint", "the limit", "MB", (memory_mb,), (LINT_MB,), most))
+    return tuple(rows)
+
+
+def lint(path: Path) -> float:
+    """Lint a model; give the most memory that this process had, in MB."""
+    lint_model(read_gguf(path))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
