@@ -12,7 +12,7 @@ from recipes.gguf_file import GgufFile, read_gguf
 from recipes.last_sight import is_unchanged
 from recipes.mix_picture import draw_mix
 from recipes.model_fetch import ModelFetcher, pieces_path
-from recipes.model_files import PinnedFile, pinned_files
+from recipes.model_files import PinnedFile, missing, pinned_files
 from recipes.model_look import inspect
 from recipes.model_report import inspection_lines, list_lines
 from recipes.model_soundness import demand_sound
@@ -88,7 +88,8 @@ def _verify(job: ModelJob, options: argparse.Namespace) -> int:
     width = max((len(f"{row.file.model.name}: {row.file.name}") for row in rows), default=0)
     for row in rows:
         print(f"{row.state:<9} {f'{row.file.model.name}: {row.file.name}':<{width}}  {row.file.sha256}")
-    first = next((row.error for row in rows if row.error), None)
+    absent = (missing(row.file) for row in rows if row.state == "absent" and options.names)
+    first = next((row.error for row in rows if row.error), None) or next(absent, None)
     if first is not None:
         print(first, file=sys.stderr)
         return first.exit_code
@@ -135,12 +136,7 @@ def _inspected(job: ModelJob, options: argparse.Namespace) -> Iterator[tuple[Ggu
         paths = {}
         for file in pinned_files(model, job.manifests, job.store):
             if not file.path.exists():
-                raise UsageError(
-                    where=f"models -- inspect {model.name}",
-                    expected=f"{file.name} on this machine",
-                    found="it is not there",
-                    fix=f"python3 noxfile.py -s models -- fetch {model.name}",
-                )
+                raise missing(file)
             paths[file.file.role] = file.path
         yield read_gguf(paths["model"]), read_gguf(options.mmproj or paths["mmproj"]), model.name
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.errors import PinMissingError
+from recipes.errors import ModelMissingError, PinMissingError
 from recipes.transfer import BlobPin
 
 if TYPE_CHECKING:
@@ -53,6 +53,17 @@ class PinnedFile:
     def is_local(self) -> bool:
         """Whether it is part of this repository."""
         return self.file.path is not None
+
+
+def missing(file: PinnedFile) -> ModelMissingError:
+    """Give the error for a file that is not on this machine."""
+    fetch = f"python3 noxfile.py -s models -- fetch {file.model.name}"
+    return ModelMissingError(
+        where=file.where,
+        expected=f"{file.name} of {file.model.name}, at {file.path}",
+        found="no such file",
+        fix=f"git checkout -- {file.name}" if file.is_local else fetch,
+    )
 
 
 def pinned_files(model: Model, manifests: Manifests, store: Store) -> tuple[PinnedFile, ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.errors import ModelMissingError, PinMissingError, UsageError
+from recipes.errors import PinMissingError, UsageError
 from recipes.gguf_file import read_gguf
-from recipes.model_files import PinnedFile, pinned_files
+from recipes.model_files import PinnedFile, missing, pinned_files
 from recipes.model_look import Inspection, inspect
 from recipes.model_soundness import demand_sound
 from recipes.model_verify import verify_files
@@ -140,7 +140,7 @@ def ready_model(  # noqa: PLR0913 - where, and how
     """
     pinned = {file.file.role: file for file in pinned_files(model, manifests, store)}
     files = [file for role, file in pinned.items() if role == "model" or not text_only]
-    verify_present(model, files, store, console)
+    verify_present(files, store, console)
     mmproj = pinned.get("mmproj")
     seen = mmproj if mmproj is not None and mmproj.path.exists() else None
     heads = read_gguf(pinned["model"].path), read_gguf(seen.path) if seen else None
@@ -160,7 +160,7 @@ def ready_model(  # noqa: PLR0913 - where, and how
     return ReadyModel(model.name, pinned["model"].path, path, chosen, found, pinned["model"].is_local)
 
 
-def verify_present(model: Model, files: list[PinnedFile], store: Store, console: Console) -> None:
+def verify_present(files: list[PinnedFile], store: Store, console: Console) -> None:
     """Demand that files are here, and are the pinned ones.
 
     Raises
@@ -171,14 +171,7 @@ def verify_present(model: Model, files: list[PinnedFile], store: Store, console:
     rows = verify_files(files, store, console)
     for row in rows:
         if row.state == "absent":
-            raise ModelMissingError(
-                where=row.file.where,
-                expected=f"{row.file.name} of {model.name}, at {row.file.path}",
-                found="no such file",
-                fix=f"git checkout -- {row.file.name}"
-                if row.file.is_local
-                else f"python3 noxfile.py -s models -- fetch {model.name}",
-            )
+            raise missing(row.file)
     error = next((row.error for row in rows if row.error), None)
     if error is not None:
         raise error

@@ -92,6 +92,22 @@ def test_verify_of_a_model_that_is_not_pinned_is_refused_where_it_is_named(bench
     assert "  found:    unlocked: no digest is known\n" in err
 
 
+def test_verify_of_what_is_not_here_fails_where_it_is_named(bench: Bench) -> None:
+    code, out, err = bench.run("verify", "hub")
+    assert code == 23
+    assert [line.split()[0] for line in out.splitlines()] == ["absent", "absent"]
+    path = bench.folder / "store" / "v1" / "blobs" / "sha256" / Sha256.of_bytes(MODEL).hex
+    assert err.endswith(
+        "error: the model is not on this machine\n"
+        "  where:    manifests/models/hub.yaml: files[0]\n"
+        f"  expected: model.gguf of hub, at {path}\n"
+        "  found:    no such file\n"
+        "  fix:      python3 noxfile.py -s models -- fetch hub\n"
+    )
+    code, out, _ = bench.run("verify")
+    assert (code, {line.split()[0] for line in out.splitlines()}) == (0, {"absent"})
+
+
 def test_verify_says_what_is_wrong_and_ends_with_its_code(bench: Bench) -> None:
     bench.run("fetch", "hub")
     path = bench.folder / "store" / "v1" / "blobs" / "sha256" / Sha256.of_bytes(MODEL).hex
@@ -183,7 +199,7 @@ def test_inspect_takes_files_and_refuses_a_projector_of_another_model(bench: Ben
 
 def test_inspect_of_what_is_not_here_names_the_command_that_fetches_it(bench: Bench) -> None:
     code, _, err = bench.run("inspect", "hub")
-    assert code == 2
+    assert code == 23
     assert "  fix:      python3 noxfile.py -s models -- fetch hub\n" in err
 
 
