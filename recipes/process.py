@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
 TAIL_LINES = 40  # what an error shows of a failed program's output
 GRACE_S = 5.0  # between asking a program to end and ending it
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
+HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what ends us
 
 
 @dataclass(frozen=True)
@@ -210,36 +211,44 @@ def start(command: Command, log: Path) -> Iterator[Running]:
     OSError
         Where the program cannot be started.
     """
-    with (
-        log.open("w", encoding="utf-8") as file,
-        subprocess.Popen(
-            command.argv,
-            cwd=command.cwd,
-            env=dict(command.env),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - it calls nothing that takes a lock
-        ) as process,
-    ):
+    with log.open("w", encoding="utf-8") as file:
+        # held until the program can be ended: Python runs code of its own around a fork, and drops what that raises
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
         try:
-            yield Running(process)
-        finally:
-            _end_group(process)
+            process = subprocess.Popen(
+                command.argv,
+                cwd=command.cwd,
+                env=dict(command.env),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+                preexec_fn=_prepare(os.getpid(), before),  # noqa: PLW1509 - it calls nothing that takes a lock
+            )
+        except BaseException:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            raise
+        with process:
+            try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                yield Running(process)
+            finally:
+                _end_group(process)
 
 
-def _end_with(parent: int) -> Callable[[], None] | None:
-    """Give what a new process does before its program starts, so that it is killed where its parent is."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None).prctl  # found before the fork
+def _prepare(parent: int, signals: Iterable[int]) -> Callable[[], None]:
+    """Give what a new process does before its program starts: it holds no signal back, and ends with its parent."""
+    # found before the fork
+    prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
+    held = set(signals)
 
     def prepare() -> None:
-        prctl(DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != parent:  # it was killed in between
-            os._exit(1)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        if prctl is not None:
+            prctl(DEATH_SIGNAL, signal.SIGKILL)
+            if os.getppid() != parent:  # it was killed in between
+                os._exit(1)
 
     return prepare
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.manifest import PROJECT
+from tests.signals import end_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,11 +64,6 @@ class Service:
         return self.process.returncode, out, err
 
 
-def default_interrupt() -> None:
-    """Let a new process heed Ctrl-C, though whoever runs the tests in the background does not."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def is_running(pid: int) -> bool:
     """Whether there is such a process, as /proc says: a dead one that nobody waited for is not counted."""
     try:
@@ -104,7 +100,7 @@ def service(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=default_interrupt,  # noqa: PLW1509 - the tests run no thread
+        preexec_fn=end_on_signals,  # noqa: PLW1509 - the tests run no thread
     ) as process:
         try:
             assert process.stdout is not None

@@ -31,7 +31,6 @@ from tests.bundle.service import (
     PICTURE,
     QUESTION,
     RECIPES,
-    default_interrupt,
     descendants,
     is_running,
     is_server,
@@ -39,6 +38,7 @@ from tests.bundle.service import (
     service,
     unused_port,
 )
+from tests.signals import end_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,7 +227,7 @@ def test_the_server_of_a_question_that_is_interrupted_is_gone(tmp_path: Path) ->
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=default_interrupt,  # noqa: PLW1509 - the tests run no thread
+        preexec_fn=end_on_signals,  # noqa: PLW1509 - the tests run no thread
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:

@@ -6,7 +6,6 @@ import hashlib
 import io
 import itertools
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from recipes.tempo import Tempo
 from recipes.transfer import BlobPin, Patience
 from tests.integration import servers
 from tests.integration.servers import GOOD, Behaviour, Server
+from tests.signals import end_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -608,8 +608,7 @@ def start_fetch(bench: Bench, url: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # a test run in the background of a script inherits SIGINT ignored
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - see above
+        preexec_fn=end_on_signals,  # noqa: PLW1509 - it calls nothing that a thread may hold
     )
 
 

@@ -16,6 +16,7 @@ from recipes.piece_file import read_note
 from tests.integration import servers
 from tests.integration.model_bench import ModelBench, manifest
 from tests.integration.servers import Server
+from tests.signals import end_on_signals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,13 @@ def test_ctrl_c_ends_it_at_once_and_keeps_what_came(tmp_path: Path, monkeypatch:
             "PINNED_LLAMA_HUB_URL": hub.base,
             "PINNED_LLAMA_TIMEOUT_S": "100000",
         }
-        with subprocess.Popen(argv, cwd=PROJECT, env=environment, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            argv,
+            cwd=PROJECT,
+            env=environment,
+            stderr=subprocess.PIPE,
+            preexec_fn=end_on_signals,  # noqa: PLW1509 - it calls nothing that a thread may hold
+        ) as process:
             while (note := read_note(bench.pieces)) is None or len(note.pieces) < 5:
                 assert process.poll() is None
                 threading.Event().wait(0.01)

@@ -19,6 +19,7 @@ from recipes.reproduce import POLLUTION
 from recipes.sandbox import Surroundings, find_isolation, run_isolated
 from recipes.store import Store
 from tests.integration.fixture_project import REPOSITORY, Answer, FixtureProject, make_project, provide_source
+from tests.signals import end_on_signals
 
 DIGEST = re.compile(r"^digest: +sha256:([0-9a-f]{64}) \((.*)\)$", re.MULTILINE)
 BUNDLE = re.compile(r"^bundle: +(.+)$", re.MULTILINE)
@@ -295,12 +296,6 @@ def test_two_builds_at_once_make_one_bundle(project: FixtureProject) -> None:
     assert states == [False, True]
 
 
-def end_on_signals() -> None:
-    """Take back what a test inherits that runs in a script's background (SIGINT ignored) or under nohup (SIGHUP)."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-
-
 def interrupt_while_compiling(project: FixtureProject, number: signal.Signals) -> tuple[int, str]:
     with subprocess.Popen(
         [sys.executable, "-m", "recipes", "build", "--project", str(project.root)],
@@ -350,3 +345,29 @@ def test_a_build_command_has_no_network(tmp_path: Path) -> None:
     done = run_isolated(Command((sys.executable, "-c", program), tmp_path), Surroundings(jobs=1))
     assert done.status == 1
     assert "Network is unreachable" in done.text
+
+
+AT_A_FORK = """
+import os, signal, sys
+from pathlib import Path
+from recipes.process import Command, start
+
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))
+try:
+    with start(Command((sys.executable, "-c", "input()"), Path.cwd()), Path(sys.argv[1])) as running:
+        print("it was lost")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_interrupt_while_a_program_is_started_is_not_lost(tmp_path: Path) -> None:
+    done = subprocess.run(
+        (sys.executable, "-c", AT_A_FORK, str(tmp_path / "log")),
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=end_on_signals,
+    )
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
