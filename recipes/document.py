@@ -240,6 +240,8 @@ class _Reading:
                     event, path, "keys that are text", "a list or an object as a key", "write a name"
                 )
             key = self._text(event, path)
+            if not key:
+                self._refuse(event, path, "keys that are text", "an empty key", "write a name")
             if key == "<<":
                 self._refuse(event, path, _PLAINLY, "the merge key `<<`", "write the merged keys here")
             if "\n" in key:

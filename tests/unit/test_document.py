@@ -48,6 +48,7 @@ REFUSALS = {
     "empty_key": (":2", "a value", "`~`, which YAML reads as nothing", NO_NOTHING),
     "empty_value": (":2: sha256", "a value", "nothing", NO_NOTHING),
     "escaped_nul": (":2: url", VISIBLE, "a NUL (U+0000)", "replace it on line 2"),
+    "quoted_nothing_as_key": (":1", "keys that are text", "an empty key", "write a name"),
     "final_line_break": (
         ":2: summary",
         "a value that ends in its last character",
