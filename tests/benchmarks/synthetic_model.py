@@ -6,6 +6,7 @@ Q6_K in the output and in half of the layers' attn_v and ffn_down.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,18 +64,24 @@ TINY = Shape(
 )
 
 
+def block_bytes(*, is_q6: bool) -> int:
+    """Give the bytes of a block of 256 weights."""
+    return 210 if is_q6 else 144
+
+
 def random_blocks(rng: np.random.Generator, shape: tuple[int, ...], *, is_q6: bool) -> np.ndarray:
     """Give random valid blocks of 256 weights, as bytes: `shape` with its last dimension in bytes."""
     import numpy as np
 
     # Q4_K: d and dmin first; Q6_K: d last
-    block_bytes, scales_at, scales = (210, 208, 1) if is_q6 else (144, 0, 2)
+    scales_at, scales = (208, 1) if is_q6 else (0, 2)
+    size_bytes = block_bytes(is_q6=is_q6)
     *rows, width = shape
-    blocks = np.frombuffer(bytearray(rng.bytes(int(np.prod(shape)) // 256 * block_bytes)), np.uint8)
-    blocks = blocks.reshape(-1, block_bytes)
+    blocks = np.frombuffer(bytearray(rng.bytes(math.prod(shape) // 256 * size_bytes)), np.uint8)
+    blocks = blocks.reshape(-1, size_bytes)
     scale = np.frombuffer(np.full(scales, SCALE, np.float16).tobytes(), np.uint8)
     blocks[:, scales_at : scales_at + 2 * scales] = scale
-    return blocks.reshape(*rows, width // 256 * block_bytes)
+    return blocks.reshape(*rows, width // 256 * size_bytes)
 
 
 def without_vocabulary(writer: gguf.GGUFWriter) -> None:
@@ -110,17 +117,26 @@ def write_model(
     writer.add_file_type(Q4_K_M)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     describe(writer)
-    for name, length in shape.vectors():
-        writer.add_tensor(f"{name}.weight", np.ones(length, np.float32))
-    for layer in range(shape.layers):
-        router = rng.standard_normal((shape.experts, shape.embedding), np.float32) / shape.embedding**0.5
-        writer.add_tensor(f"blk.{layer}.ffn_gate_inp.weight", router)
     kinds = (gguf.GGMLQuantizationType.Q4_K, gguf.GGMLQuantizationType.Q6_K)
-    for name, dimensions, is_q6 in shape.matrices():
-        writer.add_tensor(
-            f"{name}.weight", random_blocks(rng, dimensions, is_q6=is_q6), raw_dtype=kinds[is_q6]
+    routers = [f"blk.{layer}.ffn_gate_inp" for layer in range(shape.layers)]
+    dimensions = (shape.experts, shape.embedding)
+    for name, length in shape.vectors():
+        writer.add_tensor_info(f"{name}.weight", (length,), np.dtype(np.float32), 4 * length)
+    for name in routers:
+        writer.add_tensor_info(f"{name}.weight", dimensions, np.dtype(np.float32), 4 * math.prod(dimensions))
+    for name, (*rows, width), is_q6 in shape.matrices():
+        stored = (*rows, width // 256 * block_bytes(is_q6=is_q6))
+        writer.add_tensor_info(
+            f"{name}.weight", stored, np.dtype(np.uint8), math.prod(stored), raw_dtype=kinds[is_q6]
         )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
+    writer.write_ti_data_to_file()
+    # one at a time: all of a model of the full size do not fit into memory
+    for _, length in shape.vectors():
+        writer.write_tensor_data(np.ones(length, np.float32))
+    for _ in routers:
+        writer.write_tensor_data(rng.standard_normal(dimensions, np.float32) / shape.embedding**0.5)
+    for _, whole, is_q6 in shape.matrices():
+        writer.write_tensor_data(random_blocks(rng, whole, is_q6=is_q6))
     writer.close()

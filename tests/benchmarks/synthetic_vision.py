@@ -66,20 +66,27 @@ def write_pair(model: Path, mmproj: Path, shape: Shape, vision: VisionShape) -> 
     def describe(writer: gguf.GGUFWriter) -> None:
         writer.add_rope_dimension_sections(SECTIONS)
         writer.add_num_deepstack_layers(len(vision.deepstack))
-        copy_vocabulary(writer)
+        copy_vocabulary(writer, shape.vocabulary)
 
     write_model(model, shape, "qwen3vlmoe", describe)
     write_projector(mmproj, vision)
 
 
-def copy_vocabulary(writer: gguf.GGUFWriter) -> None:
-    """Add the pocket model's vocabulary and chat template."""
+def copy_vocabulary(writer: gguf.GGUFWriter, rows: int) -> None:
+    """Add the pocket model's vocabulary and chat template, filled up to the embedding's rows with unused tokens."""
     import gguf
 
+    kinds = gguf.GGUFValueType
     for name, field in gguf.GGUFReader(VOCABULARY_OF).fields.items():
-        if name.startswith("tokenizer."):
-            inner = field.types[-1] if field.types[0] is gguf.GGUFValueType.ARRAY else None
-            writer.add_key_value(name, field.contents(), field.types[0], inner)
+        if not name.startswith("tokenizer."):
+            continue
+        value = field.contents()
+        if name == "tokenizer.ggml.tokens":
+            value = [*value, *(f"[PAD{number}]" for number in range(len(value), rows))]
+        if name == "tokenizer.ggml.token_type":
+            value = [*value, *([int(gguf.TokenType.UNUSED)] * (rows - len(value)))]
+        inner = field.types[-1] if field.types[0] is kinds.ARRAY else None
+        writer.add_key_value(name, value, field.types[0], inner)
 
 
 def write_projector(path: Path, shape: VisionShape) -> None:
