@@ -4,8 +4,7 @@ import signal
 import sys
 
 from recipes.cli import main
-
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from recipes.process import ENDINGS
 
 
 def interrupt(*_: object) -> None:

@@ -31,6 +31,8 @@ HEAD_BYTES = 1024
 MOST_BYTES = 100_000_000  # a server takes it as text, in memory, several times over
 UPRIGHT = 1  # the EXIF orientation of a picture that is stored as it is looked at
 ORIENTATION = 0x0112  # the tag of it
+EXIF, PIXELS = 0xE1, 0xDA  # markers of a JPEG: APP1, and SOS
+LEAST_SEGMENT = 2  # bytes: a segment counts its own length
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,10 @@ def orientation(jpeg: bytes) -> int:
     place = 2
     while jpeg[place : place + 1] == b"\xff" and place + 4 <= len(jpeg):
         marker, size = jpeg[place + 1], int.from_bytes(jpeg[place + 2 : place + 4], "big")
-        if marker == 0xDA or size < 2:  # the pixels begin, or it is damaged  # noqa: PLR2004
+        if marker == PIXELS or size < LEAST_SEGMENT:  # nothing more, or it is damaged
             break
         body = jpeg[place + 4 : place + 2 + size]
-        if marker == 0xE1 and body.startswith(b"Exif\0\0"):  # noqa: PLR2004 - APP1
+        if marker == EXIF and body.startswith(b"Exif\0\0"):
             return _orientation(body[6:])
         place += 2 + size
     return UPRIGHT

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TAIL_LINES = 40  # what an error shows of a failed program's output
 GRACE_S = 5.0  # between asking a program to end and ending it
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
-HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what ends us
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what ends us
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def start(command: Command, log: Path) -> Iterator[Running]:
     """
     with log.open("w", encoding="utf-8") as file:
         # held until the program can be ended: Python runs code of its own around a fork, and drops what that raises
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
         try:
             process = subprocess.Popen(
                 command.argv,

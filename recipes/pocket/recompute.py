@@ -22,7 +22,7 @@ from recipes.pocket.deviations import ALL
 from recipes.pocket.exam import examine, table
 from recipes.pocket.files import GOLDEN, MMPROJ, MODEL, VISION
 from recipes.pocket.prompts import compared, digest, everything, held_out
-from recipes.pocket.reference import Reference
+from recipes.pocket.reference import NEAR, Reference
 from recipes.pocket.restore import load
 from recipes.pocket.tasks import TASKS
 
@@ -99,8 +99,10 @@ def compare(found: Golden, committed: Golden) -> float:
         _demand(f"{old.name}: combinations", set(old.logprobs), set(new.logprobs))
         for key, values in old.logprobs.items():
             largest = max(largest, _apart(values, new.logprobs[key]))
-        # whether a tie is near enough to be kept is a matter of rounding: what both have is compared
         kept = {(tie.layer, tie.token): tie.logprobs for tie in new.ties}
+        # whether others are near enough to be kept is a matter of rounding
+        clear = {(tie.layer, tie.token) for tie in old.ties if tie.gap < NEAR / 2}
+        _demand(f"{old.name}: near-ties", clear, clear & kept.keys())
         for tie in old.ties:
             again = kept.get((tie.layer, tie.token), {})
             for key in tie.logprobs.keys() & again.keys():

@@ -217,9 +217,9 @@ def working_folders() -> Iterator[tuple[int, Path]]:
 
 
 def test_the_server_of_a_question_that_is_interrupted_is_gone(tmp_path: Path) -> None:
-    # an answer that takes long: the picture is 4 million pixels
+    # an answer that takes long: the picture has 2,116 tokens
     ppm = tmp_path / "large.bmp"
-    ppm.write_bytes(large_bmp(2048))
+    ppm.write_bytes(large_bmp(1472))
     words = ("ask", *POCKET, "--image", str(ppm), QUESTION)
     with subprocess.Popen(
         (*RECIPES, *words),
