@@ -49,6 +49,12 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--platform", metavar="NAME", help="one of the recipe's platforms (default: this machine)"
             )
+            command.add_argument(
+                "--architecture",
+                action="append",
+                metavar="NAME",
+                help="compile for this one of the platform's GPU architectures only (repeat for more)",
+            )
         command.add_argument(
             "--project",
             type=Path,
