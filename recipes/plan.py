@@ -74,6 +74,8 @@ class Plan:
         What CMake's cache must hold after configure.
     isa_flags, march
         The only `-m` options and `-march` values that a compile command may carry.
+    libraries
+        What may be linked with -l, besides the C library's own.
     contents
         What is shipped.
     probe
@@ -102,6 +104,7 @@ class Plan:
     probe: tuple[str, ...] = ()
     whole: bool = True
     hermetic: bool = True
+    libraries: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> Sha256:
@@ -143,6 +146,7 @@ class Plan:
             "contents": msgspec.to_builtins(self.contents),
             "probe": list(self.probe),
             "whole": self.whole,
+            **({"libraries": list(self.libraries)} if self.libraries else {}),
         }
 
     def record(self) -> dict[str, object]:
@@ -212,6 +216,7 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
         contents=platform.bundle,
         probe=recipe.probe,
         hermetic=toolchain.kind != "host",
+        libraries=platform.libraries,
     )
 
 

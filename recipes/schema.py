@@ -158,6 +158,9 @@ class Platform(_Pin, frozen=True, kw_only=True):
         tuple[Name, ...],
         Meta(description="of GPUs, as CMAKE_CUDA_ARCHITECTURES names them; `--architecture` chooses fewer"),
     ] = ()
+    libraries: Annotated[
+        tuple[Name, ...], Meta(description="what may be linked with -l, besides the C library's own")
+    ] = ()
     flags: CompileFlags
     bundle: BundleContents
     output: Annotated[
