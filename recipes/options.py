@@ -98,6 +98,17 @@ def parser() -> argparse.ArgumentParser:
         "--model", metavar="NAME", help="a manifest in manifests/models/ (default: the default model)"
     )
     judge.add_argument(
+        "--without",
+        choices=("web-page",),
+        help="leave this part out: the report says that it was not run",
+    )
+    judge.add_argument(
+        "--gpu-layers",
+        type=positive,
+        metavar="N",
+        help="layers to offload to a GPU, as llama-server's -ngl (default: the server's own)",
+    )
+    judge.add_argument(
         "--report",
         type=Path,
         metavar="FOLDER",
