@@ -206,7 +206,8 @@ class HostTool(_Pin, frozen=True, kw_only=True):
     """A program of the building machine; what it says of itself is recorded with each build."""
 
     ask: Annotated[
-        tuple[Text, ...], Meta(min_length=1, description="the program by its full path, and what makes it speak")
+        tuple[Text, ...],
+        Meta(min_length=1, description="the program by its full path, and what makes it speak"),
     ]
     what: Annotated[Text, Meta(description="what it is, for the error where it is missing")]
     install: Annotated[
