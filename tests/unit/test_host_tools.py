@@ -50,7 +50,7 @@ def test_a_machine_without_nvcc_is_told_what_is_missing_and_how_to_get_it(tmp_pa
 
 
 def test_an_nvcc_that_fails_is_shown_with_its_words(tmp_path: Path) -> None:
-    with pytest.raises(ToolchainError, match="found:    release 13.0, asked --version"):
+    with pytest.raises(ToolchainError, match=r"found:    release 13\.0, asked --version"):
         ask_host_tools(with_program(tmp_path / "nvcc", 3))
 
 

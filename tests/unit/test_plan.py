@@ -172,7 +172,7 @@ def test_an_architecture_that_the_manifest_does_not_list_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
         with_architectures(RECIPE, CUDA, ("90",))
     assert str(caught.value) == (
-        "error: the command cannot be meant so\n"
+        "error: this command line names something that does not exist\n"
         "  where:    manifests/recipes/b7827.yaml: platforms.linux-x86_64-cuda.architectures\n"
         "  expected: some of 75-real, 80-real, 86-real, 89-real, 90-real, 120a-real\n"
         "  found:    --architecture 90\n"
