@@ -223,6 +223,12 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def fullsize(session: nox.Session) -> None:
+    """Take a pair of the 30B model's size all the way from a bad server to an answer (minutes; 39 GB of disk)."""
+    run(environment_python("bench"), "-m", "tests.fullsize", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Generate the reference pages and build the documentation site into site/."""
     run(environment_python("run"), "-m", "recipes", "docs")
