@@ -10,6 +10,7 @@ import msgspec
 from tests.benchmarks.machine import Machine  # noqa: TC001 - msgspec reads it from the annotation
 from tests.benchmarks.report import markdown_table
 from tests.fullsize.answering import Answered  # noqa: TC001 - as above
+from tests.fullsize.scene import SILENT_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +147,7 @@ def markdown(record: Record) -> str:
         "## From the hub to the disk\n",
         markdown_table(*steps_table(record)) + "\n",
         (
-            "The hub is a thread in Python that cuts, stalls (3 s each until it is given up), asks to wait and lets\n"
+            f"The hub is a thread in Python that cuts, stalls ({SILENT_S} s until it is given up), asks to wait and lets\n"
             "its redirects expire. The time of the fetch is with all of that, and with a disk that holds the pair\n"
             "twice: it says that bad servers are survived; how fast a good one is, [Benchmarks](benchmarks.md) says.\n"
             "The first verification reads all by one core for each file and notes the digests of chunks; the\n"

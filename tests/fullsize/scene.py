@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "full-size"
 FREE_BYTES = 1 << 30  # that stay free: a machine whose disk is full does strange things
-SILENT_S = 3  # how long a server may be silent: each stall costs so much
+SILENT_S = 5  # how long a server may be silent: each stall costs so much
 MANIFEST = """\
 schema: model/1
 name: {name}
