@@ -147,12 +147,12 @@ def markdown(record: Record) -> str:
         "## From the hub to the disk\n",
         markdown_table(*steps_table(record)) + "\n",
         (
-            f"The hub is a thread in Python that cuts, stalls ({SILENT_S} s until it is given up), asks to wait and lets\n"
-            "its redirects expire. The time of the fetch is with all of that, and with a disk that holds the pair\n"
-            "twice: it says that bad servers are survived; how fast a good one is, [Benchmarks](benchmarks.md) says.\n"
-            "The first verification reads all by one core for each file and notes the digests of chunks; the\n"
-            "second compares these by all cores; both read from the disk what the page cache has not kept. The last\n"
-            "one reads nothing: its time is the start of Python, as most of that of `inspect` is.\n"
+            f"The hub is a thread in Python that cuts, stalls ({SILENT_S} s until it is given up), asks to wait and\n"
+            "lets its redirects expire, on a disk that holds the pair twice. The time of the fetch is with all of that:\n"
+            "it says that bad servers are survived. How fast a good one is, [Benchmarks](benchmarks.md) says.\n\n"
+            "The first verification reads all by one core for each file and notes the digests of chunks; the second\n"
+            "compares these by all cores; both read from the disk what the page cache has not kept. The last one\n"
+            "reads nothing: its time is the start of Python, as most of that of `inspect` is.\n"
         ),
         "## Text only against with the projector\n",
         markdown_table(*serving_table(record)) + "\n",
