@@ -148,8 +148,9 @@ def markdown(record: Record) -> str:
         markdown_table(*steps_table(record)) + "\n",
         (
             f"The hub is a thread in Python that cuts, stalls ({SILENT_S} s until it is given up), asks to wait and\n"
-            "lets its redirects expire, on a disk that holds the pair twice. The time of the fetch is with all\n"
-            "of that: it says that bad servers are survived. How fast a good one is, [Benchmarks](benchmarks.md) says.\n\n"
+            "lets its redirects expire, on a disk that holds the pair twice. The time of the fetch is with all of\n"
+            "that: it says that bad servers are survived; [Benchmarks](benchmarks.md) has how fast a good one is.\n"
+            "\n"
             "The first verification reads all by one core for each file and notes the digests of chunks; the second\n"
             "compares these by all cores; both read from the disk what the page cache has not kept. The last one\n"
             "reads nothing: its time is the start of Python, as most of that of `inspect` is.\n"
