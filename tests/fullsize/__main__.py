@@ -21,12 +21,11 @@ from tests.benchmarks.__main__ import SIGNALS, interrupt
 from tests.benchmarks.image_speed import programs_of
 from tests.benchmarks.machine import this_machine
 from tests.benchmarks.report import plain_table
-from tests.benchmarks.synthetic_vision import write_pair
 from tests.benchmarks.turns import UnmeasurableError, say, time_call
 from tests.fullsize.answering import Load, serve_and_ask
 from tests.fullsize.bad_hub import Faults, serving
 from tests.fullsize.report import Record, Step, serving_table, steps_table, write
-from tests.fullsize.running import Ran, run_session
+from tests.fullsize.running import Ran, run_module
 from tests.fullsize.scene import NAME, scene
 from tests.fullsize.size import LAYERS, full, tiny
 
@@ -130,26 +129,26 @@ def measure(options: argparse.Namespace, command: str) -> Record:
 
 
 def generate(made: Scene, pair: Pair) -> Step:
-    """Write the pair, one tensor at a time.
+    """Write the pair.
 
     Raises
     ------
     UnmeasurableError
         Where it is larger than was reckoned before the first byte.
     """
-    seconds = time_call(lambda: write_pair(made.model, made.mmproj, pair.language, pair.vision))
+    layers = 0 if pair == tiny() else pair.language.layers
+    words = (str(made.model), str(made.mmproj), str(layers))
+    ran = run_module("tests.fullsize.making", words, made.environment(), made.folder / "making.log")
     if made.size_bytes > pair.most_bytes:
         raise UnmeasurableError(f"the pair has {made.size_bytes} bytes, reckoned were {pair.most_bytes}")
-    written = Step("make the pair", seconds, read_bytes=made.size_bytes)
-    tell(written)
-    return written
+    return step("make the pair", ran, made.size_bytes)
 
 
 def session(made: Scene, name: str, *words: str, hub: str | None = None) -> Ran:
     """Run a session on the scene."""
     environment = made.environment(hub) if hub else made.environment()
     log = made.folder / f"{name}-{time.monotonic_ns()}.log"
-    return run_session((*words, "--project", str(made.project)), environment, log)
+    return run_module("recipes", (*words, "--project", str(made.project)), environment, log)
 
 
 def step(name: str, ran: Ran, read_bytes: int | None) -> Step:

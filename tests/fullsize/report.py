@@ -29,7 +29,7 @@ the pocket model's in them.
 
 @dataclass(frozen=True)
 class Step:
-    """One step. `read_bytes` is what it is about, None where it reads a head alone; `peak_mb` of its process."""
+    """One step. `read_bytes` is what it reads or writes, None where it reads a head alone; `peak_mb` of its process."""
 
     name: str
     seconds: float

@@ -1,4 +1,4 @@
-"""Runs sessions as a user does, and says how long each took and how much memory it had."""
+"""Runs programs of this project, and says how long each took and how much memory it had."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a session printed, and what it took. `peak_mb` is its resident memory at most, mapped files included."""
+    """What a program printed, and what it took. `peak_mb` is its resident memory at most, mapped files included."""
 
     out: str
     seconds: float
     peak_mb: float
 
 
-def run_session(words: tuple[str, ...], environment: Mapping[str, str], log: Path) -> Ran:
-    """Run a session to its end; what it says beside its answer goes into `log`.
+def run_module(module: str, words: tuple[str, ...], environment: Mapping[str, str], log: Path) -> Ran:
+    """Run a module of this project to its end; what it says beside its answer goes into `log`.
 
     Raises
     ------
     UnmeasurableError
         Where it fails.
     """
-    argv = (sys.executable, "-m", "recipes", *words)
+    argv = (sys.executable, "-m", module, *words)
     answer = log.with_suffix(".out")
     with answer.open("wb") as out, log.open("wb") as errors:
         started = time.perf_counter()
@@ -61,7 +61,9 @@ def run_session(words: tuple[str, ...], environment: Mapping[str, str], log: Pat
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         said = log.read_text(encoding="utf-8", errors="replace")
-        raise UnmeasurableError(f"{' '.join(words)}: exit status {process.returncode}\n{said[-2000:]}")
+        raise UnmeasurableError(
+            f"{module} {' '.join(words)}: exit status {process.returncode}\n{said[-2000:]}"
+        )
     return Ran(answer.read_text(encoding="utf-8"), seconds, usage.ru_maxrss * 1024 / 1e6)
 
 
