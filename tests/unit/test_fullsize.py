@@ -134,8 +134,11 @@ def test_the_page_has_the_figures() -> None:
         assert row in page
 
 
-def test_what_is_committed_is_written_of_the_record() -> None:
+def test_what_is_committed_is_written_of_the_record_or_not_there_at_all() -> None:
     docs = PROJECT / "docs"
-    record = decode((docs / JSON).read_bytes())
-    assert (docs / PAGE).read_text("utf-8") == markdown(record)
-    assert (docs / PICTURE).read_text("utf-8") == draw(record)
+    there = [name for name in (JSON, PAGE, PICTURE) if (docs / name).exists()]
+    assert there in ([], [JSON, PAGE, PICTURE])
+    if there:
+        record = decode((docs / JSON).read_bytes())
+        assert (docs / PAGE).read_text("utf-8") == markdown(record)
+        assert (docs / PICTURE).read_text("utf-8") == draw(record)
