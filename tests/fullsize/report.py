@@ -159,8 +159,8 @@ def markdown(record: Record) -> str:
         markdown_table(*serving_table(record)) + "\n",
         "![Resident memory of the server: its own, and mapped files](assets/fullsize.svg)\n",
         (
-            f"With the projector the peak is {difference:+.2f} GB. The process's own memory can go nowhere, and holds the\n"
-            "weights too that the CPU backend lays out anew for its instructions (CPU_REPACK in the server's log).\n"
+            f"With the projector the peak is {difference:+.2f} GB. Its own memory can go nowhere; the weights\n"
+            "are in it too that the CPU backend lays out anew for its instructions (CPU_REPACK in the server's log).\n"
             "Pages of mapped files are page cache: the kernel takes them back where memory is short, at the price of\n"
             "reading them again, and the peak counts them too. A rate is the median of 3 answers after the first.\n"
         ),
