@@ -49,6 +49,7 @@ LISTED = 5  # first tokens whose probabilities are kept
 MOST_ANSWER_TOKENS = 16
 DIGITS = 5  # of a logarithm, behind the point
 NEAR = 5e-4  # of probability: products of 16 bits turn choices of the router that are closer
+TREMOR = 1e-6  # of a pixel's value: what rounding in 32 bits may do
 SHOWS = 0.005  # of a logarithm: near-ties that change less are not kept
 
 
@@ -65,6 +66,7 @@ class Reference:
         self.model = model
         self.tokenizer = tokenizer
         self.writer = Writer(tokenizer)
+        self.tremor: torch.Generator | None = None  # with one, pixels are a millionth off, at random
 
     def prepare(self, prompt: Prompt, names: Collection[str] = ()) -> Batch:
         """Give a prompt without its last answer, its images resized with or without a deviation."""
@@ -99,11 +101,17 @@ class Reference:
             }
         try:
             with deviations.vision_with(visual, names):
-                pixels = frames(changed_pixels(batch.patches, names))
+                pixels = self._trembling(frames(changed_pixels(batch.patches, names)))
                 seen = visual(pixels, grid_thw=batch.grids, return_dict=True, **more)
         finally:
             visual.pos_embed = table
         return seen.pooler_output, changed_levels(seen.deepstack_features, names)
+
+    def _trembling(self, pixels: Tensor) -> Tensor:
+        """Give pixels as they are, or each off by about a millionth of itself."""
+        if self.tremor is None:
+            return pixels
+        return pixels * (1 + TREMOR * torch.randn(pixels.shape, generator=self.tremor))
 
     @torch.no_grad()
     def logits(

@@ -171,11 +171,15 @@ def test_the_committed_figures_are_of_these_models_and_prompts(tmp_path: Path) -
 
 
 class FakeOracle:
-    """A reference that says -1 and -2, and 0.5 less with `resize`; a near-tie leaves 0.25 less."""
+    """A reference that says -1 and -2, and 0.5 less with `resize`; a near-tie is 0.25 less, rounding 0.4 or none."""
 
     def logprobs(self, changes: Changes = UNCHANGED) -> tuple[float, ...]:
         less = 0.5 * ("resize" in changes.names) + 0.25 * len(changes.turned)
         return (-1.0 - less, -2.0 - less)
+
+    def trembling(self, changes: Changes) -> tuple[tuple[float, ...], ...]:
+        one, other = self.logprobs(changes)
+        return ((one, other), (one - 0.4, other - 0.4), (one - 0.401, other - 0.4)) if changes.names else ()
 
     def ties(self, _changes: Changes = UNCHANGED) -> list[Tie]:
         return [TIE]
@@ -203,6 +207,11 @@ def test_answers_are_judged_against_the_reference_with_and_without_what_is_known
     tied = judge(("s", "m", "strict"), [a_case()], [Answer((-1.75, -2.75))], oracles, frozenset({"resize"}))  # type: ignore[arg-type]  # as above
     assert (tied.beyond[0].left, tied.beyond[0].after) == (0.25, 0.0)
     assert tied.accounted[0] == ((-1.75, -2.75), (-1.75, -2.75))
+    shaken = judge(("s", "m", "strict"), [a_case()], [Answer((-1.9, -2.9))], oracles, frozenset({"resize"}))  # type: ignore[arg-type]  # as above
+    assert (shaken.beyond[0].trembled, shaken.beyond[0].turned) == ((2, 3), ())
+    assert shaken.beyond[0].after < 1e-6
+    assert shaken.accounted[0] == ((-1.9, -2.9), (-1.9, -2.9))
+    assert (tied.beyond[0].trembled, found.beyond[0].trembled) == (None, (0, 3))  # found: no explanation
     nothing = judge(("s", "m", "strict"), [a_case()] * 3, answers, oracles, None)  # type: ignore[arg-type]  # as above
     assert nothing.row.left == (0.501, 0.6, None)
     assert nothing.beyond == ()

@@ -118,6 +118,19 @@ def ledger() -> Ledger:
     )
 
 
+def test_rounding_is_told_apart_from_near_ties(ledger: Ledger) -> None:
+    trembled = msgspec.structs.replace(ledger.beyond[1], after=0.0003, trembled=(9, 16))
+    shaken = msgspec.structs.replace(ledger, beyond=(ledger.beyond[0], trembled))
+    assert tally(shaken, "ours", "strict") == Tally(
+        beyond=2, known=0, tied=1, rounded=1, neither=0, unanswered=1
+    )
+    page = tables(shaken)
+    assert (
+        "rounding: with pixels a millionth off, 9 of 16 simulations come within the limit, the closest to 0.000300 |"
+        in page
+    )
+
+
 def row_of(text: str, heading: str, first: str) -> list[str]:
     """Give the cells of a row below a heading."""
     below = text.split(heading, 1)[1]
@@ -154,9 +167,15 @@ def test_what_is_no_ledger_is_refused_with_the_command_that_makes_one(tmp_path: 
 
 
 def test_each_case_beyond_the_limit_is_counted_once(ledger: Ledger) -> None:
-    assert tally(ledger, "ours", "strict") == Tally(beyond=2, known=0, tied=1, neither=1, unanswered=1)
-    assert tally(ledger, "theirs", "strict") == Tally(beyond=1, known=1, tied=0, neither=0, unanswered=0)
-    assert tally(ledger, "strange", "strict") == Tally(beyond=2, known=0, tied=0, neither=2, unanswered=0)
+    assert tally(ledger, "ours", "strict") == Tally(
+        beyond=2, known=0, tied=1, rounded=0, neither=1, unanswered=1
+    )
+    assert tally(ledger, "theirs", "strict") == Tally(
+        beyond=1, known=1, tied=0, rounded=0, neither=0, unanswered=0
+    )
+    assert tally(ledger, "strange", "strict") == Tally(
+        beyond=2, known=0, tied=0, rounded=0, neither=2, unanswered=0
+    )
 
 
 def test_values_are_those_of_the_selection(ledger: Ledger) -> None:
@@ -187,9 +206,42 @@ def test_the_tables_say_what_was_measured(ledger: Ledger) -> None:
     text = tables(ledger)
     assert "1 models were asked 4 prompts each in 4 cases, 3 of them with images" in text.replace("\n", " ")
     strict = "### Largest difference, strict setting"
-    assert row_of(text, strict, "ours") == ["ours", "0.020", "no answer", "0.0010", "2", "0", "1", "1", "1"]
-    assert row_of(text, strict, "theirs") == ["theirs", "0.0030", "1.500", "0.0010", "1", "1", "0", "0", "0"]
-    assert row_of(text, strict, "strange") == ["strange", "0.400", "1.500", "0.0010", "2", "", "", "2", "0"]
+    assert row_of(text, strict, "ours") == [
+        "ours",
+        "0.020",
+        "no answer",
+        "0.0010",
+        "2",
+        "0",
+        "1",
+        "0",
+        "1",
+        "1",
+    ]
+    assert row_of(text, strict, "theirs") == [
+        "theirs",
+        "0.0030",
+        "1.500",
+        "0.0010",
+        "1",
+        "1",
+        "0",
+        "0",
+        "0",
+        "0",
+    ]
+    assert row_of(text, strict, "strange") == [
+        "strange",
+        "0.400",
+        "1.500",
+        "0.0010",
+        "2",
+        "",
+        "",
+        "",
+        "2",
+        "0",
+    ]
     assert "beyond 0.005" in text
     by_model = row_of(text, "### By model", "one")
     assert by_model[1:3] == ["dense \\| tied", "0.020 / no answer / 0.0010"]

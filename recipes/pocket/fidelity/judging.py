@@ -77,8 +77,14 @@ def judge(
         left.append(round(apart(measured, simulated), DIGITS))
         if known is not None and apart(measured, simulated) > limit:
             turned, after = oracle.turned(measured, changes, limit)
+            trembled = None
             if after <= limit:
                 simulated = oracle.logprobs(replace(changes, turned=turned))
+            elif trembling := oracle.trembling(changes):
+                trembled = (sum(apart(measured, said) <= limit for said in trembling), len(trembling))
+                if trembled[0]:
+                    simulated = min(trembling, key=lambda said: apart(measured, said))
+                    turned, after = (), apart(measured, simulated)
             ties = oracle.ties(changes)
             beyond.append(
                 Beyond(
@@ -91,6 +97,7 @@ def judge(
                     narrowest=ties[0].gap if ties else None,
                     turned=tuple(Choice(layer=tie.layer, token=tie.token, gap=tie.gap) for tie in turned),
                     after=round(after, DIGITS),
+                    trembled=trembled,
                 )
             )
         accounted.append((measured, simulated))

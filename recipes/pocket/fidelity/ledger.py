@@ -118,7 +118,11 @@ class Beyond(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     turned
         Narrow choices that, decided the other way, bring the reference to what was measured.
     after
-        The difference that they leave.
+        The difference that they leave; or, where they leave more than the limit, what the closest of the trembling
+        simulations leaves.
+    trembled
+        How many of the simulations with pixels that are a millionth off are within the limit of what was measured, and
+        how many there were; None where none was tried.
     """
 
     subject: str
@@ -130,6 +134,7 @@ class Beyond(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     narrowest: float | None
     turned: tuple[Choice, ...]
     after: float
+    trembled: tuple[int, int] | None = None
 
 
 class Comparison(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

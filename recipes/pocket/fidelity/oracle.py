@@ -6,7 +6,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from recipes.pocket.deviations import ALL
+import torch
+
+from recipes.pocket.deviations import ALL, HALF
 from recipes.pocket.fidelity.batching import LEFT_OUT, left_out
 from recipes.pocket.fidelity.rotary import FOURTH, left_over, unturned
 from recipes.pocket.fidelity.summary import apart
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 NARROWEST = 12  # choices of a router that are tried the other way, the narrowest first
 NARROW = 0.003  # the gap, a difference of probability, beyond which no rounding to 16 bits decides
 MOST_TURNED = 3  # of them at once
+TREMBLES = (
+    16  # times that a deviation which rounds to 16 bits is done again, with pixels that are a millionth off
+)
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,35 @@ class Oracle:
         with self._changed(changes), watched(self._language, found):
             self._reference.first(self._prompt, names, self._seen, hidden)
         return [tie for tie in found if tie.token not in hidden][:NARROWEST]
+
+    def trembling(self, changes: Changes) -> tuple[tuple[float, ...], ...]:
+        """Do the deviations again and again, with pixels that are a millionth off.
+
+        Where sums are kept in 16 bits, rounding in 32 bits decides which way a value is rounded, and a router's
+        choice can hang by that: then what comes out depends on the order in which a processor adds.
+
+        Parameters
+        ----------
+        changes
+            What is taken for granted.
+
+        Returns
+        -------
+        The logarithms of each time; none where no deviation rounds to 16 bits in the vision tower.
+        """
+        names, hidden = self._touching(changes)
+        if HALF.name not in names:
+            return ()
+        found = []
+        with self._changed(changes):
+            for seed in range(TREMBLES):
+                self._reference.tremor = torch.Generator().manual_seed(seed)
+                try:
+                    first = self._reference.first(self._prompt, names, {}, hidden)
+                finally:
+                    self._reference.tremor = None
+                found.append(tuple(float(value) for value in first[self._listed]))
+        return tuple(found)
 
     def turned(
         self, measured: tuple[float, ...], changes: Changes, limit: float

@@ -86,10 +86,22 @@ def maxima(ledger: Ledger, setting: str) -> Iterator[str]:
         ]
         counts = tally(ledger, subject.title, setting)
         causes = (
-            [counts.known, counts.tied, counts.neither] if subject.is_examined else ["", "", counts.beyond]
+            [counts.known, counts.tied, counts.rounded, counts.neither]
+            if subject.is_examined
+            else ["", "", "", counts.beyond]
         )
         rows.append((subject.title, *groups, *map(str, (counts.beyond, *causes, counts.unanswered))))
-    heads = ("llama.cpp", "no resize", "resize", "text", f"beyond {limit}", "known", "near-tie", "neither")
+    heads = (
+        "llama.cpp",
+        "no resize",
+        "resize",
+        "text",
+        f"beyond {limit}",
+        "known",
+        "near-tie",
+        "rounding",
+        "none",
+    )
     yield table((*heads, "no answer"), rows)
 
 
@@ -137,7 +149,7 @@ def listing(ledger: Ledger) -> Iterator[str]:
     first = ledger.subjects[0].title
     yield f"### Every case of {first} that known deviations leave beyond the limit"
     yield _listed(ledger, [item for item in ledger.beyond if item.subject == first])
-    yield "### Every case of the others that neither known deviations nor near-ties explain"
+    yield "### Every case of the others that nothing known explains"
     others = [item for item in ledger.beyond if item.subject != first]
     yield _listed(ledger, [item for item in others if item.after > ledger.limits[item.setting]])
 
@@ -170,6 +182,11 @@ def cause(ledger: Ledger, item: Beyond) -> str:
     """Say what explains a case beyond the limit."""
     if item.after > ledger.limits[item.setting]:
         return "nothing that is known"
+    if item.trembled and item.trembled[0]:
+        return (
+            f"rounding: with pixels a millionth off, {item.trembled[0]} of {item.trembled[1]} simulations come within"
+            f" the limit, the closest to {figure(item.after)}"
+        )
     choices = ", ".join(f"layer {c.layer}, token {c.token} ({c.gap:.1e})" for c in item.turned)
     return f"near-tie: {choices}; decided the other way it leaves {figure(item.after)}"
 

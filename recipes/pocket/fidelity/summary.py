@@ -23,6 +23,8 @@ class Tally:
         Those that the known deviations bring within it.
     tied
         Those that a router's near-tie brings within it.
+    rounded
+        Those where rounding in 16 bits brings it about, as it falls out one way or the other.
     neither
         The others.
     unanswered
@@ -32,6 +34,7 @@ class Tally:
     beyond: int
     known: int
     tied: int
+    rounded: int
     neither: int
     unanswered: int
 
@@ -84,13 +87,15 @@ def tally(ledger: Ledger, subject: str, setting: str) -> Tally:
         if size is not None and left is not None
     ]
     listed = [item for item in ledger.beyond if (item.subject, item.setting) == (subject, setting)]
-    tied = sum(item.after <= limit for item in listed)
+    explained = [item for item in listed if item.after <= limit]
+    rounded = sum(item.trembled is not None for item in explained)
     still = sum(left > limit for _, left in pairs)
     return Tally(
         beyond=sum(size > limit for size, _ in pairs),
         known=sum(size > limit >= left for size, left in pairs),
-        tied=tied,
-        neither=still - tied,
+        tied=len(explained) - rounded,
+        rounded=rounded,
+        neither=still - len(explained),
         unanswered=sum(value is None for row in rows for value in row.sizes),
     )
 
