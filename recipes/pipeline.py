@@ -34,6 +34,7 @@ from recipes.toolchain import (
     verified_entry,
     wheels_of_host,
 )
+from recipes.version_line import read_version
 
 if TYPE_CHECKING:
     from recipes.console import Console
@@ -395,11 +396,10 @@ def check_version(plan: Plan, bundle: Path, where: str) -> None:
         return
     program, *arguments = plan.probe
     done = run_isolated(Command((str(bundle / "bin" / program), *arguments), bundle), Surroundings(jobs=1))
-    expected = f"version: {plan.version}"
-    if done.status != 0 or expected not in done.text:
+    if done.status != 0 or read_version(done.text) != plan.version:
         raise AuditError(
             where=f"{where}: {' '.join(plan.probe)}",
-            expected=f"exit status 0 and `{expected}`",
+            expected=f"exit status 0 and `version: {plan.version}`",
             found=f"exit status {done.status} and\n{done.text}",
             fix="give LLAMA_BUILD_NUMBER and LLAMA_BUILD_COMMIT of the pinned commit under `cmake:` in the manifest",
         )
