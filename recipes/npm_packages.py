@@ -32,13 +32,17 @@ if TYPE_CHECKING:
 LOCK = "package-lock.json"
 NEEDED = ("package.json", LOCK)  # what npm reads to know what to fetch
 CONTENT = Path("content-v2", "sha512")  # in the folder `_cacache` of npm's cache
-# No script of a package is run, and nothing is asked or told beside the archives.
-QUIET = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
+# No script of a package is run, nothing is asked or told beside the archives, and nothing is left out that the user's
+# configuration would leave out.
+INSTALL = (
+    *("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"),
+    *("--include=dev", "--include=optional"),
+)
 PASSED_ON = (
     "HOME",
     "XDG_CONFIG_HOME",
     "PATH",
-)  # of the user's environment, where npm finds its configuration
+)  # of the user's environment: where npm finds its configuration
 
 
 def packages_key(source: Sha256, folder: str, node: str) -> str:
@@ -126,7 +130,7 @@ def _link(source: str, target: str) -> None:
 def _fetch(folder: Path, node: Entry, cache: Path, work: Path, where: str, settings: Settings) -> None:  # noqa: PLR0913, PLR0917 - one call
     for name in NEEDED:
         shutil.copyfile(folder / name, work / name)
-    command = npm_command(node.path, "ci", *QUIET, "--cache", str(cache))
+    command = npm_command(node.path, *INSTALL, "--cache", str(cache))
     done = run(Command(command, work, npm_environment(os.environ, node.path, settings)))
     if done.status != 0:
         is_wrong = "EINTEGRITY" in done.text

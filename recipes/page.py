@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from recipes.digest import Sha256, hash_tree
 from recipes.errors import BuildError, OutputError
-from recipes.npm_packages import QUIET, ensure_packages, link_cache, npm_command, packages_key
+from recipes.npm_packages import INSTALL, ensure_packages, link_cache, npm_command, packages_key
 from recipes.plan import canonical_json, final_tree, toolchain_digest
 from recipes.process import Command
 from recipes.sandbox import Surroundings, run_isolated
@@ -169,7 +169,7 @@ def _build(job: PageJob, packages: Entry, into: Path) -> None:
         }
         job.log.parent.mkdir(parents=True, exist_ok=True)
         job.log.unlink(missing_ok=True)
-        for words in (("ci", "--offline", *QUIET), job.page.command):
+        for words in ((*INSTALL, "--offline"), job.page.command):
             command = Command(npm_command(job.node.path, *words), folder, environment)
             done = run_isolated(command, job.surroundings, log=job.log)
             if done.status != 0:
