@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.digest import Sha256, hash_tree
-from recipes.errors import BuildError, OutputError
+from recipes.errors import BuildError, VerifyError
 from recipes.npm_packages import INSTALL, ensure_packages, link_cache, npm_command, packages_key
 from recipes.plan import canonical_json, final_tree, toolchain_digest
 from recipes.process import Command
@@ -109,7 +109,7 @@ def find_page(store: Store, key: str, page: Page, where: str) -> Entry | None:
     ------
     StoreError
         Where it was changed after it was built.
-    OutputError
+    VerifyError
         Where it is whole, and not the pinned one.
     """
     entry = verified_entry(store, key)
@@ -124,11 +124,9 @@ def ensure_page(job: PageJob) -> Entry:
     Raises
     ------
     FetchError, VerifyError
-        As fetching the packages raises them.
+        As fetching the packages raises them; and where another page comes out, which is kept for comparison.
     BuildError
         Where npm fails; the log is named and kept.
-    OutputError
-        Where what comes out is not the pinned page; it is kept for comparison.
     """
     if entry := find_page(job.store, job.key, job.page, job.where):
         return entry
@@ -181,8 +179,8 @@ def _build(job: PageJob, packages: Entry, into: Path) -> None:
                 )
 
 
-def _mismatch(where: str, page: Page, path: Path, found: Sha256) -> OutputError:
-    return OutputError(
+def _mismatch(where: str, page: Page, path: Path, found: Sha256) -> VerifyError:
+    return VerifyError(
         where=f"{where}.tree_sha256",
         expected=str(page.tree_sha256),
         found=f"{found}, at {path}",

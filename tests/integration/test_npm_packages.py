@@ -16,7 +16,7 @@ import pytest
 
 from recipes.console import Silent
 from recipes.digest import Sha256, hash_tree
-from recipes.errors import BuildError, FetchError, OutputError, VerifyError
+from recipes.errors import BuildError, FetchError, VerifyError
 from recipes.manifest import Manifests
 from recipes.npm_packages import CONTENT, LOCK, ensure_packages, npm_command, packages_key
 from recipes.page import PageJob, ensure_page, find_page
@@ -260,7 +260,7 @@ def test_the_page_is_built_without_a_network_from_what_is_pinned(bench: Bench, t
 def test_another_page_than_the_pinned_one_is_refused_and_kept(bench: Bench, tmp_path: Path) -> None:
     bench.registry.serve(PATH, TINY)
     page = page_of(tree_of_page(tmp_path / "wanted", "a page"), extra=" and more")
-    with pytest.raises(OutputError) as caught:
+    with pytest.raises(VerifyError) as caught:
         ensure_page(bench.job(page))
     found = tree_of_page(tmp_path / "found", "a page and more")
     assert caught.value.expected == str(page.tree_sha256)
