@@ -13,6 +13,7 @@ from recipes.errors import INTERRUPTED, RecipeError
 from recipes.manifest import Manifests
 from recipes.options import parser
 from recipes.pipeline import Job
+from recipes.plan import with_architectures
 from recipes.sandbox import Surroundings, usable_cores
 from recipes.settings import read_settings
 from recipes.store import Store
@@ -82,9 +83,10 @@ def open_job(options: argparse.Namespace) -> Job:
     recipe = manifests.recipe(options.recipe or manifests.defaults().recipe)
     platform_name = options.platform or default_platform(manifests.defaults(), recipe)
     manifests.platform(recipe, platform_name)  # an unknown one is refused before anything is done
+    chosen = tuple(getattr(options, "architecture", None) or ())
     return Job(
         manifests=manifests,
-        recipe=recipe,
+        recipe=with_architectures(recipe, platform_name, chosen),
         platform_name=platform_name,
         store=Store.open(settings.store),
         console=open_console(),

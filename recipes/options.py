@@ -49,6 +49,12 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--platform", metavar="NAME", help="one of the recipe's platforms (default: this machine)"
             )
+            command.add_argument(
+                "--architecture",
+                action="append",
+                metavar="NAME",
+                help="compile for this one of the platform's GPU architectures only (repeat for more)",
+            )
         command.add_argument(
             "--project",
             type=Path,
@@ -90,6 +96,17 @@ def parser() -> argparse.ArgumentParser:
     )
     judge.add_argument(
         "--model", metavar="NAME", help="a manifest in manifests/models/ (default: the default model)"
+    )
+    judge.add_argument(
+        "--without",
+        choices=("web-page",),
+        help="leave this part out: the report says that it was not run",
+    )
+    judge.add_argument(
+        "--gpu-layers",
+        type=positive,
+        metavar="N",
+        help="layers to offload to a GPU, as llama-server's -ngl (default: the server's own)",
     )
     judge.add_argument(
         "--report",

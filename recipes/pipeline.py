@@ -17,6 +17,7 @@ from recipes.diff import parse_patch
 from recipes.digest import Sha1, Sha256, hash_file, hash_tree
 from recipes.errors import AuditError, OutputError, StoreError, VerifyError
 from recipes.history import explain_rebuild
+from recipes.host_tools import ask_host_tools
 from recipes.origins import fetch_source, fetch_wheel
 from recipes.outputs import describe_mismatch
 from recipes.page import PageJob, ensure_page, fetch_packages
@@ -27,7 +28,6 @@ from recipes.provenance import Circumstances, now, statement, write_statement
 from recipes.sandbox import Surroundings, find_isolation, run_isolated
 from recipes.storage import copy_writable, storage_errors
 from recipes.toolchain import (
-    ask_host_compiler,
     ensure_runtime,
     ensure_toolchain,
     host_name,
@@ -276,9 +276,9 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
         if found := find_bundle(job, plan):  # built by another process, while this one waited
             return found
         say_why(job, plan)
+        tools = ask_host_tools(job.toolchain)  # before anything is fetched for a machine that cannot build
         toolchain = ensure_toolchain(job.toolchain, job.store, job.console, job.settings)
         source = ensure_source(job)
-        tools = ask_host_compiler(plan)
         runtime = ensure_runtime(plan, toolchain, job.store, job.console).path if plan.hermetic else None
         with job.store.scratch(plan.bundle_key) as work:
             workplace = Workplace(work, source.path, toolchain.path, runtime, log_path(job.store, plan))
@@ -391,7 +391,7 @@ def check_version(plan: Plan, bundle: Path, where: str) -> None:
     AuditError
         Where it prints another build number or commit, or does not run.
     """
-    runs_here = host_name() == f"{'linux' if plan.max_glibc else 'macos'}-{plan.machine}"
+    runs_here = host_name() == f"{plan.system}-{plan.machine}"
     if not plan.probe or not plan.whole or not runs_here:
         return
     program, *arguments = plan.probe

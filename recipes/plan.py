@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from recipes.digest import Sha1, Sha256
+from recipes.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,8 +59,8 @@ class Plan:
         Names, for people; they do not tell two plans apart.
     version
         What `--version` of the built programs must say: build number and short commit.
-    machine
-        The processor of the platform, as `uname -m` prints it.
+    system, machine
+        What the platform is, as manifests name machines: linux or macos, and the processor as `uname -m` prints it.
     max_glibc
         The newest glibc version that a symbol may ask for, or "" where the platform has none.
     inputs
@@ -74,6 +75,8 @@ class Plan:
         What CMake's cache must hold after configure.
     isa_flags, march
         The only `-m` options and `-march` values that a compile command may carry.
+    libraries
+        What may be linked with -l, besides the C library's own.
     contents
         What is shipped.
     probe
@@ -87,6 +90,7 @@ class Plan:
     recipe: str
     platform: str
     version: str
+    system: str
     machine: str
     max_glibc: str
     inputs: PlanInputs
@@ -101,6 +105,7 @@ class Plan:
     probe: tuple[str, ...] = ()
     whole: bool = True
     hermetic: bool = True
+    libraries: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> Sha256:
@@ -143,6 +148,7 @@ class Plan:
             "contents": msgspec.to_builtins(self.contents),
             "probe": list(self.probe),
             "whole": self.whole,
+            **({"libraries": list(self.libraries)} if self.libraries else {}),
         }
 
     def record(self) -> dict[str, object]:
@@ -193,6 +199,7 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
         recipe=recipe.name,
         platform=platform_name,
         version=f"{recipe.source.build_number} ({recipe.source.commit.hex[:8]})",
+        system=system_of_target(platform.target),
         machine=platform.target.partition("-")[0],
         max_glibc=glibc_of_target(platform.target),
         inputs=PlanInputs(
@@ -214,12 +221,48 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
         contents=platform.bundle,
         probe=recipe.probe,
         hermetic=toolchain.kind != "host",
+        libraries=platform.libraries,
     )
 
 
 def final_tree(recipe: Recipe) -> Sha256:
     """Give the tree digest of a recipe's source once all its patches are applied."""
     return (recipe.patches[-1] if recipe.patches else recipe.source).tree_sha256
+
+
+def with_architectures(recipe: Recipe, platform_name: str, chosen: tuple[str, ...]) -> Recipe:
+    """Give the recipe with one platform compiled for some of its GPU architectures, in the manifest's order.
+
+    Parameters
+    ----------
+    recipe, platform_name
+        As for `make_plan`.
+    chosen
+        Architectures as the manifest names them; none stands for all.
+
+    Raises
+    ------
+    UsageError
+        Where the platform does not list one of them.
+    """
+    platform = recipe.platforms[platform_name]
+    unknown = [name for name in chosen if name not in platform.architectures]
+    if unknown:
+        raise UsageError(
+            where=f"manifests/recipes/{recipe.name}.yaml: platforms.{platform_name}.architectures",
+            expected=f"some of {', '.join(platform.architectures)}"
+            if platform.architectures
+            else "a platform that is compiled for GPU architectures",
+            found=f"--architecture {unknown[0]}",
+            fix="name one of them, or add it to the manifest"
+            if platform.architectures
+            else "leave --architecture out, or choose another platform with --platform",
+        )
+    if not chosen:
+        return recipe
+    kept = tuple(name for name in platform.architectures if name in chosen)
+    changed = msgspec.structs.replace(platform, architectures=kept)
+    return msgspec.structs.replace(recipe, platforms={**recipe.platforms, platform_name: changed})
 
 
 def narrow(plan: Plan, targets: tuple[str, ...]) -> Plan:
@@ -239,6 +282,8 @@ def resolve_cache(recipe: Recipe, platform: Platform, toolchain: Toolchain) -> d
         "CMAKE_ASM_FLAGS": shlex.join(flags.c),
         **{f"CMAKE_{kind}_LINKER_FLAGS": shlex.join(flags.link) for kind in ("EXE", "SHARED", "MODULE")},
     }
+    if platform.architectures:
+        cache["CMAKE_CUDA_ARCHITECTURES"] = ";".join(platform.architectures)
     bin_folder = HOST_BIN if toolchain.kind == "host" else "{wrappers}"
     return cache | {
         "CMAKE_MAKE_PROGRAM": "{toolchain}/bin/ninja",
@@ -323,6 +368,11 @@ def glibc_of_target(target: str) -> str:
     """Give the glibc version at the end of a target triple, or "" where there is none."""
     found = re.search(r"-linux-gnu\.(\d+\.\d+)$", target)
     return found[1] if found else ""
+
+
+def system_of_target(target: str) -> str:
+    """Give the operating system in a target triple, as manifests name it, or "" where it is another."""
+    return next((name for name in ("linux", "macos") if f"-{name}" in target), "")
 
 
 def fill(text: str, folders: Mapping[str, Path]) -> str:

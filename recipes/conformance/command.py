@@ -62,6 +62,7 @@ def conform(job: Job, options: argparse.Namespace) -> int:
     command = shlex.join(("nox", "-s", "conformance", "--", *sys.argv[2:])).removesuffix(" --")
     with tempfile.TemporaryDirectory(prefix="conformance-") as work:
         context = Context(subject, files["model"], files["mmproj"], golden, compared(), Path(work))
+        context = replace(context, gpu_layers=options.gpu_layers, with_page=options.without != "web-page")
         result = judge(context, job.console, command)
         if model.baseline and not options.bundle:  # only a recipe says that something may be built
             found = baseline.check(job, model.baseline, files["model"], Path(work))
