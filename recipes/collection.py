@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes import gc
-from recipes.npm_packages import packages_key
+from recipes.npm_packages import packages_key, partial_name
 from recipes.page import page_key
 from recipes.pipeline import Job, paged_source_key, source_key
 from recipes.plan import final_tree, make_plan
@@ -41,7 +41,9 @@ def find_reachable(manifests: Manifests) -> Reachable:
             keys |= {page_key(recipe, recipe.page, node), paged_source_key(recipe)}
             if host_name() in node.hosts:
                 unpacked = toolchain_key(node, host_name())
-                keys |= {unpacked, packages_key(final_tree(recipe), recipe.page.folder, unpacked)}
+                packages = packages_key(final_tree(recipe), recipe.page.folder, unpacked)
+                keys |= {unpacked, packages}
+                blobs.add(partial_name(packages))  # what npm has got so far goes on, like a download
         for name, platform in recipe.platforms.items():
             toolchain = manifests.toolchain(platform.toolchain)
             plan = make_plan(recipe, name, toolchain)

@@ -60,6 +60,11 @@ def packages_key(source: Sha256, folder: str, node: str) -> str:
     return f"npm-packages-{Sha256.of_bytes(canonical_json([source.hex, folder, node])).hex[:32]}"
 
 
+def partial_name(key: str) -> Sha256:
+    """Name what has been fetched so far of the packages of a key, as downloads are named: by a digest."""
+    return Sha256.of_bytes(key.encode())
+
+
 def ensure_packages(  # noqa: PLR0913, PLR0917 - the order of the other stages
     key: str, folder: Path, node: Entry, where: str, store: Store, console: Console, settings: Settings
 ) -> Entry:
@@ -100,7 +105,7 @@ def ensure_packages(  # noqa: PLR0913, PLR0917 - the order of the other stages
             )
         inputs = {LOCK: str(Sha256.of_bytes((folder / LOCK).read_bytes())), "node": node.key}
         # what npm has got so far stays where it is when it is interrupted, and is not fetched again
-        cache = store.partial / f"{Sha256.of_bytes(key.encode()).hex}.npm"
+        cache = store.partial / f"{partial_name(key).hex}.npm"
         with (
             console.task(f"fetch up to {len(packages)} packages of npm", None),
             store.stage(key, "npm-packages", inputs) as staging,
