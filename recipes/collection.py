@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes import gc
-from recipes.pipeline import Job, source_key
-from recipes.plan import make_plan
+from recipes.npm_packages import packages_key, partial_name
+from recipes.page import page_key
+from recipes.pipeline import Job, paged_source_key, source_key
+from recipes.plan import final_tree, make_plan
 from recipes.schema import GitOrigin, Recipe
 from recipes.toolchain import host_name, runtime_key, toolchain_key
 
@@ -33,6 +35,15 @@ def find_reachable(manifests: Manifests) -> Reachable:
     for recipe in map(manifests.recipe, manifests.recipe_names()):
         blobs |= {origin.sha256 for origin in recipe.source.origins if not isinstance(origin, GitOrigin)}
         keys |= set(_source_keys(recipe))
+        if recipe.page is not None:
+            node = manifests.toolchain(recipe.page.toolchain)
+            blobs |= {wheel.sha256 for wheels in node.hosts.values() for wheel in wheels}
+            keys |= {page_key(recipe, recipe.page, node), paged_source_key(recipe)}
+            if host_name() in node.hosts:
+                unpacked = toolchain_key(node, host_name())
+                packages = packages_key(final_tree(recipe), recipe.page.folder, unpacked)
+                keys |= {unpacked, packages}
+                blobs.add(partial_name(packages))  # what npm has got so far goes on, like a download
         for name, platform in recipe.platforms.items():
             toolchain = manifests.toolchain(platform.toolchain)
             plan = make_plan(recipe, name, toolchain)

@@ -13,7 +13,7 @@ from recipes.pipeline import (
     Bundle,
     Job,
     ensure_bundle,
-    ensure_source,
+    ensure_patched,
     fetch_all,
     provenance_path,
 )
@@ -38,7 +38,7 @@ def fetch(job: Job, options: argparse.Namespace) -> int:  # noqa: ARG001 - each 
 
 def patch(job: Job, options: argparse.Namespace) -> int:  # noqa: ARG001 - each command has this shape
     """Give the patched source."""
-    entry = ensure_source(job)
+    entry = ensure_patched(job)
     print(f"source of {job.recipe.name} with {len(job.recipe.patches)} patches: {entry.path}")
     for item in job.recipe.patches:
         print(f"  patches/{item.file}: {item.reason}")

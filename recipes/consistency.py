@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 FLAG_PLACEHOLDERS = ("build", "source", "toolchain")  # the folders that a flag may name
 
+COMPILERS = ("zig", "host")  # kinds of toolchains that build llama.cpp
+PAGE_BUILDERS = ("node",)
+
 _PLACEHOLDER = re.compile(rf"\{{({'|'.join(FLAG_PLACEHOLDERS)})\}}")
 _PATCH_NAME = re.compile(r"(?P<number>[0-9]{4})-[A-Za-z0-9._+-]+\.patch", re.ASCII)
 # What a folder is called in the built files instead: made up, and the same on every machine.
@@ -48,7 +51,7 @@ def recipe_problems(
     recipe
         A recipe that follows the schema.
     kinds
-        The kind (`zig` or `host`) of each toolchain that it names and that exists.
+        The kind (`zig`, `host` or `node`) of each toolchain that it names and that exists.
     known
         Every toolchain that exists.
     lock
@@ -58,9 +61,13 @@ def recipe_problems(
     yield from _repeated(("targets",), recipe.targets)
     yield from _repeated(("known_issues",), [issue.id for issue in recipe.known_issues])
     yield from _patches(recipe, lock)
+    if recipe.page is not None:
+        yield from _toolchain(recipe.page.toolchain, known, ("page",))
+        yield from _kind(recipe.page.toolchain, kinds, PAGE_BUILDERS, ("page",))
     for name, platform in recipe.platforms.items():
         path: Steps = ("platforms", name)
-        yield from _toolchain(platform, known, path)
+        yield from _toolchain(platform.toolchain, known, path)
+        yield from _kind(platform.toolchain, kinds, COMPILERS, path)
         yield from _output(platform, kinds, path)
         yield from _options(recipe, platform, path)
         yield from _words(platform, path)
@@ -197,13 +204,24 @@ def _repeated(path: Steps, names: Iterable[str]) -> Iterator[Problem]:
             yield Problem(path, "each name once", f"`{name}` {count} times", "keep one of them")
 
 
-def _toolchain(platform: Platform, known: Sequence[str], path: Steps) -> Iterator[Problem]:
-    if platform.toolchain not in known:
+def _toolchain(name: str, known: Sequence[str], path: Steps) -> Iterator[Problem]:
+    if name not in known:
         yield Problem(
             (*path, "toolchain"),
             f"a toolchain of manifests/toolchains: {any_of(known) if known else 'there is none'}",
-            unknown(platform.toolchain, known),
-            f"correct the name, or add manifests/toolchains/{platform.toolchain}.yaml",
+            unknown(name, known),
+            f"correct the name, or add manifests/toolchains/{name}.yaml",
+        )
+
+
+def _kind(name: str, kinds: Mapping[str, str], wanted: Sequence[str], path: Steps) -> Iterator[Problem]:
+    others = [other for other, kind in kinds.items() if kind in wanted]
+    if kinds.get(name, wanted[0]) not in wanted:
+        yield Problem(
+            (*path, "toolchain"),
+            f"a toolchain of kind {any_of(wanted)}",
+            f"`{name}`, of kind {kinds[name]}",
+            f"write `{others[0]}`" if others else "name a toolchain of that kind",
         )
 
 

@@ -130,11 +130,11 @@ def _problems(value: Value, kind: inspect.Type, path: Steps) -> Iterator[Problem
 
 
 def _union(value: Value, kind: inspect.UnionType, path: Steps) -> Iterator[Problem]:
-    structs = {str(one.tag): one for one in kind.types if isinstance(one, inspect.StructType)}
-    if not structs:  # a scalar, or absent
-        scalar = next(one for one in kind.types if not isinstance(one, inspect.NoneType))
-        yield from _problems(value, scalar, path)
+    given = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
+    if len(given) == 1:  # of one kind, or absent
+        yield from _problems(value, given[0], path)
         return
+    structs = {str(one.tag): one for one in given if isinstance(one, inspect.StructType)}
     field = str(next(iter(structs.values())).tag_field)
     if not isinstance(value, dict):
         yield _not_an_object(value, path)

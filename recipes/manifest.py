@@ -176,8 +176,9 @@ def load_recipe(path: Path, manifests: Manifests) -> Recipe:
     lock = f"python3 noxfile.py -s lock -- --recipe {path.stem}"
     recipe = parse(document, Recipe, lock)
     known = manifests.toolchain_names()
-    named = {platform.toolchain for platform in recipe.platforms.values()} & set(known)
-    kinds = {name: manifests.toolchain(name).kind for name in sorted(named)}
+    named = {platform.toolchain for platform in recipe.platforms.values()}
+    named |= {recipe.page.toolchain} if recipe.page else set()
+    kinds = {name: manifests.toolchain(name).kind for name in sorted(named & set(known))}
     shown = manifests.show(manifests.patches)
     refuse_first(
         document,

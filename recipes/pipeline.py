@@ -6,8 +6,6 @@ Every stage verifies what it reads by digest; nothing depends on another command
 from __future__ import annotations
 
 import getpass
-import shutil
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,12 +20,13 @@ from recipes.history import explain_rebuild
 from recipes.host_tools import ask_host_tools
 from recipes.origins import fetch_source, fetch_wheel
 from recipes.outputs import describe_mismatch
+from recipes.page import PageJob, ensure_page, fetch_packages
 from recipes.patch import apply_patch
-from recipes.plan import Plan, make_plan
+from recipes.plan import Plan, final_tree, make_plan
 from recipes.process import Command
 from recipes.provenance import Circumstances, now, statement, write_statement
 from recipes.sandbox import Surroundings, find_isolation, run_isolated
-from recipes.storage import storage_errors
+from recipes.storage import copy_writable, storage_errors
 from recipes.toolchain import (
     ensure_runtime,
     ensure_toolchain,
@@ -35,6 +34,7 @@ from recipes.toolchain import (
     verified_entry,
     wheels_of_host,
 )
+from recipes.version_line import read_version
 
 if TYPE_CHECKING:
     from recipes.console import Console
@@ -90,11 +90,13 @@ class Bundle:
 
 
 def fetch_all(job: Job) -> None:
-    """Bring everything that a build reads into the store: source archive and toolchain wheels, verified."""
+    """Bring everything that a build reads into the store: source, toolchain wheels, a page's packages; verified."""
     ensure_unpatched(job)
     for wheel in wheels_of_host(job.toolchain, host_name()):
         where = f"manifests/toolchains/{job.toolchain.name}.yaml: hosts.{host_name()}"
         fetch_wheel(wheel, where, job.store, job.console, job.settings)
+    if job.recipe.page is not None:
+        fetch_packages(page_job(job, ensure_patched(job)))
 
 
 def find_source(store: Store, tree: Sha256) -> Entry | None:
@@ -139,7 +141,47 @@ def ensure_unpatched(job: Job) -> Entry:
         return staging.entry
 
 
+def page_job(job: Job, source: Entry) -> PageJob:
+    """Give what the recipe's page is made with, node fetched where it is not there yet."""
+    page = job.recipe.page
+    assert page is not None  # noqa: S101 - asked for only where there is one
+    toolchain = job.manifests.toolchain(page.toolchain)
+    node = ensure_toolchain(toolchain, job.store, job.console, job.settings)
+    return PageJob(
+        recipe=job.recipe,
+        page=page,
+        toolchain=toolchain,
+        source=source.path,
+        node=node,
+        store=job.store,
+        console=job.console,
+        settings=job.settings,
+        surroundings=job.surroundings,
+    )
+
+
 def ensure_source(job: Job) -> Entry:
+    """Give the source that is compiled: patched, and with the page in it where the recipe builds one."""
+    patched = ensure_patched(job)
+    if job.recipe.page is None:
+        return patched
+    page = ensure_page(page_job(job, patched))
+    key = paged_source_key(job.recipe)
+    if entry := verified_entry(job.store, key):
+        return entry
+    with job.store.lock(key, job.console):
+        if entry := verified_entry(job.store, key):
+            return entry
+        inputs = {"source": patched.key, "page": page.key}
+        with job.store.stage(key, "source", inputs) as staging:
+            copy_writable(patched.path, staging.path)
+            into = staging.path / job.recipe.page.into
+            into.mkdir(parents=True)
+            copy_writable(page.path, into)
+        return staging.entry
+
+
+def ensure_patched(job: Job) -> Entry:
     """Give the patched source: each patch checked by its hash, each resulting tree by both of its digests."""
     if not job.recipe.patches:
         return ensure_unpatched(job)
@@ -354,11 +396,10 @@ def check_version(plan: Plan, bundle: Path, where: str) -> None:
         return
     program, *arguments = plan.probe
     done = run_isolated(Command((str(bundle / "bin" / program), *arguments), bundle), Surroundings(jobs=1))
-    expected = f"version: {plan.version}"
-    if done.status != 0 or expected not in done.text:
+    if done.status != 0 or read_version(done.text) != plan.version:
         raise AuditError(
             where=f"{where}: {' '.join(plan.probe)}",
-            expected=f"exit status 0 and `{expected}`",
+            expected=f"exit status 0 and `version: {plan.version}`",
             found=f"exit status {done.status} and\n{done.text}",
             fix="give LLAMA_BUILD_NUMBER and LLAMA_BUILD_COMMIT of the pinned commit under `cmake:` in the manifest",
         )
@@ -369,14 +410,6 @@ def say_why(job: Job, plan: Plan) -> None:
     before = job.store.history.last_inputs(plan.name)
     if before is not None and plan.whole:
         job.console.say(f"building {plan.name} again: {explain_rebuild(before, plan.named_inputs())}")
-
-
-def copy_writable(source: Path, into: Path) -> None:
-    """Copy a read-only tree into an empty folder, so that its owner can write the copy."""
-    shutil.copytree(source, into, symlinks=True, dirs_exist_ok=True)
-    for path in (into, *into.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(path.stat().st_mode | stat.S_IWUSR)
 
 
 def log_path(store: Store, plan: Plan) -> Path:
@@ -392,3 +425,9 @@ def provenance_path(store: Store, plan: Plan) -> Path:
 def source_key(tree: Sha256) -> str:
     """Name the store entry of a source tree."""
     return f"source-{tree.hex[:32]}"
+
+
+def paged_source_key(recipe: Recipe) -> str:
+    """Name the store entry of a recipe's patched source with its page in it."""
+    assert recipe.page is not None  # noqa: S101 - asked for only where there is one
+    return f"source-{final_tree(recipe).hex[:16]}-page-{recipe.page.tree_sha256.hex[:16]}"

@@ -46,6 +46,7 @@ class PlanInputs:
     patched_tree: Sha1
     patched_tree_sha256: Sha256
     toolchain: Sha256
+    page: Sha256 | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ class Plan:
                 "patched_tree": self.inputs.patched_tree.hex,
                 "patched_tree_sha256": self.inputs.patched_tree_sha256.hex,
                 "toolchain": self.inputs.toolchain.hex,
+                **({"page_tree_sha256": self.inputs.page.hex} if self.inputs.page else {}),
             },
             "environment": dict(self.environment),
             "wrappers": {wrapper.name: wrapper.script for wrapper in self.wrappers},
@@ -164,6 +166,8 @@ class Plan:
     def named_inputs(self) -> dict[str, str]:
         """Give each input by the name a person knows it by, for "what changed since the last build"."""
         rows = {"source": str(self.inputs.source_tree), "toolchain": str(self.inputs.toolchain)}
+        if self.inputs.page:
+            rows["page"] = str(self.inputs.page)
         rows |= {f"patch {name}": str(digest) for name, digest in self.inputs.patches}
         rows |= {f"cmake {name}": value for name, value in self.cache}
         rows |= {f"environment {name}": value for name, value in self.environment}
@@ -205,6 +209,7 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
             patched_tree=last.tree,
             patched_tree_sha256=last.tree_sha256,
             toolchain=toolchain_digest(toolchain),
+            page=recipe.page.tree_sha256 if recipe.page else None,
         ),
         environment=build_environment(recipe.source.epoch, toolchain),
         wrappers=compiler_wrappers(platform, toolchain),
@@ -218,6 +223,11 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
         hermetic=toolchain.kind != "host",
         libraries=platform.libraries,
     )
+
+
+def final_tree(recipe: Recipe) -> Sha256:
+    """Give the tree digest of a recipe's source once all its patches are applied."""
+    return (recipe.patches[-1] if recipe.patches else recipe.source).tree_sha256
 
 
 def with_architectures(recipe: Recipe, platform_name: str, chosen: tuple[str, ...]) -> Recipe:

@@ -76,6 +76,7 @@ def statement(plan: Plan, output: str, circumstances: Circumstances) -> dict[str
                 "resolvedDependencies": [
                     {"name": "source", "digest": {"gitTree": plan.inputs.patched_tree.hex}},
                     {"name": "toolchain", "digest": {"sha256": plan.inputs.toolchain.hex}},
+                    *page_dependency(plan),
                 ],
             },
             "runDetails": {
@@ -97,6 +98,12 @@ def statement(plan: Plan, output: str, circumstances: Circumstances) -> dict[str
             },
         },
     }
+
+
+def page_dependency(plan: Plan) -> list[dict[str, object]]:
+    """Give the web page that a build puts into the server, where it is not in the source."""
+    page = plan.inputs.page
+    return [{"name": "web page", "digest": {"gitTreeSha256": page.hex}}] if page else []
 
 
 def write_statement(path: Path, content: dict[str, object]) -> None:

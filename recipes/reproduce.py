@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 from recipes.difference import compare
 from recipes.errors import BuildError, OutputError
-from recipes.pipeline import Bundle, Job, ensure_bundle
+from recipes.page import fetch_packages
+from recipes.pipeline import Bundle, Job, ensure_bundle, ensure_patched, page_job
 from recipes.process import Command, run
 from recipes.sandbox import find_isolation
+from recipes.storage import copy_writable
 from recipes.store import Store
 from recipes.toolchain import ensure_toolchain
 
@@ -77,7 +79,7 @@ def reproduce(job: Job, plan: Plan, targets: tuple[str, ...]) -> int:
         folder = scratch / "a-path-of-quite-another-length" / "with more, in it"
         store = Store.open(folder / "store")
         second_command, variations = _second_build(job, plan, targets, scratch, store)
-        _share_downloads(job.store, store)
+        _share_downloads(job, store)
         log = job.store.root / "logs" / f"reproduce-{plan.bundle_key}.log"
         log.parent.mkdir(exist_ok=True)
         log.unlink(missing_ok=True)
@@ -204,9 +206,13 @@ def _other_user() -> tuple[str, ...]:
     return candidate if trial.status == 0 else ()
 
 
-def _share_downloads(ours: Store, theirs: Store) -> None:
-    for blob in sorted((ours.root / "blobs" / "sha256").iterdir()):
+def _share_downloads(job: Job, theirs: Store) -> None:
+    for blob in sorted((job.store.root / "blobs" / "sha256").iterdir()):
         shutil.copyfile(blob, theirs.root / "blobs" / "sha256" / blob.name)
+    if job.recipe.page is not None:
+        packages = fetch_packages(page_job(job, ensure_patched(job)))
+        with theirs.stage(packages.key, packages.kind, packages.inputs) as staging:
+            copy_writable(packages.path, staging.path)
 
 
 def _print_variations(variations: tuple[Variation, ...]) -> None:

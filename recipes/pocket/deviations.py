@@ -122,10 +122,20 @@ NEAREST = Deviation(
     where="tools/mtmd/clip.cpp: resize_position_embeddings",
     fails=True,
 )
+PAIRED = Deviation(
+    name="paired",
+    words="two images of one size in a row are taken for two frames of one image",
+    where="tools/mtmd/mtmd.cpp: can_merge_with, which does not ask whether they are frames of a video",
+    fails=True,
+)
 GRADES = (JOINED, RESIZE, PADDED, INTERPOLATION, HALF, HALF_TEXT, GELU)
 OF_SIZE = (RESIZE, PADDED)  # one excludes the other; only images that are resized show them
 OF_TEXT = (THETA, EXPERTS, HALF_TEXT)  # those that change the answers to text alone too
-OF_IMAGES = (ATTENTION, BLOCKED, NO_DEEPSTACK, DEEPSTACK_ORDER, MERGERS, NORMALISATION, CHANNELS, NEAREST)
+OF_PAIRS = (PAIRED,)  # only images of one size in a row show it
+OF_IMAGES = (
+    *(ATTENTION, BLOCKED, NO_DEEPSTACK, DEEPSTACK_ORDER, MERGERS, NORMALISATION, CHANNELS, NEAREST),
+    *OF_PAIRS,
+)
 OF_LANGUAGE = (*OF_TEXT, ATTENTION, BLOCKED, JOINED)  # those that leave the vision tower as it is
 FAULTS = tuple(deviation for deviation in (*OF_IMAGES, *OF_TEXT) if deviation.fails)
 ALL = (*GRADES, *FAULTS)

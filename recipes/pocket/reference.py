@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from recipes.conformance.golden import JOIN, Case, Deviation, NearTie
@@ -21,6 +22,7 @@ from recipes.pocket.deviations import (
     OF_LANGUAGE,
     OF_SIZE,
     OF_TEXT,
+    PAIRED,
     USUAL,
     changed_levels,
     changed_pixels,
@@ -29,7 +31,8 @@ from recipes.pocket.deviations import (
     positions_between_centres,
 )
 from recipes.pocket.drawing import draw
-from recipes.pocket.preparation import JOINT, Writer
+from recipes.pocket.pairing import has_pair, pair
+from recipes.pocket.preparation import JOINT, Writer, cut, scenes_of
 from recipes.pocket.router import Tie, decided_otherwise, watched
 from recipes.pocket.tasks import Turn
 from recipes.pocket.tokenizer import END, END_OF_TEXT, IMAGE_PAD
@@ -70,10 +73,15 @@ class Reference:
 
     def prepare(self, prompt: Prompt, names: Collection[str] = ()) -> Batch:
         """Give a prompt without its last answer, its images resized with or without a deviation."""
-        images = [fitted(draw(scene), names) for scene in prompt.scenes]
-        last = Turn(prompt.turns[-1].parts, "", prompt.turns[-1].task)
+        turns, scenes, later = prompt.turns, prompt.scenes, None
         joint = JOINT if JOINED.name in names else ""
-        prepared = self.writer.prepare((*prompt.turns[:-1], last), images=images, joint=joint)
+        if PAIRED.name in without_pairs_apart(names) and has_pair(turns):
+            turns, seconds = pair(turns)
+            scenes = tuple(scenes_of(turns))
+            later = np.concatenate([cut(fitted(draw(scene), names)) for scene in seconds])
+        images = [fitted(draw(scene), names) for scene in scenes]
+        last = Turn(turns[-1].parts, "", turns[-1].task)
+        prepared = self.writer.prepare((*turns[:-1], last), images=images, joint=joint)
         end = prepared.answers[-1][1]
         whole = collate([prepared], self.writer.special(END_OF_TEXT), self.writer.special(IMAGE_PAD))
         return replace(
@@ -82,6 +90,7 @@ class Reference:
             labels=whole.labels[:, :end],
             kept=whole.kept[:, :end],
             positions=whole.positions[:, :, :end],
+            later=None if later is None else torch.from_numpy(later),
         )
 
     @torch.no_grad()
@@ -101,7 +110,8 @@ class Reference:
             }
         try:
             with deviations.vision_with(visual, names):
-                pixels = self._trembling(frames(changed_pixels(batch.patches, names)))
+                later = None if batch.later is None else changed_pixels(batch.later, names)
+                pixels = self._trembling(frames(changed_pixels(batch.patches, names), later))
                 seen = visual(pixels, grid_thw=batch.grids, return_dict=True, **more)
         finally:
             visual.pos_embed = table
@@ -260,6 +270,7 @@ class Reference:
         hidden
             As in `logits`.
         """
+        names = without_pairs_apart(names)
         batch = self.prepare(prompt, names)
         if not len(batch.grids):
             return self.logits(batch, None, [], names, hidden).log_softmax(-1)
@@ -267,6 +278,11 @@ class Reference:
         if of_vision not in seen:
             seen[of_vision] = self.see(batch, names)
         return self.logits(batch, seen[of_vision], [], names, hidden).log_softmax(-1)
+
+
+def without_pairs_apart(names: Collection[str]) -> frozenset[str]:
+    """Give deviations that go together: where a line end joins the parts, no two images are in a row."""
+    return frozenset(names) - ({PAIRED.name} if JOINED.name in names else set())
 
 
 def rounded(logarithms: Tensor) -> tuple[float, ...]:
@@ -295,6 +311,8 @@ def can_change(deviation: Deviation, prompt: Prompt) -> bool:
     """Whether a deviation can change a prompt's probabilities."""
     if deviation in OF_TEXT:
         return True
+    if deviation is PAIRED:
+        return has_pair(prompt.turns)
     if deviation is JOINED:
         return any(len(turn.parts) > 1 for turn in prompt.turns)
     return bool(prompt.scenes) and (deviation not in OF_SIZE or prompt.is_resized)

@@ -160,6 +160,14 @@ def test_other_surroundings_give_the_pinned_bytes(
     assert "built now" in answer.out
 
 
+def test_the_patched_source_of_a_recipe_with_a_page_is_had_without_the_page(project: FixtureProject) -> None:
+    page = f"page: {{folder: ui, toolchain: node-24.19.0, command: [run], into: ui/dist, tree_sha256: {'0' * 64}}}"
+    project.edit("targets: [", f"{page}\ntargets: [")
+    answer = project.recipes("patch", PINNED_LLAMA_OFFLINE="1")
+    assert answer.status == 0, answer.err
+    assert "source of fixture with 1 patches" in answer.out
+
+
 def test_a_changed_option_is_named_as_the_reason_to_build_again(project: FixtureProject) -> None:
     number = project.number()
     assert project.recipes("build").status == 0

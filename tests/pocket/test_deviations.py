@@ -37,9 +37,11 @@ from recipes.pocket.deviations import (
     NO_DEEPSTACK,
     NORMALISATION,
     OF_IMAGES,
+    OF_PAIRS,
     OF_SIZE,
     OF_TEXT,
     PADDED,
+    PAIRED,
     RESIZE,
     THETA,
     changed_levels,
@@ -123,7 +125,27 @@ def test_resizing_changes_only_images_that_need_it(
     assert farthest(first(reference, RESIZED, name), exact[RESIZED.name]) > 1e-3
 
 
-@each(*(deviation for deviation in ALL if deviation not in OF_SIZE))
+@each(*OF_PAIRS)
+def test_pairing_changes_only_images_of_one_size_in_a_row(reference: Reference, name: str) -> None:
+    exact, wrong = (first(reference, PROMPTS["two images"], *names) for names in ((), (name,)))
+    assert farthest(wrong, exact) > 1e-2
+    for other in ("where, wide", "two images of other sizes", "two images, one a turn"):
+        assert torch.equal(*(first(reference, PROMPTS[other], *names) for names in ((), (name,))))
+
+
+def test_a_pair_is_one_image_of_two_frames_and_a_line_end_between_them_parts_it(reference: Reference) -> None:
+    pair, whole = (reference.prepare(PROMPTS["two images"], names) for names in ((PAIRED.name,), ()))
+    assert len(pair.grids) == 1
+    assert pair.later is not None
+    assert torch.equal(torch.cat([pair.patches, pair.later]), whole.patches)
+    apart = (
+        first(reference, PROMPTS["two images"], *names)
+        for names in ((JOINED.name,), (JOINED.name, PAIRED.name))
+    )
+    assert torch.equal(*apart)
+
+
+@each(*(deviation for deviation in ALL if deviation not in (*OF_SIZE, *OF_PAIRS)))
 def test_every_other_deviation_changes_what_an_image_gives(
     reference: Reference, exact: dict[str, Tensor], name: str
 ) -> None:

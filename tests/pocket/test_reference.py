@@ -13,7 +13,7 @@ from recipes.conformance.channels import blocked, interleaved
 from recipes.conformance.golden import JOIN, Case
 from recipes.conformance.numerics import explain
 from recipes.pocket import reference as pocket_reference
-from recipes.pocket.deviations import ALL, FAULTS, GRADES, OF_LANGUAGE, OF_SIZE, OF_TEXT, USUAL
+from recipes.pocket.deviations import ALL, FAULTS, GRADES, OF_LANGUAGE, OF_PAIRS, OF_SIZE, OF_TEXT, USUAL
 from recipes.pocket.preparation import UNTRAINED
 from recipes.pocket.prompts import Prompt, compared
 from recipes.pocket.recompute import _arrays
@@ -229,7 +229,11 @@ def test_texts_are_changed_by_the_language_model_alone_and_sizes_that_fit_by_no_
         if not prompt.scenes:
             assert changing == set(OF_TEXT)
         else:
-            assert set(ALL) - changing == (set() if prompt.is_resized else set(OF_SIZE))
+            others = {
+                *(() if prompt.is_resized else OF_SIZE),
+                *(() if prompt.name == "two images" else OF_PAIRS),
+            }
+            assert set(ALL) - changing == others
     assert set(OF_TEXT) < set(OF_LANGUAGE)
 
 

@@ -7,18 +7,31 @@ from __future__ import annotations
 
 from recipes.conformance.golden import JOIN
 from recipes.errors import UsageError
-from recipes.pocket.deviations import ALL, ATTENTION, GELU, HALF, HALF_TEXT, INTERPOLATION, JOINED, RESIZE
+from recipes.pocket.deviations import (
+    ALL,
+    ATTENTION,
+    GELU,
+    HALF,
+    HALF_TEXT,
+    INTERPOLATION,
+    JOINED,
+    PADDED,
+    PAIRED,
+    RESIZE,
+)
 from recipes.pocket.fidelity.batching import LEFT_OUT
 from recipes.pocket.fidelity.rotary import FOURTH
 
 UPSTREAM = {JOINED.name, RESIZE.name, INTERPOLATION.name, LEFT_OUT, FOURTH}
 OLD = frozenset(UPSTREAM | {ATTENTION.name, HALF.name, GELU.name})
 NATIVE = frozenset(UPSTREAM | {HALF.name, GELU.name})
+LATEST = frozenset({PADDED.name, GELU.name, PAIRED.name, FOURTH})
 TEXT = frozenset({HALF_TEXT.name})
 NAMES = (*(deviation.name for deviation in ALL), LEFT_OUT, FOURTH)
 KNOWN: dict[str, dict[str, frozenset[str]]] = {
     "b7710": {"strict": OLD, "default": OLD | TEXT},
     "b7827": {"strict": NATIVE, "default": NATIVE | TEXT},
+    "current": {"strict": LATEST, "default": LATEST | TEXT},
     "b6751": {"strict": frozenset(), "default": TEXT},
 }
 

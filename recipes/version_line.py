@@ -1,0 +1,26 @@
+"""Reads what a program of llama.cpp says of itself when it is asked for its version. Pure."""
+
+from __future__ import annotations
+
+import re
+
+# `version: 7827 (16639ba2)`, and since 2026 `version: 0.1.0-dev (build 10454, commit 4df29be4)`:
+# llama_print_build_info in common/build-info.cpp.in
+VERSION_LINE = re.compile(
+    r"^version: (?:(?P<old>\d+ \([0-9a-f]+\))|\S+ \(build (?P<build>\d+), commit (?P<commit>[0-9a-f]+)\))$",
+    re.MULTILINE,
+)
+
+
+def read_version(text: str) -> str | None:
+    """Give build number and commit as `BUILD (COMMIT)`, or None where no line says them.
+
+    Parameters
+    ----------
+    text
+        All that the program printed.
+    """
+    found = VERSION_LINE.search(text)
+    if found is None:
+        return None
+    return found["old"] or f"{found['build']} ({found['commit']})"

@@ -1,0 +1,60 @@
+"""Images are paired as upstream's tokenizer pairs them, whatever a message is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recipes.pocket.pairing import has_pair, pair
+from recipes.pocket.tasks import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Image:
+    """What pairing looks at of a scene."""
+
+    number: int
+    height: int
+    width: int
+
+
+IMAGES = st.builds(Image, st.integers(0, 9), st.sampled_from([4, 6]), st.sampled_from([4, 6]))
+TURNS = st.lists(st.lists(st.one_of(IMAGES, st.just("words")), max_size=8), min_size=1, max_size=3)
+
+
+def conversation(turns: Sequence[Sequence[object]]) -> tuple[Turn, ...]:
+    return tuple(Turn(tuple(parts), "answer", "which") for parts in turns)  # type: ignore[arg-type]
+
+
+def left_to_right(parts: Sequence[object]) -> list[list[object]]:
+    """Group parts as a reader would: the next joins the last where both are images of one size, two at most."""
+    groups: list[list[object]] = []
+    for part in parts:
+        last = groups[-1] if groups else []
+        alone = len(last) == 1 and isinstance(last[0], Image) and isinstance(part, Image)
+        if alone and (last[0].height, last[0].width) == (part.height, part.width):  # type: ignore[attr-defined]
+            last.append(part)
+        else:
+            groups.append([part])
+    return groups
+
+
+@given(TURNS)
+def test_pairs_are_those_that_are_found_from_left_to_right(turns: list[list[object]]) -> None:
+    kept, seconds = pair(conversation(turns))
+    groups = [left_to_right(parts) for parts in turns]
+    assert [list(turn.parts) for turn in kept] == [[group[0] for group in some] for some in groups]
+    images = [group for some in groups for group in some if isinstance(group[0], Image)]
+    assert list(seconds) == [group[-1] for group in images]
+    assert has_pair(conversation(turns)) == any(len(group) == 2 for some in groups for group in some)
+
+
+def test_answers_and_tasks_stay() -> None:
+    kept, _ = pair(conversation([[Image(1, 4, 4), Image(2, 4, 4)]]))
+    assert [(turn.answer, turn.task) for turn in kept] == [("answer", "which")]
