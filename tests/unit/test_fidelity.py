@@ -9,6 +9,7 @@ import pytest
 
 from recipes.conformance.markup import to_xml
 from recipes.errors import VerifyError
+from recipes.pocket.fidelity.keeping import keep
 from recipes.pocket.fidelity.ledger import (
     LEDGER,
     LIMITS,
@@ -52,6 +53,9 @@ def a_subject(title: str, *known: str, is_examined: bool = True) -> Subject:
         digest="sha256:00",
         known={"strict": known, "default": known},
         is_examined=is_examined,
+        command=f"python3 noxfile.py -s fidelity -- --recipe {title}",
+        machine="x86_64, 2 cores, Linux 6",
+        date="2026-11-25",
     )
 
 
@@ -74,9 +78,6 @@ def ledger() -> Ledger:
     """Of ours: a near-tie, a rest that nothing explains, and a case without an answer. Of theirs: a known resize."""
     nothing: list[float | None] = [0.0, 0.0, 0.0, 0.0]
     return Ledger(
-        command="python3 noxfile.py -s fidelity -- --recipe ours --recipe theirs",
-        machine="x86_64, 2 cores, Linux 6",
-        date="2026-11-25",
         made_with={"torch": "2.13.0"},
         prompts="11",
         servers={"ubatch 32": ("-ub", "32"), "ubatch 64": ("-ub", "64")},
@@ -139,14 +140,14 @@ def test_a_ledger_comes_back_as_it_was_written(ledger: Ledger) -> None:
 
 def test_what_is_no_ledger_is_refused_with_the_command_that_makes_one(tmp_path: Path) -> None:
     path = tmp_path / "fidelity.json"
-    path.write_text('{"command": 1}')
+    path.write_text('{"prompts": 1}')
     with pytest.raises(VerifyError) as caught:
         read(path)
     assert str(caught.value) == (
         "error: the bytes differ from their pin\n"
         f"  where:    {path}\n"
         "  expected: what fidelity measured\n"
-        "  found:    Expected `str`, got `int` - at `$.command`\n"
+        "  found:    Expected `str`, got `int` - at `$.prompts`\n"
         "  fix:      git checkout fidelity.json, or python3 noxfile.py -s fidelity --"
         " --recipe b6751 --recipe b7827 --recipe b7710 --write"
     )
@@ -275,3 +276,63 @@ def test_a_hill_counts_every_case() -> None:
     high = heights([0.0, 1e-9, 0.011, 500.0])
     assert (high[0], high[-1], high.count(0.0)) == (1.0, 0.5, len(high) - 3)
     assert set(heights([])) == {0.0}
+
+
+def measured_again(ledger: Ledger, *titles: str) -> Ledger:
+    """Give a ledger of some of its subjects, on another day."""
+    return msgspec.structs.replace(
+        ledger,
+        subjects=tuple(
+            msgspec.structs.replace(subject, date="2026-12-01")
+            for subject in ledger.subjects
+            if subject.title in titles
+        ),
+        rows=tuple(row for row in ledger.rows if row.subject in titles),
+        beyond=tuple(item for item in ledger.beyond if item.subject in titles),
+        comparisons=tuple(item for item in ledger.comparisons if item.other in titles),
+    )
+
+
+def test_what_was_not_measured_again_is_kept_with_its_day(ledger: Ledger) -> None:
+    joined = keep(ledger, measured_again(ledger, "ours", "strange"))
+    assert [(subject.title, subject.date) for subject in joined.subjects] == [
+        ("ours", "2026-12-01"),
+        ("strange", "2026-12-01"),
+        ("theirs", "2026-11-25"),
+    ]
+    assert sorted(joined.rows, key=str) == sorted(ledger.rows, key=str)
+    assert (joined.beyond, joined.comparisons) == (ledger.beyond, ledger.comparisons)
+    page = tables(joined)
+    assert "ours: measured on 2026-12-01 with `" in page
+    assert "theirs: measured on 2026-11-25 with `" in page
+
+
+def test_nothing_is_kept_of_what_was_all_measured_again(ledger: Ledger) -> None:
+    again = measured_again(ledger, "ours", "theirs", "strange")
+    assert keep(ledger, again) == again
+
+
+@pytest.mark.parametrize(
+    ("change", "expected", "found"),
+    [
+        ({"prompts": "12"}, "the same prompts", "others in fidelity.json"),
+        ({"made_with": {"torch": "2.14.0"}}, "the same made_with", "others in fidelity.json"),
+        (
+            {"subjects": (a_subject("theirs"),)},
+            "ours, sha256:00, which the others were compared with",
+            "theirs, sha256:00",
+        ),
+    ],
+    ids=["prompts", "reference", "first subject"],
+)
+def test_figures_of_another_reference_do_not_stand_beside(
+    ledger: Ledger, change: dict[str, object], expected: str, found: str
+) -> None:
+    with pytest.raises(VerifyError) as caught:
+        keep(ledger, msgspec.structs.replace(measured_again(ledger, "ours"), **change))
+    assert (caught.value.where, caught.value.expected, caught.value.found, caught.value.fix) == (
+        "fidelity --keep",
+        expected,
+        found,
+        "measure all of them in one run, without --keep",
+    )

@@ -15,6 +15,7 @@ from recipes.conformance.markup import to_xml
 from recipes.conformance.subject import find_subject
 from recipes.errors import INTERRUPTED, RecipeError, UsageError
 from recipes.pipeline import ensure_bundle
+from recipes.pocket.fidelity.keeping import keep
 from recipes.pocket.fidelity.known import known_of, parse_known
 from recipes.pocket.fidelity.ledger import LEDGER, encode, read
 from recipes.pocket.fidelity.measuring import Contender, measure
@@ -52,6 +53,11 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--write", action="store_true", help="write what came out to docs/")
     top.add_argument(
+        "--keep",
+        action="store_true",
+        help="with --write: beside what docs/ has of other llama.cpps; the first is the one it was then",
+    )
+    top.add_argument(
         "--draw",
         action="store_true",
         help="measure nothing; write table and drawing of docs/assets/fidelity.json",
@@ -70,7 +76,7 @@ def main(argv: list[str]) -> int:
         found = measure(contenders, command_of(argv), lambda line: print(line, file=sys.stderr, flush=True))
         print(tables(found))
         if options.write:
-            write(found)
+            write(keep(read(LEDGER), found) if options.keep else found)
     except RecipeError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -47,6 +47,8 @@ class Subject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         By setting, the deviations that are taken for granted; empty where nothing is known of it.
     is_examined
         Whether every difference beyond the limit was to be explained.
+    command, machine, date
+        How, where and when it was measured.
     """
 
     title: str
@@ -54,6 +56,9 @@ class Subject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     digest: str
     known: dict[str, tuple[str, ...]]
     is_examined: bool
+    command: str
+    machine: str
+    date: str
 
 
 class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -158,12 +163,10 @@ class Comparison(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of one run.
+    """All that was measured with the same reference, of one run or several.
 
     Parameters
     ----------
-    command, machine, date
-        How, where and when it was measured.
     made_with
         Versions by name of what the reference is.
     prompts
@@ -176,9 +179,6 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         As above; the first subject is compared with each other one.
     """
 
-    command: str
-    machine: str
-    date: str
     made_with: dict[str, str]
     prompts: str
     servers: dict[str, tuple[str, ...]]
@@ -189,7 +189,7 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rows: tuple[Row, ...]
     beyond: tuple[Beyond, ...]
     comparisons: tuple[Comparison, ...]
-    format: str = "fidelity/1"
+    format: str = "fidelity/2"
 
 
 def encode(ledger: Ledger) -> bytes:

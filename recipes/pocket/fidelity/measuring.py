@@ -111,15 +111,12 @@ def measure(contenders: Sequence[Contender], command: str, say: Callable[[str], 
                     say(line_of(found))
     first, *others = contenders
     return ledger.Ledger(
-        command=command,
-        machine=f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
-        date=f"{datetime.now(tz=UTC):%Y-%m-%d}",
         made_with={name: version(name) for name in PACKAGES},
         prompts=digest(trial.prompt for trial in asked),
         servers=SERVERS,
         limits=ledger.LIMITS,
         models=tuple(models),
-        subjects=tuple(map(_subject, contenders)),
+        subjects=tuple(_subject(contender, command) for contender in contenders),
         cases=cases,
         rows=tuple(item.row for found in judged.values() for item in found),
         beyond=tuple(row for found in judged.values() for item in found for row in item.beyond),
@@ -188,11 +185,14 @@ def _case(trial: Trial, server: str, oracles: Mapping[str, Oracle]) -> ledger.Ca
     )
 
 
-def _subject(contender: Contender) -> ledger.Subject:
+def _subject(contender: Contender, command: str) -> ledger.Subject:
     return ledger.Subject(
         title=contender.title,
         version=contender.subject.title,
         digest=str(contender.subject.digest),
         known={setting: tuple(sorted(contender.of(setting) or ())) for setting in SETTINGS},
         is_examined=contender.known is not None,
+        command=command,
+        machine=f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        date=f"{datetime.now(tz=UTC):%Y-%m-%d}",
     )

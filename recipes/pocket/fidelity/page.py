@@ -61,8 +61,15 @@ def facts(ledger: Ledger) -> str:
     images = sum(case.group != "text" for case in ledger.cases)
     prompts = len({case.prompt for case in ledger.cases})
     versions = ", ".join(f"{name} {version}" for name, version in ledger.made_with.items())
+    runs: dict[tuple[str, str, str], list[str]] = {}
+    for subject in ledger.subjects:
+        runs.setdefault((subject.date, subject.command, subject.machine), []).append(subject.title)
+    measured = "\n".join(
+        f"{', '.join(titles)}: measured on {date} with `{command}`, on {machine}.\n"
+        for (date, command, machine), titles in runs.items()
+    )
     return (
-        f"Measured on {ledger.date} with `{ledger.command}`, on {ledger.machine}; the reference: {versions}.\n"
+        f"{measured}\nThe reference: {versions}.\n"
         f"{len(ledger.models)} models were asked {prompts} prompts each in {len(ledger.cases)} cases, {images} of them"
         " with images; a case is a prompt and a way to run the server."
     )
