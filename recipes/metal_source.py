@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recipes.errors import AuditError
+from recipes.macho import facts
 from recipes.storage import storage_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LIBRARY = "libggml-metal"  # the start of the file's name, which may carry a version
-SECTION = "__ggml_metallib"
 # ggml's CMake file puts each of these files in the place of the lines that hold its marker, in this order
 INCLUDED = (
     (b"__embed_ggml-common.h__", "ggml-common.h"),
@@ -69,36 +69,20 @@ def check_kernels(bundle: Path, source: Path, where: str) -> None:
         Where it does not.
     """
     for path in sorted(bundle.glob(f"lib/{LIBRARY}*")):
-        found, expected = embedded_source(path), kernel_source(source)
+        found, expected = facts.kernel_source(path), kernel_source(source)
+        if found is None:
+            raise AuditError(
+                where=f"{where}: {path.relative_to(bundle)}",
+                expected="the source of the Metal kernels, embedded",
+                found="none",
+                fix="set GGML_METAL_EMBED_LIBRARY to ON under `cmake:` in the manifest",
+            )
         if found != expected:
             at = next((i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), None)
             place = min(len(found), len(expected)) if at is None else at
             raise AuditError(
-                where=f"{where}: {path.relative_to(bundle)}, section {SECTION}",
+                where=f"{where}: {path.relative_to(bundle)}",
                 expected=f"the source of the Metal kernels in the patched tree, {len(expected)} bytes",
                 found=f"{len(found)} bytes, other ones from byte {place} on",
-                fix="build again: each build has a cache of its own, as the compiler does not track this file",
+                fix="build again: each build has a cache of its own, as zig does not notice that this file changed",
             )
-
-
-def embedded_source(path: Path) -> bytes:
-    """Give the kernels' source that a Mach-O file carries.
-
-    Raises
-    ------
-    AuditError
-        Where the file is not Mach-O, or carries none.
-    """
-    import lief  # noqa: PLC0415 - a no-op build must not pay for it
-
-    fat = lief.MachO.parse(str(path))
-    binary = fat.at(0) if fat is not None and fat.size else None
-    section = binary.get_section(SECTION) if binary is not None else None
-    if section is None:
-        raise AuditError(
-            where=str(path),
-            expected=f"a Mach-O file with a section {SECTION}",
-            found="none",
-            fix="set GGML_METAL_EMBED_LIBRARY to ON under `cmake:` in the manifest",
-        )
-    return bytes(section.content)

@@ -20,7 +20,6 @@ from recipes.digest import Sha1, Sha256, hash_file, hash_tree
 from recipes.errors import AuditError, OutputError, StoreError, VerifyError
 from recipes.history import explain_rebuild
 from recipes.host_toolchain import ask_host_compiler
-from recipes.metal_source import check_kernels
 from recipes.origins import fetch_source, fetch_wheel
 from recipes.outputs import describe_mismatch
 from recipes.patch import apply_patch
@@ -29,6 +28,7 @@ from recipes.process import Command
 from recipes.provenance import Circumstances, now, statement, write_statement
 from recipes.sandbox import Surroundings, find_isolation, run_isolated
 from recipes.storage import storage_errors
+from recipes.structure import check_structure
 from recipes.toolchain import (
     ensure_runtime,
     ensure_toolchain,
@@ -267,10 +267,7 @@ def make_bundle(job: Job, plan: Plan, workplace: Workplace, built: Path, into: P
     where = f"{plan.name}: bundle"
     lay_out(built, workplace.source, plan.contents, into, partial=not plan.whole)
     write_record(into, plan.record())
-    if plan.system == "linux":
-        elf.check_bundle(into, machine=plan.machine, max_glibc=plan.max_glibc, where=where)
-    if plan.system == "macos":
-        check_kernels(into, workplace.source, where)
+    check_structure(plan, into, workplace.source, workplace.toolchain, where)
     check_no_leak(into, job.store.root, workplace.work, where)
     check_version(plan, into, where)
     digest = hash_tree(into, Sha256)

@@ -62,6 +62,8 @@ class Plan:
         What the platform is, as manifests name machines: linux, macos or windows, and the processor.
     max_glibc
         The newest glibc version that a symbol may ask for, or "" where the platform has none.
+    minimum_os
+        The oldest macOS that runs it, or "" where the platform is another.
     inputs
         Digests of what is read.
     environment
@@ -90,6 +92,7 @@ class Plan:
     system: str
     machine: str
     max_glibc: str
+    minimum_os: str
     inputs: PlanInputs
     environment: tuple[tuple[str, str], ...]
     wrappers: tuple[Wrapper, ...]
@@ -197,6 +200,7 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
         system=system_of_target(platform.target),
         machine=platform.target.partition("-")[0],
         max_glibc=glibc_of_target(platform.target),
+        minimum_os=macos_of_target(platform.target),
         inputs=PlanInputs(
             source_tree=recipe.source.tree,
             source_tree_sha256=recipe.source.tree_sha256,
@@ -319,6 +323,12 @@ def toolchain_digest(toolchain: Toolchain) -> Sha256:
 def glibc_of_target(target: str) -> str:
     """Give the glibc version at the end of a target triple, or "" where there is none."""
     found = re.search(r"-linux-gnu\.(\d+\.\d+)$", target)
+    return found[1] if found else ""
+
+
+def macos_of_target(target: str) -> str:
+    """Give the macOS version at the end of a target triple, or "" where there is none."""
+    found = re.search(r"-macos\.(\d+\.\d+)$", target)
     return found[1] if found else ""
 
 
