@@ -235,9 +235,11 @@ def _imports(binary: Any) -> tuple[Import, ...]:  # noqa: ANN401 - LIEF's own ty
         if binding.has_symbol
     }
     bound = {each.symbol for each in found}
-    # what the symbol table leaves undefined and no opcode binds has no library that could be judged
+    # A symbol of code that the linker dropped stays in the symbol table, bound by no opcode; the table itself says
+    # which library it is of, by its place among the load commands (<mach-o/nlist.h>, GET_LIBRARY_ORDINAL).
+    libraries = [each.name for each in binary.libraries if each.command.name != "ID_DYLIB"]
     found |= {
-        Import(symbol.name, "", is_weak=False)
+        Import(symbol.name, dict(enumerate(libraries, start=1)).get(symbol.library_ordinal, ""), is_weak=False)
         for symbol in binary.imported_symbols
         if symbol.name not in bound
     }
