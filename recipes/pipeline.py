@@ -20,6 +20,7 @@ from recipes.digest import Sha1, Sha256, hash_file, hash_tree
 from recipes.errors import AuditError, OutputError, StoreError, VerifyError
 from recipes.history import explain_rebuild
 from recipes.host_toolchain import ask_host_compiler
+from recipes.macho.coalescing import keep_hidden_symbols
 from recipes.origins import fetch_source, fetch_wheel
 from recipes.outputs import describe_mismatch
 from recipes.patch import apply_patch
@@ -266,6 +267,8 @@ def make_bundle(job: Job, plan: Plan, workplace: Workplace, built: Path, into: P
     """
     where = f"{plan.name}: bundle"
     lay_out(built, workplace.source, plan.contents, into, partial=not plan.whole)
+    if plan.inputs.sdk:  # linked by zig
+        keep_hidden_symbols(into)
     write_record(into, plan.record())
     check_structure(plan, into, workplace.source, workplace.toolchain, where)
     check_no_leak(into, job.store.root, workplace.work, where)
