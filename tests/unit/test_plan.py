@@ -14,9 +14,11 @@ from recipes.plan import (
     configure_command,
     fill,
     glibc_of_target,
+    macos_of_target,
     make_plan,
     narrow,
     resolve_cache,
+    system_of_target,
     toolchain_digest,
 )
 
@@ -91,6 +93,20 @@ def test_the_toolchain_is_named_by_its_wheels_alone() -> None:
 )
 def test_the_glibc_of_a_target(target: str, version: str) -> None:
     assert glibc_of_target(target) == version
+
+
+@pytest.mark.parametrize(
+    ("target", "system", "version"),
+    [
+        ("aarch64-macos.13.3", "macos", "13.3"),
+        ("aarch64-macos", "macos", ""),
+        ("x86_64-linux-gnu.2.28", "linux", ""),
+        ("x86_64-windows-gnu", "windows", ""),
+        ("wasm32-wasi", "", ""),
+    ],
+)
+def test_the_system_of_a_target(target: str, system: str, version: str) -> None:
+    assert (system_of_target(target), macos_of_target(target)) == (system, version)
 
 
 def test_fill_leaves_other_braces_alone() -> None:
