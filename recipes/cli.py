@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from recipes import commands
 from recipes.console import open_console
 from recipes.errors import INTERRUPTED, RecipeError
+from recipes.host_toolchain import on_host
 from recipes.manifest import Manifests
 from recipes.options import parser
 from recipes.pipeline import Job
@@ -82,6 +83,8 @@ def open_job(options: argparse.Namespace) -> Job:
     recipe = manifests.recipe(options.recipe or manifests.defaults().recipe)
     platform_name = options.platform or default_platform(manifests.defaults(), recipe)
     manifests.platform(recipe, platform_name)  # an unknown one is refused before anything is done
+    if getattr(options, "toolchain", None):
+        recipe = on_host(recipe, platform_name)
     return Job(
         manifests=manifests,
         recipe=recipe,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes import gc
+from recipes.host_toolchain import on_host
 from recipes.pipeline import Job, source_key
 from recipes.plan import make_plan
 from recipes.schema import GitOrigin, Recipe
@@ -33,9 +34,9 @@ def find_reachable(manifests: Manifests) -> Reachable:
     for recipe in map(manifests.recipe, manifests.recipe_names()):
         blobs |= {origin.sha256 for origin in recipe.source.origins if not isinstance(origin, GitOrigin)}
         keys |= set(_source_keys(recipe))
-        for name, platform in recipe.platforms.items():
-            toolchain = manifests.toolchain(platform.toolchain)
-            plan = make_plan(recipe, name, toolchain)
+        for built, name in _builds(recipe):
+            toolchain = manifests.toolchain(built.platforms[name].toolchain)
+            plan = make_plan(built, name, toolchain)
             keys.add(plan.bundle_key)
             blobs |= {wheel.sha256 for wheels in toolchain.hosts.values() for wheel in wheels}
             if host_name() in toolchain.hosts:
@@ -58,6 +59,14 @@ def collect(job: Job, *, dry_run: bool, rejected: bool) -> int:
     collected = gc.collect(job.store, plan, job.console)
     print(f"removed {len(collected.removed)} things, {collected.freed_bytes / 1e6:.1f} MB")
     return 0
+
+
+def _builds(recipe: Recipe) -> Iterator[tuple[Recipe, str]]:
+    """Give each platform as the pinned compiler builds it, and as the machine's own does where it can."""
+    for name, platform in recipe.platforms.items():
+        yield recipe, name
+        if platform.host is not None:
+            yield on_host(recipe, name), name
 
 
 def _source_keys(recipe: Recipe) -> Iterator[str]:

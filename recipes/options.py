@@ -69,6 +69,11 @@ def parser() -> argparse.ArgumentParser:
         "--refuse-known-issues", action="store_true", help="refuse a recipe that carries an advisory"
     )
     build.add_argument(
+        "--toolchain",
+        choices=("host",),
+        help="use the machine's own compiler, as the platform's `host:` says (default: the pinned one)",
+    )
+    build.add_argument(
         "--preload", type=Path, help=argparse.SUPPRESS
     )  # how `reproduce` shifts the build's clock
 

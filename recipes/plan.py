@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from recipes.schema import BundleContents, Platform, Recipe, Toolchain
 
-PLACEHOLDER = re.compile(r"\{(source|build|toolchain|wrappers)\}")
+PLACEHOLDER = re.compile(r"\{(source|build|toolchain|wrappers|sdk)\}")
 HOST_BIN = "/usr/bin"  # where a Mac's command line tools, and other systems' compilers, are found
 PLAN_FORMAT = "plan/1"  # raise it where the same inputs would be built in another way
 
@@ -45,6 +45,7 @@ class PlanInputs:
     patched_tree: Sha1
     patched_tree_sha256: Sha256
     toolchain: Sha256
+    sdk: Sha256 | None = None
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,12 @@ class Plan:
         Names, for people; they do not tell two plans apart.
     version
         What `--version` of the built programs must say: build number and short commit.
-    machine
-        The processor of the platform, as `uname -m` prints it.
+    system, machine
+        What the platform is, as manifests name machines: linux, macos or windows, and the processor.
     max_glibc
         The newest glibc version that a symbol may ask for, or "" where the platform has none.
+    minimum_os
+        The oldest macOS that runs it, or "" where the platform is another.
     inputs
         Digests of what is read.
     environment
@@ -86,8 +89,10 @@ class Plan:
     recipe: str
     platform: str
     version: str
+    system: str
     machine: str
     max_glibc: str
+    minimum_os: str
     inputs: PlanInputs
     environment: tuple[tuple[str, str], ...]
     wrappers: tuple[Wrapper, ...]
@@ -130,6 +135,7 @@ class Plan:
                 "patched_tree": self.inputs.patched_tree.hex,
                 "patched_tree_sha256": self.inputs.patched_tree_sha256.hex,
                 "toolchain": self.inputs.toolchain.hex,
+                **({"sdk": self.inputs.sdk.hex} if self.inputs.sdk else {}),
             },
             "environment": dict(self.environment),
             "wrappers": {wrapper.name: wrapper.script for wrapper in self.wrappers},
@@ -158,6 +164,8 @@ class Plan:
     def named_inputs(self) -> dict[str, str]:
         """Give each input by the name a person knows it by, for "what changed since the last build"."""
         rows = {"source": str(self.inputs.source_tree), "toolchain": str(self.inputs.toolchain)}
+        if self.inputs.sdk:
+            rows["sdk"] = str(self.inputs.sdk)
         rows |= {f"patch {name}": str(digest) for name, digest in self.inputs.patches}
         rows |= {f"cmake {name}": value for name, value in self.cache}
         rows |= {f"environment {name}": value for name, value in self.environment}
@@ -189,8 +197,10 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
         recipe=recipe.name,
         platform=platform_name,
         version=f"{recipe.source.build_number} ({recipe.source.commit.hex[:8]})",
+        system=system_of_target(platform.target),
         machine=platform.target.partition("-")[0],
         max_glibc=glibc_of_target(platform.target),
+        minimum_os=macos_of_target(platform.target),
         inputs=PlanInputs(
             source_tree=recipe.source.tree,
             source_tree_sha256=recipe.source.tree_sha256,
@@ -198,6 +208,7 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
             patched_tree=last.tree,
             patched_tree_sha256=last.tree_sha256,
             toolchain=toolchain_digest(toolchain),
+            sdk=platform.sdk,
         ),
         environment=build_environment(recipe.source.epoch, toolchain),
         wrappers=compiler_wrappers(platform, toolchain),
@@ -313,6 +324,17 @@ def glibc_of_target(target: str) -> str:
     """Give the glibc version at the end of a target triple, or "" where there is none."""
     found = re.search(r"-linux-gnu\.(\d+\.\d+)$", target)
     return found[1] if found else ""
+
+
+def macos_of_target(target: str) -> str:
+    """Give the macOS version at the end of a target triple, or "" where there is none."""
+    found = re.search(r"-macos\.(\d+\.\d+)$", target)
+    return found[1] if found else ""
+
+
+def system_of_target(target: str) -> str:
+    """Give the operating system in a target triple, as manifests name it, or "" where it is another."""
+    return next((name for name in ("linux", "macos", "windows") if f"-{name}" in target), "")
 
 
 def fill(text: str, folders: Mapping[str, Path]) -> str:

@@ -11,8 +11,8 @@ from recipes.archive import unpack
 from recipes.digest import Sha256
 from recipes.errors import ToolchainError, UsageError
 from recipes.origins import fetch_wheel
-from recipes.plan import HOST_BIN, Plan, canonical_json, fill
-from recipes.process import Command, Completed, run
+from recipes.plan import Plan, canonical_json, fill
+from recipes.process import Command
 from recipes.sandbox import Surroundings, run_isolated
 
 if TYPE_CHECKING:
@@ -101,31 +101,6 @@ def ensure_toolchain(toolchain: Toolchain, store: Store, console: Console, setti
                     unpack(archive, folder, subdirectory=".", drop=(), where=f"{where}: {wheel.file}")
             _link_programs(staging.path, wheels)
         return staging.entry
-
-
-def ask_host_compiler(plan: Plan) -> dict[str, str]:
-    """Give what the machine's own compiler says of itself; nothing where the plan's compiler is pinned.
-
-    Raises
-    ------
-    ToolchainError
-        Where there is none.
-    """
-    if plan.hermetic:
-        return {}
-    compiler = f"{HOST_BIN}/cc"
-    try:
-        done = run(Command((compiler, "--version"), Path("/"), {"LC_ALL": "C", "PATH": HOST_BIN}))
-    except OSError as error:
-        done = Completed(1, (str(error),))
-    if done.status != 0:
-        raise ToolchainError(
-            where=compiler,
-            expected="the machine's own compiler",
-            found=done.text,
-            fix="on a Mac: xcode-select --install; elsewhere install a C and C++ compiler",
-        )
-    return {compiler: done.text.strip()}
 
 
 def ensure_runtime(plan: Plan, toolchain: Entry, store: Store, console: Console) -> Entry:

@@ -215,6 +215,8 @@ def _read_signature(data: bytes, *, is_there: bool) -> tuple[Signature | None, s
 
 
 def _imports(binary: Any) -> tuple[Import, ...]:  # noqa: ANN401 - LIEF's own types are not installed for all
+    # a weak definition of the file's own, such as operator new, gives way to another file's and needs none
+    own = {symbol.name for symbol in binary.exported_symbols}
     found = {
         Import(
             binding.symbol.name,
@@ -222,14 +224,16 @@ def _imports(binary: Any) -> tuple[Import, ...]:  # noqa: ANN401 - LIEF's own ty
             is_weak=bool(binding.weak_import),
         )
         for binding in binary.bindings
-        if binding.has_symbol
+        if binding.has_symbol and (binding.has_library or binding.symbol.name not in own)
     }
     bound = {each.symbol for each in found}
-    # what the symbol table leaves undefined and no opcode binds has no library that could be judged
+    # A symbol of code that the linker dropped stays in the symbol table, bound by no opcode; the table itself says
+    # which library it is of, by its place among the load commands (<mach-o/nlist.h>, GET_LIBRARY_ORDINAL).
+    libraries = [each.name for each in binary.libraries if each.command.name != "ID_DYLIB"]
     found |= {
-        Import(symbol.name, "", is_weak=False)
+        Import(symbol.name, dict(enumerate(libraries, start=1)).get(symbol.library_ordinal, ""), is_weak=False)
         for symbol in binary.imported_symbols
-        if symbol.name not in bound
+        if symbol.name not in bound | own
     }
     return tuple(sorted(found, key=lambda each: (each.symbol, each.library)))
 
