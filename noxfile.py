@@ -203,6 +203,12 @@ def fidelity(session: nox.Session) -> None:
 
 
 @nox.session
+def apple(session: nox.Session) -> None:
+    """Compare the SDK of our own, and what is built with it, with those who had Apple's (seconds, once fetched)."""
+    run(environment_python("apple"), "-m", "pytest", "tests/apple", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting with ruff."""
     python = environment_python("dev")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ FROM_HERE = "@loader_path"
 BY_RUN_PATH = "@rpath/"
 SYSTEM = ("/usr/lib/", "/System/Library/Frameworks/")
 KINDS = {"bin": ("EXECUTE", "DYLIB", "BUNDLE"), "lib": ("DYLIB",)}
+TRIPLE = re.compile(r"(?P<machine>\w+)-(?:apple-)?macos\.?(?P<version>\d+\.\d+)")
 SHOWN = 3  # symbols of one file in one error
 BUILD_AGAIN = "build it again; if it stays, the linker is not the one that the plan pins"
 
@@ -46,6 +48,27 @@ class MacTarget:
     machine: str
     minimum_os: str
     stubs: Mapping[str, Stub] | None
+
+
+def mac_target(triple: str, stubs: Mapping[str, Stub] | None) -> MacTarget:
+    """Give what a compiler's target triple says of the Macs that must run its output.
+
+    Parameters
+    ----------
+    triple
+        As `aarch64-macos.13.3`, or Apple's own spelling, `arm64-apple-macos13.3`.
+    stubs
+        As for `MacTarget`.
+
+    Raises
+    ------
+    ValueError
+        Where it names no version of macOS.
+    """
+    found = TRIPLE.fullmatch(triple)
+    if found is None:
+        raise ValueError(f"{triple} names no version of macOS")
+    return MacTarget(found["machine"].replace("aarch64", "arm64"), found["version"], stubs)
 
 
 def check_bundle(root: Path, target: MacTarget, *, where: str, whole: bool = True) -> tuple[MachFacts, ...]:

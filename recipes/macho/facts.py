@@ -24,7 +24,6 @@ MAGICS = frozenset(
 )
 STAB = 0xE0  # of n_type: any bit of it makes the symbol one of a debugger
 WEAK_IMPORT = 0x1  # BIND_SYMBOL_FLAGS_WEAK_IMPORT
-KERNELS = ("__DATA", "__ggml_metallib")  # where ggml's assembly file puts the source of its Metal kernels
 
 
 @dataclass(frozen=True)
@@ -160,15 +159,6 @@ def parse(data: bytes) -> Any:  # noqa: ANN401 - LIEF's own types are not instal
 
     lief.logging.disable()  # it prints what it finds odd; what matters here is judged from its answers
     return lief.MachO.parse(list(data))
-
-
-def kernel_source(path: Path) -> bytes | None:
-    """Give the Metal source that is embedded in a file; None where it has no such section."""
-    with storage_errors(path):
-        slices = parse(path.read_bytes())
-    sections = slices.at(0).sections if slices else ()
-    found = [section for section in sections if (section.segment_name, section.name) == KERNELS]
-    return bytes(found[0].content) if found else None
 
 
 def _read_facts(name: str, data: bytes, slices: Any) -> MachFacts:  # noqa: ANN401 - as above
