@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recipes.errors import AuditError
-from recipes.macho import facts
+from recipes.macho.facts import parse
 from recipes.storage import storage_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+SECTION = ("__DATA", "__ggml_metallib")  # where ggml's assembly file puts it
 LIBRARY = "libggml-metal"  # the start of the file's name, which may carry a version
 # ggml's CMake file puts each of these files in the place of the lines that hold its marker, in this order
 INCLUDED = (
@@ -69,7 +70,7 @@ def check_kernels(bundle: Path, source: Path, where: str) -> None:
         Where it does not.
     """
     for path in sorted(bundle.glob(f"lib/{LIBRARY}*")):
-        found, expected = facts.kernel_source(path), kernel_source(source)
+        found, expected = embedded_source(path), kernel_source(source)
         if found is None:
             raise AuditError(
                 where=f"{where}: {path.relative_to(bundle)}",
@@ -86,3 +87,12 @@ def check_kernels(bundle: Path, source: Path, where: str) -> None:
                 found=f"{len(found)} bytes, other ones from byte {place} on",
                 fix="build again: each build has a cache of its own, as zig does not notice that this file changed",
             )
+
+
+def embedded_source(path: Path) -> bytes | None:
+    """Give the kernels' source that a Mach-O file carries; None where it carries none."""
+    with storage_errors(path):
+        slices = parse(path.read_bytes())
+    sections = slices.at(0).sections if slices else ()
+    found = [section for section in sections if (section.segment_name, section.name) == SECTION]
+    return bytes(found[0].content) if found else None

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from recipes import metal_source
 from recipes.errors import AuditError
-from recipes.macho import facts
 from recipes.metal_source import check_kernels, kernel_source
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_a_tree_that_embeds_in_another_way_is_refused(source: Path) -> None:
 def test_other_kernels_are_refused(
     embedded: bytes | None, said: str, source: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(facts, "kernel_source", lambda _: embedded)
+    monkeypatch.setattr(metal_source, "embedded_source", lambda _: embedded)
     with pytest.raises(AuditError) as caught:
         check_kernels(bundle, source, "it")
     assert caught.value.found == said
@@ -68,5 +68,5 @@ def test_other_kernels_are_refused(
 
 def test_the_trees_own_kernels_pass(source: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     embedded = {bundle / "lib" / "libggml-metal.0.dylib": EMBEDDED}
-    monkeypatch.setattr(facts, "kernel_source", embedded.__getitem__)
+    monkeypatch.setattr(metal_source, "embedded_source", embedded.__getitem__)
     check_kernels(bundle, source, "it")
