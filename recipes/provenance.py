@@ -76,6 +76,11 @@ def statement(plan: Plan, output: str, circumstances: Circumstances) -> dict[str
                 "resolvedDependencies": [
                     {"name": "source", "digest": {"gitTree": plan.inputs.patched_tree.hex}},
                     {"name": "toolchain", "digest": {"sha256": plan.inputs.toolchain.hex}},
+                    *(
+                        [{"name": "sdk", "digest": {"gitTree": plan.inputs.sdk.hex}}]
+                        if plan.inputs.sdk
+                        else []
+                    ),
                 ],
             },
             "runDetails": {
