@@ -26,6 +26,20 @@ PLACEHOLDER = re.compile(r"\{(source|build|toolchain|wrappers|sdk)\}")
 HOST_BIN = "/usr/bin"  # where a Mac's command line tools, and other systems' compilers, are found
 PLAN_FORMAT = "plan/1"  # raise it where the same inputs would be built in another way
 
+# The one program beyond the toolchain that a build asks for, to put files into the source of the Metal kernels: what it
+# is asked there, in the words of the shell alone. `recipes.metal_source` compares what comes out.
+SED = """\
+#!/bin/sh
+copy() { while IFS= read -r line || [ -n "$line" ]; do printf '%s\\n' "$line"; done; }
+mark=${2#/}; file=${mark#*/r }; mark=${mark%%/r *}
+if [ "$#" != 4 ] || [ "$1" != -e ] || [ "$3" != -e ] || [ "$2" != "/$mark/r $file" ] || [ "$4" != "/$mark/d" ]; then
+  echo "sed: only -e '/TEXT/r FILE' -e '/TEXT/d' is known here, and not: $*" >&2; exit 64
+fi
+while IFS= read -r line || [ -n "$line" ]; do
+  case $line in *"$mark"*) copy < "$file" ;; *) printf '%s\\n' "$line" ;; esac
+done
+"""
+
 
 @dataclass(frozen=True)
 class Wrapper:
@@ -311,7 +325,7 @@ def compiler_wrappers(platform: Platform, toolchain: Toolchain) -> tuple[Wrapper
     tools = tuple(
         Wrapper(name, f'#!/bin/sh\nexec "{{toolchain}}/bin/zig" {name} "$@"\n') for name in ("ar", "ranlib")
     )
-    return compilers + tools
+    return compilers + tools + ((Wrapper("sed", SED),) if platform.sdk else ())
 
 
 def toolchain_digest(toolchain: Toolchain) -> Sha256:
