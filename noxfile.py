@@ -141,6 +141,18 @@ def conformance(session: nox.Session) -> None:
     run(environment_python("conformance"), "-m", "recipes", "conformance", *session.posargs)
 
 
+@nox.session(name="mac-check")
+def mac_check(session: nox.Session) -> None:
+    """On a Mac: try a bundle on the GPU and without it, and write what was seen as one JSON (minutes)."""
+    recipes(session, "conformance")
+
+
+@nox.session
+def payload(session: nox.Session) -> None:
+    """Hash a bundle's files as if they had never been signed, and compare two."""
+    recipes(session)
+
+
 @nox.session
 def lock(session: nox.Session) -> None:
     """Propose new pins for a newer source, as a diff, and say which patches still apply; or for a model."""

@@ -31,6 +31,7 @@ SESSIONS: Mapping[str, Callable[[Job, argparse.Namespace], int]] = {
     "build": commands.build,
     "reproduce": commands.reproduce,
     "conformance": commands.conformance,
+    "mac-check": commands.mac_check,
     "lock": commands.lock,
     "serve": commands.serve,
     "ask": commands.ask,
@@ -45,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if options.session == "models":
             code = _models(options)
+        elif options.session == "payload":
+            code = _payload(options)
         else:
             code = int(SESSIONS[options.session](open_job(options), options))
         sys.stdout.flush()
@@ -66,6 +69,12 @@ def _models(options: argparse.Namespace) -> int:
     settings = read_settings()
     manifests = Manifests(options.project.absolute()) if options.project else Manifests()
     return run_models(ModelJob(manifests, Store.open(settings.store), open_console(), settings), options)
+
+
+def _payload(options: argparse.Namespace) -> int:
+    from recipes.payload_command import run_payload  # noqa: PLC0415 - not on the way of a build
+
+    return run_payload(options)
 
 
 def open_job(options: argparse.Namespace) -> Job:

@@ -26,6 +26,7 @@ from recipes.storage import storage_errors
 if TYPE_CHECKING:
     import argparse
 
+    from recipes.conformance.golden import Golden
     from recipes.conformance.result import Result
     from recipes.conformance.subject import Subject
     from recipes.manifest import Manifests
@@ -46,16 +47,7 @@ def conform(job: Job, options: argparse.Namespace) -> int:
         Where it cannot be judged.
     """
     model = chosen_model(job.manifests, options.model)
-    if model.golden is None:
-        raise PinMissingError(
-            where=f"manifests/models/{model.name}.yaml",
-            expected="`golden:`, the reference's values, which conformance compares with",
-            found="none: no reference has said what this model answers",
-            fix="choose a model that has them with --model",
-        )
-    files = verified_files(job.manifests, model)
-    golden = read_golden(job.manifests.project / model.golden)
-    verify_golden(golden, files["model"], files["mmproj"], digest(everything()))
+    files, golden = verified_reference(job.manifests, model)
     subject = find_subject(options.bundle or ensure_bundle(job, job.plan()).entry.path)
     name = options.bundle.absolute().name if options.bundle else f"{job.recipe.name}-{job.platform_name}"
     folder = options.report or Path("out") / "conformance" / re.sub(r"[^A-Za-z0-9._-]", "-", name)
@@ -72,6 +64,29 @@ def conform(job: Job, options: argparse.Namespace) -> int:
     if has_failed(result.outcomes):
         raise refusal(result, page)
     return 0
+
+
+def verified_reference(manifests: Manifests, model: Model) -> tuple[dict[str, Path], Golden]:
+    """Give a model's files by role and what the reference says of them, each compared with its pin.
+
+    Raises
+    ------
+    PinMissingError
+        Where no reference has said anything.
+    VerifyError
+        Where a file is another, or the reference was asked something else.
+    """
+    if model.golden is None:
+        raise PinMissingError(
+            where=f"manifests/models/{model.name}.yaml",
+            expected="`golden:`, the reference's values, which conformance compares with",
+            found="none: no reference has said what this model answers",
+            fix="choose a model that has them with --model",
+        )
+    files = verified_files(manifests, model)
+    golden = read_golden(manifests.project / model.golden)
+    verify_golden(golden, files["model"], files["mmproj"], digest(everything()))
+    return files, golden
 
 
 def chosen_model(manifests: Manifests, name: str | None) -> Model:

@@ -125,7 +125,7 @@ def start_server(
         arguments += ["-np", "1"]
     # the warm-up encodes an image of thousands of patches: seconds for each server, and it proves nothing
     arguments += [option for option in ("--no-warmup",) if option in subject.server_options]
-    return serve(path, (*arguments, *more), work, timeout_s=STARTS_S)
+    return serve(path, (*arguments, *subject.model_options, *more), work, timeout_s=STARTS_S)
 
 
 def judged(

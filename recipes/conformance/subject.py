@@ -39,6 +39,8 @@ class Subject:
         What it is, as it says of itself.
     is_bundle
         Whether it carries a build record of ours.
+    model_options
+        What each of its programs that loads a model is given besides, such as how much of it goes to the GPU.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class Subject:
     digest: Sha256
     title: str
     is_bundle: bool
+    model_options: tuple[str, ...] = ()
 
     def path(self, program: str) -> Path | None:
         """Where a program is, or None."""

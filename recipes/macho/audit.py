@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,6 @@ FROM_HERE = "@loader_path"
 BY_RUN_PATH = "@rpath/"
 SYSTEM = ("/usr/lib/", "/System/Library/Frameworks/")
 KINDS = {"bin": ("EXECUTE", "DYLIB", "BUNDLE"), "lib": ("DYLIB",)}
-TRIPLE = re.compile(r"(?P<machine>\w+)-(?:apple-)?macos\.?(?P<version>\d+\.\d+)")
 SHOWN = 3  # symbols of one file in one error
 BUILD_AGAIN = "build it again; if it stays, the linker is not the one that the plan pins"
 
@@ -48,27 +46,6 @@ class MacTarget:
     machine: str
     minimum_os: str
     stubs: Mapping[str, Stub] | None
-
-
-def mac_target(triple: str, stubs: Mapping[str, Stub] | None) -> MacTarget:
-    """Give what a compiler's target triple says of the Macs that must run its output.
-
-    Parameters
-    ----------
-    triple
-        As `aarch64-macos.13.3`, or Apple's own spelling, `arm64-apple-macos13.3`.
-    stubs
-        As for `MacTarget`.
-
-    Raises
-    ------
-    ValueError
-        Where it names no version of macOS.
-    """
-    found = TRIPLE.fullmatch(triple)
-    if found is None:
-        raise ValueError(f"{triple} names no version of macOS")
-    return MacTarget(found["machine"].replace("aarch64", "arm64"), found["version"], stubs)
 
 
 def check_bundle(root: Path, target: MacTarget, *, where: str, whole: bool = True) -> tuple[MachFacts, ...]:
@@ -201,7 +178,9 @@ def judge_libraries(
     for library in facts.libraries:
         if library.path.startswith(BY_RUN_PATH):
             leaf = library.path.removeprefix(BY_RUN_PATH)
-            found = next((f"{folder}/{leaf}" for folder in folders if f"{folder}/{leaf}" in (files or ())), None)
+            found = next(
+                (f"{folder}/{leaf}" for folder in folders if f"{folder}/{leaf}" in (files or ())), None
+            )
             if files is not None and found is None:
                 yield Departure(
                     "needed libraries in the bundle where a run path points, or the system's own",
@@ -229,9 +208,7 @@ def _judge_stub(name: str, path: str, version: str, stub: Stub | None) -> Iterat
             "libraries that a stub describes", f"{name}: {path}", "add its stub to recipes/apple_sdk"
         )
     elif _numbers(version) != _numbers(stub.current_version):
-        yield Departure(
-            f"{path} {stub.current_version}, as its stub says", f"{name}: {version}", BUILD_AGAIN
-        )
+        yield Departure(f"{path} {stub.current_version}, as its stub says", f"{name}: {version}", BUILD_AGAIN)
 
 
 def _judge_imports(facts: MachFacts, exported: Mapping[str, frozenset[str]]) -> Iterator[Departure]:

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 MAGICS = frozenset(
     bytes.fromhex(text)
-    for text in ("feedface", "feedfacf", "cefaedfe", "cffaedfe", "cafebabe", "cafebabf", "bebafeca", "bfbafeca")
+    for text in (
+        "feedface",
+        "feedfacf",
+        "cefaedfe",
+        "cffaedfe",
+        "cafebabe",
+        "cafebabf",
+        "bebafeca",
+        "bfbafeca",
+    )
 )
 STAB = 0xE0  # of n_type: any bit of it makes the symbol one of a debugger
 WEAK_IMPORT = 0x1  # BIND_SYMBOL_FLAGS_WEAK_IMPORT
@@ -231,7 +240,9 @@ def _imports(binary: Any) -> tuple[Import, ...]:  # noqa: ANN401 - LIEF's own ty
     # which library it is of, by its place among the load commands (<mach-o/nlist.h>, GET_LIBRARY_ORDINAL).
     libraries = [each.name for each in binary.libraries if each.command.name != "ID_DYLIB"]
     found |= {
-        Import(symbol.name, dict(enumerate(libraries, start=1)).get(symbol.library_ordinal, ""), is_weak=False)
+        Import(
+            symbol.name, dict(enumerate(libraries, start=1)).get(symbol.library_ordinal, ""), is_weak=False
+        )
         for symbol in binary.imported_symbols
         if symbol.name not in bound | own
     }

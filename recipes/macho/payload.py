@@ -7,7 +7,7 @@ segment __LINKEDIT, on disk and in memory. Nothing else: those are the places th
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recipes.digest import Sha256
 from recipes.macho.facts import is_macho
@@ -103,7 +103,7 @@ def _commands(data: bytes, count: int, size: int) -> Iterator[tuple[int, int, in
         at += length
 
 
-def _unpack(shape: struct.Struct, data: bytes, offset: int) -> tuple[int, ...]:
+def _unpack(shape: struct.Struct, data: bytes, offset: int) -> tuple[Any, ...]:
     if offset + shape.size > len(data):
         raise ValueError("it ends within its own header")
     return shape.unpack_from(data, offset)

@@ -133,7 +133,10 @@ def wrong_slots(signature: Signature) -> tuple[int, ...]:
         # slots 1 and 3 speak of Info.plist and CodeResources, which lie outside the file
         if signed != found and not (blob is None and slot in {1, 3}):
             wrong.append(slot)
-    return (*wrong, *(slot for slot in signature.blobs if count < slot < SLOT_CMS and not _is_alternate(slot)))
+    return (
+        *wrong,
+        *(slot for slot in signature.blobs if count < slot < SLOT_CMS and not _is_alternate(slot)),
+    )
 
 
 def _is_alternate(slot: int) -> bool:
@@ -164,7 +167,7 @@ def _parse_directory(blobs: Mapping[int, bytes]) -> Signature:
         page_hashes=tuple(
             directory[at : at + width] for at in range(hashes_at, hashes_at + pages * width, width)
         ),
-        executable_segment=segment,
+        executable_segment=(segment[0], segment[1], segment[2]),
         blobs=blobs,
     )
 

@@ -76,7 +76,7 @@ def _read(path: Path) -> Stub:
     with storage_errors(path):
         text = path.read_text(encoding="utf-8")
     try:
-        first, *rest = list(yaml.load_all(text, Loader=_Loader))  # noqa: S506 - a safe loader
+        first, *rest = list(yaml.load_all(text, Loader=_Loader))
         exported = frozenset(symbol for document in (first, *rest) for symbol in _symbols(document))
         return Stub(
             first["install-name"],

@@ -29,7 +29,16 @@ def fetch_authorities() -> Path:
                 [
                     *(sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download"),
                     *("--no-deps", "--only-binary=:all:", "--require-hashes", "--requirement", str(lock)),
-                    *("--implementation", "cp", "--python-version", "3.11", "--abi", "cp311", "--abi", "abi3"),
+                    *(
+                        "--implementation",
+                        "cp",
+                        "--python-version",
+                        "3.11",
+                        "--abi",
+                        "cp311",
+                        "--abi",
+                        "abi3",
+                    ),
                     *(*platforms, "--dest", str(wheels)),
                 ],
                 check=True,

@@ -159,7 +159,9 @@ def compare_stubs(stubs: Mapping[str, Stub], bindings: Mapping[str, str]) -> lis
             asked = symbol.replace("_OBJC_METACLASS_$_", "_OBJC_CLASS_$_")
             found = bindings.get(asked)
             if found != path:
-                differences.append(f"{symbol}: in the stub of {path}, Apple's linker has {found or 'never met it'}")
+                differences.append(
+                    f"{symbol}: in the stub of {path}, Apple's linker has {found or 'never met it'}"
+                )
     return differences
 
 
@@ -168,7 +170,9 @@ def _compiled(method: Method, ours: Declarations, theirs: Pyobjc) -> str | bool:
     if method.owner_kind == "protocol":
         known: Methods | None = theirs.protocols.get(method.owner)
     else:
-        known = next((theirs.classes[each] for each in _family(method.owner, ours) if each in theirs.classes), None)
+        known = next(
+            (theirs.classes[each] for each in _family(method.owner, ours) if each in theirs.classes), None
+        )
     if known is None:
         return False
     found = (known.of_class if method.is_of_class else known.instance).get(method.selector)

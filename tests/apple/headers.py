@@ -102,7 +102,9 @@ def _take(cursor: Cursor, found: Declarations) -> None:
     elif kind == CursorKind.STRUCT_DECL and cursor.is_definition() and name:
         found.structs[name] = _layout(cursor)
     elif kind == CursorKind.OBJC_INTERFACE_DECL:
-        supers = [each.spelling for each in cursor.get_children() if each.kind == CursorKind.OBJC_SUPER_CLASS_REF]
+        supers = [
+            each.spelling for each in cursor.get_children() if each.kind == CursorKind.OBJC_SUPER_CLASS_REF
+        ]
         found.classes[name] = supers[0] if supers else None
     elif kind == CursorKind.OBJC_PROTOCOL_DECL and cursor.is_definition():
         found.protocols[name] = {

@@ -10,8 +10,6 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import lief
-
 from recipes.macho.facts import parse
 
 if TYPE_CHECKING:
@@ -115,9 +113,11 @@ class Image:
         selectors = [selector for each in lists for selector, _ in self._methods(each)]
         for number, selector in enumerate(selectors):
             extended[selector] = self.text(self.number(table + number * POINTER))
-        parents, listed = [], self.number(at + 16)
-        for number in range(self.number(listed) if listed else 0):
-            parents.append(self.text(self.number(self.number(listed + (1 + number) * POINTER) + POINTER)))
+        listed = self.number(at + 16)
+        parents = [
+            self.text(self.number(self.number(listed + (1 + number) * POINTER) + POINTER))
+            for number in range(self.number(listed) if listed else 0)
+        ]
         name = self.text(self.number(at + POINTER))
         return name, Methods(instance, of_class, extended, tuple(parents))
 
@@ -133,8 +133,3 @@ class Image:
             else:
                 selector, types = self.number(start), self.number(start + POINTER)
             yield self.text(selector), self.text(types)
-
-
-def version_of_lief() -> str:
-    """Give the version of the library that all of this is read with."""
-    return str(lief.__version__)

@@ -1,8 +1,8 @@
 """Reads pyobjc's wheels: what their metadata says, and what Apple's compiler wrote into their modules.
 
-pyobjc generates the metadata from Apple's SDK. Its compiled modules hold more: the compiler that had that SDK writes the
-whole of each protocol that is named, with all types; and pyobjc's own subclasses of Foundation's classes override methods
-with the types that they have there.
+pyobjc generates the metadata from Apple's SDK. Its compiled modules hold more: the compiler that had that SDK
+writes the whole of each protocol that is named, with all types; and pyobjc's own subclasses of Foundation's classes
+override methods with the types that they have there.
 """
 
 from __future__ import annotations

@@ -22,16 +22,27 @@ if TYPE_CHECKING:
 METAL = "System/Library/Frameworks/Metal.framework/Headers/Metal.h"
 FOUNDATION = "System/Library/Frameworks/Foundation.framework/Headers/Foundation.h"
 # "C Interface to the BLAS" of the BLAS Technical Forum's standard, its cblas.h
-CBLAS = {"CblasRowMajor": 101, "CblasColMajor": 102, "CblasNoTrans": 111, "CblasTrans": 112, "CblasConjTrans": 113}
+CBLAS = {
+    "CblasRowMajor": 101,
+    "CblasColMajor": 102,
+    "CblasNoTrans": 111,
+    "CblasTrans": 112,
+    "CblasConjTrans": 113,
+}
 # What no authority confirms, and why it stands there all the same. A new line here needs a reason too.
-NEWER = "macOS 15 is newer than the SDK of every authority that sends it; pyobjc has no rows for ordinary methods"
+NEWER = (
+    "macOS 15 is newer than the SDK of every authority that sends it; pyobjc has no rows for ordinary methods"
+)
 UNCONFIRMED = {
     "-[MTLResidencySetDescriptor label]: no authority knows it": NEWER,
     "-[MTLResidencySetDescriptor setLabel:]: no authority knows it": NEWER,
     "-[MTLResidencySetDescriptor initialCapacity]: no authority knows it": NEWER,
     "-[MTLResidencySetDescriptor setInitialCapacity:]: no authority knows it": NEWER,
 }
-METAL_STUB = "in the stub of /System/Library/Frameworks/Metal.framework/Versions/A/Metal, Apple's linker has never met it"
+METAL_STUB = (
+    "in the stub of /System/Library/Frameworks/Metal.framework/Versions/A/Metal,"
+    " Apple's linker has never met it"
+)
 UNCONFIRMED_SYMBOLS = {
     f"_OBJC_CLASS_$_MTLResidencySetDescriptor: {METAL_STUB}": NEWER,
     f"_OBJC_METACLASS_$_MTLResidencySetDescriptor: {METAL_STUB}": NEWER,
@@ -157,11 +168,17 @@ PLANTED = {
     ),
     "an argument of a protocol known as compiled": (
         (METAL, "range:(NSRange)range value:(uint8_t)value", "range:(NSRange)range value:(uint16_t)value"),
-        "-[MTLBlitCommandEncoder fillBuffer:range:value:]: declared as v44@0:8@16{_NSRange=QQ}24S40,"
-        " Apple's SDK has v44@0:8@16{_NSRange=QQ}24C40",
+        (
+            "-[MTLBlitCommandEncoder fillBuffer:range:value:]: declared as v44@0:8@16{_NSRange=QQ}24S40,"
+            " Apple's SDK has v44@0:8@16{_NSRange=QQ}24C40"
+        ),
     ),
     "an argument of a protocol known by metadata": (
-        (METAL, "newBufferWithLength:(NSUInteger)length options", "newBufferWithLength:(unsigned)length options"),
+        (
+            METAL,
+            "newBufferWithLength:(NSUInteger)length options",
+            "newBufferWithLength:(unsigned)length options",
+        ),
         "-[MTLDevice newBufferWithLength:options:]: argument 1 is I, not Q, says pyobjc",
     ),
     "a result": (
@@ -178,8 +195,10 @@ PLANTED = {
     ),
     "a struct": (
         (METAL, "NSUInteger width, height, depth;", "NSUInteger width; unsigned height, depth;"),
-        "struct MTLSize: declared as (('width', 0, 8), ('height', 8, 4), ('depth', 12, 4)), Apple's SDK has"
-        " (('width', 0, 8), ('height', 8, 8), ('depth', 16, 8))",
+        (
+            "struct MTLSize: declared as (('width', 0, 8), ('height', 8, 4), ('depth', 12, 4)), Apple's SDK has"
+            " (('width', 0, 8), ('height', 8, 8), ('depth', 16, 8))"
+        ),
     ),
     "a function": (
         (METAL, "MTLCreateSystemDefaultDevice(void)", "MTLCreateSystemDefaultDevice(int index)"),
@@ -190,9 +209,15 @@ PLANTED = {
         "MTLStart(): no authority knows _MTLStart",
     ),
     "what a protocol refines": (
-        (METAL, "@protocol MTLComputePipelineState <NSObject>", "@protocol MTLComputePipelineState <MTLFunction>"),
-        "protocol MTLComputePipelineState: declared to refine MTLFunction, Apple's refines"
-        " ['MTLAllocation', 'NSObject']",
+        (
+            METAL,
+            "@protocol MTLComputePipelineState <NSObject>",
+            "@protocol MTLComputePipelineState <MTLFunction>",
+        ),
+        (
+            "protocol MTLComputePipelineState: declared to refine MTLFunction, Apple's refines"
+            " ['MTLAllocation', 'NSObject']"
+        ),
     ),
 }
 

@@ -8,9 +8,9 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from recipes.console import open_console
-from recipes.manifest import Manifests
-from recipes.macho.audit import mac_target
+from recipes.macho.audit import MacTarget
 from recipes.macho.stubs import read_stubs
+from recipes.manifest import Manifests
 from recipes.settings import read_settings
 from recipes.store import Store
 from recipes.toolchain import ensure_toolchain
@@ -18,11 +18,11 @@ from recipes.toolchain import ensure_toolchain
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from recipes.macho.audit import MacTarget
-
 TARGET = "aarch64-macos.13.3"
-LIBRARY = "__attribute__((visibility(\"default\"))) int add(int a, int b) { return a + b; }\n"
-PROGRAM = "#include <stdio.h>\nint add(int, int);\nint main(void) { return printf(\"%d\\n\", add(1, 2)) < 0; }\n"
+LIBRARY = '__attribute__((visibility("default"))) int add(int a, int b) { return a + b; }\n'
+PROGRAM = (
+    '#include <stdio.h>\nint add(int, int);\nint main(void) { return printf("%d\\n", add(1, 2)) < 0; }\n'
+)
 
 
 class Workshop:
@@ -50,24 +50,43 @@ class Workshop:
         file.write_text(source)
         cache = str(self.folder / "zig")
         environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
-        command = [str(self.zig / "zig"), "cc", "-target", target, "-O2", "-s", *flags, str(file), "-o", str(into)]
+        command = [
+            str(self.zig / "zig"),
+            "cc",
+            "-target",
+            target,
+            "-O2",
+            "-s",
+            *flags,
+            str(file),
+            "-o",
+            str(into),
+        ]
         subprocess.run(command, check=True, env=environment, capture_output=True)
         return into
 
     def bundle(self, root: Path) -> Path:
         """Lay out bin/program and lib/libadd.dylib as a bundle has them."""
         library = self.compile(
-            LIBRARY, root / "lib" / "libadd.dylib", "-shared", "-fvisibility=hidden", "-Wl,-install_name,@rpath/libadd.dylib"
+            LIBRARY,
+            root / "lib" / "libadd.dylib",
+            "-shared",
+            "-fvisibility=hidden",
+            "-Wl,-install_name,@rpath/libadd.dylib",
         )
         self.compile(
-            PROGRAM, root / "bin" / "program", str(library), "-Wl,-rpath,@loader_path/../lib", "-fvisibility=hidden"
+            PROGRAM,
+            root / "bin" / "program",
+            str(library),
+            "-Wl,-rpath,@loader_path/../lib",
+            "-fvisibility=hidden",
         )
         (root / "build.json").write_text("{}\n")
         return root
 
     def target(self) -> MacTarget:
         """Give what the files are for, with the stub of the only library of the system that they need."""
-        return mac_target(TARGET, read_stubs([self.zig / "lib/libc/darwin/libSystem.tbd"]))
+        return MacTarget("arm64", "13.3", read_stubs([self.zig / "lib/libc/darwin/libSystem.tbd"]))
 
 
 def copy_bundle(bundle: Path, into: Path) -> Path:

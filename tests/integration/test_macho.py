@@ -85,7 +85,8 @@ def test_what_zig_makes_passes_and_its_facts_are_given(bundle: Path, target: Mac
     assert program.signature.identifier == "program"
     assert program.signature.is_ad_hoc
     assert len(program.signature.page_hashes) * program.signature.page_size_bytes >= program.signed_from_bytes
-    assert (library.kind, library.exported) == ("DYLIB", ("_add",))
+    assert library.kind == "DYLIB"
+    assert "_add" in library.exported
 
 
 def test_the_same_file_made_in_another_folder_is_the_same_file(
@@ -162,7 +163,9 @@ def test_a_code_directory_that_says_something_else_is_refused(
 def test_an_identifier_that_is_not_the_files_name_is_refused(bundle: Path, target: MacTarget) -> None:
     path = bundle / "bin/program"
     start = inspect(path, "program").signed_from_bytes
-    edit(path, lambda data: data.__setitem__(slice(at := data.index(b"program\0", start), at + 7), b"_prog_1"))
+    edit(
+        path, lambda data: data.__setitem__(slice(at := data.index(b"program\0", start), at + 7), b"_prog_1")
+    )
     error = refusal(bundle, target)
     assert (error.expected, error.found) == ("the identifier program", "bin/program: _prog_1")
 
@@ -171,7 +174,7 @@ def test_bytes_after_the_signature_are_refused(bundle: Path, target: MacTarget) 
     path = bundle / "bin/program"
     path.write_bytes(path.read_bytes() + b"more")
     error = refusal(bundle, target)
-    assert ("nothing after the signature", "bin/program: 4 bytes") == (error.expected, error.found)
+    assert (error.expected, error.found) == ("nothing after the signature", "bin/program: 4 bytes")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +199,7 @@ def test_a_program_for_something_else_is_refused(  # noqa: PLR0913, PLR0917 - wh
     assert found in error.found
 
 
-def _build_version(data: bytes) -> int:
+def _build_version(data: bytearray) -> int:
     at, count = 32, struct.unpack_from("<I", data, 16)[0]
     for _ in range(count):
         kind, size = struct.unpack_from("<II", data, at)
@@ -221,9 +224,7 @@ def test_a_version_that_is_not_the_stubs_is_refused(bundle: Path, target: MacTar
 
 def test_a_symbol_that_no_stub_names_is_refused(bundle: Path, target: MacTarget) -> None:
     assert target.stubs
-    stubs = {
-        path: replace(stub, symbols=stub.symbols - {"_printf"}) for path, stub in target.stubs.items()
-    }
+    stubs = {path: replace(stub, symbols=stub.symbols - {"_printf"}) for path, stub in target.stubs.items()}
     error = refusal(bundle, replace(target, stubs=stubs))
     assert error.expected == "no undefined symbol that its library's stub or file does not name"
     assert error.found == "bin/program: _printf (/usr/lib/libSystem.B.dylib)"
@@ -233,7 +234,10 @@ def test_a_symbol_that_the_bundles_library_does_not_have_is_refused(
     bundle: Path, target: MacTarget, workshop: Workshop
 ) -> None:
     workshop.compile(
-        LIBRARY.replace("add", "sum"), bundle / "lib/libadd.dylib", "-shared", "-Wl,-install_name,@rpath/libadd.dylib"
+        LIBRARY.replace("add", "sum"),
+        bundle / "lib/libadd.dylib",
+        "-shared",
+        "-Wl,-install_name,@rpath/libadd.dylib",
     )
     assert refusal(bundle, target).found == "bin/program: _add (@rpath/libadd.dylib)"
 
@@ -274,7 +278,9 @@ def test_a_run_path_out_of_the_bundle_is_refused(
 def test_a_library_under_another_name_or_path_is_refused(
     bundle: Path, target: MacTarget, workshop: Workshop
 ) -> None:
-    workshop.compile(LIBRARY, bundle / "lib/libadd.dylib", "-shared", "-Wl,-install_name,/opt/lib/libadd.dylib")
+    workshop.compile(
+        LIBRARY, bundle / "lib/libadd.dylib", "-shared", "-Wl,-install_name,/opt/lib/libadd.dylib"
+    )
     workshop.compile(
         PROGRAM, bundle / "bin/program", str(bundle / "lib/libadd.dylib"), "-Wl,-rpath,@loader_path/../lib"
     )
