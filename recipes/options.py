@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from recipes.mac_options import add_mac_check, add_payload
 from recipes.service_options import add_ask, add_serve, positive
 
 EPILOG = """\
@@ -103,33 +104,11 @@ def parser() -> argparse.ArgumentParser:
         help="where index.html, result.json and junit.xml go (default: out/conformance/NAME)",
     )
 
-    mac = add(
-        "mac-check", "On a Mac: try a bundle on the GPU and without it, and write what was seen as one JSON."
+    add_mac_check(
+        add("mac-check", "On a Mac: try a bundle on the GPU and without it, and write one JSON of it.")
     )
-    mac.add_argument(
-        "--bundle",
-        type=Path,
-        metavar="PATH",
-        help="an unpacked bundle, or a .tar.zst of one (default: the recipe's bundle, built where it is missing)",
-    )
-    mac.add_argument(
-        "--result", type=Path, metavar="FILE", help="where the JSON goes (default: out/mac-check.json)"
-    )
-    mac.add_argument(
-        "--compare",
-        nargs=2,
-        type=Path,
-        metavar="FILE",
-        help="check nothing; compare two such results, e.g. of a cross build and of a native one",
-    )
-
-    payload = add(
-        "payload", "Hash a bundle's files as if they had never been signed, and compare two.", of_recipe=False
-    )
-    payload.add_argument("bundle", type=Path, metavar="FOLDER", help="an unpacked bundle")
-    payload.add_argument(
-        "other", type=Path, nargs="?", metavar="OTHER", help="another, signed in another way"
-    )
+    what = "Hash a bundle's files as if they had never been signed, and compare two."
+    add_payload(add("payload", what, of_recipe=False))
 
     lock = add("lock", "Propose new pins as a diff; nothing is written without --write.")
     lock.add_argument("--source", metavar="PROJECT==VERSION|TAG|URL", help="where the new source comes from")

@@ -119,9 +119,12 @@ class _Registers:
         for register in each.regs_access()[1]:
             for known in (self.pages, self.loaded, self.numbers):
                 known.pop(_number(each, register), None)
-        for value, known in ((page, self.pages), (number, self.numbers), (found, self.loaded)):
-            if value is not None:
-                known[_number(each, operands[0].reg)] = value  # type: ignore[index] # each with its own kind
+        if page is not None:
+            self.pages[_number(each, operands[0].reg)] = page
+        if number is not None:
+            self.numbers[_number(each, operands[0].reg)] = number
+        if found is not None:
+            self.loaded[_number(each, operands[0].reg)] = found
         return found if each.mnemonic == "ldr" else None
 
 
