@@ -107,8 +107,9 @@ def parser() -> argparse.ArgumentParser:
     add_mac_check(
         add("mac-check", "On a Mac: try a bundle on the GPU and without it, and write one JSON of it.")
     )
-    what = "Hash a bundle's files as if they had never been signed, and compare two."
-    add_payload(add("payload", what, of_recipe=False))
+    add_payload(
+        add("payload", "Hash a bundle's files without their signatures, or compare two.", of_recipe=False)
+    )
 
     lock = add("lock", "Propose new pins as a diff; nothing is written without --write.")
     lock.add_argument("--source", metavar="PROJECT==VERSION|TAG|URL", help="where the new source comes from")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from recipes.console import open_console
@@ -93,3 +95,61 @@ def copy_bundle(bundle: Path, into: Path) -> Path:
     """Copy a bundle, so that it can be tampered with."""
     shutil.copytree(bundle, into)
     return into
+
+
+def sign(data: bytes, identifier: str, requirements: bytes = b"", cms: bytes = b"") -> bytes:
+    """Give a signed file with another signature in the place of its own, as a tool that signs writes it.
+
+    With requirements and a CMS blob it is what an identity's signature looks like to whoever reads the file;
+    no certificate stands behind it.
+    """
+    commands = struct.unpack_from("<I", data, 16)[0]
+    at, places = 32, {}
+    for _ in range(commands):
+        kind, size = struct.unpack_from("<II", data, at)
+        name = data[at + 8 : at + 24].rstrip(b"\0")
+        places[name if kind == 0x19 else kind] = at
+        at += size
+    pointer, linkedit = places[0x1D], places[b"__LINKEDIT"]
+    limit = struct.unpack_from("<I", data, pointer + 8)[0]
+    text_size = struct.unpack_from("<Q", data, places[b"__TEXT"] + 48)[0]
+    page, name = 4096, identifier.encode() + b"\0"
+    special = (
+        sha256(requirements).digest() + bytes(32) if requirements else b""
+    )  # slots 2 and 1, in this order
+    hashes_at = 88 + len(name) + len(special)
+    head = bytearray(data[:limit])
+    blobs = [(2, requirements)] if requirements else []
+    blobs += [(0x10000, cms)] if cms else []
+    pages = -(-limit // page)
+    directory_size = hashes_at + 32 * pages
+    total = 12 + 8 * (1 + len(blobs)) + directory_size + sum(len(blob) for _, blob in blobs)
+    total += -total % 16
+    struct.pack_into("<I", head, pointer + 12, total)
+    file_offset = struct.unpack_from("<Q", head, linkedit + 40)[0]
+    size = limit + total - file_offset
+    struct.pack_into("<QQQ", head, linkedit + 32, size + -size % 0x4000, file_offset, size)
+    hashes = b"".join(sha256(head[at : min(at + page, limit)]).digest() for at in range(0, limit, page))
+    directory = struct.pack(
+        ">IIIIIIIIIBBBBIIIIQQQQ",
+        *(
+            0xFADE0C02,
+            directory_size,
+            0x20400,
+            0 if cms else 2,
+            hashes_at,
+            88,
+            len(special) // 32,
+            pages,
+            limit,
+        ),
+        *(32, 2, 0, 12, 0, 0, 0, 0, 0, 0, text_size, 1),
+    )
+    parts = [(0, directory + name + special + hashes), *blobs]
+    index, bodies, offset = b"", b"", 12 + 8 * len(parts)
+    for slot, blob in parts:
+        index += struct.pack(">II", slot, offset)
+        bodies += blob
+        offset += len(blob)
+    blob = struct.pack(">III", 0xFADE0CC0, offset, len(parts)) + index + bodies
+    return bytes(head) + blob.ljust(total, b"\0")
