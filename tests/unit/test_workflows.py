@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from recipes.manifest import PROJECT, Manifests
 from recipes.options import parser
@@ -37,16 +38,22 @@ def test_actionlint_finds_a_planted_fault(tmp_path: Path) -> None:
     assert "crossed" in done.stdout
 
 
+def commands(path: Path) -> list[list[str]]:
+    """Give the words of each call of noxfile.py in a workflow."""
+    workflow = yaml.safe_load(path.read_text())
+    scripts = [step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"]]
+    lines = [line for script in scripts for line in script.replace("\\\n", " ").splitlines()]
+    return [shlex.split(line)[2:] for line in lines if line.startswith("python3 noxfile.py")]
+
+
 def test_every_session_and_option_that_a_workflow_calls_is_there() -> None:
-    commands = [
-        found
-        for path in WORKFLOWS
-        for found in re.findall(r"noxfile\.py -s (\S+) -- ((?:[^\n]|\\\n|\n {10}--)+)", path.read_text())
-    ]
-    assert len(commands) == 5
-    for session, words in commands:
-        arguments = words.replace("\\\n", " ").split()
-        options = parser().parse_args([session, *arguments])
-        platform = getattr(options, "platform", None)
-        manifests = Manifests()
-        assert platform in {None, *manifests.recipe(manifests.defaults().recipe).platforms}
+    manifests = Manifests()
+    recipe = manifests.recipe(manifests.defaults().recipe)
+    called = [words for path in WORKFLOWS for words in commands(path)]
+    assert len(called) == 5
+    for option, session, dashes, *words in called:
+        assert (option, dashes) == ("-s", "--")
+        options = parser().parse_args([session, *words])
+        assert options.platform in {None, *recipe.platforms}
+        archive = getattr(options, "bundle", None)
+        assert archive is None or archive.name == f"llama.cpp-{recipe.name}-{options.platform}.tar.zst"
