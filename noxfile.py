@@ -73,9 +73,15 @@ def make_environment(folder: Path, python: Path, lock: Path) -> None:
             sys.exit(TOOLCHAIN_ERROR)
 
 
-def run(*argv: str) -> None:
-    """Run a command to its end; where it fails, leave with its own exit code. A signal that ends us ends it too."""
-    with subprocess.Popen(argv, cwd=PROJECT) as process:
+def run(*argv: str, folder: str | None = None) -> None:
+    """Run a command to its end; where it fails, leave with its own exit code. A signal that ends us ends it too.
+
+    In `folder`, by default the project's. What a user names is relative to where the user stands; the project's modules
+    are found all the same, and never any that lie there (`-P`).
+    """
+    paths = filter(None, (str(PROJECT), os.environ.get("PYTHONPATH")))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)} if folder else None
+    with subprocess.Popen(argv, cwd=folder or PROJECT, env=environment) as process:
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
                 signal.signal(number, lambda number, _: process.send_signal(number))
@@ -90,9 +96,9 @@ def run(*argv: str) -> None:
 
 
 if __name__ == "__main__":
-    os.chdir(PROJECT)
     interpreter = environment_python("run")
-    os.execv(interpreter, [interpreter, "-m", "nox", "-f", __file__, *sys.argv[1:]])  # noqa: S606 - no shell is wanted
+    # -P: nothing that lies where the user stands is imported
+    os.execv(interpreter, [interpreter, "-P", "-m", "nox", "-f", str(PROJECT / "noxfile.py"), *sys.argv[1:]])  # noqa: S606 - no shell is wanted
 
 import nox
 
@@ -102,7 +108,8 @@ nox.options.default_venv_backend = "none"  # the environments are ours: pinned b
 
 def recipes(session: nox.Session, group: str = "run") -> None:
     """Hand the session to `python -m recipes`, with everything that follows `--`."""
-    run(environment_python(group), "-m", "recipes", session.name, *session.posargs)
+    words = ("-P", "-m", "recipes", session.name, *session.posargs)
+    run(environment_python(group), *words, folder=session.invoked_from)
 
 
 @nox.session
@@ -138,7 +145,7 @@ def reproduce(session: nox.Session) -> None:
 @nox.session
 def conformance(session: nox.Session) -> None:
     """Judge a llama.cpp, ours or another, with the pocket model: text, images, numerics, server, web page."""
-    run(environment_python("conformance"), "-m", "recipes", "conformance", *session.posargs)
+    recipes(session, "conformance")
 
 
 @nox.session(name="mac-check")
@@ -238,6 +245,12 @@ def typecheck(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure against the physical limit or a peer in the same run, and write docs/ (long)."""
     run(environment_python("bench"), "-m", "tests.benchmarks", *session.posargs)
+
+
+@nox.session
+def fullsize(session: nox.Session) -> None:
+    """Take a pair of the 30B model's size all the way from a bad server to an answer (minutes; 39 GB of disk)."""
+    run(environment_python("bench"), "-m", "tests.fullsize", *session.posargs)
 
 
 @nox.session

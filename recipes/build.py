@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from recipes import audit
 from recipes.errors import BuildError
-from recipes.flags import AllowedFlags
+from recipes.flags import LIBC, AllowedFlags
 from recipes.plan import Plan, fill
 from recipes.process import Command
 from recipes.sandbox import Surroundings, run_isolated
@@ -106,7 +106,9 @@ def check_configured(plan: Plan, folders: Mapping[str, Path]) -> None:
     cache = (folders["build"] / "CMakeCache.txt").read_text(encoding="utf-8")
     audit.check_cache(cache, expected, allowed_roots=roots, where=where, exceptions=HOST_PROGRAMS)
     commands = json.loads((folders["build"] / "compile_commands.json").read_text(encoding="utf-8"))
-    allowed = AllowedFlags(plan.isa_flags, plan.march, origin=ORIGINS[plan.system])
+    allowed = AllowedFlags(
+        plan.isa_flags, plan.march, libraries=(*LIBC, *plan.libraries), origin=ORIGINS[plan.system]
+    )
     audit.check_commands(commands, allowed, roots=roots, where=where)
     ninja = (folders["build"] / "build.ninja").read_text(encoding="utf-8")
     audit.check_link_commands(ninja, allowed, roots=roots, where=where)

@@ -14,6 +14,7 @@ from recipes.host_toolchain import on_host
 from recipes.manifest import Manifests
 from recipes.options import parser
 from recipes.pipeline import Job
+from recipes.plan import with_architectures
 from recipes.sandbox import Surroundings, usable_cores
 from recipes.settings import read_settings
 from recipes.store import Store
@@ -94,9 +95,10 @@ def open_job(options: argparse.Namespace) -> Job:
     manifests.platform(recipe, platform_name)  # an unknown one is refused before anything is done
     if getattr(options, "toolchain", None):
         recipe = on_host(recipe, platform_name)
+    chosen = tuple(getattr(options, "architecture", None) or ())
     return Job(
         manifests=manifests,
-        recipe=recipe,
+        recipe=with_architectures(recipe, platform_name, chosen),
         platform_name=platform_name,
         store=Store.open(settings.store),
         console=open_console(),

@@ -20,6 +20,7 @@ PATH_OPTIONS = (
     "-iprefix", "-ivfsoverlay", "-resource-dir", "--gcc-toolchain", "--sysroot", "-I", "-L", "-F", "-B", "-T",
 )  # fmt: skip
 PREFIX_MAP = re.compile(r"-f(?:file|debug|macro|profile|coverage)-prefix-map=([^=]*)=.*")
+LIBC = ("c", "dl", "m", "pthread", "rt")  # the -l libraries of the C library itself
 LIST_IT = "find the CMake option that brings it and set it under `cmake:` in the manifest"
 LIST_ISA = "add it to `isa_flags` or `march` in the manifest, or set the CMake option that brings it"
 NAME_IT = "set the CMake option or variable that names it under `cmake:` in the manifest"
@@ -58,7 +59,7 @@ class AllowedFlags:
     march: tuple[str, ...] = ()
     exact: tuple[str, ...] = ()
     optimise: tuple[str, ...] = ("-O3",)
-    libraries: tuple[str, ...] = ("c", "dl", "m", "pthread", "rt")
+    libraries: tuple[str, ...] = LIBC
     origin: str = "$ORIGIN"
 
 

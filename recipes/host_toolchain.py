@@ -1,15 +1,12 @@
-"""The machine's own compiler in the place of the pinned one: what is built then, and what it says of itself."""
+"""The machine's own compiler in the place of the pinned one: what is built then."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from recipes.errors import ToolchainError, UsageError
-from recipes.plan import HOST_BIN, Plan
-from recipes.process import Command, Completed, run
+from recipes.errors import UsageError
 
 if TYPE_CHECKING:
     from recipes.schema import Recipe
@@ -52,42 +49,3 @@ def on_host(recipe: Recipe, platform_name: str) -> Recipe:
         output_unpinned=UNPINNED,
     )
     return msgspec.structs.replace(recipe, platforms={**recipe.platforms, platform_name: changed})
-
-
-def ask_host_compiler(plan: Plan, folder: str = HOST_BIN) -> dict[str, str]:
-    """Give what the machine's own compiler says of itself; nothing where the plan's compiler is pinned.
-
-    Parameters
-    ----------
-    plan
-        What is built.
-    folder
-        Where the machine's programs lie.
-
-    Raises
-    ------
-    ToolchainError
-        Where there is no compiler.
-    """
-    if plan.hermetic:
-        return {}
-    compiler, xcrun = f"{folder}/cc", f"{folder}/xcrun"
-    said = {compiler: _ask(compiler, "--version")}
-    if Path(xcrun).exists():  # on a Mac: which SDK the compiler takes
-        said[f"{xcrun} --show-sdk-version"] = _ask(xcrun, "--show-sdk-version")
-    return said
-
-
-def _ask(*argv: str) -> str:
-    try:
-        done = run(Command(argv, Path("/"), {"LC_ALL": "C", "PATH": HOST_BIN}))
-    except OSError as error:
-        done = Completed(1, (str(error),))
-    if done.status != 0:
-        raise ToolchainError(
-            where=argv[0],
-            expected="the machine's own compiler",
-            found=done.text,
-            fix="on a Mac: xcode-select --install; elsewhere install a C and C++ compiler",
-        )
-    return done.text.strip()

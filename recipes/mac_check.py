@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recipes.archive import unpack
-from recipes.conformance.command import chosen_model, verified_reference
+from recipes.conformance.asked_model import chosen_model, reference_of, verified_files
 from recipes.conformance.context import Context
+from recipes.conformance.golden import read_golden, verify_golden
 from recipes.conformance.outcome import has_failed
 from recipes.conformance.record import to_json
 from recipes.conformance.subject import SERVER, find_subject
@@ -26,7 +27,7 @@ from recipes.conformance.suite import judge
 from recipes.errors import ConformanceError
 from recipes.mac_result import FORMAT, compare_results, read_result, verdict_of
 from recipes.pipeline import ensure_bundle
-from recipes.pocket.prompts import compared
+from recipes.pocket.prompts import compared, digest, everything
 from recipes.process import Command, capture
 from recipes.storage import storage_errors
 
@@ -140,7 +141,9 @@ def list_devices(subject: Subject) -> Step:
 def check_answers(job: Job, subject: Subject, name: str) -> tuple[Step, dict[str, Any]]:
     """Run the whole conformance suite with the default model, and give its record too."""
     model = chosen_model(job.manifests, None)
-    files, golden = verified_reference(job.manifests, model)
+    golden = read_golden(reference_of(job.manifests, model))
+    files = verified_files(job.manifests, model)
+    verify_golden(golden, files["model"], files["mmproj"], digest(everything()))
     job.console.say(f"conformance with {name}")
     with tempfile.TemporaryDirectory(prefix="mac-check-") as work:
         context = Context(subject, files["model"], files["mmproj"], golden, compared(), Path(work))

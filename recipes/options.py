@@ -50,6 +50,12 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--platform", metavar="NAME", help="one of the recipe's platforms (default: this machine)"
             )
+            command.add_argument(
+                "--architecture",
+                action="append",
+                metavar="NAME",
+                help="compile for this one of the platform's GPU architectures only (repeat for more)",
+            )
         command.add_argument(
             "--project",
             type=Path,
@@ -63,20 +69,7 @@ def parser() -> argparse.ArgumentParser:
     add("patch", "Unpack the source and apply the pinned patches, exactly.")
 
     build = add("build", "Fetch, verify, patch, build and bundle, and compare with the pinned digest.")
-    build.add_argument(
-        "--archive", type=Path, metavar="FOLDER", help="also write the bundle as a deterministic .tar.zst"
-    )
-    build.add_argument(
-        "--refuse-known-issues", action="store_true", help="refuse a recipe that carries an advisory"
-    )
-    build.add_argument(
-        "--toolchain",
-        choices=("host",),
-        help="use the machine's own compiler, as the platform's `host:` says (default: the pinned one)",
-    )
-    build.add_argument(
-        "--preload", type=Path, help=argparse.SUPPRESS
-    )  # how `reproduce` shifts the build's clock
+    _add_build_options(build)
 
     again = add("reproduce", "Build again in surroundings that differ in every way, and compare.")
     for command in (build, again):
@@ -96,6 +89,17 @@ def parser() -> argparse.ArgumentParser:
     )
     judge.add_argument(
         "--model", metavar="NAME", help="a manifest in manifests/models/ (default: the default model)"
+    )
+    judge.add_argument(
+        "--without",
+        choices=("web-page",),
+        help="leave this part out: the report says that it was not run",
+    )
+    judge.add_argument(
+        "--gpu-layers",
+        type=positive,
+        metavar="N",
+        help="layers to offload to a GPU, as llama-server's -ngl (default: the server's own)",
     )
     judge.add_argument(
         "--report",
@@ -181,3 +185,20 @@ def parser() -> argparse.ArgumentParser:
 
     add("docs", "Generate the reference pages of docs/ and the JSON Schemas.")
     return top
+
+
+def _add_build_options(build: argparse.ArgumentParser) -> None:
+    build.add_argument(
+        "--archive", type=Path, metavar="FOLDER", help="also write the bundle as a deterministic .tar.zst"
+    )
+    build.add_argument(
+        "--refuse-known-issues", action="store_true", help="refuse a recipe that carries an advisory"
+    )
+    build.add_argument(
+        "--toolchain",
+        choices=("host",),
+        help="use the machine's own compiler, as the platform's `host:` says (default: the pinned one)",
+    )
+    build.add_argument(
+        "--preload", type=Path, help=argparse.SUPPRESS
+    )  # how `reproduce` shifts the build's clock

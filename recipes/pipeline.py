@@ -19,7 +19,7 @@ from recipes.diff import parse_patch
 from recipes.digest import Sha1, Sha256, hash_file, hash_tree
 from recipes.errors import AuditError, OutputError, StoreError, VerifyError
 from recipes.history import explain_rebuild
-from recipes.host_toolchain import ask_host_compiler
+from recipes.host_tools import ask_host_tools
 from recipes.macho.coalescing import keep_hidden_symbols
 from recipes.origins import fetch_source, fetch_wheel
 from recipes.outputs import describe_mismatch
@@ -236,9 +236,9 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
         if found := find_bundle(job, plan):  # built by another process, while this one waited
             return found
         say_why(job, plan)
+        tools = ask_host_tools(job.toolchain)  # before anything is fetched for a machine that cannot build
         toolchain = ensure_toolchain(job.toolchain, job.store, job.console, job.settings)
         source = ensure_source(job)
-        tools = ask_host_compiler(plan)
         runtime = ensure_runtime(plan, toolchain, job.store, job.console).path if plan.hermetic else None
         with job.store.scratch(plan.bundle_key) as work:
             workplace = Workplace(work, source.path, toolchain.path, runtime, log_path(job.store, plan))

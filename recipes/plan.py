@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from recipes.digest import Sha1, Sha256
+from recipes.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,6 +91,8 @@ class Plan:
         What CMake's cache must hold after configure.
     isa_flags, march
         The only `-m` options and `-march` values that a compile command may carry.
+    libraries
+        What may be linked with -l, besides the C library's own.
     contents
         What is shipped.
     probe
@@ -119,6 +122,7 @@ class Plan:
     probe: tuple[str, ...] = ()
     whole: bool = True
     hermetic: bool = True
+    libraries: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> Sha256:
@@ -161,6 +165,7 @@ class Plan:
             "contents": msgspec.to_builtins(self.contents),
             "probe": list(self.probe),
             "whole": self.whole,
+            **({"libraries": list(self.libraries)} if self.libraries else {}),
         }
 
     def record(self) -> dict[str, object]:
@@ -234,7 +239,43 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
         contents=platform.bundle,
         probe=recipe.probe,
         hermetic=toolchain.kind != "host",
+        libraries=platform.libraries,
     )
+
+
+def with_architectures(recipe: Recipe, platform_name: str, chosen: tuple[str, ...]) -> Recipe:
+    """Give the recipe with one platform compiled for some of its GPU architectures, in the manifest's order.
+
+    Parameters
+    ----------
+    recipe, platform_name
+        As for `make_plan`.
+    chosen
+        Architectures as the manifest names them; none stands for all.
+
+    Raises
+    ------
+    UsageError
+        Where the platform does not list one of them.
+    """
+    platform = recipe.platforms[platform_name]
+    unknown = [name for name in chosen if name not in platform.architectures]
+    if unknown:
+        raise UsageError(
+            where=f"manifests/recipes/{recipe.name}.yaml: platforms.{platform_name}.architectures",
+            expected=f"some of {', '.join(platform.architectures)}"
+            if platform.architectures
+            else "a platform that is compiled for GPU architectures",
+            found=f"--architecture {unknown[0]}",
+            fix="name one of them, or add it to the manifest"
+            if platform.architectures
+            else "leave --architecture out, or choose another platform with --platform",
+        )
+    if not chosen:
+        return recipe
+    kept = tuple(name for name in platform.architectures if name in chosen)
+    changed = msgspec.structs.replace(platform, architectures=kept)
+    return msgspec.structs.replace(recipe, platforms={**recipe.platforms, platform_name: changed})
 
 
 def narrow(plan: Plan, targets: tuple[str, ...]) -> Plan:
@@ -254,6 +295,8 @@ def resolve_cache(recipe: Recipe, platform: Platform, toolchain: Toolchain) -> d
         "CMAKE_ASM_FLAGS": shlex.join(flags.c),
         **{f"CMAKE_{kind}_LINKER_FLAGS": shlex.join(flags.link) for kind in ("EXE", "SHARED", "MODULE")},
     }
+    if platform.architectures:
+        cache["CMAKE_CUDA_ARCHITECTURES"] = ";".join(platform.architectures)
     bin_folder = HOST_BIN if toolchain.kind == "host" else "{wrappers}"
     return cache | {
         "CMAKE_MAKE_PROGRAM": "{toolchain}/bin/ninja",

@@ -167,6 +167,13 @@ class Platform(_Pin, frozen=True, kw_only=True):
         dict[Text, Text],
         Meta(description="a -march value that the build asks for, and the compiler's own -mcpu name for it"),
     ] = {}
+    architectures: Annotated[
+        tuple[Name, ...],
+        Meta(description="of GPUs, as CMAKE_CUDA_ARCHITECTURES names them; `--architecture` chooses fewer"),
+    ] = ()
+    libraries: Annotated[
+        tuple[Name, ...], Meta(description="what may be linked with -l, besides the C library's own")
+    ] = ()
     flags: CompileFlags
     host: Annotated[
         HostBuild | None, Meta(description="how the machine's own compiler builds it, with --toolchain host")
@@ -211,6 +218,19 @@ class Wheel(_Pin, frozen=True, kw_only=True):
     sha256: Annotated[Sha256, Meta(description="of the file's bytes")]
 
 
+class HostTool(_Pin, frozen=True, kw_only=True):
+    """A program of the building machine; what it says of itself is recorded with each build."""
+
+    ask: Annotated[
+        tuple[Text, ...],
+        Meta(min_length=1, description="the program by its full path, and what makes it speak"),
+    ]
+    what: Annotated[Text, Meta(description="what it is, for the error where it is missing")]
+    install: Annotated[
+        Text | None, Meta(description="what mends its absence; without it a build does without the tool")
+    ] = None
+
+
 class Toolchain(_Pin, frozen=True, kw_only=True):
     """Compiler, CMake and ninja; pinned per host, or taken from the host and recorded."""
 
@@ -225,6 +245,9 @@ class Toolchain(_Pin, frozen=True, kw_only=True):
     cxx_flags: Annotated[
         tuple[Text, ...],
         Meta(description="added to every C++ compilation, that of zig's own runtime libraries included"),
+    ] = ()
+    tools: Annotated[
+        tuple[HostTool, ...], Meta(description="of kind `host`: what is used of the machine, in this order")
     ] = ()
     hosts: Annotated[
         dict[Name, tuple[Wheel, ...]],

@@ -46,6 +46,10 @@ class Context:
         Those of the golden cases, in the same order.
     work
         An empty folder.
+    gpu_layers
+        How many layers its server offloads; None leaves it to the server.
+    with_page
+        Whether the web page is looked at.
     """
 
     subject: Subject
@@ -54,6 +58,8 @@ class Context:
     golden: Golden
     prompts: tuple[Prompt, ...]
     work: Path
+    gpu_layers: int | None = None
+    with_page: bool = True
 
     def server(
         self, *more: str, model: Path | None = None, mmproj: Path | None = None, text_only: bool = False
@@ -70,7 +76,8 @@ class Context:
             Without the projector.
         """
         files = (model or self.model, None if text_only else mmproj or self.mmproj)
-        return start_server(self.subject, *files, self.work, more)
+        offload = () if self.gpu_layers is None else ("-ngl", str(self.gpu_layers))
+        return start_server(self.subject, *files, self.work, (*offload, *more))
 
     def case(self, name: str) -> tuple[Prompt, Case]:
         """Give a prompt and what the reference says to it, by its name."""

@@ -19,7 +19,6 @@ from recipes.conformance.browser import find_browser
 from recipes.conformance.context import SURE, Context, Findings, pictures
 from recipes.conformance.outcome import Outcome, Part, Verdict
 from recipes.conformance.result import File, Result
-from recipes.conformance.web_page import look_at_page
 from recipes.digest import hash_file
 from recipes.llama_server import ServerError
 
@@ -121,6 +120,12 @@ def check_with_one_server(context: Context) -> Findings:
 
 def look(context: Context, base: str) -> Findings:
     """Ask the web page in a browser."""
+    if not context.with_page:
+        words = "left out, as `--without web-page` asks"
+        return Findings((Outcome(Part.PAGE, "question about an image", Verdict.NOT_RUN, words),))
+    # drives a browser through a package that a machine without one need not have
+    from recipes.conformance.web_page import look_at_page  # noqa: PLC0415
+
     prompt, case = context.case(WEB_PROMPT)
     if case.margin < SURE:
         words = f"the reference is not sure of its answer to {prompt.question!r}"

@@ -6,11 +6,9 @@ import os
 import resource
 import shutil
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.chunks import first_difference, hash_with_chunks
 from recipes.console import Silent
 from recipes.digest import hash_file
 from recipes.gguf_file import read_gguf
@@ -18,7 +16,7 @@ from recipes.gguf_lint import lint_model
 from recipes.last_sight import note_sight
 from recipes.model_files import PinnedFile, pinned_files
 from recipes.model_verify import verify_files
-from recipes.piece_downloader import PieceDownloader
+from recipes.piece_downloader import Fetched, PieceDownloader
 from recipes.route import Route
 from recipes.sandbox import usable_cores
 from recipes.store import Store
@@ -33,12 +31,19 @@ from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program,
 from tests.unit.models import HUB, a_project
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 TITLE = "models: fetch against curl, verify against openssl, a look at the full size"
 TURNS = 5
 FILE_BYTES, QUICK_FILE_BYTES = 2 << 30, 32 << 20
 PROJECTOR_SHARE = 17  # the projector has a 17th of the model's bytes
+OURS, OURS_DURABLE = "fetch with hash", "fetch with hash and fsync"
+CURL, CURL_SYNC = "curl -s -o", "curl -s -o, then sync of the file"
+CURL_HASH = "curl -s | tee FILE | openssl dgst -sha256"
+CURL_HASH_SYNC = f"{CURL_HASH}, then sync of FILE"
+CURL_SCRIPT = 'curl -s -f --noproxy "*" -o "$2" "$1"'
+CURL_PIPE = 'curl -s -f --noproxy "*" "$1" | tee "$2" | openssl dgst -sha256'
 REVERIFY_S, LINT_S, LINT_MB = 0.05, 1.0, 200.0
 
 
@@ -69,53 +74,113 @@ def measure(options: Options, say: Say) -> Measured:
         rows += verifying(served, folder, turns, say)
         rows += looking(folder, turns, say)
     notes = (
-        "fetch: download over 4 connections, SHA-256 of the whole, a note of each MiB; modules imported before",
-        "verify: a model and a projector of a 17th of its size, in the page cache, by the digests of their chunks",
-        "the full size is a head of the published shape with holes where the tensors are: 18.6 GB and 1.1 GB",
+        (
+            "fetch with hash: download over 4 connections, SHA-256 of the whole, a CRC-32 and a note of each MiB; the"
+            " bytes are in the page cache. With fsync: the same, then fsync, rename into the store, and fsync of its"
+            " folder, as a session does it. Modules are imported before"
+        ),
+        (
+            "curl -s -o: one connection, no hash, bytes in the page cache; with tee and openssl: hashed beside, by"
+            " another process; sync: coreutils' `sync FILE`, which is fsync"
+        ),
+        (
+            "the server is another process, and sends a file of the page cache with sendfile; all that is dirty is"
+            " synced before each turn"
+        ),
+        (
+            "verify: as `models -- verify --full`, a model and a projector of a 17th of its size, in the page cache, by"
+            " the digests of their chunks, which the first verification has noted; modules imported before"
+        ),
+        (
+            "the full size is a head of the published shape with holes where the tensors are, 18.6 GB and 1.1 GB, and a"
+            " digest that is recorded and not its own: what is not read cannot tell. Both in a process that runs; the"
+            " start of Python is beyond it"
+        ),
     )
     return Measured(rows, notes)
 
 
 def fetching(url: str, pin: BlobPin, place: Place, turns: int, say: Say) -> tuple[Comparison, ...]:
-    """Take turns with curl in one place."""
+    """Take turns with curl in one place: without waiting for the disk, and with the file on it."""
     size_bytes = pin.size_bytes or 0
     ours_path, theirs_path = place.folder / "ours.pieces", place.folder / "curl.bin"
+    store = Store.open(place.folder / "store")
 
-    def ours() -> float:
-        downloader = PieceDownloader("loopback", pin, ours_path, Silent(), Tempo())
-        try:
-            seconds = time_call(lambda: downloader.fetch(Route(url), lambda _: None))
-            return size_bytes / seconds / 1e9
-        finally:
-            for path in place.folder.glob("ours.pieces*"):
-                path.unlink()
+    def download() -> Fetched:
+        fetched = PieceDownloader("loopback", pin, ours_path, Silent(), Tempo()).fetch(
+            Route(url), lambda _: None
+        )
+        if fetched.digest != pin.sha256:
+            raise UnmeasurableError(f"it fetched {fetched.digest}")
+        return fetched
 
-    def curl() -> float:
-        argv = ("curl", "-s", "-f", "--noproxy", "*", "-o", str(theirs_path), url)
-        try:
-            return size_bytes / time_call(lambda: run_program(argv)) / 1e9
-        finally:
-            theirs_path.unlink(missing_ok=True)
+    def ours(action: Callable[[], object]) -> Callable[[], float]:
+        def measured() -> float:
+            try:
+                return size_bytes / time_call(action) / 1e9
+            finally:
+                for path in (*place.folder.glob("ours.pieces*"), store.blob_path(pin.sha256)):
+                    path.unlink(missing_ok=True)
 
-    figures = take_turns(turns, {"ours": ours, "curl": curl}, say, "GB/s")
-    what = f"fetch of {size_bytes >> 20} MiB to {place.name}, 4 connections"
+        return measured
+
+    def theirs(script: str) -> Callable[[], float]:
+        # a failed curl fails the pipe
+        argv = ("bash", "-c", f"set -eo pipefail; {script}", "bash", url, str(theirs_path))
+
+        def measured() -> float:
+            try:
+                return size_bytes / time_call(lambda: run_program(argv)) / 1e9
+            finally:
+                theirs_path.unlink(missing_ok=True)
+
+        return measured
+
+    actions = {
+        OURS: ours(download),
+        CURL: theirs(CURL_SCRIPT),
+        CURL_HASH: theirs(CURL_PIPE),
+    }
+    pairs = [(OURS, CURL), (OURS, CURL_HASH)]
+    if place.name == "disk":
+        actions |= {
+            OURS_DURABLE: ours(lambda: store.adopt_blob(download().path, pin.sha256)),
+            CURL_SYNC: theirs(f'{CURL_SCRIPT}; sync "$2"'),
+            CURL_HASH_SYNC: theirs(f'{CURL_PIPE}; sync "$2"'),
+        }
+        pairs += [(OURS_DURABLE, CURL_SYNC), (OURS_DURABLE, CURL_HASH_SYNC)]
+    figures = take_turns(turns, actions, say, "GB/s")
     least = Target(Kind.RATIO_AT_LEAST, 0.9)
-    return (Comparison(what, "curl -s -o", "GB/s", figures["ours"], figures["curl"], least),)
+    what = f"of {size_bytes >> 20} MiB to {place.name}, 4 connections"
+    return tuple(
+        Comparison(f"{name} {what}", peer, "GB/s", figures[name], figures[peer], least)
+        for name, peer in pairs
+    )
 
 
 def verifying(model: Path, folder: Path, turns: int, say: Say) -> tuple[Comparison, ...]:
-    """Take turns with openssl over a model and its projector."""
+    """Take turns with openssl over a model and its projector, as `models -- verify --full` reads them."""
     mmproj = folder / "mmproj.bin"
     write_random(mmproj, model.stat().st_size // PROJECTOR_SHARE)
     paths = (model, mmproj)
     total_bytes = sum(path.stat().st_size for path in paths)
-    noted = {path: hash_with_chunks(path, 1, lambda _: None) for path in paths}
+    store = Store.open(folder / "verified")
+    digests = [hash_file(path) for path in paths]
+    text = HUB.replace("unlocked: no digest is known", f"sha256: {digests[0].hex}")
+    text = text.replace("b2" * 32, digests[1].hex).replace(
+        "size_bytes: 4\n", f"size_bytes: {mmproj.stat().st_size}\n"
+    )
+    manifests = a_project(
+        folder / "of-verify", hub=text.replace("max_bytes: 5000", f"max_bytes: {total_bytes}")
+    )
+    files = pinned_files(manifests.model("hub"), manifests, store)
+    for file, path in zip(files, paths, strict=True):
+        file.path.hardlink_to(path)
+    verify_files(files, store, Silent())  # the digests of the chunks are noted
 
     def verify() -> None:
-        with ThreadPoolExecutor(usable_cores()) as pool, ThreadPoolExecutor(len(paths)) as files:
-            found = files.map(lambda path: first_difference(path, noted[path], pool, lambda _: None), paths)
-            if any(found):
-                raise UnmeasurableError("a file changed while it was measured")
+        if [row.state for row in verify_files(files, store, Silent(), full=True)] != ["ok", "ok"]:
+            raise UnmeasurableError("a file changed while it was measured")
 
     openssl = ("openssl", "dgst", "-sha256", *map(str, paths))
     actions = {

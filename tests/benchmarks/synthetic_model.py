@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 SCALE = 1e-4  # of a block, as float16: sums stay finite, where random bits would give NaN
+# Of a Q4_K block's offsets against its scales: a weight is scale * (0 to 15) - offset, and its mean is zero. With another
+# mean all of a layer's values have one sign and grow until half precision, in which GPUs keep their sums, overflows.
+OFFSET = 7.5
 Q4_K_M = 15  # LLAMA_FTYPE_MOSTLY_Q4_K_M
 
 
@@ -74,13 +77,13 @@ def random_blocks(rng: np.random.Generator, shape: tuple[int, ...], *, is_q6: bo
     import numpy as np
 
     # Q4_K: d and dmin first; Q6_K: d last
-    scales_at, scales = (208, 1) if is_q6 else (0, 2)
+    scales_at, scales = (208, [SCALE]) if is_q6 else (0, [SCALE, OFFSET * SCALE])
     size_bytes = block_bytes(is_q6=is_q6)
     *rows, width = shape
     blocks = np.frombuffer(bytearray(rng.bytes(math.prod(shape) // 256 * size_bytes)), np.uint8)
     blocks = blocks.reshape(-1, size_bytes)
-    scale = np.frombuffer(np.full(scales, SCALE, np.float16).tobytes(), np.uint8)
-    blocks[:, scales_at : scales_at + 2 * scales] = scale
+    scale = np.frombuffer(np.array(scales, np.float16).tobytes(), np.uint8)
+    blocks[:, scales_at : scales_at + len(scale)] = scale
     return blocks.reshape(*rows, width // 256 * size_bytes)
 
 

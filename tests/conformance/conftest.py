@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.conformance.command import chosen_model, verified_files
+from recipes.conformance.asked_model import chosen_model, verified_files
 from recipes.conformance.golden import Golden, read_golden
 from recipes.manifest import PROJECT, Manifests
 from recipes.plan import make_plan

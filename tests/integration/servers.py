@@ -14,7 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from mmap import mmap
 
 PIECE_BYTES = 1 << 16  # sent at once
 PAGE = b"<!DOCTYPE html>\n<html><body>Please log in to use this network.</body></html>\n"
@@ -94,7 +97,7 @@ class Request:
 
 @dataclass
 class _Script:
-    data: bytes
+    data: bytes | mmap  # of a large file
     behaviours: tuple[Behaviour, ...]
     used: int = 0
 
@@ -145,7 +148,7 @@ class Server:
     def url(self, path: str) -> str:
         return f"{self.base}{path}"
 
-    def serve(self, path: str, data: bytes, *behaviours: Behaviour) -> str:
+    def serve(self, path: str, data: bytes | mmap, *behaviours: Behaviour) -> str:
         """Answer for a path with this file, behaving so; give its address."""
         with self._lock:
             self._scripts[path] = _Script(data, behaviours or (GOOD,))
@@ -180,8 +183,8 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(BrokenPipeError, ConnectionResetError):  # the client may go away: some tests want it to
             self._answer(request, behaviour, script.data if script else b"")
 
-    def _answer(self, request: Request, behaviour: Behaviour, data: bytes) -> None:
-        body = data if behaviour.body is None else behaviour.body
+    def _answer(self, request: Request, behaviour: Behaviour, data: bytes | mmap) -> None:
+        body: bytes | mmap = data if behaviour.body is None else behaviour.body
         status, start, end = behaviour.status, 0, len(body)
         if not status:
             if behaviour.stalls:
@@ -228,8 +231,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
 
-    def _send_body(self, request: Request, behaviour: Behaviour, body: bytes) -> None:
-        part = body if behaviour.stop_after is None else body[: behaviour.stop_after]
+    def _send_body(self, request: Request, behaviour: Behaviour, body: bytes | mmap) -> None:
+        part: bytes | mmap = body if behaviour.stop_after is None else body[: behaviour.stop_after]
         for begin in range(0, len(part), PIECE_BYTES):
             piece = part[begin : begin + PIECE_BYTES]
             self.wfile.write(

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from recipes.errors import UsageError
 from recipes.manifest import Manifests
 from recipes.plan import (
     Plan,
@@ -20,6 +21,7 @@ from recipes.plan import (
     resolve_cache,
     system_of_target,
     toolchain_digest,
+    with_architectures,
 )
 
 MANIFESTS = Manifests()
@@ -198,3 +200,38 @@ def run_sed(folder: Path, text: bytes, *arguments: str) -> subprocess.CompletedP
     script.write_text(wrapper.script)
     script.chmod(0o755)
     return subprocess.run((script, *arguments), input=text, capture_output=True, env={}, check=False)
+
+
+CUDA = "linux-x86_64-cuda"
+
+
+def options_of(plan: Plan) -> dict[str, str]:
+    return dict(plan.cache)
+
+
+@pytest.mark.parametrize("name", ["b6751", "b7827"])
+def test_a_gpu_platform_is_compiled_for_the_architectures_of_the_manifest_or_for_fewer(name: str) -> None:
+    recipe, toolchain = MANIFESTS.recipe(name), MANIFESTS.toolchain("host-cuda")
+    whole = make_plan(recipe, CUDA, toolchain)
+    listed = recipe.platforms[CUDA].architectures
+    assert options_of(whole)["CMAKE_CUDA_ARCHITECTURES"] == ";".join(listed)
+    few = make_plan(with_architectures(recipe, CUDA, ("90-real", "75-real")), CUDA, toolchain)
+    assert options_of(few)["CMAKE_CUDA_ARCHITECTURES"] == "75-real;90-real"
+    assert few.digest != whole.digest
+    assert make_plan(with_architectures(recipe, CUDA, ()), CUDA, toolchain).digest == whole.digest
+    assert not whole.hermetic
+    assert whole.system == "linux"
+
+
+def test_an_architecture_that_the_manifest_does_not_list_is_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        with_architectures(RECIPE, CUDA, ("90",))
+    assert str(caught.value) == (
+        "error: this command line names something that does not exist\n"
+        "  where:    manifests/recipes/b7827.yaml: platforms.linux-x86_64-cuda.architectures\n"
+        "  expected: some of 75-real, 80-real, 86-real, 89-real, 90-real, 120a-real\n"
+        "  found:    --architecture 90\n"
+        "  fix:      name one of them, or add it to the manifest"
+    )
+    with pytest.raises(UsageError, match="leave --architecture out"):
+        with_architectures(RECIPE, "linux-x86_64-cpu", ("90-real",))
