@@ -28,7 +28,7 @@ _BLOB = struct.Struct(">II")
 # magic, length, version, flags, hashOffset, identOffset, nSpecialSlots, nCodeSlots, codeLimit, hashSize, hashType,
 # platform, pageSize, spare2, scatterOffset, teamOffset, spare3, codeLimit64, execSegBase, execSegLimit, execSegFlags
 _DIRECTORY = struct.Struct(">IIIIIIIIIBBBBIIIIQQQQ")
-LARGEST_PAGE = 16  # as a power of two; macOS signs pages of 4 KiB, or of 16 KiB
+PAGES = range(12, 17)  # as powers of two; Apple's tools sign pages of 4 KiB, zig's linker those of 16 KiB
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ def wrong_pages(signature: Signature, data: bytes) -> tuple[int, ...]:
     data
         The file, at least up to the code limit.
     """
-    size, limit = signature.page_size_bytes, signature.code_limit_bytes
+    # what is said to lie behind the file's end has no bytes: its pages are missing, however many are claimed
+    size, limit = signature.page_size_bytes, min(signature.code_limit_bytes, len(data))
     starts = range(0, limit, size)
     found = [hashlib.new(signature.hash_name, data[at : min(at + size, limit)]).digest() for at in starts]
     signed = signature.page_hashes
@@ -153,7 +154,7 @@ def _parse_directory(blobs: Mapping[int, bytes]) -> Signature:
     if version < OLDEST_WITH_EXECUTABLE_SEGMENT:
         raise ValueError(f"the code directory's version {version:#x} describes no executable segment")
     name = HASH_NAMES.get(kind)
-    if name is None or hashlib.new(name).digest_size != width or not 0 < shift <= LARGEST_PAGE:
+    if name is None or hashlib.new(name).digest_size != width or shift not in PAGES:
         raise ValueError(f"hash type {kind} of {width} bytes over pages of 2^{shift} bytes is not known")
     end = directory.find(b"\0", identifier_at)
     if hashes_at + pages * width > len(directory) or hashes_at < specials * width or end < 0:

@@ -143,6 +143,7 @@ def test_a_damaged_signature_is_refused(  # noqa: PLR0913, PLR0917 - what is dam
     [
         (12, 0x20000, "flags 0x20000, or an identity's own signature"),
         (32, 0x4000, "one of 16384 bytes"),
+        (56, 1 << 60, "one of 1152921504606846976 bytes"),
         (80, 0, "flags 0x0"),
     ],
 )
@@ -154,7 +155,7 @@ def test_a_code_directory_that_says_something_else_is_refused(
 
     def change(data: bytearray) -> None:
         (directory,) = struct.unpack_from(">I", data, start + 16)
-        struct.pack_into(">I" if field < 80 else ">Q", data, start + directory + field, value)
+        struct.pack_into(">I" if field < 56 else ">Q", data, start + directory + field, value)
 
     edit(path, change)
     assert found in refusal(bundle, target).found
