@@ -46,7 +46,7 @@ METAL_STUB = (
 UNCONFIRMED_SYMBOLS = {
     f"_OBJC_CLASS_$_MTLResidencySetDescriptor: {METAL_STUB}": NEWER,
     f"_OBJC_METACLASS_$_MTLResidencySetDescriptor: {METAL_STUB}": NEWER,
-    "_dgemm: in the stub of /System/Library/Frameworks/Accelerate.framework/Versions/A/Accelerate,"
+    "_dgemm_: in the stub of /System/Library/Frameworks/Accelerate.framework/Versions/A/Accelerate,"
     " Apple's linker has never met it": "CMake's FindBLAS asks for it while configuring; nothing of a bundle does",
 }
 UNCONFIRMED_STRUCTS = {
