@@ -54,7 +54,7 @@ def compare_results(first: Mapping[str, Any], second: Mapping[str, Any]) -> list
     """
     rows, others = dict(_findings(first)), dict(_findings(second))
     return [
-        f"{name}: {others.get(name, 'absent')}, not {rows.get(name, 'absent')}"
+        f"{name}: {rows.get(name, 'absent')} in the first, {others.get(name, 'absent')} in the second"
         for name in dict.fromkeys((*rows, *others))
         if rows.get(name) != others.get(name)
     ]

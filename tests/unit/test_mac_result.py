@@ -49,9 +49,9 @@ def test_equal_findings_have_no_difference() -> None:
 
 def test_each_difference_is_named() -> None:
     assert compare_results(result(), result("deviates", "blue", "failed")) == [
-        "devices: failed, not passed",
-        "-ngl 99: image prompts, colours: deviates, not passed",
-        "-ngl 99: colour: 'What colour?': blue, not green",
+        "devices: passed in the first, failed in the second",
+        "-ngl 99: image prompts, colours: passed in the first, deviates in the second",
+        "-ngl 99: colour: 'What colour?': green in the first, blue in the second",
     ]
 
 
@@ -59,8 +59,8 @@ def test_a_setting_that_only_one_has_is_a_difference() -> None:
     other = result()
     other["conformance"] = {}
     assert compare_results(result(), other) == [
-        "-ngl 99: image prompts, colours: absent, not passed",
-        "-ngl 99: colour: 'What colour?': absent, not green",
+        "-ngl 99: image prompts, colours: passed in the first, absent in the second",
+        "-ngl 99: colour: 'What colour?': green in the first, absent in the second",
     ]
 
 
