@@ -233,7 +233,9 @@ def _signature_faults(facts: MachFacts, signature: Signature) -> Iterator[tuple[
         yield "an ad-hoc code signature", f"flags {signature.flags:#x}, or an identity's own signature"
     if signature.hash_name != "sha256":
         yield "pages hashed by sha256", signature.hash_name
-    if signature.identifier != facts.leaf:  # anything else would follow from where it was built
+    if not is_linked_as(
+        facts.leaf, signature.identifier
+    ):  # anything else would follow from where it was built
         yield f"the identifier {facts.leaf}", signature.identifier
     if signature.code_limit_bytes != facts.signed_from_bytes:
         yield (
@@ -257,6 +259,16 @@ def _signature_faults(facts: MachFacts, signature: Signature) -> Iterator[tuple[
             f"__TEXT as the executable segment{' of a program' if is_program else ''}",
             f"{size} bytes at {start}, flags {flags:#x}",
         )
+
+
+def is_linked_as(leaf: str, identifier: str) -> bool:
+    """Whether a file can have been signed under a name: its own, or for a library that with more of its version.
+
+    CMake links `libggml.0.9.5.dylib`; what is shipped has the name that programs ask for, `libggml.0.dylib`.
+    """
+    stem, dot, suffix = leaf.rpartition(".dylib")
+    longer = dot and re.fullmatch(rf"{re.escape(stem)}(\.\d+)*\.dylib", identifier)
+    return identifier == leaf or bool(longer and not suffix)
 
 
 def _folder_of(entry: str, name: str) -> str | None:
