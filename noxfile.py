@@ -148,6 +148,18 @@ def conformance(session: nox.Session) -> None:
     recipes(session, "conformance")
 
 
+@nox.session(name="mac-check")
+def mac_check(session: nox.Session) -> None:
+    """On a Mac: try a bundle on the GPU and without it, and write what was seen as one JSON (minutes)."""
+    recipes(session, "conformance")
+
+
+@nox.session
+def payload(session: nox.Session) -> None:
+    """Hash a bundle's files as if they had never been signed, and compare two."""
+    recipes(session)
+
+
 @nox.session
 def lock(session: nox.Session) -> None:
     """Propose new pins for a newer source, as a diff, and say which patches still apply; or for a model."""
@@ -207,6 +219,12 @@ def reference(session: nox.Session) -> None:
 def fidelity(session: nox.Session) -> None:
     """Measure how far llama.cpps are from transformers in fp32, on models of many shapes (torch; minutes each)."""
     run(environment_python("reference"), "-m", "recipes.pocket.fidelity.command", *session.posargs)
+
+
+@nox.session
+def apple(session: nox.Session) -> None:
+    """Compare the SDK of our own, and what is built with it, with those who had Apple's (seconds, once fetched)."""
+    run(environment_python("apple"), "-m", "pytest", "tests/apple", *session.posargs)
 
 
 @nox.session

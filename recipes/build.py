@@ -15,6 +15,7 @@ from recipes.flags import LIBC, AllowedFlags
 from recipes.plan import Plan, fill
 from recipes.process import Command
 from recipes.sandbox import Surroundings, run_isolated
+from recipes.sdk import lay_out_sdk
 from recipes.toolchain import lay_out_wrappers
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from recipes.console import Console
 
+# how the loader names the folder of the file that it loads; Windows looks there anyway
+ORIGINS = {"linux": "$ORIGIN", "macos": "@loader_path", "windows": ""}
 HOST_PROGRAMS = ("CMAKE_UNAME",)  # asked what the building machine is, which decides nothing of the target
 NINJA_PROGRESS = re.compile(r"^\[(\d+)/(\d+)\] ")
 
@@ -62,6 +65,7 @@ class Workplace:
             "build": self.build,
             "toolchain": self.toolchain,
             "wrappers": self.work / "wrappers",
+            "sdk": self.work / "sdk",
         }
 
 
@@ -72,6 +76,8 @@ def build(plan: Plan, workplace: Workplace, surroundings: Surroundings, console:
     ------
     BuildError
         Where CMake or ninja fails; the log is named and kept.
+    VerifyError
+        Where the SDK is not the pinned one.
     AuditError
         Where what CMake resolved departs from the plan.
     """
@@ -100,7 +106,9 @@ def check_configured(plan: Plan, folders: Mapping[str, Path]) -> None:
     cache = (folders["build"] / "CMakeCache.txt").read_text(encoding="utf-8")
     audit.check_cache(cache, expected, allowed_roots=roots, where=where, exceptions=HOST_PROGRAMS)
     commands = json.loads((folders["build"] / "compile_commands.json").read_text(encoding="utf-8"))
-    allowed = AllowedFlags(plan.isa_flags, plan.march, libraries=(*LIBC, *plan.libraries))
+    allowed = AllowedFlags(
+        plan.isa_flags, plan.march, libraries=(*LIBC, *plan.libraries), origin=ORIGINS[plan.system]
+    )
     audit.check_commands(commands, allowed, roots=roots, where=where)
     ninja = (folders["build"] / "build.ninja").read_text(encoding="utf-8")
     audit.check_link_commands(ninja, allowed, roots=roots, where=where)
@@ -111,6 +119,7 @@ def _prepare(plan: Plan, workplace: Workplace) -> None:
     workplace.log.unlink(missing_ok=True)
     for folder in (workplace.build, workplace.build / "home", workplace.build / "tmp"):
         folder.mkdir(parents=True)
+    lay_out_sdk(plan, workplace.folders()["sdk"])
     lay_out_wrappers(plan, workplace.folders())
     if workplace.runtime:
         shutil.copytree(workplace.runtime, workplace.build / "zig", copy_function=shutil.copyfile)

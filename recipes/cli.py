@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from recipes import commands
 from recipes.console import open_console
 from recipes.errors import INTERRUPTED, RecipeError
+from recipes.host_toolchain import on_host
 from recipes.manifest import Manifests
 from recipes.options import parser
 from recipes.pipeline import Job
@@ -31,6 +32,7 @@ SESSIONS: Mapping[str, Callable[[Job, argparse.Namespace], int]] = {
     "build": commands.build,
     "reproduce": commands.reproduce,
     "conformance": commands.conformance,
+    "mac-check": commands.mac_check,
     "lock": commands.lock,
     "serve": commands.serve,
     "ask": commands.ask,
@@ -45,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if options.session == "models":
             code = _models(options)
+        elif options.session == "payload":
+            code = _payload(options)
         else:
             code = int(SESSIONS[options.session](open_job(options), options))
         sys.stdout.flush()
@@ -68,6 +72,12 @@ def _models(options: argparse.Namespace) -> int:
     return run_models(ModelJob(manifests, Store.open(settings.store), open_console(), settings), options)
 
 
+def _payload(options: argparse.Namespace) -> int:
+    from recipes.payload_command import run_payload  # noqa: PLC0415 - not on the way of a build
+
+    return run_payload(options)
+
+
 def open_job(options: argparse.Namespace) -> Job:
     """Give what the options name: a recipe for a platform, and where it is built.
 
@@ -83,6 +93,8 @@ def open_job(options: argparse.Namespace) -> Job:
     recipe = manifests.recipe(options.recipe or manifests.defaults().recipe)
     platform_name = options.platform or default_platform(manifests.defaults(), recipe)
     manifests.platform(recipe, platform_name)  # an unknown one is refused before anything is done
+    if getattr(options, "toolchain", None):
+        recipe = on_host(recipe, platform_name)
     chosen = tuple(getattr(options, "architecture", None) or ())
     return Job(
         manifests=manifests,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes import gc
+from recipes.host_toolchain import on_host
 from recipes.npm_packages import packages_key, partial_name
 from recipes.page import page_key
 from recipes.pipeline import Job, paged_source_key, source_key
@@ -44,9 +45,9 @@ def find_reachable(manifests: Manifests) -> Reachable:
                 packages = packages_key(final_tree(recipe), recipe.page.folder, unpacked)
                 keys |= {unpacked, packages}
                 blobs.add(partial_name(packages))  # what npm has got so far goes on, like a download
-        for name, platform in recipe.platforms.items():
-            toolchain = manifests.toolchain(platform.toolchain)
-            plan = make_plan(recipe, name, toolchain)
+        for built, name in _builds(recipe):
+            toolchain = manifests.toolchain(built.platforms[name].toolchain)
+            plan = make_plan(built, name, toolchain)
             keys.add(plan.bundle_key)
             blobs |= {wheel.sha256 for wheels in toolchain.hosts.values() for wheel in wheels}
             if host_name() in toolchain.hosts:
@@ -69,6 +70,14 @@ def collect(job: Job, *, dry_run: bool, rejected: bool) -> int:
     collected = gc.collect(job.store, plan, job.console)
     print(f"removed {len(collected.removed)} things, {collected.freed_bytes / 1e6:.1f} MB")
     return 0
+
+
+def _builds(recipe: Recipe) -> Iterator[tuple[Recipe, str]]:
+    """Give each platform as the pinned compiler builds it, and as the machine's own does where it can."""
+    for name, platform in recipe.platforms.items():
+        yield recipe, name
+        if platform.host is not None:
+            yield on_host(recipe, name), name
 
 
 def _source_keys(recipe: Recipe) -> Iterator[str]:

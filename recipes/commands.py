@@ -132,6 +132,13 @@ def conformance(job: Job, options: argparse.Namespace) -> int:
     return conform(job, options)
 
 
+def mac_check(job: Job, options: argparse.Namespace) -> int:
+    """Try a bundle on a Mac."""
+    from recipes.mac_check import run_mac_check  # noqa: PLC0415 - needs more packages than a build
+
+    return run_mac_check(job, options)
+
+
 def serve(job: Job, options: argparse.Namespace) -> int:
     """Serve a model."""
     from recipes.serve_command import run_serve  # noqa: PLC0415 - not on the way of a build

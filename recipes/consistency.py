@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from recipes.conversion import Problem, any_of, closest, unknown
 from recipes.document import dotted
 from recipes.schema import (
     ArchiveOrigin,
+    CompileFlags,
     Defaults,
     GitOrigin,
     Origin,
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from recipes.document import Steps
 
-FLAG_PLACEHOLDERS = ("build", "source", "toolchain")  # the folders that a flag may name
+FLAG_PLACEHOLDERS = ("build", "source", "toolchain", "sdk")  # the folders that a flag may name
 
 COMPILERS = ("zig", "host")  # kinds of toolchains that build llama.cpp
 PAGE_BUILDERS = ("node",)
@@ -73,6 +75,7 @@ def recipe_problems(
         yield from _words(platform, path)
         yield from _march(platform, path)
         yield from _flags(platform, path)
+        yield from _sdk(platform, path)
         yield from _bundle(recipe, platform, path)
 
 
@@ -246,10 +249,13 @@ def _output(platform: Platform, kinds: Mapping[str, str], path: Steps) -> Iterat
 
 
 def _options(recipe: Recipe, platform: Platform, path: Steps) -> Iterator[Problem]:
-    for option in platform.cmake:
+    own: list[tuple[Steps, str]] = [((*path, "cmake", option), option) for option in platform.cmake]
+    if platform.host is not None:
+        own += [((*path, "host", "cmake", option), option) for option in platform.host.cmake]
+    for where, option in own:
         if option in recipe.cmake:
             yield Problem(
-                (*path, "cmake", option),
+                where,
                 "each option once: for all platforms, or for each by itself",
                 f"`{option}` here and in `cmake` of the recipe",
                 "remove one of the two",
@@ -284,9 +290,12 @@ def _march(platform: Platform, path: Steps) -> Iterator[Problem]:
 
 def _flags(platform: Platform, path: Steps) -> Iterator[Problem]:
     names = any_of((f"{{{name}}}" for name in FLAG_PLACEHOLDERS), "and")
-    for language in ("c", "cxx", "link"):
-        for index, flag in enumerate(getattr(platform.flags, language)):
-            where: Steps = (*path, "flags", language, index)
+    groups: list[tuple[Steps, CompileFlags]] = [((*path, "flags"), platform.flags)]
+    if platform.host is not None:
+        groups.append(((*path, "host", "flags"), platform.host.flags))
+    for steps, language in product(groups, ("c", "cxx", "link")):
+        for index, flag in enumerate(getattr(steps[1], language)):
+            where: Steps = (*steps[0], language, index)
             if re.search(r"[{}]", _PLACEHOLDER.sub("", flag)):
                 yield Problem(
                     where, f"no braces but {names}", f"`{flag}`", "write the text out, or remove the flag"
@@ -296,6 +305,22 @@ def _flags(platform: Platform, path: Steps) -> Iterator[Problem]:
                 yield Problem(
                     where, expected, f"`{flag}`", "name the folder by its placeholder, or remove the flag"
                 )
+
+
+def _sdk(platform: Platform, path: Steps) -> Iterator[Problem]:
+    """Find options and flags that name a folder of the SDK where no SDK is pinned."""
+    groups: list[tuple[Steps, Mapping[str, str], CompileFlags, bool]] = [
+        (path, platform.cmake, platform.flags, platform.sdk is not None)
+    ]
+    if platform.host is not None:  # the machine's own compiler has its own
+        groups.append(((*path, "host"), platform.host.cmake, platform.host.flags, False))
+    for where, cmake, flags, pinned in groups:
+        words = (*cmake.values(), *flags.c, *flags.cxx, *flags.link)
+        named = next((word for word in words if "{sdk}" in word), None)
+        if named is not None and not pinned:
+            yield Problem(
+                where, "`sdk:`, as {sdk} is named", f"none, and `{named}`", "add it, or remove the word"
+            )
 
 
 def _bundle(recipe: Recipe, platform: Platform, path: Steps) -> Iterator[Problem]:

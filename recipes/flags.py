@@ -51,6 +51,8 @@ class AllowedFlags:
         The only `-O` levels; each compile command must carry one.
     libraries
         The only `-l` libraries; the default is libc's own.
+    origin
+        What a run path must start with: how the platform's loader names the folder of the file that it loads.
     """
 
     isa_flags: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ class AllowedFlags:
     exact: tuple[str, ...] = ()
     optimise: tuple[str, ...] = ("-O3",)
     libraries: tuple[str, ...] = LIBC
+    origin: str = "$ORIGIN"
 
 
 @dataclass(frozen=True)
@@ -154,9 +157,9 @@ def judge_link(
         # -Wl,-rpath,FOLDER and -Wl,-rpath -Wl,FOLDER say the same
         for part in word.split(",")[1:] if word.startswith("-Wl,") else [word]:
             if before in {"-rpath", "--rpath"}:
-                yield from _judge_run_path(part)
+                yield from _judge_run_path(part, allowed.origin)
             elif part.startswith(("-rpath=", "--rpath=")):
-                yield from _judge_run_path(part.partition("=")[2])
+                yield from _judge_run_path(part.partition("=")[2], allowed.origin)
             elif before == "-l" or (part.startswith("-l") and part != "-l"):
                 name = part.removeprefix("-l")
                 if name not in allowed.libraries:
@@ -244,11 +247,11 @@ def _judge_paths(word: str, before: str, roots: tuple[str, ...], directory: str)
         yield Departure("no path outside the source, the build folder and the toolchain", shown, NAME_IT)
 
 
-def _judge_run_path(folders: str) -> Iterator[Departure]:
+def _judge_run_path(folders: str, origin: str) -> Iterator[Departure]:
     for folder in folders.split(":"):
-        if folder != "$ORIGIN" and not folder.startswith("$ORIGIN/"):
+        if folder != origin and not folder.startswith(f"{origin}/"):
             yield Departure(
-                "a run path relative to $ORIGIN",
+                f"a run path relative to {origin}",
                 f"-rpath {folder}",
                 "set CMAKE_INSTALL_RPATH and CMAKE_BUILD_WITH_INSTALL_RPATH under `cmake:` in the manifest",
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from recipes.mac_options import add_mac_check, add_payload
 from recipes.service_options import add_ask, add_serve, positive
 
 EPILOG = """\
@@ -68,15 +69,7 @@ def parser() -> argparse.ArgumentParser:
     add("patch", "Unpack the source and apply the pinned patches, exactly.")
 
     build = add("build", "Fetch, verify, patch, build and bundle, and compare with the pinned digest.")
-    build.add_argument(
-        "--archive", type=Path, metavar="FOLDER", help="also write the bundle as a deterministic .tar.zst"
-    )
-    build.add_argument(
-        "--refuse-known-issues", action="store_true", help="refuse a recipe that carries an advisory"
-    )
-    build.add_argument(
-        "--preload", type=Path, help=argparse.SUPPRESS
-    )  # how `reproduce` shifts the build's clock
+    _add_build_options(build)
 
     again = add("reproduce", "Build again in surroundings that differ in every way, and compare.")
     for command in (build, again):
@@ -113,6 +106,13 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FOLDER",
         help="where index.html, result.json and junit.xml go (default: out/conformance/NAME)",
+    )
+
+    add_mac_check(
+        add("mac-check", "On a Mac: try a bundle on the GPU and without it, and write one JSON of it.")
+    )
+    add_payload(
+        add("payload", "Hash a bundle's files without their signatures, or compare two.", of_recipe=False)
     )
 
     lock = add("lock", "Propose new pins as a diff; nothing is written without --write.")
@@ -185,3 +185,20 @@ def parser() -> argparse.ArgumentParser:
 
     add("docs", "Generate the reference pages of docs/ and the JSON Schemas.")
     return top
+
+
+def _add_build_options(build: argparse.ArgumentParser) -> None:
+    build.add_argument(
+        "--archive", type=Path, metavar="FOLDER", help="also write the bundle as a deterministic .tar.zst"
+    )
+    build.add_argument(
+        "--refuse-known-issues", action="store_true", help="refuse a recipe that carries an advisory"
+    )
+    build.add_argument(
+        "--toolchain",
+        choices=("host",),
+        help="use the machine's own compiler, as the platform's `host:` says (default: the pinned one)",
+    )
+    build.add_argument(
+        "--preload", type=Path, help=argparse.SUPPRESS
+    )  # how `reproduce` shifts the build's clock

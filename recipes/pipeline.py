@@ -18,6 +18,7 @@ from recipes.digest import Sha1, Sha256, hash_file, hash_tree
 from recipes.errors import AuditError, OutputError, StoreError, VerifyError
 from recipes.history import explain_rebuild
 from recipes.host_tools import ask_host_tools
+from recipes.macho.coalescing import keep_hidden_symbols
 from recipes.origins import fetch_source, fetch_wheel
 from recipes.outputs import describe_mismatch
 from recipes.page import PageJob, ensure_page, fetch_packages
@@ -27,6 +28,7 @@ from recipes.process import Command
 from recipes.provenance import Circumstances, now, statement, write_statement
 from recipes.sandbox import Surroundings, find_isolation, run_isolated
 from recipes.storage import copy_writable, storage_errors
+from recipes.structure import check_structure
 from recipes.toolchain import (
     ensure_runtime,
     ensure_toolchain,
@@ -307,9 +309,10 @@ def make_bundle(job: Job, plan: Plan, workplace: Workplace, built: Path, into: P
     """
     where = f"{plan.name}: bundle"
     lay_out(built, workplace.source, plan.contents, into, partial=not plan.whole)
+    if plan.inputs.sdk:  # linked by zig
+        keep_hidden_symbols(into)
     write_record(into, plan.record())
-    if plan.max_glibc:
-        elf.check_bundle(into, machine=plan.machine, max_glibc=plan.max_glibc, where=where)
+    check_structure(plan, into, workplace.source, workplace.toolchain, where)
     check_no_leak(into, job.store.root, workplace.work, where)
     check_version(plan, into, where)
     digest = hash_tree(into, Sha256)
@@ -391,7 +394,8 @@ def check_version(plan: Plan, bundle: Path, where: str) -> None:
     AuditError
         Where it prints another build number or commit, or does not run.
     """
-    runs_here = host_name() == f"{plan.system}-{plan.machine}"
+    # Apple calls its processors arm64, everyone else aarch64
+    runs_here = host_name().replace("arm64", "aarch64") == f"{plan.system}-{plan.machine}"
     if not plan.probe or not plan.whole or not runs_here:
         return
     program, *arguments = plan.probe

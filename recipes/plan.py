@@ -23,9 +23,23 @@ if TYPE_CHECKING:
 
     from recipes.schema import BundleContents, Platform, Recipe, Toolchain
 
-PLACEHOLDER = re.compile(r"\{(source|build|toolchain|wrappers)\}")
+PLACEHOLDER = re.compile(r"\{(source|build|toolchain|wrappers|sdk)\}")
 HOST_BIN = "/usr/bin"  # where a Mac's command line tools, and other systems' compilers, are found
 PLAN_FORMAT = "plan/1"  # raise it where the same inputs would be built in another way
+
+# The one program beyond the toolchain that a build asks for, to put files into the source of the Metal kernels: what it
+# is asked there, in the words of the shell alone. `recipes.metal_source` compares what comes out.
+SED = """\
+#!/bin/sh
+copy() { while IFS= read -r line || [ -n "$line" ]; do printf '%s\\n' "$line"; done; }
+mark=${2#/}; file=${mark#*/r }; mark=${mark%%/r *}
+if [ "$#" != 4 ] || [ "$1" != -e ] || [ "$3" != -e ] || [ "$2" != "/$mark/r $file" ] || [ "$4" != "/$mark/d" ]; then
+  echo "sed: only -e '/TEXT/r FILE' -e '/TEXT/d' is known here, and not: $*" >&2; exit 64
+fi
+while IFS= read -r line || [ -n "$line" ]; do
+  case $line in *"$mark"*) copy < "$file" ;; *) printf '%s\\n' "$line" ;; esac
+done
+"""
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,7 @@ class PlanInputs:
     patched_tree_sha256: Sha256
     toolchain: Sha256
     page: Sha256 | None = None
+    sdk: Sha256 | None = None
 
 
 @dataclass(frozen=True)
@@ -60,9 +75,11 @@ class Plan:
     version
         What `--version` of the built programs must say: build number and short commit.
     system, machine
-        What the platform is, as manifests name machines: linux or macos, and the processor as `uname -m` prints it.
+        What the platform is, as manifests name machines: linux, macos or windows, and the processor.
     max_glibc
         The newest glibc version that a symbol may ask for, or "" where the platform has none.
+    minimum_os
+        The oldest macOS that runs it, or "" where the platform is another.
     inputs
         Digests of what is read.
     environment
@@ -93,6 +110,7 @@ class Plan:
     system: str
     machine: str
     max_glibc: str
+    minimum_os: str
     inputs: PlanInputs
     environment: tuple[tuple[str, str], ...]
     wrappers: tuple[Wrapper, ...]
@@ -137,6 +155,7 @@ class Plan:
                 "patched_tree_sha256": self.inputs.patched_tree_sha256.hex,
                 "toolchain": self.inputs.toolchain.hex,
                 **({"page_tree_sha256": self.inputs.page.hex} if self.inputs.page else {}),
+                **({"sdk": self.inputs.sdk.hex} if self.inputs.sdk else {}),
             },
             "environment": dict(self.environment),
             "wrappers": {wrapper.name: wrapper.script for wrapper in self.wrappers},
@@ -168,6 +187,8 @@ class Plan:
         rows = {"source": str(self.inputs.source_tree), "toolchain": str(self.inputs.toolchain)}
         if self.inputs.page:
             rows["page"] = str(self.inputs.page)
+        if self.inputs.sdk:
+            rows["sdk"] = str(self.inputs.sdk)
         rows |= {f"patch {name}": str(digest) for name, digest in self.inputs.patches}
         rows |= {f"cmake {name}": value for name, value in self.cache}
         rows |= {f"environment {name}": value for name, value in self.environment}
@@ -202,6 +223,7 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
         system=system_of_target(platform.target),
         machine=platform.target.partition("-")[0],
         max_glibc=glibc_of_target(platform.target),
+        minimum_os=macos_of_target(platform.target),
         inputs=PlanInputs(
             source_tree=recipe.source.tree,
             source_tree_sha256=recipe.source.tree_sha256,
@@ -210,6 +232,7 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
             patched_tree_sha256=last.tree_sha256,
             toolchain=toolchain_digest(toolchain),
             page=recipe.page.tree_sha256 if recipe.page else None,
+            sdk=platform.sdk,
         ),
         environment=build_environment(recipe.source.epoch, toolchain),
         wrappers=compiler_wrappers(platform, toolchain),
@@ -355,7 +378,7 @@ def compiler_wrappers(platform: Platform, toolchain: Toolchain) -> tuple[Wrapper
     tools = tuple(
         Wrapper(name, f'#!/bin/sh\nexec "{{toolchain}}/bin/zig" {name} "$@"\n') for name in ("ar", "ranlib")
     )
-    return compilers + tools
+    return compilers + tools + ((Wrapper("sed", SED),) if platform.sdk else ())
 
 
 def toolchain_digest(toolchain: Toolchain) -> Sha256:
@@ -370,9 +393,15 @@ def glibc_of_target(target: str) -> str:
     return found[1] if found else ""
 
 
+def macos_of_target(target: str) -> str:
+    """Give the macOS version at the end of a target triple, or "" where there is none."""
+    found = re.search(r"-macos\.(\d+\.\d+)$", target)
+    return found[1] if found else ""
+
+
 def system_of_target(target: str) -> str:
     """Give the operating system in a target triple, as manifests name it, or "" where it is another."""
-    return next((name for name in ("linux", "macos") if f"-{name}" in target), "")
+    return next((name for name in ("linux", "macos", "windows") if f"-{name}" in target), "")
 
 
 def fill(text: str, folders: Mapping[str, Path]) -> str:

@@ -76,7 +76,7 @@ def statement(plan: Plan, output: str, circumstances: Circumstances) -> dict[str
                 "resolvedDependencies": [
                     {"name": "source", "digest": {"gitTree": plan.inputs.patched_tree.hex}},
                     {"name": "toolchain", "digest": {"sha256": plan.inputs.toolchain.hex}},
-                    *page_dependency(plan),
+                    *further_dependencies(plan),
                 ],
             },
             "runDetails": {
@@ -100,10 +100,10 @@ def statement(plan: Plan, output: str, circumstances: Circumstances) -> dict[str
     }
 
 
-def page_dependency(plan: Plan) -> list[dict[str, object]]:
-    """Give the web page that a build puts into the server, where it is not in the source."""
-    page = plan.inputs.page
-    return [{"name": "web page", "digest": {"gitTreeSha256": page.hex}}] if page else []
+def further_dependencies(plan: Plan) -> list[dict[str, object]]:
+    """Give what only some builds read: a web page that is not in the source, and an SDK; by their tree digests."""
+    parts = (("web page", plan.inputs.page), ("sdk", plan.inputs.sdk))
+    return [{"name": name, "digest": {"gitTree": digest.hex}} for name, digest in parts if digest]
 
 
 def write_statement(path: Path, content: dict[str, object]) -> None:

@@ -286,9 +286,9 @@ def _sessions(noxfile: Path) -> Iterator[tuple[str, str]]:
         tree = ast.parse(noxfile.read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and any(
-            ast.unparse(item) == "nox.session" for item in node.decorator_list
-        ):
-            yield node.name, (ast.get_docstring(node) or "").partition("\n")[0]
+            ast.unparse(item).startswith("nox.session") for item in node.decorator_list
+        ):  # a name that no function can have, such as mac-check, is the decorator's argument
+            yield node.name.replace("_", "-"), (ast.get_docstring(node) or "").partition("\n")[0]
 
 
 def _sentence(text: str) -> str:

@@ -123,7 +123,7 @@ class KnownIssue(_Pin, frozen=True, kw_only=True):
 
 
 class CompileFlags(_Pin, frozen=True, kw_only=True):
-    """Flags of our own, exactly as given to CMake; {source} and {build} stand for the two directories."""
+    """Flags of our own, exactly as given to CMake; {source}, {build} and {sdk} stand for folders."""
 
     c: Annotated[tuple[Text, ...], Meta(description="CMAKE_C_FLAGS")]
     cxx: Annotated[tuple[Text, ...], Meta(description="CMAKE_CXX_FLAGS")]
@@ -140,6 +140,13 @@ class BundleContents(_Pin, frozen=True, kw_only=True):
     licences: Annotated[tuple[RelativePath, ...], Meta(description="files or folders of the source")] = ()
 
 
+class HostBuild(_Pin, frozen=True, kw_only=True):
+    """What takes the place of the platform's own options and flags where the machine's compiler builds."""
+
+    cmake: Annotated[dict[Name, CmakeValue], Meta(description="options of this platform only")]
+    flags: CompileFlags
+
+
 class Platform(_Pin, frozen=True, kw_only=True):
     """Where the artifact runs, and how it is built for there."""
 
@@ -150,6 +157,12 @@ class Platform(_Pin, frozen=True, kw_only=True):
     isa_flags: Annotated[
         tuple[Text, ...], Meta(description="the only -m options that a compile command may carry")
     ] = ()
+    sdk: Annotated[
+        Sha256 | None,
+        Meta(
+            description="the tree digest of recipes/apple_sdk/MacOSX.sdk, which flags and options name as {sdk}"
+        ),
+    ] = None
     march: Annotated[
         dict[Text, Text],
         Meta(description="a -march value that the build asks for, and the compiler's own -mcpu name for it"),
@@ -162,6 +175,9 @@ class Platform(_Pin, frozen=True, kw_only=True):
         tuple[Name, ...], Meta(description="what may be linked with -l, besides the C library's own")
     ] = ()
     flags: CompileFlags
+    host: Annotated[
+        HostBuild | None, Meta(description="how the machine's own compiler builds it, with --toolchain host")
+    ] = None
     bundle: BundleContents
     output: Annotated[
         Sha256 | None, Meta(description="the bundle's tree digest, in git's SHA-256 object format")

@@ -163,6 +163,7 @@ def check_mtmd(context: Context) -> Findings:
         arguments = (
             *("-m", str(context.model), "--mmproj", str(context.mmproj), "--image", str(picture)),
             *("-p", prompt.turns[0].parts[-1], "-n", "16", "--temp", "0", "-t", THREADS),
+            *context.subject.model_options,
         )
         done = context.subject.run(MTMD, tuple(map(str, arguments)), context.work)
         given = done.out.strip().splitlines()[-1].strip() if done.out.strip() else ""

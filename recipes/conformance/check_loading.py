@@ -182,6 +182,9 @@ def refusal_outcome(server: Server, picture: bytes) -> Outcome:
 def memory_outcome(context: Context, without: int | None, with_projector: int | None) -> Outcome:
     """Compare the memory of a server without the projector with that of one with it."""
     name = "memory without the projector"
+    if context.subject.is_offloaded:
+        words = "the projector is in a GPU's memory, which ps does not tell"
+        return Outcome(Part.TEXT, name, Verdict.NOT_RUN, words)
     if without is None or with_projector is None:
         return Outcome(Part.TEXT, name, Verdict.NOT_RUN, "this system's ps does not tell a program's memory")
     size, saved = context.mmproj.stat().st_size, with_projector - without

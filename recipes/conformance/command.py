@@ -49,12 +49,14 @@ def conform(job: Job, options: argparse.Namespace) -> int:
     golden = read_golden(golden_path)
     verify_golden(golden, files["model"], files["mmproj"], digest(everything()))
     subject = find_subject(options.bundle or ensure_bundle(job, job.plan()).entry.path)
+    if options.gpu_layers is not None:
+        subject = replace(subject, model_options=("-ngl", str(options.gpu_layers)))
     name = options.bundle.absolute().name if options.bundle else f"{job.recipe.name}-{job.platform_name}"
     folder = options.report or Path("out") / "conformance" / re.sub(r"[^A-Za-z0-9._-]", "-", name)
     command = shlex.join(("nox", "-s", "conformance", "--", *sys.argv[2:])).removesuffix(" --")
     with tempfile.TemporaryDirectory(prefix="conformance-") as work:
         context = Context(subject, files["model"], files["mmproj"], golden, compared(), Path(work))
-        context = replace(context, gpu_layers=options.gpu_layers, with_page=options.without != "web-page")
+        context = replace(context, with_page=options.without != "web-page")
         result = judge(context, job.console, command)
         if model.baseline and not options.bundle:  # only a recipe says that something may be built
             found = baseline.check(job, model.baseline, files["model"], Path(work))

@@ -46,8 +46,6 @@ class Context:
         Those of the golden cases, in the same order.
     work
         An empty folder.
-    gpu_layers
-        How many layers its server offloads; None leaves it to the server.
     with_page
         Whether the web page is looked at.
     """
@@ -58,7 +56,6 @@ class Context:
     golden: Golden
     prompts: tuple[Prompt, ...]
     work: Path
-    gpu_layers: int | None = None
     with_page: bool = True
 
     def server(
@@ -76,8 +73,7 @@ class Context:
             Without the projector.
         """
         files = (model or self.model, None if text_only else mmproj or self.mmproj)
-        offload = () if self.gpu_layers is None else ("-ngl", str(self.gpu_layers))
-        return start_server(self.subject, *files, self.work, (*offload, *more))
+        return start_server(self.subject, *files, self.work, more)
 
     def case(self, name: str) -> tuple[Prompt, Case]:
         """Give a prompt and what the reference says to it, by its name."""
@@ -132,7 +128,7 @@ def start_server(
         arguments += ["-np", "1"]
     # the warm-up encodes an image of thousands of patches: seconds for each server, and it proves nothing
     arguments += [option for option in ("--no-warmup",) if option in subject.server_options]
-    return serve(path, (*arguments, *more), work, timeout_s=STARTS_S)
+    return serve(path, (*arguments, *subject.model_options, *more), work, timeout_s=STARTS_S)
 
 
 def judged(

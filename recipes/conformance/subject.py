@@ -39,6 +39,8 @@ class Subject:
         What it is, as it says of itself.
     is_bundle
         Whether it carries a build record of ours.
+    model_options
+        What each of its programs that loads a model is given besides, such as how much of it goes to the GPU.
     """
 
     folder: Path
@@ -46,6 +48,13 @@ class Subject:
     digest: Sha256
     title: str
     is_bundle: bool
+    model_options: tuple[str, ...] = ()
+
+    @property
+    def is_offloaded(self) -> bool:
+        """Whether its programs are told to put the model, and with it the projector, into a GPU's memory."""
+        words = self.model_options
+        return "-ngl" in words and words[words.index("-ngl") + 1] != "0"
 
     def path(self, program: str) -> Path | None:
         """Where a program is, or None."""

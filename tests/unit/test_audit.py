@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -291,6 +292,39 @@ def test_what_is_linked_from_the_host_is_named(libraries: str, found: str) -> No
         check_links(libraries)
     assert f"{found} (linking bin/llama-server)" in caught.value.found.splitlines()
     assert caught.value.where == f"{WHERE}: build.ninja"
+
+
+# As CMake 4.4 wrote it for llama.cpp b6751 for macOS, shortened.
+NINJA_OF_MACOS = """\
+cmake_ninja_workdir = /somewhere/build/
+build bin/libggml-metal.dylib: CXX_SHARED_LIBRARY_LINKER__ggml-metal_Release src/a.o | bin/libggml-base.dylib
+  INSTALLNAME_DIR = @rpath/
+  LINK_FLAGS = -dynamiclib -Wl,-headerpad_max_install_names -s
+  LINK_LIBRARIES = -Wl,-rpath,{run_path}  bin/libggml-base.dylib  -framework Metal  /somewhere/tools/usr/lib/libobjc.tbd
+  LINK_PATH = -F/somewhere/tools/Frameworks
+"""
+
+
+@pytest.mark.parametrize(
+    ("run_path", "found"),
+    [
+        ("@loader_path", None),
+        ("@loader_path/../lib", None),
+        ("@loader_pathological", "-rpath @loader_pathological"),
+        ("@executable_path", "-rpath @executable_path"),
+        ("/somewhere/build/bin", "-rpath /somewhere/build/bin"),
+    ],
+)
+def test_run_paths_of_macos_start_from_the_file_that_is_loaded(run_path: str, found: str | None) -> None:
+    of_macos = replace(ALLOWED, origin="@loader_path")
+    ninja = NINJA_OF_MACOS.format(run_path=run_path)
+    if found is None:
+        check_link_commands(ninja, of_macos, roots=ROOTS, where=WHERE)
+        return
+    with pytest.raises(AuditError) as caught:
+        check_link_commands(ninja, of_macos, roots=ROOTS, where=WHERE)
+    assert caught.value.expected == "a run path relative to @loader_path"
+    assert caught.value.found == f"{found} (linking bin/libggml-metal.dylib)"
 
 
 def test_a_name_with_a_space_that_cmake_escapes_is_one_word() -> None:

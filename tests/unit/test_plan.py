@@ -15,9 +15,11 @@ from recipes.plan import (
     configure_command,
     fill,
     glibc_of_target,
+    macos_of_target,
     make_plan,
     narrow,
     resolve_cache,
+    system_of_target,
     toolchain_digest,
     with_architectures,
 )
@@ -95,6 +97,20 @@ def test_the_glibc_of_a_target(target: str, version: str) -> None:
     assert glibc_of_target(target) == version
 
 
+@pytest.mark.parametrize(
+    ("target", "system", "version"),
+    [
+        ("aarch64-macos.13.3", "macos", "13.3"),
+        ("aarch64-macos", "macos", ""),
+        ("x86_64-linux-gnu.2.28", "linux", ""),
+        ("x86_64-windows-gnu", "windows", ""),
+        ("wasm32-wasi", "", ""),
+    ],
+)
+def test_the_system_of_a_target(target: str, system: str, version: str) -> None:
+    assert (system_of_target(target), macos_of_target(target)) == (system, version)
+
+
 def test_fill_leaves_other_braces_alone() -> None:
     folders = {"source": Path("/s"), "build": Path("/b"), "toolchain": Path("/t"), "wrappers": Path("/w")}
     assert fill("{source}/{x}/${y} {build}{toolchain}{wrappers}", folders) == "/s/{x}/${y} /b/t/w"
@@ -145,6 +161,45 @@ def test_the_runtime_libraries_depend_on_target_and_cpu_and_not_on_how_march_is_
     assert compilers() == compilers(march={"armv8-a": "generic"}) == compilers(march={})
     assert compilers() != compilers(cpu="neoverse_n1")
     assert compilers() != compilers(target="aarch64-linux-gnu.2.31")
+
+
+# What GNU and BSD sed do with these scripts, as ggml's CMake file gives them for the source of its Metal kernels.
+@pytest.mark.parametrize(
+    ("text", "mark", "result"),
+    [
+        (b"a\nMARK\nb\n", "MARK", b"a\nfirst \\n\n\n  last\nb\n"),
+        (b"#if 0\n#include <x>\n#endif\n", "#include <x>", b"#if 0\nfirst \\n\n\n  last\n#endif\n"),
+        (b"a\n  x MARK y\nMARK\n", "MARK", b"a\n" + b"first \\n\n\n  last\n" * 2),
+        (b"a %s \\t * ~\n\n  b  \n", "MARK", b"a %s \\t * ~\n\n  b  \n"),
+        (b"", "MARK", b""),
+    ],
+)
+def test_sed_puts_a_file_in_the_place_of_marked_lines(
+    text: bytes, mark: str, result: bytes, tmp_path: Path
+) -> None:
+    file = tmp_path / "a file"
+    file.write_bytes(b"first \\n\n\n  last\n")
+    done = run_sed(tmp_path, text, "-e", f"/{mark}/r {file}", "-e", f"/{mark}/d")
+    assert (done.returncode, done.stdout, done.stderr) == (0, result, b"")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("s/a/b/",), ("-e", "/a/r b", "-e", "/c/d"), ("-e", "/a/d", "-e", "/a/d")]
+)
+def test_sed_refuses_what_it_does_not_know(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    done = run_sed(tmp_path, b"a\n", *arguments)
+    assert (done.returncode, done.stdout) == (64, b"")
+    assert done.stderr.startswith(b"sed: only -e '/TEXT/r FILE' -e '/TEXT/d' is known here")
+
+
+def run_sed(folder: Path, text: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    (wrapper,) = [
+        each for each in compiler_wrappers(RECIPE.platforms["macos-arm64-metal"], ZIG) if each.name == "sed"
+    ]
+    script = folder / "sed"
+    script.write_text(wrapper.script)
+    script.chmod(0o755)
+    return subprocess.run((script, *arguments), input=text, capture_output=True, env={}, check=False)
 
 
 CUDA = "linux-x86_64-cuda"

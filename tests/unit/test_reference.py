@@ -79,7 +79,7 @@ def test_a_docs_folder_that_is_a_file_is_an_error_with_a_fix(tmp_path: Path) -> 
 @pytest.mark.parametrize("kind", SCHEMAS)
 def test_every_key_of_every_type_has_a_row(kind: str) -> None:
     page = manifest_page(kind)
-    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    sections = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
     types = json_schema(SCHEMAS[kind])["$defs"]
 
     assert set(sections) == set(types)
@@ -104,8 +104,8 @@ def test_every_error_class_has_its_exit_code_and_each_code_stands_once() -> None
 
 def test_every_option_of_every_command_is_listed_and_hidden_ones_are_not() -> None:
     page = command_line_page()
-    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
-    commands = re.findall(r"\badd\(\"(\w+)\"", Path(parser.__code__.co_filename).read_text("utf-8"))
+    sections = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    commands = re.findall(r"\badd\(\"([\w-]+)\"", Path(parser.__code__.co_filename).read_text("utf-8"))
 
     assert set(commands) <= set(sections)
     assert "`--archive FOLDER`" in sections["build"]
@@ -115,10 +115,11 @@ def test_every_option_of_every_command_is_listed_and_hidden_ones_are_not() -> No
 
 def test_every_session_of_the_noxfile_is_listed() -> None:
     tree = ast.parse((PROJECT / "noxfile.py").read_text("utf-8"))
-    sessions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list]
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list]
+    sessions = [node.name.replace("_", "-") for node in functions]
 
     assert (
-        re.findall(r"^\| `(\w+)` \| (?=[A-Z])", command_line_page(), re.MULTILINE)[: len(sessions)]
+        re.findall(r"^\| `([\w-]+)` \| (?=[A-Z])", command_line_page(), re.MULTILINE)[: len(sessions)]
         == sessions
     )
 

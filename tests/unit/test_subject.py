@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,19 @@ def test_a_folder_may_be_named_as_seen_from_here(tmp_path: Path, monkeypatch: py
     assert subject.title == "not built by this project, version: 1 --version"
     (tmp_path / "work").mkdir()
     assert subject.run(SERVER, ("a",), tmp_path / "work").out == "version: 1 a\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "is_offloaded"),
+    [
+        ((), False),
+        (("-ngl", "99"), True),
+        (("-ngl", "0", "--no-mmproj-offload"), False),
+        (("-fa", "off"), False),
+    ],
+)
+def test_a_subject_is_offloaded_where_layers_are(
+    tmp_path: Path, words: tuple[str, ...], *, is_offloaded: bool
+) -> None:
+    program(tmp_path / SERVER)
+    assert replace(find_subject(tmp_path), model_options=words).is_offloaded is is_offloaded

@@ -1,0 +1,54 @@
+"""Judges the files of a bundle as what they are: ELF on Linux, Mach-O on macOS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recipes import elf
+from recipes.macho.audit import MacTarget
+from recipes.macho.audit import check_bundle as check_macho
+from recipes.macho.stubs import read_stubs
+from recipes.metal_source import check_kernels
+from recipes.sdk import SDK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from recipes.macho.stubs import Stub
+    from recipes.plan import Plan
+
+LIBSYSTEM = "ziglang/ziglang/lib/libc/darwin/libSystem.tbd"  # what zig links every program for macOS with
+
+
+def check_structure(plan: Plan, bundle: Path, source: Path, toolchain: Path, where: str) -> None:
+    """Demand that the files of a bundle run on any machine of the platform, and carry the source's kernels.
+
+    Parameters
+    ----------
+    plan
+        What was built.
+    bundle
+        It, laid out.
+    source
+        The patched source.
+    toolchain
+        The unpacked toolchain.
+    where
+        For the error: the plan and the stage.
+
+    Raises
+    ------
+    AuditError
+        Naming each file that departs, and how.
+    """
+    if plan.max_glibc:
+        elf.check_bundle(bundle, machine=plan.machine, max_glibc=plan.max_glibc, where=where)
+    elif plan.system == "macos":
+        target = MacTarget("arm64", plan.minimum_os, _stubs(toolchain) if plan.inputs.sdk else None)
+        check_macho(bundle, target, where=where, whole=plan.whole)
+        check_kernels(bundle, source, where)
+
+
+def _stubs(toolchain: Path) -> Mapping[str, Stub]:
+    return read_stubs([*sorted(SDK.rglob("*.tbd")), toolchain / LIBSYSTEM])

@@ -1,0 +1,67 @@
+"""What the authorities and the SDK are, read once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from recipes.console import open_console
+from recipes.manifest import Manifests
+from recipes.settings import read_settings
+from recipes.store import Store
+from recipes.toolchain import ensure_toolchain
+from tests.apple.authorities import fetch_authorities
+from tests.apple.objc_tables import Image
+from tests.apple.pyobjc import read_pyobjc
+
+if TYPE_CHECKING:
+    from tests.apple.pyobjc import Pyobjc
+
+PLATFORM = "macos-arm64-metal"
+
+
+@pytest.fixture(scope="session")
+def store() -> Store:
+    return Store.open(read_settings().store)
+
+
+@pytest.fixture(scope="session")
+def zig(store: Store) -> Path:
+    """The folder of the toolchain's zig: the compiler and, below it, what it carries of the C library."""
+    manifests = Manifests()
+    recipe = manifests.recipe(manifests.defaults().recipe)
+    toolchain = manifests.toolchain(recipe.platforms["linux-x86_64-cpu"].toolchain)
+    entry = ensure_toolchain(toolchain, store, open_console(), read_settings())
+    return entry.path / "ziglang" / "ziglang"
+
+
+@pytest.fixture(scope="session")
+def sdk() -> Path:
+    return Path(__file__).resolve().parents[2] / "recipes" / "apple_sdk" / "MacOSX.sdk"
+
+
+@pytest.fixture(scope="session")
+def authorities() -> Path:
+    return fetch_authorities()
+
+
+@pytest.fixture(scope="session")
+def pyobjc(authorities: Path) -> Pyobjc:
+    return read_pyobjc(authorities)
+
+
+@pytest.fixture(scope="session")
+def linked(authorities: Path) -> tuple[Image, Image]:
+    """b6751 and b7827, each as Apple's linker left it in a wheel of xllamacpp."""
+    return tuple(
+        Image(next((authorities / f"xllamacpp-{version}" / "xllamacpp").glob("*.so")))
+        for version in ("0.2.3", "0.2.10")
+    )  # type: ignore[return-value] # there are two
+
+
+@pytest.fixture(scope="session")
+def bindings(pyobjc: Pyobjc, linked: tuple[Image, Image]) -> dict[str, str]:
+    """Each symbol that Apple-linked code takes from a library, and that library."""
+    return {**pyobjc.bindings, **linked[0].libraries, **linked[1].libraries}

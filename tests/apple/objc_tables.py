@@ -1,0 +1,135 @@
+"""Reads what a compiler writes of Objective-C into a Mach-O file: methods of classes and protocols, and who is asked.
+
+The layouts are those of the runtime, objc4's objc-runtime-new.h: protocol_t, class_t, class_ro_t, category_t and
+method_list_t, whose entries are three pointers, or three 32-bit distances where bit 31 of the entry size is set.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from recipes.macho.facts import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RELATIVE = 0x80000000
+POINTER = 8
+
+
+@dataclass(frozen=True)
+class Methods:
+    """Methods of one class or protocol: selector -> type encoding, of instances and of the class."""
+
+    instance: dict[str, str] = field(default_factory=dict)
+    of_class: dict[str, str] = field(default_factory=dict)
+    # the same with the class of each object in it; only protocols carry it
+    extended: dict[str, str] = field(default_factory=dict)
+    # of protocols: those that they refine
+    refines: tuple[str, ...] = ()
+
+
+class Image:
+    """One slice of a Mach-O file, by address.
+
+    Parameters
+    ----------
+    path
+        The file.
+    machine
+        The slice's processor, as LIEF names it.
+    """
+
+    def __init__(self, path: Path, machine: str = "ARM64") -> None:
+        self.fat = parse(path.read_bytes())
+        self.binary: Any = next(each for each in self.fat if each.header.cpu_type.name == machine)
+        self.sections = {section.name: section for section in self.binary.sections}
+        self.bound = {
+            binding.address: binding.symbol.name for binding in self.binary.bindings if binding.has_symbol
+        }
+        self.libraries = {
+            binding.symbol.name: binding.library.name
+            for binding in self.binary.bindings
+            if binding.has_symbol and binding.has_library
+        }
+
+    def bytes_at(self, address: int, size: int) -> bytes:
+        return bytes(self.binary.get_content_from_virtual_address(address, size))
+
+    def number(self, address: int, size: int = POINTER, *, signed: bool = False) -> int:
+        return int.from_bytes(self.bytes_at(address, size), "little", signed=signed)
+
+    def text(self, address: int) -> str:
+        parts = []
+        while b"\0" not in (part := self.bytes_at(address, 64)):
+            parts.append(part)
+            address += 64
+        return b"".join((*parts, part.partition(b"\0")[0])).decode()
+
+    def pointers(self, section: str) -> list[int]:
+        found = self.sections.get(section)
+        data = bytes(found.content) if found else b""
+        return [number for (number,) in struct.iter_unpack("<Q", data)]
+
+    def protocols(self) -> dict[str, Methods]:
+        """Give every protocol that the file describes, by name."""
+        return dict(self._protocol(at) for at in self.pointers("__objc_protolist"))
+
+    def classes(self) -> dict[str, Methods]:
+        """Give every class and category that the file implements; a category under the name of its class."""
+        found: dict[str, Methods] = {}
+        for at in self.pointers("__objc_classlist"):
+            data = self.number(at + 4 * POINTER) & ~7
+            meta = self.number(self.number(at) + 4 * POINTER) & ~7
+            found[self.text(self.number(data + 24))] = Methods(
+                dict(self._methods(self.number(data + 32))), dict(self._methods(self.number(meta + 32)))
+            )
+        return found
+
+    def selectors(self) -> dict[int, str]:
+        """Give each selector that the code asks for, by the address of its reference."""
+        section = self.sections["__objc_selrefs"]
+        return {
+            section.virtual_address + number * POINTER: self.text(pointer)
+            for number, pointer in enumerate(self.pointers("__objc_selrefs"))
+        }
+
+    def class_references(self) -> dict[str, str]:
+        """Give each class of another library that the code names, and the library that it is bound to."""
+        return {
+            name.removeprefix("_OBJC_CLASS_$_"): library
+            for name, library in self.libraries.items()
+            if name.startswith("_OBJC_CLASS_$_")
+        }
+
+    def _protocol(self, at: int) -> tuple[str, Methods]:
+        lists = [self.number(at + offset) for offset in (24, 32, 40, 48)]
+        instance = {**dict(self._methods(lists[0])), **dict(self._methods(lists[2]))}
+        of_class = {**dict(self._methods(lists[1])), **dict(self._methods(lists[3]))}
+        extended, table = {}, self.number(at + 72)
+        selectors = [selector for each in lists for selector, _ in self._methods(each)]
+        for number, selector in enumerate(selectors):
+            extended[selector] = self.text(self.number(table + number * POINTER))
+        listed = self.number(at + 16)
+        parents = [
+            self.text(self.number(self.number(listed + (1 + number) * POINTER) + POINTER))
+            for number in range(self.number(listed) if listed else 0)
+        ]
+        name = self.text(self.number(at + POINTER))
+        return name, Methods(instance, of_class, extended, tuple(parents))
+
+    def _methods(self, at: int) -> Iterator[tuple[str, str]]:
+        if not at:
+            return
+        size, count = self.number(at, 4), self.number(at + 4, 4)
+        step = size & 0xFFFC
+        for start in range(at + 8, at + 8 + count * step, step):
+            if size & RELATIVE:
+                selector = self.number(start + self.number(start, 4, signed=True))
+                types = start + 4 + self.number(start + 4, 4, signed=True)
+            else:
+                selector, types = self.number(start), self.number(start + POINTER)
+            yield self.text(selector), self.text(types)

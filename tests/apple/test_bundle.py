@@ -1,0 +1,90 @@
+"""What is shipped: the Metal backend of b6751's bundle against Apple's build of the unpatched tree.
+
+Run after `build -- --platform macos-arm64-metal`. A bundle has no symbols of functions left: selectors, classes and
+libraries are compared of the file as a whole; function by function is test_linked.py's.
+"""
+
+from __future__ import annotations
+
+from difflib import unified_diff
+from typing import TYPE_CHECKING
+
+import pytest
+
+from recipes.cli import open_job
+from recipes.manifest import PROJECT
+from recipes.options import parser
+from recipes.pipeline import find_bundle
+from tests.apple.objc_tables import Image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMAND = ["build", "--recipe", "b6751", "--platform", "macos-arm64-metal"]
+# of macOS 15, which ggml uses where the SDK has them; `new` stands for the runtime's objc_opt_new
+ONLY_OURS = {
+    *("addAllocation:", "endResidency", "newResidencySetWithDescriptor:error:", "removeAllAllocations"),
+    *("requestResidency", "setInitialCapacity:", "setLabel:", "new"),
+}
+
+
+@pytest.fixture(scope="module")
+def backend() -> Path:
+    job = open_job(parser().parse_args(COMMAND))
+    bundle = find_bundle(job, job.plan())
+    if bundle is None:
+        pytest.fail(f"there is no bundle; build it: python3 noxfile.py -s build -- {' '.join(COMMAND[1:])}")
+    return bundle.entry.path / "lib" / "libggml-metal.dylib"
+
+
+def test_the_backend_sends_what_apples_build_sends(backend: Path, linked: tuple[Image, Image]) -> None:
+    ours, theirs = (set(image.selectors().values()) for image in (Image(backend), linked[0]))
+    assert theirs - ours == set()
+    assert ours - theirs == ONLY_OURS
+
+
+def test_its_classes_are_in_the_libraries_where_apples_linker_found_them(
+    backend: Path, linked: tuple[Image, Image]
+) -> None:
+    image = Image(backend)
+    classes = image.class_references()
+    weak = {each.symbol.name for each in image.binary.bindings if each.has_symbol and each.weak_import}
+    assert classes.pop("MTLResidencySetDescriptor").endswith("/Metal")
+    assert {name for name in weak if "OBJC" in name} == {"_OBJC_CLASS_$_MTLResidencySetDescriptor"}
+    assert classes == linked[0].class_references()
+
+
+def test_its_symbols_of_frameworks_are_in_the_libraries_where_apples_linker_found_them(
+    backend: Path, bindings: dict[str, str]
+) -> None:
+    taken = {
+        symbol: library
+        for symbol, library in Image(backend).libraries.items()
+        if library.startswith("/System/Library/Frameworks/") or "libobjc" in library
+    }
+    known = {symbol: bindings.get(symbol) for symbol in taken}
+    del taken["_OBJC_CLASS_$_MTLResidencySetDescriptor"], known["_OBJC_CLASS_$_MTLResidencySetDescriptor"]
+    assert len(taken) > 15
+    assert known == taken
+
+
+def test_its_kernels_differ_from_apples_build_by_the_patch_alone(
+    backend: Path, linked: tuple[Image, Image]
+) -> None:
+    ours, theirs = (
+        bytes(image.sections["__ggml_metallib"].content).decode().splitlines()
+        for image in (Image(backend), linked[0])
+    )
+    changed = [
+        line
+        for line in unified_diff(theirs, ours, n=0, lineterm="")
+        if line[:1] in "+-" and line[:3] not in {"---", "+++"}
+    ]
+    patched = {
+        line
+        for path in sorted((PROJECT / "patches" / "b6751").glob("*.patch"))
+        for line in path.read_text().splitlines()
+        if line[:1] in "+-" and line[:3] not in {"---", "+++"}
+    }
+    assert changed
+    assert [line for line in changed if line not in patched] == []
