@@ -153,20 +153,13 @@ class Platform(_Pin, frozen=True, kw_only=True):
     toolchain: Annotated[Name, Meta(description="a manifest in manifests/toolchains/")]
     target: Annotated[Text, Meta(description="the compiler's target, with the oldest libc it must run on")]
     cpu: Annotated[Text, Meta(description="the compiler's -mcpu for code outside the dispatched variants")]
-    cmake: Annotated[dict[Name, CmakeValue], Meta(description="options of this platform only")]
-    isa_flags: Annotated[
-        tuple[Text, ...], Meta(description="the only -m options that a compile command may carry")
-    ] = ()
     sdk: Annotated[
         Sha256 | None,
         Meta(
             description="the tree digest of recipes/apple_sdk/MacOSX.sdk, which flags and options name as {sdk}"
         ),
     ] = None
-    march: Annotated[
-        dict[Text, Text],
-        Meta(description="a -march value that the build asks for, and the compiler's own -mcpu name for it"),
-    ] = {}
+    cmake: Annotated[dict[Name, CmakeValue], Meta(description="options of this platform only")]
     architectures: Annotated[
         tuple[Name, ...],
         Meta(description="of GPUs, as CMAKE_CUDA_ARCHITECTURES names them; `--architecture` chooses fewer"),
@@ -174,6 +167,13 @@ class Platform(_Pin, frozen=True, kw_only=True):
     libraries: Annotated[
         tuple[Name, ...], Meta(description="what may be linked with -l, besides the C library's own")
     ] = ()
+    isa_flags: Annotated[
+        tuple[Text, ...], Meta(description="the only -m options that a compile command may carry")
+    ] = ()
+    march: Annotated[
+        dict[Text, Text],
+        Meta(description="a -march value that the build asks for, and the compiler's own -mcpu name for it"),
+    ] = {}
     flags: CompileFlags
     host: Annotated[
         HostBuild | None, Meta(description="how the machine's own compiler builds it, with --toolchain host")

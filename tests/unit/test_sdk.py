@@ -28,7 +28,16 @@ def plan_of(recipe: str, platform: str = MACOS) -> Plan:
     return make_plan(chosen, platform, MANIFESTS.toolchain(chosen.platforms[platform].toolchain))
 
 
-@pytest.mark.parametrize("recipe", MANIFESTS.recipe_names())
+def of_a_mac() -> list[str]:
+    names = MANIFESTS.recipe_names()
+    return [name for name in names if MACOS in MANIFESTS.recipe(name).platforms]
+
+
+def test_the_default_recipe_is_built_for_a_mac() -> None:
+    assert MANIFESTS.defaults().recipe in of_a_mac()
+
+
+@pytest.mark.parametrize("recipe", of_a_mac())
 def test_every_recipe_pins_the_sdk_that_lies_here(recipe: str) -> None:
     assert MANIFESTS.recipe(recipe).platforms[MACOS].sdk == sdk_digest()
 
