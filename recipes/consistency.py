@@ -83,6 +83,16 @@ def toolchain_problems(toolchain: Toolchain) -> Iterator[Problem]:
     """Find what does not fit together in a toolchain."""
     for host, wheels in toolchain.hosts.items():
         yield from _repeated(("hosts", host), [wheel.project for wheel in wheels])
+    if (toolchain.kind == "host") != bool(toolchain.tools):
+        is_host = toolchain.kind == "host"
+        yield Problem(
+            ("kind",),
+            "`tools`, by which the machine's own compiler is recorded"
+            if is_host
+            else "no `tools`: nothing is the machine's",
+            "none" if is_host else "some",
+            "add `tools:`, as manifests/toolchains/host.yaml has them" if is_host else "remove `tools:`",
+        )
 
 
 def defaults_problems(defaults: Defaults, recipe: Recipe) -> Iterator[Problem]:

@@ -25,7 +25,7 @@ from recipes.page import PageJob, ensure_page, fetch_packages
 from recipes.patch import apply_patch
 from recipes.plan import Plan, final_tree, make_plan
 from recipes.process import Command
-from recipes.provenance import Circumstances, now, statement, write_statement
+from recipes.provenance import Circumstances, now, recorded_tools, statement, write_statement
 from recipes.sandbox import Surroundings, find_isolation, run_isolated
 from recipes.storage import copy_writable, storage_errors
 from recipes.structure import check_structure
@@ -272,6 +272,7 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
         Where it is not the pinned one, or cannot be: then before anything is built.
     """
     check_pin(job, plan)
+    drop_if_tools_changed(job, plan)
     if found := find_bundle(job, plan):
         return found
     with job.store.lock(plan.bundle_key, job.console):
@@ -295,6 +296,25 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
         if plan.whole:
             job.store.history.record_inputs(plan.name, plan.named_inputs())
         return Bundle(staging.entry, plan, job.platform.output if plan.whole else None, built=True)
+
+
+def drop_if_tools_changed(job: Job, plan: Plan) -> None:
+    """Remove a bundle that the machine's own tools made when they were others: its plan does not name them.
+
+    Raises
+    ------
+    ToolchainError
+        Where such a tool is missing now.
+    """
+    if plan.hermetic or job.store.find(plan.bundle_key) is None:
+        return
+    before, now_said = recorded_tools(provenance_path(job.store, plan)), ask_host_tools(job.toolchain)
+    if before != now_said:
+        changed = sorted(
+            name for name in before.keys() | now_said.keys() if before.get(name) != now_said.get(name)
+        )
+        job.console.say(f"building {plan.name} again: the machine's own tools changed: {', '.join(changed)}")
+        job.store.discard(plan.bundle_key)
 
 
 def make_bundle(job: Job, plan: Plan, workplace: Workplace, built: Path, into: Path) -> None:

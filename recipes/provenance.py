@@ -106,6 +106,14 @@ def further_dependencies(plan: Plan) -> list[dict[str, object]]:
     return [{"name": name, "digest": {"gitTree": digest.hex}} for name, digest in parts if digest]
 
 
+def recorded_tools(path: Path) -> dict[str, str]:
+    """Give what the machine's own tools said of themselves when a bundle was built; nothing where none is recorded."""
+    try:
+        return dict(json.loads(path.read_bytes())["predicate"]["runDetails"]["builder"]["version"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
 def write_statement(path: Path, content: dict[str, object]) -> None:
     """Write a statement as JSON that a person can read."""
     path.parent.mkdir(parents=True, exist_ok=True)

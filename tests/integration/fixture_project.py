@@ -19,6 +19,7 @@ from recipes.patch import apply_patch
 REPOSITORY = Path(__file__).resolve().parents[2]
 FIXTURE = REPOSITORY / "tests" / "data" / "fixture"
 PATCH = "fixture/0001-say-what-is-missing.patch"
+TOOLS = "tools:\n  - ask: [/usr/bin/cc, --version]\n    what: a C compiler\n    install: install one"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 MANIFEST = """\
@@ -190,7 +191,7 @@ def make_project(folder: Path, store: Path, source: Path | None = None) -> Fixtu
         shutil.copytree(REPOSITORY / "manifests" / name, root / "manifests" / name)
     zig = (root / "manifests" / "toolchains" / "zig-0.17.1.yaml").read_text()
     (root / "manifests" / "toolchains" / "own.yaml").write_text(
-        zig.replace("name: zig-0.17.1", "name: own").replace("kind: zig", "kind: host")
+        zig.replace("name: zig-0.17.1", "name: own").replace("kind: zig", "kind: host\n" + TOOLS)
     )
     (root / "manifests" / "defaults.yaml").write_text(
         "schema: defaults/1\nrecipe: fixture\nplatforms:\n  linux-x86_64: linux-x86_64-cpu\n"

@@ -72,4 +72,22 @@ def test_the_machines_own_compiler_builds_and_is_recorded(project: FixtureProjec
     assert record
     statement = json.loads(Path(record[1]).read_text())
     said = subprocess.run(["/usr/bin/cc", "--version"], capture_output=True, text=True, check=True).stdout
-    assert statement["predicate"]["runDetails"]["builder"]["version"] == {"/usr/bin/cc": said.strip()}
+    version = {"/usr/bin/cc --version": said.strip()}
+    assert statement["predicate"]["runDetails"]["builder"]["version"] == version
+
+
+@pytest.mark.skipif(not Path("/usr/bin/c++").exists(), reason="this machine has no compiler of its own")
+def test_a_bundle_that_another_compiler_made_is_built_again(project: FixtureProject) -> None:
+    first = project.recipes("build", "--platform", "linux-x86_64-own")
+    record = re.search(r"^record: +(.+)$", first.out, re.MULTILINE)
+    assert record
+    again = project.recipes("build", "--platform", "linux-x86_64-own")
+    assert "built before, hashed again" in again.out
+    path = Path(record[1])
+    statement = json.loads(path.read_text())
+    statement["predicate"]["runDetails"]["builder"]["version"] = {"/usr/bin/cc --version": "cc 1.0"}
+    path.write_text(json.dumps(statement))
+    answer = project.recipes("build", "--platform", "linux-x86_64-own")
+    assert answer.status == 0, answer.err
+    assert "again: the machine's own tools changed: /usr/bin/cc --version" in answer.err
+    assert "built now" in answer.out
