@@ -23,7 +23,7 @@ from recipes.pocket.preparation import fit, padded
 from recipes.pocket.sizes import MERGE, resized
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from torch import Tensor
 
@@ -147,30 +147,51 @@ OTHER_THETA = 10_000.0
 
 
 def resize_bilinear(image: Image.Image) -> Image.Image:
-    """Resize as llama.cpp's resize_bilinear does: two neighbours each way, the last ones never reached."""
+    """Resize as llama.cpp's resize_bilinear did until 2026: two neighbours each way, the last ones never reached."""
     height, width = resized(image.height, image.width)
     if (height, width) == (image.height, image.width):
         return image
+    steps = [
+        np.float32(size - 1) / np.float32(wanted)
+        for size, wanted in ((image.height, height), (image.width, width))
+    ]
+    return _between_neighbours(image, (width, height), steps)
+
+
+def resize_to_corners(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Resize an image to a width and a height as resize_bilinear of August 2026 does: from corner to corner."""
+    width, height = size
+    steps = [
+        np.float32(have - 1) / np.float32(wanted - 1) if wanted > 1 else np.float32(0)
+        for have, wanted in ((image.height, height), (image.width, width))
+    ]
+    return _between_neighbours(image, size, steps)
+
+
+def _between_neighbours(image: Image.Image, size: tuple[int, int], steps: Sequence[Any]) -> Image.Image:
+    """Mix the four pixels around each place, all of it in 32 bits; `steps` are those down and across."""
+    width, height = size
     pixels = np.asarray(image, dtype=np.float32)
     y, x = (
-        np.float32(size - 1) / np.float32(wanted) * np.arange(wanted, dtype=np.float32)
-        for size, wanted in ((image.height, height), (image.width, width))
+        step * np.arange(wanted, dtype=np.float32)
+        for step, wanted in zip(steps, (height, width), strict=True)
     )
-    top, left = y.astype(int), x.astype(int)
-    down, across = (y % 1)[:, None, None], (x % 1)[None, :, None]  # all of it in 32 bits
+    top, left = (np.minimum(at.astype(int), most - 1) for at, most in zip((y, x), pixels.shape, strict=False))
+    down, across = (y - top)[:, None, None], (x - left)[None, :, None]
+    right = np.minimum(left + 1, pixels.shape[1] - 1)
 
     def row(index: Any) -> Any:  # noqa: ANN401 - arrays
-        one, other = pixels[index][:, left], pixels[index][:, left + 1]
+        one, other = pixels[index][:, left], pixels[index][:, right]
         return one + (other - one) * across
 
-    upper, lower = row(top), row(top + 1)
+    upper, lower = row(top), row(np.minimum(top + 1, pixels.shape[0] - 1))
     return Image.fromarray((upper + (lower - upper) * down).astype(np.uint8))
 
 
 def fitted(image: Image.Image, names: Collection[str]) -> Image.Image:
     """Resize an image, as the reference does or not."""
     if PADDED.name in names:
-        return padded(image)
+        return padded(image, resize_to_corners) if RESIZE.name in names else padded(image)
     return resize_bilinear(image) if RESIZE.name in names else fit(image)
 
 

@@ -68,17 +68,30 @@ def fit(image: Image.Image) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def padded(image: Image.Image) -> Image.Image:
-    """Resize an image as llama.cpp does since the middle of 2026: its aspect kept, centred on black."""
+def bicubic(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Resize an image to a width and a height as the reference does."""
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def padded(
+    image: Image.Image, resize: Callable[[Image.Image, tuple[int, int]], Image.Image] = bicubic
+) -> Image.Image:
+    """Resize an image as llama.cpp does since the middle of 2026: its aspect kept, centred on black.
+
+    Parameters
+    ----------
+    image
+        Any.
+    resize
+        What makes it another width and height.
+    """
     height, width = resized(image.height, image.width)
     if (height, width) == (image.height, image.width):
         return image
     scale = min(height / image.height, width / image.width)
     inner = (min(width, math.ceil(image.width * scale)), min(height, math.ceil(image.height * scale)))
     whole = Image.new("RGB", (width, height))
-    whole.paste(
-        image.resize(inner, Image.Resampling.BICUBIC), ((width - inner[0]) // 2, (height - inner[1]) // 2)
-    )
+    whole.paste(resize(image, inner), ((width - inner[0]) // 2, (height - inner[1]) // 2))
     return whole
 
 

@@ -52,6 +52,7 @@ from recipes.pocket.deviations import (
     nearest_positions,
     positions_between_centres,
     resize_bilinear,
+    resize_to_corners,
     text_mask,
     through_half,
     vision_with,
@@ -323,6 +324,37 @@ def test_resizing_is_that_of_llama_cpp(height: int, width: int, seed: int) -> No
         return
     for y, x in rng.integers(0, size, (200, 2)):
         assert changed[y, x].tolist() == resized_as_llama_cpp_does(pixels, size, int(y), int(x)), LLAMA_CPP
+
+
+@settings(max_examples=20)
+@given(
+    st.integers(2, 90),
+    st.integers(2, 90),
+    st.integers(1, 120),
+    st.integers(1, 120),
+    st.integers(0, 2**32 - 1),
+)
+def test_resizing_from_corner_to_corner_is_bilinear_and_keeps_the_corners(
+    height: int, width: int, tall: int, wide: int, seed: int
+) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    changed = np.asarray(resize_to_corners(Image.fromarray(pixels), (wide, tall)))
+    assert changed.shape == (tall, wide, 3)
+    assert changed[0, 0].tolist() == pixels[0, 0].tolist()
+    for place in range(min(tall, 4)):
+        y = place * (height - 1) / max(1, tall - 1)
+        top, below = int(y), min(int(y) + 1, height - 1)
+        mixed = pixels[top, 0] + (pixels[below, 0].astype(float) - pixels[top, 0]) * (y - top)
+        assert np.abs(changed[place, 0] - mixed).max() <= 1.001  # the whole part is kept, in 32 bits
+    if tall > 1 and wide > 1:
+        assert np.abs(changed[-1, -1].astype(int) - pixels[-1, -1]).max() <= 1
+
+
+def test_a_padded_image_is_resized_by_either_filter() -> None:
+    image = draw(RESIZED.scenes[0])
+    assert fitted(image, {PADDED.name}).tobytes() == padded(image).tobytes()
+    both = fitted(image, {PADDED.name, RESIZE.name})
+    assert both.tobytes() == padded(image, resize_to_corners).tobytes() != padded(image).tobytes()
 
 
 def test_an_image_that_fits_is_not_resized() -> None:

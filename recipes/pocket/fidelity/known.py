@@ -25,7 +25,7 @@ from recipes.pocket.fidelity.rotary import FOURTH
 UPSTREAM = {JOINED.name, RESIZE.name, INTERPOLATION.name, LEFT_OUT, FOURTH}
 OLD = frozenset(UPSTREAM | {ATTENTION.name, HALF.name, GELU.name})
 NATIVE = frozenset(UPSTREAM | {HALF.name, GELU.name})
-LATEST = frozenset({PADDED.name, GELU.name, PAIRED.name, FOURTH})
+LATEST = frozenset({PADDED.name, RESIZE.name, GELU.name, PAIRED.name, FOURTH})
 TEXT = frozenset({HALF_TEXT.name})
 NAMES = (*(deviation.name for deviation in ALL), LEFT_OUT, FOURTH)
 KNOWN: dict[str, dict[str, frozenset[str]]] = {
