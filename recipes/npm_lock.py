@@ -1,6 +1,6 @@
 """Reads an npm package-lock.json: which packages, and the digest that each must have. Pure.
 
-The format is npm's own (https://docs.npmjs.com/cli/v11/configuring-npm/package-lock-json), the digests are those of
+The format is that of npm's documentation ("package-lock.json"), the digests are those of
 W3C's Subresource Integrity.
 """
 
