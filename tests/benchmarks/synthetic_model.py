@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SCALE = 1e-4  # of a block, as float16: sums stay finite, where random bits would give NaN
 # Of a Q4_K block's offsets against its scales: a weight is scale * (0 to 15) - offset, and its mean is zero. With
-# another mean a layer's values have one sign and grow until half precision, in which GPUs keep sums, overflows.
+# another mean a layer's values have one sign and grow; a GPU that keeps sums in half precision died of prompts then.
 OFFSET = 7.5
 Q4_K_M = 15  # LLAMA_FTYPE_MOSTLY_Q4_K_M
 
