@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from recipes.errors import PolicyError
 
 if TYPE_CHECKING:
-    from recipes.pipeline import Job
+    from recipes.job import Job
 
 
 def warn_known_issues(job: Job, *, refuse: bool) -> None:

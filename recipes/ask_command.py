@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from recipes.answer_stream import Piece
     from recipes.console import Console
-    from recipes.pipeline import Job
+    from recipes.job import Job
 
 GONE_S = 5.0  # how long a server that hung up may take to be gone
 OF_OUR_SERVER = ("model", "recipe", "bundle", "context", "threads", "start_timeout")

@@ -11,9 +11,9 @@ from recipes import commands
 from recipes.console import open_console
 from recipes.errors import INTERRUPTED, RecipeError
 from recipes.host_toolchain import on_host
+from recipes.job import Job
 from recipes.manifest import Manifests
 from recipes.options import parser
-from recipes.pipeline import Job
 from recipes.plan import with_architectures
 from recipes.sandbox import Surroundings, usable_cores
 from recipes.settings import read_settings

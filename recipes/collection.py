@@ -9,15 +9,16 @@ from recipes import gc
 from recipes.host_toolchain import on_host
 from recipes.npm_packages import packages_key, partial_name
 from recipes.page import page_key
-from recipes.pipeline import Job, paged_source_key, source_key
 from recipes.plan import final_tree, make_plan
 from recipes.schema import GitOrigin, Recipe
+from recipes.sources import paged_source_key, source_key
 from recipes.toolchain import host_name, runtime_key, toolchain_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from recipes.digest import Sha256
+    from recipes.job import Job
     from recipes.manifest import Manifests
 
 

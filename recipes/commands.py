@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING
 from recipes.advisories import warn_known_issues
 from recipes.bundle import describe
 from recipes.packing import pack
-from recipes.pipeline import (
-    Bundle,
-    Job,
-    ensure_bundle,
-    ensure_patched,
-    fetch_all,
-    provenance_path,
-)
+from recipes.pipeline import Bundle, ensure_bundle, provenance_path
 from recipes.plan import Plan, narrow
+from recipes.sources import ensure_patched, fetch_all
 from recipes.storage import storage_errors
 from recipes.verification import Row, verify_all
 
@@ -25,6 +19,7 @@ if TYPE_CHECKING:
     import argparse
 
     from recipes.errors import RecipeError
+    from recipes.job import Job
 
 
 def fetch(job: Job, options: argparse.Namespace) -> int:  # noqa: ARG001 - each command has this shape

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import posixpath
 import re
 from dataclasses import replace
@@ -10,18 +9,14 @@ from typing import TYPE_CHECKING
 
 from recipes.audit import refuse
 from recipes.binary import ElfFacts, glibc_order, inspect, is_elf
+from recipes.bundle_files import REPLACEABLE, find_binaries
 from recipes.flags import Departure
 from recipes.storage import storage_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-# operator new and delete: [replacement.functions] of the C++ standard has one of each for the whole program,
-# so that copies of them which meet agree; libc++abi exports them whatever the visibility
-REPLACEABLE = re.compile(r"_Z(?:n[wa]|d[la])[a-zA-Z]")
-
-SHORTEST_NEEDLE = 4  # bytes
 INTERPRETERS = {"x86_64": "/lib64/ld-linux-x86-64.so.2", "aarch64": "/lib/ld-linux-aarch64.so.1"}
 LIBC = re.compile(
     r"(?:libc\.so\.6|libm\.so\.6|libpthread\.so\.0|libdl\.so\.2|librt\.so\.1|ld-linux[\w-]*\.so\.\d)"
@@ -56,60 +51,14 @@ def check_bundle(
     AuditError
         Naming each file that departs, and how.
     """
-    facts: list[ElfFacts] = []
-    departures: list[Departure] = []
+    paths, departures = find_binaries(root, is_elf, "ELF")
     with storage_errors(root):
-        for path in sorted(path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()):
-            name = path.relative_to(root).as_posix()
-            if path.is_symlink():
-                departures.append(Departure("regular files", f"{name}: a link", "lay the bundle out again"))
-            elif is_elf(path):
-                facts.append(replace(inspect(path), name=name))
-                departures += _judge(facts[-1], machine, max_glibc)
-                departures += _judge_libraries(facts[-1], root if whole else None)
-            elif name.startswith(("bin/", "lib/")):
-                departures.append(
-                    Departure(
-                        "ELF files in bin/ and lib/", f"{name} is none", "check `bundle:` in the manifest"
-                    )
-                )
+        facts = tuple(replace(inspect(path), name=name) for name, path in paths.items())
+    for each in facts:
+        departures += _judge(each, machine, max_glibc)
+        departures += _judge_libraries(each, root if whole else None)
     refuse(where, departures)
-    return tuple(facts)
-
-
-def find_strings(root: Path, needles: Sequence[bytes]) -> tuple[tuple[str, bytes], ...]:
-    """Find what must not be in any file below a folder: the store's path, a home, a build folder.
-
-    Parameters
-    ----------
-    root
-        A folder.
-    needles
-        Each at least 4 bytes: shorter ones occur by chance in machine code.
-
-    Returns
-    -------
-    tuple of (name, needle)
-        Each file with each needle that it holds.
-
-    Raises
-    ------
-    ValueError
-        Where a needle is too short to mean anything.
-    StoreError
-        Where a file cannot be read.
-    """
-    if short := [needle for needle in needles if len(needle) < SHORTEST_NEEDLE]:
-        raise ValueError(f"{short[0]!r} is shorter than {SHORTEST_NEEDLE} bytes and would occur by chance")
-    found: list[tuple[str, bytes]] = []
-    with storage_errors(root):
-        for path in sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink()):
-            if path.stat().st_size == 0:  # cannot be mapped
-                continue
-            name = path.relative_to(root).as_posix()
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                found += ((name, needle) for needle in needles if data.find(needle) >= 0)
-    return tuple(found)
+    return facts
 
 
 def _judge(facts: ElfFacts, machine: str, max_glibc: str) -> Iterator[Departure]:

@@ -22,7 +22,7 @@ from recipes.digest import Sha1
 from recipes.document import read
 from recipes.errors import ManifestError, PatchError, UsageError
 from recipes.outputs import digest_of_listing, list_bundle
-from recipes.pipeline import UNPIN, Job, ensure_unpatched
+from recipes.pipeline import UNPIN
 from recipes.proposal import (
     Change,
     PatchPin,
@@ -38,6 +38,7 @@ from recipes.question import Question, parse_place
 from recipes.replacing import check_proposal, write_proposal
 from recipes.schema import Recipe
 from recipes.sighting import look_at
+from recipes.sources import ensure_unpatched
 from recipes.storage import copy_writable
 from recipes.trial import Fate, Trial, try_patches
 
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from recipes.job import Job
 
 
 def propose(job: Job, options: argparse.Namespace) -> int:

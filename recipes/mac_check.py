@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from recipes.conformance.subject import Subject
-    from recipes.pipeline import Job
+    from recipes.job import Job
 
 QUICK_S = 60.0
 # How much of the model goes to the GPU; without it the picture's tower stays off it too.

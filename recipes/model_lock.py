@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import argparse
 
     from recipes.hub import SeenRepository
+    from recipes.job import Job
     from recipes.manifest import Manifests
-    from recipes.pipeline import Job
     from recipes.schema import Model
 
 NOT_WITH = ("source", "subdirectory", "commit", "build_number", "output")

@@ -1,4 +1,4 @@
-"""The stages in order: fetch -> verify -> patch -> build -> bundle, each a store entry named by its inputs.
+"""From plan to verified bundle: build, lay out, check, compare with the pinned digest.
 
 Every stage verifies what it reads by digest; nothing depends on another command having run before.
 """
@@ -10,75 +10,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes import elf
 from recipes.build import Workplace, build
 from recipes.bundle import is_pin_of, lay_out, write_record
-from recipes.diff import parse_patch
-from recipes.digest import Sha1, Sha256, hash_file, hash_tree
-from recipes.errors import AuditError, OutputError, StoreError, VerifyError
+from recipes.bundle_files import find_strings
+from recipes.digest import Sha256, hash_tree
+from recipes.errors import AuditError, OutputError
 from recipes.history import explain_rebuild
 from recipes.host_tools import ask_host_tools
 from recipes.macho.coalescing import keep_hidden_symbols
-from recipes.origins import fetch_source, fetch_wheel
 from recipes.outputs import describe_mismatch
-from recipes.page import PageJob, ensure_page, fetch_packages
-from recipes.patch import apply_patch
-from recipes.plan import Plan, final_tree, make_plan
 from recipes.process import Command
 from recipes.provenance import Circumstances, now, recorded_tools, statement, write_statement
 from recipes.sandbox import Surroundings, find_isolation, run_isolated
-from recipes.storage import copy_writable, storage_errors
+from recipes.sources import ensure_source
+from recipes.storage import storage_errors
 from recipes.structure import check_structure
 from recipes.toolchain import (
     ensure_runtime,
     ensure_toolchain,
     host_name,
-    verified_entry,
-    wheels_of_host,
 )
 from recipes.version_line import read_version
 
 if TYPE_CHECKING:
-    from recipes.console import Console
-    from recipes.manifest import Manifests
-    from recipes.schema import Platform, Recipe, Toolchain
-    from recipes.settings import Settings
+    from recipes.job import Job
+    from recipes.plan import Plan
     from recipes.store import Entry, Store
 
 UNPIN = "write `output_unpinned: WHY` in the place of `output: ...` in the manifest"
 TELLING_NAME = 8  # letters that a user name must have to be looked for in files
-
-
-@dataclass(frozen=True)
-class Job:
-    """One recipe for one platform, and where it is worked on."""
-
-    manifests: Manifests
-    recipe: Recipe
-    platform_name: str
-    store: Store
-    console: Console
-    settings: Settings
-    surroundings: Surroundings
-
-    @property
-    def platform(self) -> Platform:
-        """The platform's part of the recipe."""
-        return self.recipe.platforms[self.platform_name]
-
-    @property
-    def toolchain(self) -> Toolchain:
-        """The toolchain that the platform names."""
-        return self.manifests.toolchain(self.platform.toolchain)
-
-    @property
-    def where(self) -> str:
-        """The recipe's file, for errors."""
-        return f"manifests/recipes/{self.recipe.name}.yaml"
-
-    def plan(self) -> Plan:
-        """How it is built."""
-        return make_plan(self.recipe, self.platform_name, self.toolchain)
 
 
 @dataclass(frozen=True)
@@ -89,158 +49,6 @@ class Bundle:
     plan: Plan
     pinned: Sha256 | None
     built: bool
-
-
-def fetch_all(job: Job) -> None:
-    """Bring everything that a build reads into the store: source, toolchain wheels, a page's packages; verified."""
-    ensure_unpatched(job)
-    for wheel in wheels_of_host(job.toolchain, host_name()):
-        where = f"manifests/toolchains/{job.toolchain.name}.yaml: hosts.{host_name()}"
-        fetch_wheel(wheel, where, job.store, job.console, job.settings)
-    if job.recipe.page is not None:
-        fetch_packages(page_job(job, ensure_patched(job)))
-
-
-def find_source(store: Store, tree: Sha256) -> Entry | None:
-    """Give a source tree that is in the store, every byte of it hashed again and compared with the pin itself.
-
-    Raises
-    ------
-    StoreError
-        Where the entry is not that tree.
-    """
-    entry = verified_entry(store, source_key(tree))
-    if entry is not None and entry.tree != tree:
-        raise StoreError(
-            where=str(entry.path),
-            expected=f"tree {tree}, as pinned",
-            found=f"tree {entry.tree}, set aside in {store.set_aside(entry.key, 'not the tree of its name')}",
-            fix="run the same command again: the source is unpacked anew",
-        )
-    return entry
-
-
-def ensure_unpatched(job: Job) -> Entry:
-    """Give the source as upstream's commit has it, from the first origin that delivers that very tree."""
-    source = job.recipe.source
-    key = source_key(source.tree_sha256)
-    if entry := find_source(job.store, source.tree_sha256):
-        return entry
-    with job.store.lock(key, job.console):
-        if entry := find_source(job.store, source.tree_sha256):
-            return entry
-        inputs = {"commit": str(source.commit), "tree": str(source.tree)}
-        with job.store.stage(key, "source", inputs) as staging:
-            where = f"{job.where}: source.origins"
-            fetched = fetch_source(
-                job.recipe.name, source, where, job.store, job.console, job.settings, into=staging.path
-            )
-        for failure in fetched.failures:
-            job.console.warn(f"origin passed over: {failure}")
-        job.console.say(
-            f"source of {job.recipe.name}: commit {source.commit.hex}, from {fetched.origin_label}"
-        )
-        return staging.entry
-
-
-def page_job(job: Job, source: Entry) -> PageJob:
-    """Give what the recipe's page is made with, node fetched where it is not there yet."""
-    page = job.recipe.page
-    assert page is not None  # noqa: S101 - asked for only where there is one
-    toolchain = job.manifests.toolchain(page.toolchain)
-    node = ensure_toolchain(toolchain, job.store, job.console, job.settings)
-    return PageJob(
-        recipe=job.recipe,
-        page=page,
-        toolchain=toolchain,
-        source=source.path,
-        node=node,
-        store=job.store,
-        console=job.console,
-        settings=job.settings,
-        surroundings=job.surroundings,
-    )
-
-
-def ensure_source(job: Job) -> Entry:
-    """Give the source that is compiled: patched, and with the page in it where the recipe builds one."""
-    patched = ensure_patched(job)
-    if job.recipe.page is None:
-        return patched
-    page = ensure_page(page_job(job, patched))
-    key = paged_source_key(job.recipe)
-    if entry := verified_entry(job.store, key):
-        return entry
-    with job.store.lock(key, job.console):
-        if entry := verified_entry(job.store, key):
-            return entry
-        inputs = {"source": patched.key, "page": page.key}
-        with job.store.stage(key, "source", inputs) as staging:
-            copy_writable(patched.path, staging.path)
-            into = staging.path / job.recipe.page.into
-            into.mkdir(parents=True)
-            copy_writable(page.path, into)
-        return staging.entry
-
-
-def ensure_patched(job: Job) -> Entry:
-    """Give the patched source: each patch checked by its hash, each resulting tree by both of its digests."""
-    if not job.recipe.patches:
-        return ensure_unpatched(job)
-    wanted = job.recipe.patches[-1].tree_sha256
-    key = source_key(wanted)
-    if entry := find_source(job.store, wanted):
-        return entry
-    with job.store.lock(key, job.console):
-        if entry := find_source(job.store, wanted):
-            return entry
-        unpatched = ensure_unpatched(job)
-        inputs = {"source": unpatched.key, **{patch.file: str(patch.sha256) for patch in job.recipe.patches}}
-        with (
-            job.console.task(f"patch {job.recipe.name}", len(job.recipe.patches), "patches") as task,
-            job.store.stage(key, "source", inputs) as staging,
-        ):
-            copy_writable(unpatched.path, staging.path)
-            for index in range(len(job.recipe.patches)):
-                apply_pinned(job, index, staging.path)
-                task.advance(1)
-        return staging.entry
-
-
-def apply_pinned(job: Job, index: int, tree: Path) -> None:
-    """Apply one patch of the series, exactly, and check what comes out.
-
-    Raises
-    ------
-    VerifyError
-        Where the patch is not the pinned one, or the tree that results is not.
-    PatchError
-        Where it does not apply exactly.
-    """
-    patch = job.recipe.patches[index]
-    path = job.manifests.patches / patch.file
-    found = hash_file(path)
-    where = f"{job.where}: patches[{index}]"
-    if found != patch.sha256:
-        raise VerifyError(
-            where=f"{where}.sha256",
-            expected=f"patches/{patch.file} with {patch.sha256}",
-            found=str(found),
-            fix=(
-                f"git checkout patches/{patch.file},"
-                f" or pin the change: python3 noxfile.py -s lock -- --recipe {job.recipe.name}"
-            ),
-        )
-    apply_patch(parse_patch(path.read_bytes(), f"patches/{patch.file}"), tree)
-    results = ((patch.tree, hash_tree(tree, Sha1)), (patch.tree_sha256, hash_tree(tree, Sha256)))
-    for expected, result in results:
-        if result != expected:
-            raise VerifyError(
-                where=f"{where}.tree",
-                expected=f"{expected} after patches/{patch.file}",
-                found=str(result),
-                fix=f"pin the tree that results: python3 noxfile.py -s lock -- --recipe {job.recipe.name}",
-            )
 
 
 def find_bundle(job: Job, plan: Plan) -> Bundle | None:
@@ -396,7 +204,7 @@ def check_no_leak(bundle: Path, store: Path, work: Path, where: str) -> None:
     # a shorter name, such as root, is a word that programs use for other things
     if len(getpass.getuser()) >= TELLING_NAME:
         needles.add(getpass.getuser())
-    found = elf.find_strings(bundle, sorted(needle.encode() for needle in needles))
+    found = find_strings(bundle, sorted(needle.encode() for needle in needles))
     if found:
         raise AuditError(
             where=where,
@@ -444,14 +252,3 @@ def log_path(store: Store, plan: Plan) -> Path:
 def provenance_path(store: Store, plan: Plan) -> Path:
     """Give where the provenance of a plan's last build here is kept."""
     return store.root / "provenance" / f"{plan.bundle_key}.json"
-
-
-def source_key(tree: Sha256) -> str:
-    """Name the store entry of a source tree."""
-    return f"source-{tree.hex[:32]}"
-
-
-def paged_source_key(recipe: Recipe) -> str:
-    """Name the store entry of a recipe's patched source with its page in it."""
-    assert recipe.page is not None  # noqa: S101 - asked for only where there is one
-    return f"source-{final_tree(recipe).hex[:16]}-page-{recipe.page.tree_sha256.hex[:16]}"

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from recipes.compilers import Wrapper, compiler_wrappers
 from recipes.digest import Sha1, Sha256
 from recipes.errors import UsageError
+from recipes.target_triple import glibc_of_target, macos_of_target, system_of_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,28 +28,6 @@ if TYPE_CHECKING:
 PLACEHOLDER = re.compile(r"\{(source|build|toolchain|wrappers|sdk)\}")
 HOST_BIN = "/usr/bin"  # where a Mac's command line tools, and other systems' compilers, are found
 PLAN_FORMAT = "plan/1"  # raise it where the same inputs would be built in another way
-
-# The one program beyond the toolchain that a build asks for, to put files into the source of the Metal kernels: what it
-# is asked there, in the words of the shell alone. `recipes.metal_source` compares what comes out.
-SED = """\
-#!/bin/sh
-copy() { while IFS= read -r line || [ -n "$line" ]; do printf '%s\\n' "$line"; done; }
-mark=${2#/}; file=${mark#*/r }; mark=${mark%%/r *}
-if [ "$#" != 4 ] || [ "$1" != -e ] || [ "$3" != -e ] || [ "$2" != "/$mark/r $file" ] || [ "$4" != "/$mark/d" ]; then
-  echo "sed: only -e '/TEXT/r FILE' -e '/TEXT/d' is known here, and not: $*" >&2; exit 64
-fi
-while IFS= read -r line || [ -n "$line" ]; do
-  case $line in *"$mark"*) copy < "$file" ;; *) printf '%s\\n' "$line" ;; esac
-done
-"""
-
-
-@dataclass(frozen=True)
-class Wrapper:
-    """A compiler command with everything fixed that must not depend on who calls it."""
-
-    name: str
-    script: str
 
 
 @dataclass(frozen=True)
@@ -347,61 +327,10 @@ def build_environment(epoch: int, toolchain: Toolchain) -> tuple[tuple[str, str]
     )
 
 
-def compiler_wrappers(platform: Platform, toolchain: Toolchain) -> tuple[Wrapper, ...]:
-    """Give the scripts that fix zig's target and CPU; without an explicit -mcpu zig targets the machine it runs on.
-
-    GCC's spelling of Arm's -march, which CMake files use, is not zig's: the manifest gives zig's for each.
-    """
-    if toolchain.kind != "zig":
-        return ()
-    translate = ""
-    if platform.march:
-        cases = "\n".join(
-            f"    -march={ours}) a=-mcpu={theirs} ;;" for ours, theirs in platform.march.items()
-        )
-        translate = (
-            "n=$#\n"
-            'while [ "$n" -gt 0 ]; do\n'
-            "  a=$1; shift; n=$((n - 1))\n  case $a in\n"
-            f"{cases}\n"
-            '  esac\n  set -- "$@" "$a"\ndone\n'
-        )
-    fixed = f"-target {platform.target} -mcpu={platform.cpu}"
-    call = f'{translate}exec "{{toolchain}}/bin/zig" '
-    # zig compiles libc++ itself, with flags of its own; clang takes more from this variable, "#" keeps it quiet
-    added = " ".join(f"+{flag}" for flag in toolchain.cxx_flags)
-    export = f"export CCC_OVERRIDE_OPTIONS='# {added}'\n" if added else ""
-    compilers = (
-        Wrapper("cc", f'#!/bin/sh\n{call}cc {fixed} "$@"\n'),
-        Wrapper("c++", f'#!/bin/sh\n{export}{call}c++ {fixed} "$@"\n'),
-    )
-    tools = tuple(
-        Wrapper(name, f'#!/bin/sh\nexec "{{toolchain}}/bin/zig" {name} "$@"\n') for name in ("ar", "ranlib")
-    )
-    return compilers + tools + ((Wrapper("sed", SED),) if platform.sdk else ())
-
-
 def toolchain_digest(toolchain: Toolchain) -> Sha256:
     """Name a toolchain by all its wheels, of every host: a bundle must not depend on which host built it."""
     wheels = {host: [wheel.sha256.hex for wheel in wheels] for host, wheels in toolchain.hosts.items()}
     return Sha256.of_bytes(canonical_json({"kind": toolchain.kind, "wheels": wheels}))
-
-
-def glibc_of_target(target: str) -> str:
-    """Give the glibc version at the end of a target triple, or "" where there is none."""
-    found = re.search(r"-linux-gnu\.(\d+\.\d+)$", target)
-    return found[1] if found else ""
-
-
-def macos_of_target(target: str) -> str:
-    """Give the macOS version at the end of a target triple, or "" where there is none."""
-    found = re.search(r"-macos\.(\d+\.\d+)$", target)
-    return found[1] if found else ""
-
-
-def system_of_target(target: str) -> str:
-    """Give the operating system in a target triple, as manifests name it, or "" where it is another."""
-    return next((name for name in ("linux", "macos", "windows") if f"-{name}" in target), "")
 
 
 def fill(text: str, folders: Mapping[str, Path]) -> str:

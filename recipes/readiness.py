@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from recipes.pipeline import Job
+    from recipes.job import Job
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from recipes import errors
 from recipes.errors import StoreError
 from recipes.manifest import PROJECT, SCHEMAS, Manifests, write_schemas
-from recipes.plan import glibc_of_target
 from recipes.schema import json_schema
 from recipes.settings import PIP_INDEX_VARIABLE
 from recipes.storage import storage_errors
+from recipes.target_triple import glibc_of_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from recipes.difference import compare
 from recipes.errors import BuildError, OutputError
 from recipes.page import fetch_packages
-from recipes.pipeline import Bundle, Job, ensure_bundle, ensure_patched, page_job
+from recipes.pipeline import Bundle, ensure_bundle
 from recipes.process import Command, run
 from recipes.sandbox import find_isolation
+from recipes.sources import ensure_patched, page_job
 from recipes.storage import copy_writable
 from recipes.store import Store
 from recipes.toolchain import ensure_toolchain
@@ -27,6 +28,7 @@ from recipes.toolchain import ensure_toolchain
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from recipes.job import Job
     from recipes.plan import Plan
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -14,7 +14,7 @@ from recipes.serving import ended, exit_code, serving
 if TYPE_CHECKING:
     import argparse
 
-    from recipes.pipeline import Job
+    from recipes.job import Job
 
 
 def run_serve(job: Job, options: argparse.Namespace) -> int:

@@ -22,8 +22,8 @@ from recipes.unpinned import Asker, SeenFile
 from recipes.upstream import find_commit, find_tree
 
 if TYPE_CHECKING:
+    from recipes.job import Job
     from recipes.manifest import Manifests
-    from recipes.pipeline import Job
 
 STRAY = ".git"  # what a submodule leaves of itself in a source distribution; no commit holds it
 

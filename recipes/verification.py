@@ -10,14 +10,16 @@ from recipes.digest import hash_file
 from recipes.errors import RecipeError, VerifyError
 from recipes.npm_packages import packages_key
 from recipes.page import find_page, page_key
-from recipes.pipeline import Job, find_bundle, find_source
+from recipes.pipeline import find_bundle
 from recipes.plan import final_tree
 from recipes.schema import GitOrigin
+from recipes.sources import find_source
 from recipes.toolchain import host_name, toolchain_key, verified_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from recipes.job import Job
     from recipes.schema import Page, Recipe, Toolchain
     from recipes.store import Store
 

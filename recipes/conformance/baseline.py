@@ -16,7 +16,7 @@ from recipes.process import Command, capture
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from recipes.pipeline import Job
+    from recipes.job import Job
     from recipes.schema import Baseline
 
 LOADS_S = 60.0

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from recipes.conformance.result import Result
     from recipes.conformance.subject import Subject
-    from recipes.pipeline import Job
+    from recipes.job import Job
 
 SHOWN = 6  # failures that the error names; the page has all
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.audit import refuse
-from recipes.elf import REPLACEABLE
+from recipes.bundle_files import REPLACEABLE, find_binaries
 from recipes.flags import Departure
 from recipes.macho.facts import MachFacts, inspect, is_macho
 from recipes.macho.signature import MAIN_BINARY
@@ -73,28 +73,16 @@ def check_bundle(root: Path, target: MacTarget, *, where: str, whole: bool = Tru
     AuditError
         Naming each file that departs, and how.
     """
-    facts: list[MachFacts] = []
-    departures: list[Departure] = []
+    paths, departures = find_binaries(root, is_macho, "Mach-O")
     with storage_errors(root):
-        for path in sorted(path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()):
-            name = path.relative_to(root).as_posix()
-            if path.is_symlink():
-                departures.append(Departure("regular files", f"{name}: a link", "lay the bundle out again"))
-            elif is_macho(path):
-                facts.append(inspect(path, name))
-            elif name.startswith(("bin/", "lib/")):
-                departures.append(
-                    Departure(
-                        "Mach-O files in bin/ and lib/", f"{name} is none", "check `bundle:` in the manifest"
-                    )
-                )
+        facts = tuple(inspect(path, name) for name, path in paths.items())
     files = {each.name: each for each in facts}
     for each in facts:
         departures += judge(each, target)
         departures += judge_signature(each)
         departures += judge_libraries(each, target, files if whole else None)
     refuse(where, departures)
-    return tuple(facts)
+    return facts
 
 
 def judge(facts: MachFacts, target: MacTarget) -> Iterator[Departure]:

@@ -15,7 +15,7 @@ import pytest
 from recipes.cli import open_job
 from recipes.metal_source import kernel_source
 from recipes.options import parser
-from recipes.pipeline import ensure_unpatched
+from recipes.sources import ensure_unpatched
 from tests.apple.machine_code import Function, functions, reached
 from tests.apple.objc_tables import Image
 

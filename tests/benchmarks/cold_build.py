@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import shutil
 import time
+from typing import TYPE_CHECKING
 
 from recipes.build import Workplace, build
 from recipes.console import Silent
 from recipes.digest import Sha256, hash_tree
-from recipes.pipeline import Job, ensure_source
 from recipes.plan import Plan, fill, narrow
+from recipes.sources import ensure_source
 from recipes.storage import remove_tree
 from recipes.toolchain import ensure_runtime, ensure_toolchain
 from tests.benchmarks.comparison import Comparison, Kind, Target
 from tests.benchmarks.project import open_job
 from tests.benchmarks.report import Measured
 from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program, take_turns
+
+if TYPE_CHECKING:
+    from recipes.job import Job
 
 TITLE = "the build stage against plain cmake and ninja"
 TURNS = 3

@@ -7,8 +7,9 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from recipes.pipeline import ensure_source, find_bundle
+from recipes.pipeline import find_bundle
 from recipes.sandbox import usable_cores
+from recipes.sources import ensure_source
 from recipes.toolchain import ensure_toolchain
 from tests.benchmarks.comparison import Comparison, Kind, Target
 from tests.benchmarks.native_build import compiler_version, ensure_native_build

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from recipes.console import open_console
+from recipes.job import Job
 from recipes.manifest import Manifests
-from recipes.pipeline import Job
 from recipes.sandbox import Surroundings, usable_cores
 from recipes.settings import read_settings
 from recipes.store import Store

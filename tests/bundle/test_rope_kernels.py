@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from recipes.manifest import Manifests
-from recipes.pipeline import find_source, source_key
 from recipes.plan import make_plan
 from recipes.settings import read_settings
+from recipes.sources import find_source, source_key
 from recipes.store import Store
 from recipes.toolchain import default_platform, host_name, toolchain_key, verified_entry
 from tests.bundle.rope_kernels import (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recipes.conformance.subject import Subject
-    from recipes.pipeline import Job
+    from recipes.job import Job
 
 pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="a Mac gives other verdicts")
 SERVER = """#!/bin/sh

@@ -23,10 +23,10 @@ import pytest
 from recipes.console import Plain
 from recipes.diff import parse_patch
 from recipes.digest import Sha1, Sha256, hash_tree
+from recipes.job import Job
 from recipes.lock import propose
 from recipes.options import parser
 from recipes.patch import apply_patch
-from recipes.pipeline import Job
 from recipes.sandbox import Surroundings
 from recipes.settings import Settings
 from recipes.store import Store

@@ -8,7 +8,7 @@ import pytest
 
 from recipes.digest import Sha256
 from recipes.errors import StoreError
-from recipes.pipeline import find_source, source_key
+from recipes.sources import find_source, source_key
 from recipes.store import Store
 
 if TYPE_CHECKING:

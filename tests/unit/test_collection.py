@@ -12,8 +12,8 @@ from recipes.console import Silent
 from recipes.manifest import Manifests
 from recipes.npm_packages import packages_key, partial_name
 from recipes.page import page_key
-from recipes.pipeline import paged_source_key
 from recipes.plan import final_tree
+from recipes.sources import paged_source_key
 from recipes.store import Store
 from recipes.toolchain import host_name, toolchain_key
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.elf import check_bundle, find_strings
+from recipes.elf import check_bundle
 from recipes.errors import AuditError
 from tests.elf_files import WEAK, ElfSpec, Symbol, elf_bytes
 
@@ -246,22 +246,3 @@ def test_the_loader_of_this_system_finds_what_the_check_finds(
     except AuditError:
         accepted = False
     assert accepted == (loaded.returncode == 0), loaded.stderr
-
-
-def test_a_forbidden_string_is_found_in_each_file_and_wherever_it_lies(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"/home/me/x" + bytes(5000))
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "b").write_bytes(bytes(4093) + b"/home/me" + bytes(10) + b"/store/p")
-    (tmp_path / "sub" / "c").write_bytes(b"/home/m")
-    (tmp_path / "empty").touch()
-    (tmp_path / "link").symlink_to("a")
-    assert find_strings(tmp_path, [b"/home/me", b"/store/p"]) == (
-        ("a", b"/home/me"),
-        ("sub/b", b"/home/me"),
-        ("sub/b", b"/store/p"),
-    )
-
-
-def test_a_needle_too_short_to_mean_anything_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="b'/me' is shorter than 4 bytes"):
-        find_strings(tmp_path, [b"/home", b"/me"])

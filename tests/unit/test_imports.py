@@ -9,8 +9,19 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[2] / "recipes"
 # The layers, from the ground up; inside a layer there may be no circle either.
 GROUND = {"errors", "digest", "console", "process"}
-PURE = {"plan", "schema", "outputs", "flags", "conversion", "consistency"}
-EFFECTS = {"store", "download", "origins", "toolchain", "sandbox", "build", "pipeline", "commands", "cli"}
+PURE = {"plan", "compilers", "target_triple", "schema", "outputs", "flags", "conversion", "consistency"}
+EFFECTS = {
+    "store",
+    "download",
+    "origins",
+    "toolchain",
+    "sandbox",
+    "build",
+    "sources",
+    "pipeline",
+    "commands",
+    "cli",
+}
 
 
 # what a person starts; nothing else may go unused

@@ -7,22 +7,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from recipes.compilers import compiler_wrappers
 from recipes.errors import UsageError
 from recipes.manifest import Manifests
 from recipes.plan import (
     Plan,
-    compiler_wrappers,
     configure_command,
     fill,
-    glibc_of_target,
-    macos_of_target,
     make_plan,
     narrow,
     resolve_cache,
-    system_of_target,
     toolchain_digest,
     with_architectures,
 )
+from recipes.target_triple import glibc_of_target, macos_of_target, system_of_target
 
 MANIFESTS = Manifests()
 RECIPE = MANIFESTS.recipe("b7827")
