@@ -30,6 +30,7 @@ from recipes.pipeline import ensure_bundle
 from recipes.pocket.prompts import compared, digest, everything
 from recipes.process import Command, capture
 from recipes.storage import storage_errors
+from recipes.version_line import read_version
 
 if TYPE_CHECKING:
     import argparse
@@ -122,9 +123,10 @@ def check_files(subject: Subject) -> list[Step]:
 def check_version(job: Job, subject: Subject) -> Step:
     """Start a program, which loads every library of the bundle, and read who it says it is."""
     done = subject.run(SERVER, ("--version",), Path(tempfile.gettempdir()), QUICK_S)
-    said = next((line for line in (done.out + done.err).splitlines() if "version:" in line), "")
-    is_right = done.status == 0 and (f"version: {job.plan().version}" in said or not subject.is_bundle)
-    words = said or f"status {done.status}: {(done.out + done.err).strip()[-300:]}"
+    text = done.out + done.err
+    version = read_version(text)
+    is_right = done.status == 0 and (version == job.plan().version or not subject.is_bundle)
+    words = f"version: {version}" if version else f"status {done.status}: {text.strip()[-300:]}"
     return Step("version", "passed" if is_right else "failed", words)
 
 
