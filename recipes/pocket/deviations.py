@@ -129,7 +129,7 @@ PAIRED = Deviation(
     fails=True,
 )
 GRADES = (JOINED, RESIZE, PADDED, INTERPOLATION, HALF, HALF_TEXT, GELU)
-OF_SIZE = (RESIZE, PADDED)  # one excludes the other; only images that are resized show them
+OF_SIZE = (RESIZE, PADDED)  # only images that are resized show them
 OF_TEXT = (THETA, EXPERTS, HALF_TEXT)  # those that change the answers to text alone too
 OF_PAIRS = (PAIRED,)  # only images of one size in a row show it
 OF_IMAGES = (
