@@ -12,7 +12,6 @@ The difference goes to standard output, and everything said about it to standard
 from __future__ import annotations
 
 import shlex
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -31,11 +30,10 @@ from recipes.proposal import (
     propose_output,
     propose_patches,
     propose_source,
-    unified_diff,
     unpin_outputs,
 )
 from recipes.question import Question, parse_place
-from recipes.replacing import check_proposal, write_proposal
+from recipes.replacing import check_proposal, offer_proposal
 from recipes.schema import Recipe
 from recipes.sighting import look_at
 from recipes.sources import ensure_unpatched
@@ -78,16 +76,8 @@ def propose(job: Job, options: argparse.Namespace) -> int:
         checked = work / "checked"
         checked.mkdir()
         check_proposal(changes, job.manifests, checked)
-    if not changes:
-        job.console.say("nothing to propose")
-        return 0
-    sys.stdout.write(unified_diff(changes))
-    sys.stdout.flush()  # what is said next comes after it
-    if options.write:
-        write_proposal(changes, job.manifests)
-        job.console.say("\n".join(f"written: {change.path}" for change in changes))
-    else:
-        job.console.say(f"nothing is written; to write this: {command_again(options, '--write')}")
+    unwritten = f"nothing is written; to write this: {command_again(options, '--write')}"
+    offer_proposal(changes, job.manifests, job.console, write=options.write, unwritten=unwritten)
     return 0
 
 

@@ -6,15 +6,14 @@ The difference goes to standard output, and everything said about it to standard
 from __future__ import annotations
 
 import shlex
-import sys
 from typing import TYPE_CHECKING
 
 from recipes.credential import Credential
 from recipes.errors import ManifestError, UsageError, VerifyError
 from recipes.hub import look_at_repository
 from recipes.model_proposal import changed_files, propose_model
-from recipes.proposal import Change, unified_diff
-from recipes.replacing import check_proposal, write_proposal
+from recipes.proposal import Change
+from recipes.replacing import check_proposal, offer_proposal
 
 if TYPE_CHECKING:
     import argparse
@@ -60,19 +59,11 @@ def propose_model_pins(job: Job, options: argparse.Namespace) -> int:
         job.console.warn(f"the bytes are others than the pinned ones: {line}")
     with job.store.scratch(f"lock-{model.name}") as work:
         check_proposal(changes, job.manifests, work)
-    if not changes:
-        job.console.say("nothing to propose")
-        return 0
-    sys.stdout.write(unified_diff(changes))
-    sys.stdout.flush()  # what is said next comes after it
-    if options.write:
-        write_proposal(changes, job.manifests)
-        job.console.say("\n".join(f"written: {change.path}" for change in changes))
-    else:
-        job.console.say(
-            "these digests are taken on trust this once: compare them with a second source\n"
-            f"nothing is written; to write this: {again} --write"
-        )
+    unwritten = (
+        "these digests are taken on trust this once: compare them with a second source\n"
+        f"nothing is written; to write this: {again} --write"
+    )
+    offer_proposal(changes, job.manifests, job.console, write=options.write, unwritten=unwritten)
     return 0
 
 

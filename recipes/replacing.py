@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from recipes.errors import ManifestError, RecipeError, StoreError
 from recipes.manifest import Manifests, load_model, load_recipe
+from recipes.proposal import unified_diff
 from recipes.storage import remove_tree, shown, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from recipes.console import Console
     from recipes.proposal import Change
 
 
@@ -81,6 +84,39 @@ def write_proposal(changes: Sequence[Change], manifests: Manifests) -> None:
         for copy, _ in prepared:
             with suppress(OSError):  # a second failure would hide the first
                 remove_tree(copy.parent)
+
+
+def offer_proposal(
+    changes: Sequence[Change], manifests: Manifests, console: Console, *, write: bool, unwritten: str
+) -> None:
+    """Show on standard output what a checked proposal changes, and write it where that is asked for.
+
+    Parameters
+    ----------
+    changes, manifests
+        As `write_proposal`.
+    console
+        For what is said about it.
+    write
+        Whether it is asked for.
+    unwritten
+        What is said where it is not: the command that writes it.
+
+    Raises
+    ------
+    RecipeError
+        As `write_proposal`.
+    """
+    if not changes:
+        console.say("nothing to propose")
+        return
+    sys.stdout.write(unified_diff(changes))
+    sys.stdout.flush()  # what is said next comes after it
+    if write:
+        write_proposal(changes, manifests)
+        console.say("\n".join(f"written: {change.path}" for change in changes))
+    else:
+        console.say(unwritten)
 
 
 def _check(copy: Path, change: Change, manifests: Manifests) -> None:
