@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.advisories import warn_known_issues
 from recipes.bundle import describe
+from recipes.errors import UsageError
 from recipes.packing import pack
 from recipes.pipeline import Bundle, ensure_bundle, provenance_path
 from recipes.plan import Plan, narrow
@@ -58,22 +60,57 @@ def verify(job: Job, options: argparse.Namespace) -> int:  # noqa: ARG001 - each
 
 
 def build(job: Job, options: argparse.Namespace) -> int:
-    """Give the bundle, built where it is not there yet, and say what it is."""
+    """Give the bundle, built where it is not there yet, and say what it is; or those of all platforms."""
+    jobs = [job]
+    if options.all_platforms:
+        _refuse_beside_all(options)
+        jobs = [replace(job, platform_name=name) for name in pinned_platforms(job)]
     warn_known_issues(job, refuse=options.refuse_known_issues or "refuse-known-issues" in job.settings.policy)
-    bundle = ensure_bundle(job, chosen_plan(job, options.target))
-    print_bundle(job, bundle)
-    if options.archive:
-        with storage_errors(options.archive):
-            options.archive.mkdir(parents=True, exist_ok=True)
-            archive = options.archive / f"llama.cpp-{job.recipe.name}-{job.platform_name}.tar.zst"
-            pack(
-                bundle.entry.path,
-                archive,
-                mtime=job.recipe.source.epoch,
-                prefix=archive.name.removesuffix(".tar.zst"),
-            )
-        print(f"archive:  {archive}")
+    for each in jobs:
+        bundle = ensure_bundle(each, chosen_plan(each, options.target))
+        print_bundle(each, bundle)
+        if options.archive:
+            print(f"archive:  {write_archive(each, bundle, options.archive)}")
+        sys.stdout.flush()  # the next one may take minutes
     return 0
+
+
+def pinned_platforms(job: Job) -> list[str]:
+    """Give each platform of the recipe whose compiler is pinned, in the manifest's order."""
+    platforms = job.recipe.platforms.items()
+    pinned = [name for name, each in platforms if job.manifests.toolchain(each.toolchain).kind != "host"]
+    for name in (name for name, _ in platforms if name not in pinned):
+        job.console.say(
+            f"{name} is left out: its compiler is a machine's own; --platform {name} builds it there"
+        )
+    return pinned
+
+
+def write_archive(job: Job, bundle: Bundle, folder: Path) -> Path:
+    """Write a bundle as a deterministic archive, and give its path.
+
+    Raises
+    ------
+    StoreError
+        Where the folder cannot be written to.
+    """
+    archive = folder / f"llama.cpp-{job.recipe.name}-{job.platform_name}.tar.zst"
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        prefix = archive.name.removesuffix(".tar.zst")
+        pack(bundle.entry.path, archive, mtime=job.recipe.source.epoch, prefix=prefix)
+    return archive
+
+
+def _refuse_beside_all(options: argparse.Namespace) -> None:
+    given = [name for name in ("platform", "architecture", "toolchain", "target") if getattr(options, name)]
+    if given:
+        raise UsageError(
+            where="build --all-platforms",
+            expected="no choice of a platform, or of a part of one, beside it",
+            found=f"--{given[0]}",
+            fix=f"leave out one of the two: --all-platforms or --{given[0]}",
+        )
 
 
 def chosen_plan(job: Job, targets: list[str] | None) -> Plan:

@@ -189,6 +189,11 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_build_options(build: argparse.ArgumentParser) -> None:
     build.add_argument(
+        "--all-platforms",
+        action="store_true",
+        help="for every platform of the recipe whose compiler is pinned, one after the other",
+    )
+    build.add_argument(
         "--archive", type=Path, metavar="FOLDER", help="also write the bundle as a deterministic .tar.zst"
     )
     build.add_argument(

@@ -303,7 +303,9 @@ def looked_at(prompt: Prompt) -> tuple[frozenset[str], ...]:
 
 def subsets(names: list[str]) -> tuple[frozenset[str], ...]:
     """Give every set of some names, the empty one first."""
-    return tuple(frozenset(chosen) for count in range(len(names) + 1) for chosen in combinations(names, count))
+    return tuple(
+        frozenset(chosen) for count in range(len(names) + 1) for chosen in combinations(names, count)
+    )
 
 
 def can_change(deviation: Deviation, prompt: Prompt) -> bool:
