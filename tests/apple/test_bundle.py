@@ -1,11 +1,13 @@
-"""What is shipped: the Metal backend of b6751's bundle against Apple's build of the unpatched tree.
+"""What is shipped: the Metal backend of a bundle against Apple's build of the unpatched tree.
 
-Run after `build -- --platform macos-arm64-metal`. A bundle has no symbols of functions left: selectors, classes and
-libraries are compared of the file as a whole; function by function is test_linked.py's.
+Run after `build -- --platform macos-arm64-metal`; PINNED_LLAMA_TEST_RECIPE names the recipe, b6751 or b7827. A bundle
+has no symbols of functions left: selectors, classes and libraries are compared of the file as a whole; function by
+function is test_linked.py's.
 """
 
 from __future__ import annotations
 
+import os
 from difflib import unified_diff
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,8 @@ from tests.apple.objc_tables import Image
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMAND = ["build", "--recipe", "b6751", "--platform", "macos-arm64-metal"]
+RECIPE = os.environ.get("PINNED_LLAMA_TEST_RECIPE", "b6751")
+COMMAND = ["build", "--recipe", RECIPE, "--platform", "macos-arm64-metal"]
 # of macOS 15, which ggml uses where the SDK has them; `new` stands for the runtime's objc_opt_new
 ONLY_OURS = {
     *("addAllocation:", "endResidency", "newResidencySetWithDescriptor:error:", "removeAllAllocations"),
@@ -34,24 +37,31 @@ def backend() -> Path:
     bundle = find_bundle(job, job.plan())
     if bundle is None:
         pytest.fail(f"there is no bundle; build it: python3 noxfile.py -s build -- {' '.join(COMMAND[1:])}")
-    return bundle.entry.path / "lib" / "libggml-metal.dylib"
+    (library,) = (bundle.entry.path / "lib").glob("libggml-metal*.dylib")
+    return library
 
 
-def test_the_backend_sends_what_apples_build_sends(backend: Path, linked: tuple[Image, Image]) -> None:
-    ours, theirs = (set(image.selectors().values()) for image in (Image(backend), linked[0]))
+@pytest.fixture(scope="module")
+def apples(linked: tuple[Image, Image]) -> Image:
+    """Apple's build of the same tree."""
+    return linked[("b6751", "b7827").index(RECIPE)]
+
+
+def test_the_backend_sends_what_apples_build_sends(backend: Path, apples: Image) -> None:
+    ours, theirs = (set(image.selectors().values()) for image in (Image(backend), apples))
     assert theirs - ours == set()
     assert ours - theirs == ONLY_OURS
 
 
 def test_its_classes_are_in_the_libraries_where_apples_linker_found_them(
-    backend: Path, linked: tuple[Image, Image]
+    backend: Path, apples: Image
 ) -> None:
     image = Image(backend)
     classes = image.class_references()
     weak = {each.symbol.name for each in image.binary.bindings if each.has_symbol and each.weak_import}
     assert classes.pop("MTLResidencySetDescriptor").endswith("/Metal")
     assert {name for name in weak if "OBJC" in name} == {"_OBJC_CLASS_$_MTLResidencySetDescriptor"}
-    assert classes == linked[0].class_references()
+    assert classes == apples.class_references()
 
 
 def test_its_symbols_of_frameworks_are_in_the_libraries_where_apples_linker_found_them(
@@ -68,23 +78,22 @@ def test_its_symbols_of_frameworks_are_in_the_libraries_where_apples_linker_foun
     assert known == taken
 
 
-def test_its_kernels_differ_from_apples_build_by_the_patch_alone(
-    backend: Path, linked: tuple[Image, Image]
-) -> None:
+def test_its_kernels_differ_from_apples_build_by_the_patch_alone(backend: Path, apples: Image) -> None:
     ours, theirs = (
         bytes(image.sections["__ggml_metallib"].content).decode().splitlines()
-        for image in (Image(backend), linked[0])
+        for image in (Image(backend), apples)
     )
     changed = [
         line
         for line in unified_diff(theirs, ours, n=0, lineterm="")
         if line[:1] in "+-" and line[:3] not in {"---", "+++"}
     ]
+    patches = sorted((PROJECT / "patches" / RECIPE).glob("*.patch"))
     patched = {
         line
-        for path in sorted((PROJECT / "patches" / "b6751").glob("*.patch"))
+        for path in patches
         for line in path.read_text().splitlines()
         if line[:1] in "+-" and line[:3] not in {"---", "+++"}
     }
-    assert changed
+    assert bool(changed) == any("ggml/src/ggml-metal/" in path.read_text() for path in patches)
     assert [line for line in changed if line not in patched] == []
