@@ -129,7 +129,7 @@ PAIRED = Deviation(
     fails=True,
 )
 GRADES = (JOINED, RESIZE, PADDED, INTERPOLATION, HALF, HALF_TEXT, GELU)
-OF_SIZE = (RESIZE, PADDED)  # only images that are resized show them
+OF_SIZE = (RESIZE, PADDED)  # one excludes the other in golden values; only images that are resized show them
 OF_TEXT = (THETA, EXPERTS, HALF_TEXT)  # those that change the answers to text alone too
 OF_PAIRS = (PAIRED,)  # only images of one size in a row show it
 OF_IMAGES = (
@@ -177,7 +177,8 @@ def _between_neighbours(image: Image.Image, size: tuple[int, int], steps: Sequen
         for step, wanted in zip(steps, (height, width), strict=True)
     )
     top, left = (np.minimum(at.astype(int), most - 1) for at, most in zip((y, x), pixels.shape, strict=False))
-    down, across = (y - top)[:, None, None], (x - left)[None, :, None]
+    # the parts behind the point, in 32 bits too: of whole numbers of 64 bits NumPy would make fractions of 64
+    down, across = (y % 1)[:, None, None], (x % 1)[None, :, None]
     right = np.minimum(left + 1, pixels.shape[1] - 1)
 
     def row(index: Any) -> Any:  # noqa: ANN401 - arrays

@@ -302,10 +302,9 @@ def looked_at(prompt: Prompt) -> tuple[frozenset[str], ...]:
 
 
 def subsets(names: list[str]) -> tuple[frozenset[str], ...]:
-    """Give every set of some names, the empty one first."""
-    return tuple(
-        frozenset(chosen) for count in range(len(names) + 1) for chosen in combinations(names, count)
-    )
+    """Give every set of some names, the empty one first, without those that exclude each other."""
+    every = (frozenset(chosen) for count in range(len(names) + 1) for chosen in combinations(names, count))
+    return tuple(chosen for chosen in every if not chosen >= {deviation.name for deviation in OF_SIZE})
 
 
 def can_change(deviation: Deviation, prompt: Prompt) -> bool:

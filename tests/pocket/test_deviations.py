@@ -58,6 +58,7 @@ from recipes.pocket.deviations import (
     vision_with,
 )
 from recipes.pocket.drawing import draw
+from recipes.pocket.fidelity.trials import trials
 from recipes.pocket.preparation import fit, padded
 from recipes.pocket.prompts import compared, one_image
 from recipes.pocket.sizes import Grid, exact_size, resized
@@ -324,6 +325,17 @@ def test_resizing_is_that_of_llama_cpp(height: int, width: int, seed: int) -> No
         return
     for y, x in rng.integers(0, size, (200, 2)):
         assert changed[y, x].tolist() == resized_as_llama_cpp_does(pixels, size, int(y), int(x)), LLAMA_CPP
+
+
+def test_resizing_a_drawing_is_that_of_llama_cpp_in_each_pixel() -> None:
+    """In 64 bits 87 of these values would be another number: few places of random pixels show that."""
+    pixels = np.asarray(
+        draw(next(t.prompt for t in trials() if t.prompt.name == "image, resized 1").scenes[0])
+    )
+    changed = np.asarray(resize_bilinear(Image.fromarray(pixels)))
+    size = resized(*pixels.shape[:2])
+    for y, x in np.ndindex(size):
+        assert changed[y, x].tolist() == resized_as_llama_cpp_does(pixels, size, y, x), LLAMA_CPP
 
 
 @settings(max_examples=20)
