@@ -166,7 +166,9 @@ def _what(name: str) -> str:
         return "licence"
     if folder == "lib":
         return "library"
-    is_backend = leaf.endswith((".so", ".dylib", ".dll"))
+    if leaf.endswith(".dll"):
+        return "library or backend: Windows looks for both beside the programs"
+    is_backend = leaf.endswith((".so", ".dylib"))
     return "backend, loaded where the machine can run it" if is_backend else "program"
 
 

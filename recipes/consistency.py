@@ -22,6 +22,7 @@ from recipes.schema import (
     Recipe,
     Toolchain,
 )
+from recipes.target_triple import program_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -335,10 +336,11 @@ def _sdk(platform: Platform, path: Steps) -> Iterator[Problem]:
 
 def _bundle(recipe: Recipe, platform: Platform, path: Steps) -> Iterator[Problem]:
     yield from _repeated((*path, "bundle"), (*platform.bundle.bin, *platform.bundle.lib))
-    if recipe.probe and recipe.probe[0] not in platform.bundle.bin:
+    if recipe.probe and program_file(recipe.probe[0], platform.target) not in platform.bundle.bin:
         expected = f"a program of every bundle, and so of `bin` in {dotted(path)}"
         yield Problem(("probe", 0), expected, f"`{recipe.probe[0]}`", "choose one of `targets`")
-    missing = [target for target in recipe.targets if target not in platform.bundle.bin]
+    programs = [program_file(target, platform.target) for target in recipe.targets]
+    missing = [program for program in programs if program not in platform.bundle.bin]
     if missing:
         yield Problem(
             (*path, "bundle", "bin"),

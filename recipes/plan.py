@@ -17,7 +17,7 @@ import msgspec
 from recipes.compilers import Wrapper, compiler_wrappers
 from recipes.digest import Sha1, Sha256
 from recipes.errors import UsageError
-from recipes.target_triple import glibc_of_target, macos_of_target, system_of_target
+from recipes.target_triple import glibc_of_target, macos_of_target, program_file, system_of_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -222,7 +222,7 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
         isa_flags=platform.isa_flags,
         march=tuple(platform.march),
         contents=platform.bundle,
-        probe=recipe.probe,
+        probe=tuple(program_file(each, platform.target) for each in recipe.probe[:1]) + recipe.probe[1:],
         hermetic=toolchain.kind != "host",
         libraries=platform.libraries,
     )

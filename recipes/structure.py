@@ -1,4 +1,4 @@
-"""Judges the files of a bundle as what they are: ELF on Linux, Mach-O on macOS."""
+"""Judges the files of a bundle as what they are: ELF on Linux, Mach-O on macOS, PE on Windows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from recipes.macho.audit import MacTarget
 from recipes.macho.audit import check_bundle as check_macho
 from recipes.macho.stubs import read_stubs
 from recipes.metal_source import check_kernels
+from recipes.pe.audit import WindowsTarget
+from recipes.pe.audit import check_bundle as check_pe
 from recipes.sdk import SDK
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ def check_structure(plan: Plan, bundle: Path, source: Path, toolchain: Path, whe
         target = MacTarget("arm64", plan.minimum_os, _stubs(toolchain) if plan.inputs.sdk else None)
         check_macho(bundle, target, where=where, whole=plan.whole)
         check_kernels(bundle, source, where)
+    elif plan.system == "windows":
+        check_pe(bundle, WindowsTarget(plan.machine, plan.libraries), where=where, whole=plan.whole)
 
 
 def _stubs(toolchain: Path) -> Mapping[str, Stub]:

@@ -20,3 +20,8 @@ def macos_of_target(target: str) -> str:
 def system_of_target(target: str) -> str:
     """Give the operating system in a target triple, as manifests name it, or "" where it is another."""
     return next((name for name in ("linux", "macos", "windows") if f"-{name}" in target), "")
+
+
+def program_file(name: str, target: str) -> str:
+    """Give the file name that a program has on the system of a target triple."""
+    return f"{name}.exe" if system_of_target(target) == "windows" else name
