@@ -191,7 +191,9 @@ def _judge_imports(facts: PeFacts, files: Mapping[str, PeFacts]) -> Iterator[Dep
     absent = [
         each
         for each in facts.imports
-        if (found := files.get(each.library.lower())) and each.symbol and each.symbol not in found.exported
+        if (library := files.get(each.library.lower()))
+        and each.symbol
+        and each.symbol not in library.exported
     ]
     for expected, found, fix in (
         (

@@ -16,6 +16,7 @@ from recipes.plan import (
     fill,
     make_plan,
     narrow,
+    program_file,
     resolve_cache,
     toolchain_digest,
     with_architectures,
@@ -107,6 +108,25 @@ def test_the_glibc_of_a_target(target: str, version: str) -> None:
 )
 def test_the_system_of_a_target(target: str, system: str, version: str) -> None:
     assert (system_of_target(target), macos_of_target(target)) == (system, version)
+
+
+@pytest.mark.parametrize(
+    ("target", "file"),
+    [
+        ("x86_64-windows-gnu", "llama-cli.exe"),
+        ("x86_64-linux-gnu.2.28", "llama-cli"),
+        ("aarch64-macos", "llama-cli"),
+    ],
+)
+def test_the_file_of_a_program(target: str, file: str) -> None:
+    assert program_file("llama-cli", target) == file
+
+
+def test_the_probe_of_a_windows_bundle_is_a_file_of_it() -> None:
+    recipe = MANIFESTS.recipe("b6751")
+    plan = make_plan(recipe, "windows-x86_64-cpu", ZIG)
+    assert plan.probe == ("llama-server.exe", "--version")
+    assert plan.probe[0] in plan.contents.bin
 
 
 def test_fill_leaves_other_braces_alone() -> None:
