@@ -193,7 +193,7 @@ def platforms_page(manifests: Manifests) -> str:
                 f"`{platform.target}`",
                 glibc_of_target(platform.target) or "none",
                 f"`{platform.cpu}`",
-                str(sum(file.startswith("libggml-cpu-") for file in platform.bundle.bin)),
+                str(sum(file.removeprefix("lib").startswith("ggml-cpu-") for file in platform.bundle.bin)),
                 f"`{platform.output.hex}`" if platform.output else f"not pinned: {platform.output_unpinned}",
             )
             for name, platform in recipe.platforms.items()

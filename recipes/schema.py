@@ -165,7 +165,10 @@ class Platform(_Pin, frozen=True, kw_only=True):
         Meta(description="of GPUs, as CMAKE_CUDA_ARCHITECTURES names them; `--architecture` chooses fewer"),
     ] = ()
     libraries: Annotated[
-        tuple[Name, ...], Meta(description="what may be linked with -l, besides the C library's own")
+        tuple[Name, ...],
+        Meta(
+            description="what may be linked with -l, and needed of Windows by its files, besides the C library's own"
+        ),
     ] = ()
     isa_flags: Annotated[
         tuple[Text, ...], Meta(description="the only -m options that a compile command may carry")

@@ -1,4 +1,4 @@
-"""The Windows bundle of each recipe under wine: run after `build`. wine is not Windows, and what runs in it proves less.
+"""The Windows bundle of each recipe under wine, run after `build`; wine is not Windows, and proves less.
 
 Each program gets a launcher of the name that it has elsewhere, so that all that asks a folder of programs can ask this
 one: conformance too, as docs/explanation/windows.md shows.
