@@ -32,7 +32,7 @@ def find_binaries(
     is_binary
         Whether a file has the platform's format, by its first bytes.
     kind
-        The format's name, for errors: ELF, Mach-O.
+        The format's name, for errors: ELF, Mach-O, PE.
 
     Returns
     -------

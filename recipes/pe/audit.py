@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.audit import refuse
-from recipes.elf import REPLACEABLE
+from recipes.bundle_files import REPLACEABLE, find_binaries
 from recipes.flags import Departure
 from recipes.pe.facts import Import, PeFacts, inspect, is_pe
 from recipes.storage import storage_errors
@@ -68,30 +68,21 @@ def check_bundle(root: Path, target: WindowsTarget, *, where: str, whole: bool =
     AuditError
         Naming each file that departs, and how.
     """
-    facts: list[PeFacts] = []
-    departures: list[Departure] = []
+    paths, departures = find_binaries(root, is_pe, "PE")
     with storage_errors(root):
-        for path in sorted(path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()):
-            name = path.relative_to(root).as_posix()
-            if path.is_symlink():
-                departures.append(Departure("regular files", f"{name}: a link", "lay the bundle out again"))
-            elif name.startswith("lib/"):
-                departures.append(
-                    Departure("libraries beside the programs", name, "list it under `bundle: bin`")
-                )
-            elif is_pe(path):
-                facts.append(inspect(path, name))
-            elif name.startswith("bin/"):
-                departures.append(
-                    Departure("PE files in bin/", f"{name} is none", "check `bundle:` in the manifest")
-                )
+        facts = tuple(inspect(path, name) for name, path in paths.items())
+    departures += [
+        Departure("libraries beside the programs", name, "list it under `bundle: bin`")
+        for name in paths
+        if name.startswith("lib/")
+    ]
     files = {each.leaf.lower(): each for each in facts}  # as Windows compares names
     for each in facts:
         departures += judge(each, target)
         departures += judge_origin(each)
         departures += judge_libraries(each, target, files, whole=whole)
     refuse(where, departures)
-    return tuple(facts)
+    return facts
 
 
 def judge(facts: PeFacts, target: WindowsTarget) -> Iterator[Departure]:

@@ -16,12 +16,11 @@ from recipes.plan import (
     fill,
     make_plan,
     narrow,
-    program_file,
     resolve_cache,
     toolchain_digest,
     with_architectures,
 )
-from recipes.target_triple import glibc_of_target, macos_of_target, system_of_target
+from recipes.target_triple import glibc_of_target, macos_of_target, program_file, system_of_target
 
 MANIFESTS = Manifests()
 RECIPE = MANIFESTS.recipe("b7827")
