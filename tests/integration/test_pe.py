@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 import struct
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recipes.errors import AuditError
 from recipes.pe.audit import WindowsTarget, check_bundle, judge, judge_libraries, judge_origin
@@ -192,10 +195,32 @@ def test_bytes_after_the_last_section_are_refused(bundle: Path) -> None:
     assert (error.expected, error.found) == ("nothing after the last section", "bin/add.dll: 4 bytes")
 
 
-def test_debugging_information_is_refused(bundle: Path, workshop: Workshop) -> None:
-    workshop.program(bundle / "bin/program.exe", PROGRAM, "-g", "-gcodeview")
-    assert "bin/program.exe: " in refusal(bundle).found
-    assert "no path of debugging information" in refusal(bundle).expected
+def test_a_path_of_debugging_information_is_refused(bundle: Path) -> None:
+    record = b"RSDS" + bytes(20) + b"C:\\build\\program.pdb\0"  # what a linker of Microsoft's writes
+
+    def change(data: bytearray, head: int) -> None:
+        (address,) = struct.unpack_from("<I", data, head + DEBUG)
+        place = _section_at(data, head, address)
+        _, start, _, offset = struct.unpack_from("<IIII", data, place)
+        struct.pack_into("<I", data, place, 0x200)  # as much as is in the file
+        entry = offset + address - start
+        struct.pack_into("<IIII", data, entry + 12, 2, len(record), address + 64, entry + 64)
+        data[entry + 64 : entry + 64 + len(record)] = record
+
+    edit(bundle / "bin/program.exe", change)
+    error = refusal(bundle)
+    assert "no path of debugging information" in error.expected
+    assert "bin/program.exe: C:\\build\\program.pdb" in error.found
+
+
+def _section_at(data: bytearray, head: int, address: int) -> int:
+    """Give where the header of the section stands that holds an address, from its size on."""
+    for number in range(struct.unpack_from("<H", data, head + 6)[0]):
+        place = head + SECTIONS + 40 * number + 8
+        size, start = struct.unpack_from("<II", data, place)
+        if start <= address < start + size:
+            return place
+    raise AssertionError
 
 
 def test_a_symbol_that_is_asked_for_by_number_is_refused(made: Path) -> None:
@@ -228,6 +253,21 @@ def test_a_file_that_was_cut_is_refused_without_a_traceback(bundle: Path, cut: i
     path = bundle / "bin/program.exe"
     path.write_bytes(path.read_bytes()[:cut])
     assert "PE file with its tables inside it" in refusal(bundle).expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(changes=st.dictionaries(st.integers(0, 0x3FF), st.integers(0, 255), min_size=1, max_size=4))
+def test_damaged_headers_are_refused_or_harmless_and_never_a_traceback(
+    made: Path, tmp_path_factory: pytest.TempPathFactory, changes: dict[int, int]
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "bin/add.dll"
+    path.parent.mkdir()
+    data = bytearray((made / "bin/add.dll").read_bytes())
+    for offset, value in changes.items():
+        data[offset] = value
+    path.write_bytes(data)
+    with suppress(AuditError):
+        check_bundle(path.parents[1], TARGET, where=WHERE, whole=False)
 
 
 def test_every_judgement_lets_the_real_files_pass(made: Path) -> None:
