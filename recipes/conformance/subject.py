@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SERVER = "llama-server"
 PROGRAMS = (SERVER, "llama-mtmd-cli", "llama-completion", "llama-cli", "llama-quantize")
 HELP_S = 60.0
+BUNDLE_OR_OTHER = "name the folder that `build` prints after `bundle:`, or that of another llama.cpp"
+IN_WINE = "make launchers that start its programs in wine, as docs/explanation/windows.md shows, and name their folder"
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def find_subject(folder: Path) -> Subject:
         if server.is_file():
             break
     else:
+        if any((programs / f"{SERVER}.exe").is_file() for programs in (whole / "bin", whole)):
+            raise _refusal(folder, "programs for Windows", IN_WINE)
         raise _refusal(folder, "no such program" if folder.is_dir() else "no such folder")
     title = title_of_bundle(folder / RECORD) if programs != whole else None
     if title is not None:
@@ -126,10 +130,10 @@ def title_of_bundle(record: Path) -> str | None:
         return None
 
 
-def _refusal(folder: Path, found: str) -> UsageError:
+def _refusal(folder: Path, found: str, fix: str = BUNDLE_OR_OTHER) -> UsageError:
     return UsageError(
         where=f"--bundle {folder}",
         expected=f"a folder with {SERVER} in it, or in its bin/",
         found=found,
-        fix="name the folder that `build` prints after `bundle:`, or that of another llama.cpp",
+        fix=fix,
     )

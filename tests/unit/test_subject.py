@@ -115,6 +115,19 @@ def test_a_folder_without_a_server_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path) == lines(tmp_path, "no such program")
 
 
+@pytest.mark.parametrize("place", ["bin/llama-server.exe", "llama-server.exe"])
+def test_programs_for_windows_are_refused_with_the_way_to_start_them(tmp_path: Path, place: str) -> None:
+    program(tmp_path / place)
+    assert refusal(tmp_path) == (
+        "error: this command line names something that does not exist\n"
+        f"  where:    --bundle {tmp_path}\n"
+        "  expected: a folder with llama-server in it, or in its bin/\n"
+        "  found:    programs for Windows\n"
+        "  fix:      make launchers that start its programs in wine, as docs/explanation/windows.md shows,"
+        " and name their folder"
+    )
+
+
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "x") == lines(tmp_path / "x", "no such folder")
 
