@@ -52,14 +52,18 @@ def compiler_wrappers(platform: Platform, toolchain: Toolchain) -> tuple[Wrapper
         )
     fixed = f"-target {platform.target} -mcpu={platform.cpu}"
     call = f'{translate}exec "{{toolchain}}/bin/zig" '
-    # zig compiles libc++ itself, with flags of its own; clang takes more from this variable, "#" keeps it quiet
-    added = " ".join(f"+{flag}" for flag in toolchain.cxx_flags)
-    export = f"export CCC_OVERRIDE_OPTIONS='# {added}'\n" if added else ""
+    for_cxx = _export((*toolchain.cxx_flags, *platform.runtime_flags))
     compilers = (
-        Wrapper("cc", f'#!/bin/sh\n{call}cc {fixed} "$@"\n'),
-        Wrapper("c++", f'#!/bin/sh\n{export}{call}c++ {fixed} "$@"\n'),
+        Wrapper("cc", f'#!/bin/sh\n{_export(platform.runtime_flags)}{call}cc {fixed} "$@"\n'),
+        Wrapper("c++", f'#!/bin/sh\n{for_cxx}{call}c++ {fixed} "$@"\n'),
     )
     tools = tuple(
         Wrapper(name, f'#!/bin/sh\nexec "{{toolchain}}/bin/zig" {name} "$@"\n') for name in ("ar", "ranlib")
     )
     return compilers + tools + ((Wrapper("sed", SED),) if platform.sdk else ())
+
+
+def _export(flags: tuple[str, ...]) -> str:
+    """Give what hands flags to every clang that zig starts, for its own libraries too; "#" keeps clang quiet."""
+    added = " ".join(f"+{flag}" for flag in flags)
+    return f"export CCC_OVERRIDE_OPTIONS='# {added}'\n" if added else ""

@@ -278,12 +278,14 @@ def _words(platform: Platform, path: Steps) -> Iterator[Problem]:
     words: dict[Steps, str] = {("target",): platform.target, ("cpu",): platform.cpu}
     for asked, given in platform.march.items():
         words |= {("march", asked): asked, ("march", asked, ""): given}
+    words |= {("runtime_flags", index): flag for index, flag in enumerate(platform.runtime_flags)}
     for steps, word in words.items():
-        if not re.fullmatch(r"[A-Za-z0-9._+-]+", word):
+        is_flag = steps[0] == "runtime_flags"
+        if not re.fullmatch(r"[A-Za-z0-9._+-]+" if not is_flag else r"-[A-Za-z0-9._+=-]+", word):
             where = (*path, *steps[:2])
-            yield Problem(
-                where, "letters, digits, dot, underscore, plus, dash", f"`{word}`", "correct the name"
-            )
+            allowed = "letters, digits, dot, underscore, plus, dash"
+            expected = f"a dash, then {allowed}, equals" if is_flag else allowed
+            yield Problem(where, expected, f"`{word}`", "correct the name")
 
 
 def _march(platform: Platform, path: Steps) -> Iterator[Problem]:

@@ -178,6 +178,10 @@ class Platform(_Pin, frozen=True, kw_only=True):
         Meta(description="a -march value that the build asks for, and the compiler's own -mcpu name for it"),
     ] = {}
     flags: CompileFlags
+    runtime_flags: Annotated[
+        tuple[Text, ...],
+        Meta(description="what every compile command gets, those of zig's own runtime libraries included"),
+    ] = ()
     host: Annotated[
         HostBuild | None, Meta(description="how the machine's own compiler builds it, with --toolchain host")
     ] = None

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # The C library that Windows 10 brings, by its sets of functions, and what every program is started by
 SYSTEM = re.compile(r"api-ms-win-crt-[a-z]+-l1-1-0\.dll|kernel32\.dll")
+# What each DLL has of its own: where it is exported, a file that needs the DLL may get this one instead, or not link
+STARTUP = frozenset({"atexit", "_CRT_INIT", "DllMain", "DllMainCRTStartup", "__mingw_module_is_dll"})
 PROTECTIONS = ("DYNAMIC_BASE", "HIGH_ENTROPY_VA", "NX_COMPAT")
 CONSOLE = "WINDOWS_CUI"
 SHOWN = 3  # symbols of one file in one error
@@ -123,6 +125,16 @@ def judge(facts: PeFacts, target: WindowsTarget) -> Iterator[Departure]:
             "no symbol of the C++ runtime exported",
             f"{name}: {len(exported)}, such as {exported[0]}",
             "hide it: -fvisibility=hidden and -D_LIBCPP_DISABLE_VISIBILITY_ANNOTATIONS in `flags`",
+        )
+    yield from _judge_startup(facts)
+
+
+def _judge_startup(facts: PeFacts) -> Iterator[Departure]:
+    if exported := sorted(STARTUP.intersection(facts.exported)):
+        yield Departure(
+            "nothing exported that a DLL is started by",
+            f"{facts.name}: {' '.join(exported)}",
+            "hide it: -fvisibility=hidden in `runtime_flags`",
         )
 
 

@@ -76,7 +76,7 @@ def test_what_zig_makes_passes_and_its_facts_are_given(bundle: Path) -> None:
     assert (program.subsystem, program.internal_name) == ("WINDOWS_CUI", None)
     assert Import("add", "add.dll") in program.imports
     assert (library.internal_name, library.is_library) == ("add.dll", True)
-    assert "add" in library.exported
+    assert library.exported == ("add",)
     assert library.is_time_a_hash
     assert len(set(library.times)) == 1
 
@@ -186,6 +186,13 @@ def test_an_exported_c_plus_plus_runtime_is_refused(bundle: Path, workshop: Work
     shown = '__attribute__((visibility("default"))) int _ZNSt3foo3barEv(void) { return 1; }\n'
     workshop.library(bundle / "bin/add.dll", LIBRARY + shown)
     assert refusal(bundle).found == "bin/add.dll: 1, such as _ZNSt3foo3barEv"
+
+
+def test_an_exported_start_of_a_library_is_refused(made: Path) -> None:
+    facts = inspect(made / "bin/add.dll", "bin/add.dll")
+    (departure,) = judge(replace(facts, exported=("_CRT_INIT", "add", "atexit")), TARGET)
+    assert departure.expected == "nothing exported that a DLL is started by"
+    assert departure.found == "bin/add.dll: _CRT_INIT atexit"
 
 
 def test_bytes_after_the_last_section_are_refused(bundle: Path) -> None:

@@ -178,6 +178,15 @@ def test_the_runtime_libraries_depend_on_target_and_cpu_and_not_on_how_march_is_
     assert compilers() == compilers(march={"armv8-a": "generic"}) == compilers(march={})
     assert compilers() != compilers(cpu="neoverse_n1")
     assert compilers() != compilers(target="aarch64-linux-gnu.2.31")
+    assert compilers() != compilers(runtime_flags=("-fvisibility=hidden",))
+
+
+def test_flags_of_the_runtime_reach_each_clang_that_a_wrapper_starts() -> None:
+    windows = MANIFESTS.recipe("b6751").platforms["windows-x86_64-cpu"]
+    scripts = {wrapper.name: wrapper.script for wrapper in compiler_wrappers(windows, ZIG)}
+    assert scripts["cc"].startswith("#!/bin/sh\nexport CCC_OVERRIDE_OPTIONS='# +-fvisibility=hidden'\nexec ")
+    (flag,) = ZIG.cxx_flags
+    assert f"export CCC_OVERRIDE_OPTIONS='# +{flag} +-fvisibility=hidden'\n" in scripts["c++"]
 
 
 # What GNU and BSD sed do with these scripts, as ggml's CMake file gives them for the source of its Metal kernels.
