@@ -100,7 +100,7 @@ def test_a_program_of_another_version_fails(
     assert check(bundle, path) == 22
     assert len(asked) == 2
     assert json.loads(path.read_text())["verdict"] == "failed"
-    assert "failed: version: version: 0 (unknown)" in capsys.readouterr().err
+    assert "failed: version: status 0: version: 0 (unknown)" in capsys.readouterr().err
 
 
 def test_two_results_that_differ_are_told_apart(
