@@ -11,8 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recipes.errors import AuditError
-from recipes.storage import storage_errors
+from recipes.bundle_files import read_binary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,17 +92,11 @@ def inspect(path: Path) -> ElfFacts:
     """
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415 - a no-op build must not pay for it
 
-    with storage_errors(path):
-        data = path.read_bytes()
-    try:
-        return _read_facts(path.name, ELFFile(io.BytesIO(data)))
-    except Exception as error:  # noqa: BLE001 - which one depends on the field that is damaged
-        raise AuditError(
-            where=str(path),
-            expected="an ELF file with section headers",
-            found=f"{type(error).__name__}: {error}",
-            fix="build it again, and check the disk where it happens twice",
-        ) from None
+    return read_binary(
+        path,
+        "an ELF file with section headers",
+        lambda data: _read_facts(path.name, ELFFile(io.BytesIO(data))),
+    )
 
 
 def section_at(path: Path, offset: int) -> str | None:
@@ -118,7 +111,7 @@ def section_at(path: Path, offset: int) -> str | None:
             for section in elf.iter_sections()
             if section["sh_type"] not in {"SHT_NULL", "SHT_NOBITS"}
         ]
-    except Exception:  # noqa: BLE001 - as above
+    except Exception:  # noqa: BLE001 - which one depends on the field that is damaged
         return None
     spans += [
         ("ELF header", 0, head.e_ehsize),

@@ -1,11 +1,12 @@
-"""The files of a bundle, whatever their format: which are binaries, and which hold what they must not."""
+"""The files of a bundle, whatever their format: which are binaries, how one is read, which hold what they must not."""
 
 from __future__ import annotations
 
 import mmap
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from recipes.errors import AuditError
 from recipes.flags import Departure
 from recipes.storage import storage_errors
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 # operator new and delete: [replacement.functions] of the C++ standard has one of each for the whole program,
 # so that copies of them which meet agree; libc++abi exports them whatever the visibility
 REPLACEABLE = re.compile(r"_Z(?:n[wa]|d[la])[a-zA-Z]")
+
+Facts = TypeVar("Facts")
 
 SHORTEST_NEEDLE = 4  # bytes
 
@@ -61,6 +64,36 @@ def find_binaries(
                     )
                 )
     return paths, departures
+
+
+def read_binary(path: Path, expected: str, read: Callable[[bytes], Facts]) -> Facts:
+    """Read one binary with a library that was not made for damaged ones.
+
+    Parameters
+    ----------
+    path
+        The file.
+    expected
+        What it is, for the error.
+    read
+        Takes its bytes, gives what is told of it, and raises whatever it likes.
+
+    Raises
+    ------
+    AuditError
+        Where the file is not what is expected, or is damaged.
+    """
+    with storage_errors(path):
+        data = path.read_bytes()
+    try:
+        return read(data)
+    except Exception as error:  # noqa: BLE001 - which one depends on the field that is damaged
+        raise AuditError(
+            where=str(path),
+            expected=expected,
+            found=f"{type(error).__name__}: {error}",
+            fix="build it again, and check the disk where it happens twice",
+        ) from None
 
 
 def find_strings(root: Path, needles: Sequence[bytes]) -> tuple[tuple[str, bytes], ...]:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recipes.binary import is_standard_symbol
-from recipes.errors import AuditError
+from recipes.bundle_files import read_binary
 from recipes.macho.signature import Signature, parse_signature, wrong_pages, wrong_slots
-from recipes.storage import storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,25 +140,14 @@ def inspect(path: Path, name: str) -> MachFacts:
     AuditError
         Where it is not Mach-O, or is damaged.
     """
-    with storage_errors(path):
-        data = path.read_bytes()
-    slices = parse(data)
-    if not slices:
-        raise AuditError(
-            where=str(path),
-            expected="a Mach-O file",
-            found="bytes that LIEF does not read as one",
-            fix="build it again, and check the disk where it happens twice",
-        )
-    try:
+
+    def read(data: bytes) -> MachFacts:
+        slices = parse(data)
+        if not slices:
+            raise ValueError("bytes that LIEF does not read as one")
         return _read_facts(name, data, slices)
-    except Exception as error:  # noqa: BLE001 - which one depends on the field that is damaged
-        raise AuditError(
-            where=str(path),
-            expected="a Mach-O file with its tables inside it",
-            found=f"{type(error).__name__}: {error}",
-            fix="build it again, and check the disk where it happens twice",
-        ) from None
+
+    return read_binary(path, "a Mach-O file with its tables inside it", read)
 
 
 def parse(data: bytes) -> Any:  # noqa: ANN401 - LIEF's own types are not installed for all

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recipes.binary import DEBUG_SECTION, is_standard_symbol
-from recipes.errors import AuditError
-from recipes.storage import storage_errors
+from recipes.bundle_files import read_binary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,17 +112,9 @@ def inspect(path: Path, name: str) -> PeFacts:
     AuditError
         Where it is not a PE file, or is damaged.
     """
-    with storage_errors(path):
-        data = path.read_bytes()
-    try:
-        return _read_facts(name, _parse(data), len(data))
-    except Exception as error:  # noqa: BLE001 - which one depends on the field that is damaged
-        raise AuditError(
-            where=str(path),
-            expected="a PE file with its tables inside it",
-            found=f"{type(error).__name__}: {error}",
-            fix="build it again, and check the disk where it happens twice",
-        ) from None
+    return read_binary(
+        path, "a PE file with its tables inside it", lambda data: _read_facts(name, _parse(data), len(data))
+    )
 
 
 def _parse(data: bytes) -> Any:  # noqa: ANN401 - LIEF's own types are not installed for all

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from recipes.bundle import is_pin_of
@@ -13,6 +15,14 @@ from recipes.plan import make_plan
 MANIFESTS = Manifests()
 RECIPES = MANIFESTS.recipe_names()
 PLATFORMS = [(name, platform) for name in RECIPES for platform in MANIFESTS.recipe(name).platforms]
+
+
+def test_no_merge_left_its_marks() -> None:
+    folders = ("docs", "manifests", "recipes", "tests", ".github")
+    texts = [path for folder in folders for path in (PROJECT / folder).rglob("*.*") if path.is_file()]
+    assert len(texts) > 100
+    marks = re.compile(rb"^(<{7} |>{7} )", re.MULTILINE)
+    assert [path.name for path in (PROJECT / "README.md", *texts) if marks.search(path.read_bytes())] == []
 
 
 def test_the_default_recipe_is_there_for_each_machine() -> None:
