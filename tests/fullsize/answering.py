@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.turns import Say
     from tests.fullsize.scene import Scene
 
+REPACKED = re.compile(r"CPU_REPACK model buffer size = +([\d.]+) MiB")
 ENCODED = re.compile(r"slice encoded in (\d+) ms")
 TURNS = 3
 ASK_S = 900.0
@@ -52,7 +53,8 @@ class Answered:
     """What became of one manner of serving.
 
     `first` is the first answer, for which weights may still come from the disk; rates are medians of those after it.
-    `encode_s` is what the vision tower took for each picture, the first one first.
+    `encode_s` is what the vision tower took for each picture, the first one first. `repacked_mb` are the weights that
+    the CPU backend laid out anew for its instructions: memory of its own, after which it reads the file's no more.
     """
 
     ready_s: float
@@ -61,6 +63,7 @@ class Answered:
     prompt_rate: float
     answer_rate: float
     memory: Resident
+    repacked_mb: float
     picture: Timing | None = None
     encode_s: tuple[float, ...] = ()
 
@@ -103,6 +106,7 @@ def serve_and_ask(scene: Scene, bundle: Path, load: Load, say: Say, *, text_only
         prompt_rate=median(timing.prompt_rate for timing in warm),
         answer_rate=median(timing.answer_rate for timing in warm),
         memory=memory,
+        repacked_mb=sum(float(mib) for mib in REPACKED.findall(log)) * 2**20 / 1e6,
         picture=pictures[-1] if pictures else None,
         encode_s=encoded,
     )

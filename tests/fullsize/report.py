@@ -120,8 +120,15 @@ def serving_table(record: Record) -> tuple[tuple[str, ...], list[tuple[str, ...]
         row("peak resident memory (VmHWM)", *(gb(one.memory.peak) for one in both)),
         row("of it at the end: the process's own (RssAnon)", *(gb(one.memory.own) for one in both)),
         row("of it at the end: pages of mapped files (RssFile)", *(gb(one.memory.mapped) for one in both)),
+        row("weights laid out anew (CPU_REPACK), which are its own", *(gb(one.repacked_mb) for one in both)),
+        row("what has to stay: its own, and the other weights", *(gb(held_mb(record, one)) for one in both)),
     ]
     return ("", "text only", "with the projector"), rows
+
+
+def held_mb(record: Record, one: Answered) -> float:
+    """Give what it cannot do without, in MB; a projector is its own memory. Pure."""
+    return one.memory.own + record.model_bytes / 1e6 - one.repacked_mb
 
 
 def markdown(record: Record) -> str:
@@ -159,10 +166,12 @@ def markdown(record: Record) -> str:
         markdown_table(*serving_table(record)) + "\n",
         "![Resident memory of the server: its own, and mapped files](assets/fullsize.svg)\n",
         (
-            f"With the projector the peak is {difference:+.2f} GB. Its own memory can go nowhere; the weights\n"
-            "are in it too that the CPU backend lays out anew for its instructions (CPU_REPACK in the server's log).\n"
-            "Pages of mapped files are page cache: the kernel takes them back where memory is short, at the price of\n"
-            "reading them again, and the peak counts them too. A rate is the median of 3 answers after the first.\n"
+            f"With the projector the peak is {difference:+.2f} GB. Its own memory can go nowhere. Pages of mapped\n"
+            "files are page cache: the kernel takes them back where memory is short, at the price of reading them\n"
+            "again, and the peak counts them too. The CPU backend lays most weights out anew for its instructions,\n"
+            "and then reads the file's no more; so what has to stay is less than the peak, and is what the memory\n"
+            "that `inspect` and `serve` reckon with, below, is to be compared with. A rate is the median of 3 answers\n"
+            "after the first.\n"
         ),
         f"## The mix, as `inspect` prints it\n\n```\n{record.mix.rstrip()}\n```\n",
     )

@@ -19,6 +19,8 @@ from tests.benchmarks.turns import UnmeasurableError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+MEASURED = "tests.fullsize.measured"
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -37,8 +39,8 @@ def run_module(module: str, words: tuple[str, ...], environment: Mapping[str, st
     UnmeasurableError
         Where it fails.
     """
-    argv = (sys.executable, "-m", module, *words)
-    answer = log.with_suffix(".out")
+    answer, peak = log.with_suffix(".out"), log.with_suffix(".peak")
+    argv = (sys.executable, "-m", MEASURED, str(peak), module, *words)
     with answer.open("wb") as out, log.open("wb") as errors:
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -51,20 +53,19 @@ def run_module(module: str, words: tuple[str, ...], environment: Mapping[str, st
             start_new_session=True,  # the terminal's Ctrl-C is ours to handle
         )
         try:
-            _, status, usage = os.wait4(process.pid, 0)
+            process.wait()
         except BaseException:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise
         seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         said = log.read_text(encoding="utf-8", errors="replace")
         raise UnmeasurableError(
             f"{module} {' '.join(words)}: exit status {process.returncode}\n{said[-2000:]}"
         )
-    return Ran(answer.read_text(encoding="utf-8"), seconds, usage.ru_maxrss * 1024 / 1e6)
+    return Ran(answer.read_text(encoding="utf-8"), seconds, float(peak.read_text(encoding="ascii")))
 
 
 @dataclass(frozen=True)

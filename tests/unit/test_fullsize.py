@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from tests.benchmarks.turns import UnmeasurableError
 from tests.fullsize.answering import Answered, Timing, parse_timing
 from tests.fullsize.bad_hub import BUSY, CUT, EXPIRED, STALLED, WRONG, Faults
 from tests.fullsize.report import JSON, PAGE, PICTURE, Record, Step, decode, draw, encode, markdown, write
-from tests.fullsize.running import Resident, parse_status
+from tests.fullsize.running import Resident, parse_status, run_module
 from tests.fullsize.scene import scene
 from tests.fullsize.size import full, tiny
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TIMING = Timing(640, 50.0, 64, 8.0, 20.8)
-TEXT = Answered(12.0, TIMING, 640, 55.5, 8.25, Resident(19_000.0, 900.0, 18_000.0))
+TEXT = Answered(12.0, TIMING, 640, 55.5, 8.25, Resident(19_000.0, 900.0, 18_000.0), repacked_mb=500.0)
 SEEN = replace(TEXT, memory=Resident(20_500.0, 2_300.0, 18_200.0), picture=TIMING, encode_s=(5.0, 4.4))
 RECORD = Record(
     date="2026-01-02 03:04 UTC",
@@ -101,6 +102,20 @@ def test_the_kernel_s_words_are_read() -> None:
     assert parse_status(text) == Resident(2.048, 0.512, 1.28)
 
 
+def test_the_peak_is_the_module_s_own_and_not_of_who_started_it(tmp_path: Path) -> None:
+    ran = run_module("recipes", ("--help",), os.environ, tmp_path / "small.log")
+    held = bytearray(os.urandom(1)) * 300_000_000
+    again = run_module("recipes", ("--help",), os.environ, tmp_path / "again.log")
+    assert "usage" in ran.out
+    assert 5 < ran.peak_mb < 200
+    assert again.peak_mb < 200 < len(held) / 1e6
+
+
+def test_a_module_that_fails_is_said_with_its_last_words(tmp_path: Path) -> None:
+    with pytest.raises(UnmeasurableError, match=r"exit status 2\n(?s:.*)no-such-session"):
+        run_module("recipes", ("no-such-session",), os.environ, tmp_path / "wrong.log")
+
+
 def test_an_answer_that_is_cut_or_has_no_timings_is_no_figure() -> None:
     said = {"prompt_n": 5, "prompt_per_second": 2.5, "predicted_n": 4, "predicted_per_second": 8}
     assert parse_timing({"timings": said}, 4, 1.5) == Timing(5, 2.5, 4, 8.0, 1.5)
@@ -128,6 +143,8 @@ def test_the_page_has_the_figures() -> None:
         "| encode of a picture, second one | - | 4.40 s |",
         "| peak resident memory (VmHWM) | 19.00 GB | 20.50 GB |",
         "| of it at the end: the process's own (RssAnon) | 0.90 GB | 2.30 GB |",
+        "| weights laid out anew (CPU_REPACK), which are its own | 0.50 GB | 0.50 GB |",
+        "| what has to stay: its own, and the other weights | 18.95 GB | 20.35 GB |",
         "the hub's faults in 321 requests: 10 x cut, 1 x wrong range",
         "the peak is +1.50 GB",
     ):
