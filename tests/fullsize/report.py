@@ -164,14 +164,15 @@ def markdown(record: Record) -> str:
         ),
         "## Text only against with the projector\n",
         markdown_table(*serving_table(record)) + "\n",
-        "![Resident memory of the server: its own, and mapped files](assets/fullsize.svg)\n",
+        "![What has to stay in memory: weights laid out anew, the others, and all else](assets/fullsize.svg)\n",
         (
             f"With the projector the peak is {difference:+.2f} GB. Its own memory can go nowhere. Pages of mapped\n"
             "files are page cache: the kernel takes them back where memory is short, at the price of reading them\n"
             "again, and the peak counts them too. The CPU backend lays most weights out anew for its instructions,\n"
             "and then reads the file's no more; so what has to stay is less than the peak, and is what the memory\n"
-            "that `inspect` and `serve` reckon with, below, is to be compared with. A rate is the median of 3 answers\n"
-            "after the first.\n"
+            "that `inspect` and `serve` reckon with, below, is to be compared with. They reckon with a context that is\n"
+            "full; memory of keys and values that were never written is not there yet. A rate is the median of 3\n"
+            "answers after the first.\n"
         ),
         f"## The mix, as `inspect` prints it\n\n```\n{record.mix.rstrip()}\n```\n",
     )
@@ -179,27 +180,35 @@ def markdown(record: Record) -> str:
 
 
 def draw(record: Record) -> str:
-    """Draw the memory of both manners of serving as bars. Pure, gives SVG."""
+    """Draw what has to stay in memory, in both manners of serving, as bars. Pure, gives SVG."""
     left, width, height = 150, 520, 24
-    most = max(one.memory.own + one.memory.mapped for one in (record.text_only, record.pictures))
+    most = max(held_mb(record, one) for one in (record.text_only, record.pictures))
     lines = [
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 150" role="img" font-family="sans-serif">',
-        "<title>Resident memory of llama-server after its last answer</title>",
+        "<title>What has to stay in the memory of llama-server</title>",
         '<rect width="760" height="150" fill="#fff"/><g font-size="13">',
-        '<text x="16" y="24" font-size="15" font-weight="bold">Resident memory after the last answer</text>',
-        '<rect x="16" y="36" width="12" height="12" fill="#0072B2"/><text x="34" y="47">mapped files</text>',
-        '<rect x="130" y="36" width="12" height="12" fill="#E69F00"/><text x="148" y="47">its own</text>',
+        '<text x="16" y="24" font-size="15" font-weight="bold">What has to stay in memory</text>',
     ]
+    for at, colour, name in (
+        (16, "#0072B2", "weights laid out anew"),
+        (196, "#56B4E9", "other weights, of the file"),
+        (396, "#E69F00", "keys, values, computing, projector"),
+    ):
+        lines.append(f'<rect x="{at}" y="36" width="12" height="12" fill="{colour}"/>')
+        lines.append(f'<text x="{at + 18}" y="47">{name}</text>')
     for number, (name, one) in enumerate(
         (("text only", record.text_only), ("with pictures", record.pictures))
     ):
         y = 64 + 38 * number
         lines.append(f'<text x="{left - 10}" y="{y + 17}" text-anchor="end">{name}</text>')
         x = float(left)
-        for part, colour in ((one.memory.mapped, "#0072B2"), (one.memory.own, "#E69F00")):
+        for part, colour in (
+            (one.repacked_mb, "#0072B2"),
+            (record.model_bytes / 1e6 - one.repacked_mb, "#56B4E9"),
+            (one.memory.own - one.repacked_mb, "#E69F00"),
+        ):
             long = part / most * width
             lines.append(f'<rect x="{x:.1f}" y="{y}" width="{long:.1f}" height="{height}" fill="{colour}"/>')
             x += long
-        total = (one.memory.own + one.memory.mapped) / 1000
-        lines.append(f'<text x="{x + 8:.1f}" y="{y + 17}">{total:.2f} GB</text>')
+        lines.append(f'<text x="{x + 8:.1f}" y="{y + 17}">{held_mb(record, one) / 1000:.2f} GB</text>')
     return "\n".join((*lines, "</g></svg>")) + "\n"
