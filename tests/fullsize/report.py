@@ -170,9 +170,9 @@ def markdown(record: Record) -> str:
             "files are page cache: the kernel takes them back where memory is short, at the price of reading them\n"
             "again, and the peak counts them too. The CPU backend lays most weights out anew for its instructions,\n"
             "and then reads the file's no more; so what has to stay is less than the peak, and is what the memory\n"
-            "that `inspect` and `serve` reckon with, below, is to be compared with. They reckon with a context that is\n"
-            "full; memory of keys and values that were never written is not there yet. A rate is the median of 3\n"
-            "answers after the first.\n"
+            "that `inspect` and `serve` reckon with, below, is to be compared with. They reckon with a full context;\n"
+            "memory of keys and values that were never written is not there yet. A rate is the median of 3 answers\n"
+            "after the first.\n"
         ),
         f"## The mix, as `inspect` prints it\n\n```\n{record.mix.rstrip()}\n```\n",
     )
