@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import signal
 import sys
@@ -25,7 +26,7 @@ from tests.benchmarks.turns import UnmeasurableError, say, time_call
 from tests.fullsize.answering import Load, serve_and_ask
 from tests.fullsize.bad_hub import Faults, serving
 from tests.fullsize.report import Record, Step, serving_table, steps_table, write
-from tests.fullsize.running import Ran, run_module
+from tests.fullsize.running import Ran, resident, run_module
 from tests.fullsize.scene import NAME, scene
 from tests.fullsize.size import LAYERS, full, tiny
 
@@ -80,6 +81,7 @@ def main(argv: list[str]) -> int:
 
 def measure(options: argparse.Namespace, command: str) -> Record:
     """Go the whole way; nothing is left behind but what is returned."""
+    resident(os.getpid())  # where memory cannot be measured, it is said now and not after minutes
     bundle = programs_of(Manifests().defaults().recipe).parent
     pair = tiny() if options.quick else full(options.layers)
     machine = this_machine()

@@ -89,6 +89,14 @@ def parse_status(text: str) -> Resident:
     return Resident(found["VmHWM"], found["RssAnon"], found["RssFile"] + found.get("RssShmem", 0.0))
 
 
-def resident(pid: int) -> Resident:
-    """Ask the kernel."""
-    return parse_status(Path(f"/proc/{pid}/status").read_text(encoding="ascii"))
+def resident(pid: int, proc: Path = Path("/proc")) -> Resident:
+    """Ask the kernel.
+
+    Raises
+    ------
+    UnmeasurableError
+        Where it is not Linux.
+    """
+    if not (proc / "self" / "status").exists():
+        raise UnmeasurableError(f"what a process has in memory is read from Linux's {proc}: run it on Linux")
+    return parse_status((proc / str(pid) / "status").read_text(encoding="ascii"))

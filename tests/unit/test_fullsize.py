@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,17 @@ from recipes.manifest import PROJECT
 from tests.benchmarks.machine import Machine
 from tests.benchmarks.synthetic_model import Shape, block_bytes
 from tests.benchmarks.turns import UnmeasurableError
-from tests.fullsize.answering import Answered, Timing, parse_timing
+from tests.fullsize.answering import Answered, Timing, parse_repacked, parse_timing
 from tests.fullsize.bad_hub import BUSY, CUT, EXPIRED, STALLED, WRONG, Faults
 from tests.fullsize.report import JSON, PAGE, PICTURE, Record, Step, decode, draw, encode, markdown, write
-from tests.fullsize.running import Resident, parse_status, run_module
+from tests.fullsize.running import Resident, parse_status, resident, run_module
 from tests.fullsize.scene import scene
 from tests.fullsize.size import full, tiny
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from Linux's /proc")
 TIMING = Timing(640, 50.0, 64, 8.0, 20.8)
 TEXT = Answered(12.0, TIMING, 640, 55.5, 8.25, Resident(19_000.0, 900.0, 18_000.0), repacked_mb=500.0)
 SEEN = replace(TEXT, memory=Resident(20_500.0, 2_300.0, 18_200.0), picture=TIMING, encode_s=(5.0, 4.4))
@@ -102,6 +104,22 @@ def test_the_kernel_s_words_are_read() -> None:
     assert parse_status(text) == Resident(2.048, 0.512, 1.28)
 
 
+def test_the_weights_that_are_laid_out_anew_are_counted_apart_from_those_of_the_file() -> None:
+    log = (
+        "load_tensors:   CPU_Mapped model buffer size = 17690.95 MiB\n"
+        "load_tensors:   CPU_REPACK model buffer size = 13000.00 MiB\n"
+        "load_tensors:   CPU_REPACK model buffer size =   500.00 MiB\n"
+    )
+    assert parse_repacked(log) == pytest.approx(13500 * 1.048576)
+    assert parse_repacked("load_tensors:   CPU_Mapped model buffer size = 17690.95 MiB\n") == 0
+
+
+def test_where_memory_cannot_be_read_it_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UnmeasurableError, match="run it on Linux"):
+        resident(os.getpid(), tmp_path)
+
+
+@ON_LINUX
 def test_the_peak_is_the_module_s_own_and_not_of_who_started_it(tmp_path: Path) -> None:
     ran = run_module("recipes", ("--help",), os.environ, tmp_path / "small.log")
     held = bytearray(os.urandom(1)) * 300_000_000
@@ -111,6 +129,7 @@ def test_the_peak_is_the_module_s_own_and_not_of_who_started_it(tmp_path: Path) 
     assert again.peak_mb < 200 < len(held) / 1e6
 
 
+@ON_LINUX
 def test_a_module_that_fails_is_said_with_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(UnmeasurableError, match=r"exit status 2\n(?s:.*)no-such-session"):
         run_module("recipes", ("no-such-session",), os.environ, tmp_path / "wrong.log")
