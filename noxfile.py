@@ -20,7 +20,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent
 LOCKS = PROJECT / "manifests" / "python"
-TOOLCHAIN_ERROR = 16  # as recipes.errors.ToolchainError; nothing of recipes can be imported before this
+TOOLCHAIN_ERROR = 16  # as recipes.core.errors.ToolchainError; nothing of recipes can be imported before this
 
 
 def environment_python(group: str) -> str:
@@ -212,7 +212,7 @@ def pocket(session: nox.Session) -> None:
 @nox.session
 def reference(session: nox.Session) -> None:
     """Ask transformers what conformance compares with (torch; minutes); never needed to build."""
-    run(environment_python("reference"), "-m", "recipes.pocket.recompute", *session.posargs)
+    run(environment_python("reference"), "-m", "recipes.pocket.reference.recompute", *session.posargs)
 
 
 @nox.session

@@ -3,8 +3,8 @@
 import signal
 import sys
 
-from recipes.cli import main
-from recipes.process import ENDINGS
+from recipes.cli.main import main
+from recipes.core.process import ENDINGS
 
 
 def interrupt(*_: object) -> None:

@@ -1,1 +1,4 @@
-"""Judges a llama.cpp, ours or a stranger's, by what it answers."""
+"""Checks any llama.cpp with a small Qwen3-VL-MoE: the checks, their results, the report.
+
+May import: core, manifest, store, fetch, patches, build, evalset, models, serve.
+"""

@@ -10,25 +10,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.conformance import baseline
-from recipes.conformance.asked_model import chosen_model, reference_of, verified_files
-from recipes.conformance.context import Context
-from recipes.conformance.golden import read_golden, verify_golden
-from recipes.conformance.outcome import Verdict, grade, has_failed
-from recipes.conformance.report import write_report
-from recipes.conformance.subject import find_subject
+from recipes.build.pipeline import ensure_bundle
+from recipes.conformance.checks import baseline_refusal as baseline
+from recipes.conformance.report.write import write_report
+from recipes.conformance.results.context import Context
+from recipes.conformance.results.model_choice import chosen_model, reference_of, verified_files
+from recipes.conformance.results.outcome import Verdict, grade, has_failed
 from recipes.conformance.suite import judge
-from recipes.errors import ConformanceError
-from recipes.pipeline import ensure_bundle
-from recipes.pocket.prompts import compared, digest, everything
-from recipes.storage import storage_errors
+from recipes.core.errors import ConformanceError
+from recipes.core.filesystem import storage_errors
+from recipes.evalset.golden import read_golden, verify_golden
+from recipes.evalset.prompts import compared, digest, everything
+from recipes.serve.llamacpp.installation import find_subject
 
 if TYPE_CHECKING:
     import argparse
 
-    from recipes.conformance.result import Result
-    from recipes.conformance.subject import Subject
-    from recipes.job import Job
+    from recipes.build.context import Job
+    from recipes.conformance.results.result import Result
+    from recipes.serve.llamacpp.installation import Subject
 
 SHOWN = 6  # failures that the error names; the page has all
 

@@ -8,24 +8,22 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from recipes.conformance import (
-    check_answers,
-    check_files,
-    check_loading,
-    check_numerics,
-    check_server,
-)
-from recipes.conformance.browser import find_browser
-from recipes.conformance.context import SURE, Context, Findings, pictures
-from recipes.conformance.outcome import Outcome, Part, Verdict
-from recipes.conformance.result import File, Result
-from recipes.digest import hash_file
-from recipes.llama_server import ServerError
+from recipes.conformance.checks import answers as check_answers
+from recipes.conformance.checks import files as check_files
+from recipes.conformance.checks import loading as check_loading
+from recipes.conformance.checks import numerics as check_numerics
+from recipes.conformance.checks import server as check_server
+from recipes.conformance.checks.browser import find_browser
+from recipes.conformance.results.context import SURE, Context, Findings, pictures
+from recipes.conformance.results.outcome import Outcome, Part, Verdict
+from recipes.conformance.results.result import File, Result
+from recipes.core.digest import hash_file
+from recipes.serve.llamacpp.server import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from recipes.console import Console
+    from recipes.core.console import Console
 
 SCREENSHOT = "web-page.png"
 WEB_PROMPT = "colour, square"
@@ -124,7 +122,7 @@ def look(context: Context, base: str) -> Findings:
         words = "left out, as `--without web-page` asks"
         return Findings((Outcome(Part.PAGE, "question about an image", Verdict.NOT_RUN, words),))
     # drives a browser through a package that a machine without one need not have
-    from recipes.conformance.web_page import look_at_page  # noqa: PLC0415
+    from recipes.conformance.checks.web_page import look_at_page
 
     prompt, case = context.case(WEB_PROMPT)
     if case.margin < SURE:

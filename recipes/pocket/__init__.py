@@ -1,4 +1,5 @@
-"""The pocket model: a tiny but real Qwen3-VL-MoE, drawn, trained, exported and judged by this package.
+"""The small model: training, export to GGUF, the reference in transformers, and fidelity against it.
 
-Only this package needs torch, transformers, Pillow, tokenizers and gguf (the dependency group `reference`).
+Only here torch, transformers and tokenizers are needed (the dependency group `reference`). May import: core,
+manifest, store, fetch, patches, build, evalset, models, serve, conformance, lock, cli.
 """

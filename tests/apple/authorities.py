@@ -9,7 +9,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.support import paths
+
+PROJECT = paths.PROJECT
 LOCKS = tuple(sorted((PROJECT / "manifests" / "python").glob("authorities*.lock")))
 PLATFORMS = ("macosx_11_0_arm64", "macosx_10_9_universal2")
 

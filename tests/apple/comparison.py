@@ -11,7 +11,7 @@ from tests.apple.encodings import layout, plain, split
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from recipes.macho.stubs import Stub
+    from recipes.build.audit.macho.text_stubs import Stub
     from tests.apple.headers import Declarations, Method
     from tests.apple.objc_tables import Methods
     from tests.apple.pyobjc import Pyobjc

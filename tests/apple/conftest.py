@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.console import open_console
-from recipes.manifest import Manifests
-from recipes.settings import read_settings
-from recipes.store import Store
-from recipes.toolchain import ensure_toolchain
+from recipes.build.toolchain.toolchain import ensure_toolchain
+from recipes.core.console import open_console
+from recipes.core.settings import read_settings
+from recipes.manifest.load import Manifests
+from recipes.store.store import Store
 from tests.apple.authorities import fetch_authorities
 from tests.apple.objc_tables import Image
 from tests.apple.pyobjc import read_pyobjc
+from tests.support import paths
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.apple.pyobjc import Pyobjc
 
 PLATFORM = "macos-arm64-metal"
@@ -39,7 +41,7 @@ def zig(store: Store) -> Path:
 
 @pytest.fixture(scope="session")
 def sdk() -> Path:
-    return Path(__file__).resolve().parents[2] / "recipes" / "apple_sdk" / "MacOSX.sdk"
+    return paths.PROJECT / "recipes" / "build" / "apple_sdk" / "MacOSX.sdk"
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from recipes.macho.facts import parse
+from recipes.build.audit.macho.facts import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.cli import open_job
-from recipes.manifest import PROJECT
-from recipes.options import parser
-from recipes.pipeline import find_bundle
+from recipes.build.pipeline import find_bundle
+from recipes.cli.main import open_job
+from recipes.cli.parser import parser
+from recipes.manifest.load import PROJECT
 from tests.apple.objc_tables import Image
 
 if TYPE_CHECKING:

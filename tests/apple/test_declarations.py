@@ -1,4 +1,4 @@
-"""Every declaration of recipes/apple_sdk, compared with those who had Apple's SDK; and planted faults."""
+"""Every declaration of recipes/build/apple_sdk, compared with those who had Apple's SDK; and planted faults."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.macho.stubs import read_stubs
+from recipes.build.audit.macho.text_stubs import read_stubs
 from tests.apple import comparison
 from tests.apple.comparison import Strength
 from tests.apple.headers import parse_headers

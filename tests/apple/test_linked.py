@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.cli import open_job
-from recipes.metal_source import kernel_source
-from recipes.options import parser
-from recipes.sources import ensure_unpatched
+from recipes.build.audit.macho.metal_kernels import kernel_source
+from recipes.build.source_tree import ensure_unpatched
+from recipes.cli.main import open_job
+from recipes.cli.parser import parser
 from tests.apple.machine_code import Function, functions, reached
 from tests.apple.objc_tables import Image
 

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.errors import INTERRUPTED, RecipeError
-from recipes.manifest import PROJECT
+from recipes.core.errors import INTERRUPTED, RecipeError
+from recipes.manifest.load import PROJECT
 from tests.benchmarks import (
     cold_build,
     fetching,

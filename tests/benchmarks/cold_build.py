@@ -6,20 +6,20 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from recipes.build import Workplace, build
-from recipes.console import Silent
-from recipes.digest import Sha256, hash_tree
-from recipes.plan import Plan, fill, narrow
-from recipes.sources import ensure_source
-from recipes.storage import remove_tree
-from recipes.toolchain import ensure_runtime, ensure_toolchain
+from recipes.build.compile import Workplace, build
+from recipes.build.plan.plan import Plan, fill, narrow
+from recipes.build.source_tree import ensure_source
+from recipes.build.toolchain.toolchain import ensure_runtime, ensure_toolchain
+from recipes.core.console import Silent
+from recipes.core.digest import Sha256, hash_tree
+from recipes.core.filesystem import remove_tree
 from tests.benchmarks.comparison import Comparison, Kind, Target
 from tests.benchmarks.project import open_job
 from tests.benchmarks.report import Measured
 from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program, take_turns
 
 if TYPE_CHECKING:
-    from recipes.job import Job
+    from recipes.build.context import Job
 
 TITLE = "the build stage against plain cmake and ninja"
 TURNS = 3

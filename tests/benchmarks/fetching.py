@@ -7,13 +7,13 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.console import Silent
-from recipes.digest import hash_file
-from recipes.download import Candidate, Fetcher
-from recipes.settings import Settings
-from recipes.storage import remove_tree
-from recipes.store import Store
-from recipes.transfer import BlobPin
+from recipes.core.console import Silent
+from recipes.core.digest import hash_file
+from recipes.core.filesystem import remove_tree
+from recipes.core.settings import Settings
+from recipes.fetch.fetcher import Candidate, Fetcher
+from recipes.fetch.http.response_rules import BlobPin
+from recipes.store.store import Store
 from tests.benchmarks.comparison import Comparison, Kind, Target
 from tests.benchmarks.file_server import serving
 from tests.benchmarks.report import Measured

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.manifest import PROJECT
+from recipes.manifest.load import PROJECT
 from tests.benchmarks.turns import UnmeasurableError, say
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from recipes.pipeline import find_bundle
-from recipes.sandbox import usable_cores
+from recipes.build.pipeline import find_bundle
+from recipes.core.sandbox import usable_cores
 from tests.benchmarks.comparison import Comparison, Kind, Target
 from tests.benchmarks.llama_bench import run_once
 from tests.benchmarks.project import open_job

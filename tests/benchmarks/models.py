@@ -9,26 +9,26 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.console import Silent
-from recipes.digest import hash_file
-from recipes.gguf_file import read_gguf
-from recipes.gguf_lint import lint_model
-from recipes.last_sight import note_sight
-from recipes.model_files import PinnedFile, pinned_files
-from recipes.model_verify import verify_files
-from recipes.piece_downloader import Fetched, PieceDownloader
-from recipes.route import Route
-from recipes.sandbox import usable_cores
-from recipes.store import Store
-from recipes.tempo import Tempo
-from recipes.transfer import BlobPin
+from recipes.core.console import Silent
+from recipes.core.digest import hash_file
+from recipes.core.sandbox import usable_cores
+from recipes.fetch.download.parallel import Fetched, PieceDownloader
+from recipes.fetch.http.redirects import Route
+from recipes.fetch.http.response_rules import BlobPin
+from recipes.fetch.http.retry import Tempo
+from recipes.models.files import PinnedFile, pinned_files
+from recipes.models.gguf.lint import lint_model
+from recipes.models.gguf.reader import read_gguf
+from recipes.models.verify import verify_files
+from recipes.store.stat_cache import note_sight
+from recipes.store.store import Store
 from tests.benchmarks.comparison import Comparison, Kind, Target
 from tests.benchmarks.file_server import serving
 from tests.benchmarks.report import Measured
 from tests.benchmarks.sample_files import MEMORY, is_memory_free, room, write_random
 from tests.benchmarks.sparse_model import write_mmproj, write_model
 from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program, take_turns, time_call
-from tests.unit.models import HUB, a_project
+from tests.support.model_manifests import HUB, a_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,14 +7,14 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from recipes.sandbox import usable_cores
+from recipes.core.sandbox import usable_cores
 from tests.benchmarks.machine import cpu_model
 from tests.benchmarks.turns import Say, UnmeasurableError, run_program
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from recipes.digest import Sha1
+    from recipes.core.digest import Sha1
 
 OPTIONS = (
     "-DCMAKE_BUILD_TYPE=Release",

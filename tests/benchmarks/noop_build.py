@@ -7,8 +7,8 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from recipes.manifest import PROJECT
-from recipes.pipeline import find_bundle
+from recipes.build.pipeline import find_bundle
+from recipes.manifest.load import PROJECT
 from tests.benchmarks.comparison import Comparison, Kind, Target
 from tests.benchmarks.project import open_job
 from tests.benchmarks.report import Measured

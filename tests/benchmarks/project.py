@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from recipes.console import open_console
-from recipes.job import Job
-from recipes.manifest import Manifests
-from recipes.sandbox import Surroundings, usable_cores
-from recipes.settings import read_settings
-from recipes.store import Store
-from recipes.toolchain import default_platform
+from recipes.build.context import Job
+from recipes.build.toolchain.toolchain import default_platform
+from recipes.core.console import open_console
+from recipes.core.sandbox import Surroundings, usable_cores
+from recipes.core.settings import read_settings
+from recipes.manifest.load import Manifests
+from recipes.store.store import Store
 
 
 def open_job(recipe_name: str) -> Job:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from recipes.gguf_file import Value, ValueType
-from recipes.gguf_shapes import mmproj_shapes, model_shapes
-from tests.unit.test_gguf_file import row, sized, value_key
-from tests.unit.test_gguf_lint import MMPROJ_KEYS, flags, integers, model_keys, number, words
+from recipes.models.gguf.reader import Value, ValueType
+from recipes.models.gguf.tensor_shapes import mmproj_shapes, model_shapes
+from tests.unit.models.test_gguf_lint import MMPROJ_KEYS, flags, integers, model_keys, number, words
+from tests.unit.models.test_gguf_reader import row, sized, value_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from recipes.gguf_shapes import Shapes
+    from recipes.models.gguf.tensor_shapes import Shapes
 
 F32, F16 = 0, 1
 Q4_K, Q6_K = 12, 14

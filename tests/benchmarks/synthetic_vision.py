@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recipes.manifest import PROJECT
+from recipes.manifest.load import PROJECT
 from tests.benchmarks.synthetic_model import Shape, write_model
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.errors import INTERRUPTED
-from recipes.manifest import PROJECT
-from tests.bundle.service import descendants, is_running
-from tests.signals import end_on_signals
+from recipes.core.errors import INTERRUPTED
+from recipes.manifest.load import PROJECT
+from tests.support.llama_service import descendants, is_running
+from tests.support.signals import end_on_signals
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.errors import AuditError
-from recipes.macho.coalescing import encode, keep_hidden_symbols, weak_bindings, without_hidden
-from recipes.macho.facts import inspect, parse
-from recipes.manifest import Manifests
-from recipes.settings import read_settings
-from recipes.store import Store
-from recipes.toolchain import host_name, toolchain_key, verified_entry
+from recipes.build.audit.macho.facts import inspect, parse
+from recipes.build.audit.macho.weak_symbols import encode, keep_hidden_symbols, weak_bindings, without_hidden
+from recipes.build.toolchain.toolchain import host_name, toolchain_key, verified_entry
+from recipes.core.errors import AuditError
+from recipes.core.settings import read_settings
+from recipes.manifest.load import Manifests
+from recipes.store.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +70,9 @@ def bound(path: Path) -> list[str]:
 def test_a_hidden_weak_symbol_could_be_replaced_and_then_cannot(linker: Linker) -> None:
     path = linker.link(USE, HIDDEN)
     before = path.read_bytes()
-    assert bound(path) == [SYMBOL], "the linker has mended this: recipes/macho/coalescing.py can go"
+    assert bound(path) == [SYMBOL], (
+        "the linker has mended this: recipes/build/audit/macho/weak_symbols.py can go"
+    )
     assert [each.library for each in inspect(path, "it").imports if each.symbol == SYMBOL] == [""]
     assert keep_hidden_symbols(path.parent.parent) == 1
     after = inspect(path, "it")

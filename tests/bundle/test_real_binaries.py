@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes import elf
-from recipes.manifest import Manifests
-from recipes.plan import Plan, make_plan
-from recipes.settings import read_settings
-from recipes.store import Store
-from recipes.toolchain import default_platform
-from tests.bundle.gguf_file import llama_model
+from recipes.build.audit.elf import audit as elf
+from recipes.build.plan.plan import Plan, make_plan
+from recipes.build.toolchain.toolchain import default_platform
+from recipes.core.settings import read_settings
+from recipes.manifest.load import Manifests
+from recipes.store.store import Store
+from tests.support.llama_model import llama_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from recipes.manifest import Manifests
-from recipes.plan import make_plan
-from recipes.settings import read_settings
-from recipes.sources import find_source, source_key
-from recipes.store import Store
-from recipes.toolchain import default_platform, host_name, toolchain_key, verified_entry
-from tests.bundle.rope_kernels import (
+from recipes.build.plan.plan import make_plan
+from recipes.build.source_tree import find_source, source_key
+from recipes.build.toolchain.toolchain import default_platform, host_name, toolchain_key, verified_entry
+from recipes.core.settings import read_settings
+from recipes.manifest.load import Manifests
+from recipes.store.store import Store
+from tests.support.rope_kernels import (
     F16,
     F32,
     IMROPE,

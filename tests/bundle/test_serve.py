@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from recipes.conformance.subject import SERVER
-from recipes.errors import (
+from recipes.core.errors import (
     INTERRUPTED,
     AddressError,
     AnswerError,
@@ -25,8 +24,9 @@ from recipes.errors import (
     PictureError,
     ServerEndedError,
 )
-from recipes.manifest import PROJECT
-from tests.bundle.service import (
+from recipes.manifest.load import PROJECT
+from recipes.serve.llamacpp.installation import SERVER
+from tests.support.llama_service import (
     ANSWER,
     PICTURE,
     QUESTION,
@@ -38,7 +38,7 @@ from tests.bundle.service import (
     service,
     unused_port,
 )
-from tests.signals import end_on_signals
+from tests.support.signals import end_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from recipes.llama_server import serve, user
-from recipes.manifest import PROJECT, Manifests
-from recipes.plan import Plan, make_plan
-from recipes.settings import read_settings
-from recipes.store import Store
+from recipes.build.plan.plan import Plan, make_plan
+from recipes.core.settings import read_settings
+from recipes.manifest.load import PROJECT, Manifests
+from recipes.serve.llamacpp.server import serve, user
+from recipes.store.store import Store
 
 PLATFORM = "windows-x86_64-cpu"
 MANIFESTS = Manifests()

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.conformance.asked_model import chosen_model, verified_files
-from recipes.conformance.golden import Golden, read_golden
-from recipes.manifest import PROJECT, Manifests
-from recipes.plan import make_plan
-from recipes.pocket.prompts import Prompt, compared
-from recipes.settings import read_settings
-from recipes.store import Store
-from recipes.toolchain import default_platform
+from recipes.build.plan.plan import make_plan
+from recipes.build.toolchain.toolchain import default_platform
+from recipes.conformance.results.model_choice import chosen_model, verified_files
+from recipes.core.settings import read_settings
+from recipes.evalset.golden import Golden, read_golden
+from recipes.evalset.prompts import Prompt, compared
+from recipes.manifest.load import PROJECT, Manifests
+from recipes.store.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from recipes.schema import Recipe
+    from recipes.manifest.schema import Recipe
 
 
 @dataclass(frozen=True)

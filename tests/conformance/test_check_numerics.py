@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from recipes.conformance.check_numerics import FAULTY_REST, Kind, coarse_suspect, outcome
-from recipes.conformance.golden import Case, Deviation, NearTie
-from recipes.conformance.numerics import Explained, Tipped
-from recipes.conformance.outcome import Outcome, Verdict
-from recipes.conformance.result import Distance
+from recipes.conformance.checks.numerics import FAULTY_REST, Kind, coarse_suspect, outcome
+from recipes.conformance.results.numerics import Explained, Tipped
+from recipes.conformance.results.outcome import Outcome, Verdict
+from recipes.conformance.results.result import Distance
+from recipes.evalset.golden import Case, Deviation, NearTie
 
 EXACT = Kind("f32", strict=True, tolerance=0.01)
 COARSE = Kind("Q8_0", strict=False, tolerance=0.5)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.conformance.check_loading import memory_outcome
-from recipes.conformance.context import Context
-from recipes.conformance.outcome import Part, Verdict
-from recipes.conformance.subject import SERVER, find_subject
+from recipes.conformance.checks.loading import memory_outcome
+from recipes.conformance.results.context import Context
+from recipes.conformance.results.outcome import Part, Verdict
 from recipes.conformance.suite import look
+from recipes.serve.llamacpp.installation import SERVER, find_subject
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from recipes import mac_check
-from recipes.cli import main
-from recipes.mac_check import Step
-from recipes.packing import pack
+from recipes.cli.main import main
+from recipes.conformance import mac_check
+from recipes.conformance.mac_check import Step
+from recipes.fetch.archives.pack import pack
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from recipes.conformance.subject import Subject
-    from recipes.job import Job
+    from recipes.build.context import Job
+    from recipes.serve.llamacpp.installation import Subject
 
 pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="a Mac gives other verdicts")
 SERVER = """#!/bin/sh

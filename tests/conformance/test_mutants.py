@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.conformance import check_files, check_loading, check_numerics
-from recipes.conformance.context import Context, Findings
-from recipes.conformance.outcome import Verdict
-from recipes.conformance.subject import find_subject
-from tests.conformance.mutants import MUTANTS, Mutant
+from recipes.conformance.checks import files as check_files
+from recipes.conformance.checks import loading as check_loading
+from recipes.conformance.checks import numerics as check_numerics
+from recipes.conformance.results.context import Context, Findings
+from recipes.conformance.results.outcome import Verdict
+from recipes.serve.llamacpp.installation import find_subject
+from tests.support.mutants import MUTANTS, Mutant
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.conformance.browser import find_browser
-from recipes.conformance.outcome import Verdict
-from recipes.conformance.web_page import look_at_page
-from tests.bundle.service import ANSWER, PICTURE, QUESTION, service, unused_port
+from recipes.conformance.checks.browser import find_browser
+from recipes.conformance.checks.web_page import look_at_page
+from recipes.conformance.results.outcome import Verdict
+from tests.support.llama_service import ANSWER, PICTURE, QUESTION, service, unused_port
 
 if TYPE_CHECKING:
     from pathlib import Path

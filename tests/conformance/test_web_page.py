@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.conformance.browser import find_browser
-from recipes.conformance.outcome import Outcome, Part, Verdict
-from recipes.conformance.web_page import look_at_page, read_stream
+from recipes.conformance.checks.browser import find_browser
+from recipes.conformance.checks.web_page import look_at_page, read_stream
+from recipes.conformance.results.outcome import Outcome, Part, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.conformance.subject import find_subject
-from recipes.errors import INTERRUPTED, RecipeError
-from recipes.free_memory import free_memory
-from recipes.manifest import PROJECT, Manifests
-from recipes.service_options import positive
+from recipes.cli.serve_options import positive
+from recipes.core.errors import INTERRUPTED, RecipeError
+from recipes.manifest.load import PROJECT, Manifests
+from recipes.serve.free_memory import free_memory
+from recipes.serve.llamacpp.installation import find_subject
 from tests.benchmarks.__main__ import SIGNALS, interrupt
 from tests.benchmarks.image_speed import programs_of
 from tests.benchmarks.machine import this_machine

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from tests.benchmarks.turns import UnmeasurableError
-from tests.bundle.service import PICTURE, QUESTION, service, unused_port
 from tests.fullsize.running import Resident, resident
 from tests.fullsize.scene import NAME
+from tests.support.llama_service import PICTURE, QUESTION, service, unused_port
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.integration import servers
-from tests.integration.servers import GOOD, Behaviour, Server
+from tests.support import http_server as servers
+from tests.support.http_server import GOOD, Behaviour, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

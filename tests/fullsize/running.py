@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.manifest import PROJECT
+from recipes.manifest.load import PROJECT
 from tests.benchmarks.turns import UnmeasurableError
 
 if TYPE_CHECKING:

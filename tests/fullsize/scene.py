@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
-from recipes.digest import hash_file
-from recipes.manifest import PROJECT
-from recipes.settings import HUB_VARIABLE, TIMEOUT_VARIABLE
-from recipes.storage import STORE_VARIABLE, remove_tree, size_text
+from recipes.core.digest import hash_file
+from recipes.core.filesystem import STORE_VARIABLE, remove_tree, size_text
+from recipes.core.settings import HUB_VARIABLE, TIMEOUT_VARIABLE
+from recipes.manifest.load import PROJECT
 from tests.benchmarks.turns import UnmeasurableError
 from tests.fullsize.bad_hub import REPOSITORY
 

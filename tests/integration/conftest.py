@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.settings import read_settings
-from tests.integration.fixture_project import FixtureProject, make_project, provide_source
+from recipes.core.settings import read_settings
+from tests.support.fixture_project import FixtureProject, make_project, provide_source
 
 if TYPE_CHECKING:
     from pathlib import Path

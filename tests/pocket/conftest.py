@@ -11,12 +11,12 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType
 
-from recipes.pocket.architecture import new_model
-from recipes.pocket.export import weights_of, write_model, write_projector
-from recipes.pocket.preparation import Writer
-from recipes.pocket.reference import Reference
-from recipes.pocket.restore import load
-from recipes.pocket.tokenizer import train_tokenizer
+from recipes.pocket.model.architecture import new_model
+from recipes.pocket.model.export_gguf import weights_of, write_model, write_projector
+from recipes.pocket.model.import_gguf import load
+from recipes.pocket.model.preprocess import Writer
+from recipes.pocket.model.tokenizer import train_tokenizer
+from recipes.pocket.reference.reference import Reference
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,9 +15,14 @@ from torch.nn import functional
 from transformers.models.qwen3_vl import modeling_qwen3_vl as dense_modeling
 from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as modeling
 
-from recipes.conformance.channels import AXES, blocked, interleaved
-from recipes.pocket import deviations
-from recipes.pocket.deviations import (
+from recipes.evalset.image_sizes import Grid, exact_size, resized
+from recipes.evalset.mrope_sections import AXES, blocked, interleaved
+from recipes.evalset.prompts import compared, one_image
+from recipes.evalset.render import draw
+from recipes.pocket.fidelity.random_prompts import trials
+from recipes.pocket.model.preprocess import fit, padded
+from recipes.pocket.reference import deviations
+from recipes.pocket.reference.deviations import (
     ALL,
     ATTENTION,
     BLOCKED,
@@ -57,19 +62,14 @@ from recipes.pocket.deviations import (
     through_half,
     vision_with,
 )
-from recipes.pocket.drawing import draw
-from recipes.pocket.fidelity.trials import trials
-from recipes.pocket.preparation import fit, padded
-from recipes.pocket.prompts import compared, one_image
-from recipes.pocket.sizes import Grid, exact_size, resized
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from recipes.conformance.golden import Deviation
-    from recipes.pocket.prompts import Prompt
-    from recipes.pocket.reference import Reference
+    from recipes.evalset.golden import Deviation
+    from recipes.evalset.prompts import Prompt
+    from recipes.pocket.reference.reference import Reference
 
 PROMPTS = {prompt.name: prompt for prompt in compared()}
 TEXT, FITS, RESIZED = (PROMPTS[name] for name in ("text alone 0", "where, wide", "resized, too small"))

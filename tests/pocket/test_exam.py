@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from recipes.pocket.architecture import new_model
-from recipes.pocket.exam import Row, examine, table
-from recipes.pocket.export import weights_of
-from recipes.pocket.release import release
-from recipes.pocket.restore import load
-from recipes.pocket.sizes import TRAINING_GRIDS, UNSEEN_GRIDS, exact_size, grid_of
-from recipes.pocket.tasks import KINDS_OF_SIZE, TASKS, held_out_conversation, kind_of_size
-from recipes.pocket.tokenizer import train_tokenizer
+from recipes.evalset.image_sizes import TRAINING_GRIDS, UNSEEN_GRIDS, exact_size, grid_of
+from recipes.evalset.tasks import KINDS_OF_SIZE, TASKS, held_out_conversation, kind_of_size
+from recipes.pocket.model.architecture import new_model
+from recipes.pocket.model.export_gguf import weights_of
+from recipes.pocket.model.import_gguf import load
+from recipes.pocket.model.tokenizer import train_tokenizer
+from recipes.pocket.reference.held_out import Row, examine, table
+from recipes.pocket.training.release import release
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from recipes.pocket.prompts import Prompt
+    from recipes.evalset.prompts import Prompt
 
 
 class Knowing:

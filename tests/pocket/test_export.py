@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from recipes.gguf_file import read_gguf
-from recipes.gguf_lint import lint_mmproj, lint_model, lint_pair
-from recipes.pocket import restore
-from recipes.pocket.architecture import MROPE_SECTION
-from recipes.pocket.export import is_kept_exact, weights_of
-from recipes.pocket.restore import load
-from recipes.pocket.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS
+from recipes.models.gguf.lint import lint_mmproj, lint_model, lint_pair
+from recipes.models.gguf.reader import read_gguf
+from recipes.pocket.model import import_gguf as restore
+from recipes.pocket.model.architecture import MROPE_SECTION
+from recipes.pocket.model.export_gguf import is_kept_exact, weights_of
+from recipes.pocket.model.import_gguf import load
+from recipes.pocket.model.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS
 from tests.pocket.conftest import Files
 
 if TYPE_CHECKING:

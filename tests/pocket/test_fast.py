@@ -9,18 +9,18 @@ import torch
 from torch.nn import functional
 from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as modeling
 
-from recipes.pocket.batches import Batch, cells_of, collate
-from recipes.pocket.fast import quick
-from recipes.pocket.losses import RARE, Heads, forward, losses_of
-from recipes.pocket.preparation import UNTRAINED, Writer
-from recipes.pocket.sights import SIGHTS
-from recipes.pocket.tasks import TASKS, held_out_conversation, training_conversation
-from recipes.pocket.tokenizer import END_OF_TEXT, IMAGE_PAD
+from recipes.evalset.tasks import TASKS, held_out_conversation, training_conversation
+from recipes.pocket.model.batches import Batch, cells_of, collate
+from recipes.pocket.model.grid_labels import SIGHTS
+from recipes.pocket.model.preprocess import UNTRAINED, Writer
+from recipes.pocket.model.tokenizer import END_OF_TEXT, IMAGE_PAD
+from recipes.pocket.training.fast_kernels import quick
+from recipes.pocket.training.losses import RARE, Heads, forward, losses_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from recipes.pocket.tasks import Conversation
+    from recipes.evalset.tasks import Conversation
 
 MIXED = (
     held_out_conversation(1, "which"),  # two images, of a size that training does not have

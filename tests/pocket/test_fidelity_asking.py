@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from recipes.conformance.numerics import UNSEEN
-from recipes.llama_server import Reply, ServerError, TokenChoice
-from recipes.pocket.fidelity import asking
-from recipes.pocket.fidelity.asking import Answer, Question, Run, ask, ask_all, question_of
-from recipes.pocket.prompts import compared
+from recipes.conformance.results.numerics import UNSEEN
+from recipes.evalset.prompts import compared
+from recipes.pocket.fidelity import query_server as asking
+from recipes.pocket.fidelity.query_server import Answer, Question, Run, ask, ask_all, question_of
+from recipes.serve.llamacpp.server import Reply, ServerError, TokenChoice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from recipes.evalset.prompts import digest
 from recipes.pocket.fidelity import command
-from recipes.pocket.fidelity.asking import Answer
+from recipes.pocket.fidelity.analysis import compare, judge
 from recipes.pocket.fidelity.command import Named, command_of, main
-from recipes.pocket.fidelity.judging import compare, judge
-from recipes.pocket.fidelity.known import KNOWN, known_of, parse_known
-from recipes.pocket.fidelity.ledger import LEDGER, Case, encode, read
-from recipes.pocket.fidelity.measuring import write_model
-from recipes.pocket.fidelity.oracle import Changes
-from recipes.pocket.fidelity.page import PAGE
+from recipes.pocket.fidelity.deviations import KNOWN, known_of, parse_known
+from recipes.pocket.fidelity.docs_page import PAGE
+from recipes.pocket.fidelity.measure import write_model
+from recipes.pocket.fidelity.model_shapes import SHAPES
+from recipes.pocket.fidelity.query_server import Answer
+from recipes.pocket.fidelity.random_prompts import trials
+from recipes.pocket.fidelity.reference_run import Changes
+from recipes.pocket.fidelity.results import LEDGER, Case, encode, read
 from recipes.pocket.fidelity.servers import SERVERS
-from recipes.pocket.fidelity.shapes import SHAPES
-from recipes.pocket.fidelity.trials import trials
-from recipes.pocket.prompts import digest
-from recipes.pocket.router import Tie
+from recipes.pocket.model.router_ties import Tie
 
 TIE = Tie(1e-7, 1, 2)
 UNCHANGED = Changes()

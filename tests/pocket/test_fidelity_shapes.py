@@ -11,13 +11,13 @@ import torch
 from gguf import GGUFReader
 from torch.nn import functional
 
-from recipes.gguf_file import read_gguf
-from recipes.gguf_lint import lint_mmproj, lint_model, lint_pair
-from recipes.pocket.export import language_tensors, weights_of
-from recipes.pocket.fidelity.shapes import SHAPES, Shape, make, write
-from recipes.pocket.prompts import compared
-from recipes.pocket.reference import Reference
-from recipes.pocket.restore import load
+from recipes.evalset.prompts import compared
+from recipes.models.gguf.lint import lint_mmproj, lint_model, lint_pair
+from recipes.models.gguf.reader import read_gguf
+from recipes.pocket.fidelity.model_shapes import SHAPES, Shape, make, write
+from recipes.pocket.model.export_gguf import language_tensors, weights_of
+from recipes.pocket.model.import_gguf import load
+from recipes.pocket.reference.reference import Reference
 from tests.pocket.conftest import Files
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from recipes.evalset.image_sizes import CELL_PX, grid_of
+from recipes.evalset.prompts import digest
+from recipes.pocket.fidelity.random_prompts import Trial, trials
 from recipes.pocket.fidelity.servers import SERVERS, number_of
-from recipes.pocket.fidelity.trials import Trial, trials
-from recipes.pocket.prompts import digest
-from recipes.pocket.sizes import CELL_PX, grid_of
 
 if TYPE_CHECKING:
-    from recipes.pocket.preparation import Writer
+    from recipes.pocket.model.preprocess import Writer
 
 ALL = trials()
 

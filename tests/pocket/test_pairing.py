@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.pocket.pairing import has_pair, pair
-from recipes.pocket.tasks import Turn
+from recipes.evalset.tasks import Turn
+from recipes.pocket.reference.frame_pairs import has_pair, pair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,11 +13,7 @@ from PIL import Image
 from transformers import Qwen2VLImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-from recipes.pocket.batches import collate
-from recipes.pocket.drawing import draw
-from recipes.pocket.export import IMAGE_MEAN, IMAGE_STD
-from recipes.pocket.preparation import UNTRAINED, Writer, cut, fit, image_positions, scenes_of
-from recipes.pocket.sizes import (
+from recipes.evalset.image_sizes import (
     CELL_PX,
     LEAST_PIXELS,
     MERGE,
@@ -28,15 +24,19 @@ from recipes.pocket.sizes import (
     grid_of,
     resized,
 )
-from recipes.pocket.tasks import held_out_conversation
-from recipes.pocket.tokenizer import END, END_OF_TEXT, IMAGE_PAD, for_transformers
-from tests.pocket.conversations import ANY
+from recipes.evalset.render import draw
+from recipes.evalset.tasks import held_out_conversation
+from recipes.pocket.model.batches import collate
+from recipes.pocket.model.export_gguf import IMAGE_MEAN, IMAGE_STD
+from recipes.pocket.model.preprocess import UNTRAINED, Writer, cut, fit, image_positions, scenes_of
+from recipes.pocket.model.tokenizer import END, END_OF_TEXT, IMAGE_PAD, for_transformers
+from tests.support.conversations import ANY
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from recipes.pocket.batches import Batch
-    from recipes.pocket.tasks import Conversation
+    from recipes.evalset.tasks import Conversation
+    from recipes.pocket.model.batches import Batch
 
 PROCESSOR = Qwen2VLImageProcessorPil(
     patch_size=PATCH_PX,

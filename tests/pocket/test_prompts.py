@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recipes.pocket.drawing import draw
-from recipes.pocket.prompts import (
+from recipes.evalset.image_sizes import TRAINING_GRIDS, grid_of
+from recipes.evalset.prompts import (
     HELD_OUT_OF_EACH,
     SPLIT,
     Prompt,
@@ -21,8 +21,8 @@ from recipes.pocket.prompts import (
     png,
     words,
 )
-from recipes.pocket.sizes import TRAINING_GRIDS, grid_of
-from recipes.pocket.tasks import TASKS, Turn, held_out_conversation
+from recipes.evalset.render import draw
+from recipes.evalset.tasks import TASKS, Turn, held_out_conversation
 from tests.pocket.test_tasks import ANSWERS, asked_words
 
 COMPARED = {prompt.name: prompt for prompt in compared()}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from recipes.conformance.golden import Case, Golden, read_golden
-from recipes.errors import VerifyError
-from recipes.pocket.files import GOLDEN
-from recipes.pocket.recompute import SAME, compare
-from recipes.pocket.reference import NEAR
+from recipes.core.errors import VerifyError
+from recipes.evalset.golden import Case, Golden, read_golden
+from recipes.pocket.model.files import GOLDEN
+from recipes.pocket.reference.recompute import SAME, compare
+from recipes.pocket.reference.reference import NEAR
 
 COMMITTED = read_golden(GOLDEN)
 

@@ -9,28 +9,31 @@ import numpy as np
 import pytest
 import torch
 
-from recipes.conformance.channels import blocked, interleaved
-from recipes.conformance.golden import JOIN, Case
-from recipes.conformance.numerics import explain
-from recipes.pocket import reference as pocket_reference
-from recipes.pocket.deviations import ALL, FAULTS, GRADES, OF_LANGUAGE, OF_PAIRS, OF_SIZE, OF_TEXT, USUAL
-from recipes.pocket.preparation import UNTRAINED
-from recipes.pocket.prompts import Prompt, compared
-from recipes.pocket.recompute import _arrays
-from recipes.pocket.reference import (
-    LISTED,
-    MOST_ANSWER_TOKENS,
-    can_change,
-    looked_at,
-    subsets,
+from recipes.conformance.results.numerics import explain
+from recipes.evalset.golden import JOIN, Case
+from recipes.evalset.mrope_sections import blocked, interleaved
+from recipes.evalset.prompts import Prompt, compared
+from recipes.pocket.model.preprocess import UNTRAINED
+from recipes.pocket.model.tokenizer import END, END_OF_TEXT, SPECIAL_TOKENS, START
+from recipes.pocket.reference import reference as pocket_reference
+from recipes.pocket.reference.deviations import (
+    ALL,
+    FAULTS,
+    GRADES,
+    OF_LANGUAGE,
+    OF_PAIRS,
+    OF_SIZE,
+    OF_TEXT,
+    USUAL,
 )
-from recipes.pocket.tokenizer import END, END_OF_TEXT, SPECIAL_TOKENS, START
+from recipes.pocket.reference.recompute import _arrays
+from recipes.pocket.reference.reference import LISTED, MOST_ANSWER_TOKENS, can_change, looked_at, subsets
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from recipes.pocket.batches import Batch
-    from recipes.pocket.reference import Reference
+    from recipes.pocket.model.batches import Batch
+    from recipes.pocket.reference.reference import Reference
 
 PROMPTS = {prompt.name: prompt for prompt in compared()}
 TEXT = PROMPTS["text alone 0"]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from recipes.pocket.fidelity.oracle import NARROW, NOTHING, Changes, Oracle
+from recipes.evalset.prompts import compared
+from recipes.pocket.fidelity.model_shapes import SHAPES, make
+from recipes.pocket.fidelity.reference_run import NARROW, NOTHING, Changes, Oracle
 from recipes.pocket.fidelity.rotary import left_over, unturned
-from recipes.pocket.fidelity.shapes import SHAPES, make
 from recipes.pocket.fidelity.summary import apart
-from recipes.pocket.prompts import compared
-from recipes.pocket.reference import Reference
-from recipes.pocket.router import Tie, decided_otherwise, gaps, other_choice, routers, watched
+from recipes.pocket.model.router_ties import Tie, decided_otherwise, gaps, other_choice, routers, watched
+from recipes.pocket.reference.reference import Reference
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from recipes.pocket.drawing import SHAPES, Number, Scene, Thing, draw
-from recipes.pocket.preparation import scenes_of
-from recipes.pocket.scenes import COLOURS
-from recipes.pocket.sights import KINDS, MOST_THINGS, SIGHTS, sights_of
-from recipes.pocket.sizes import Grid, exact_size, grid_of
-from tests.pocket.conversations import ANY
+from recipes.evalset.image_sizes import Grid, exact_size, grid_of
+from recipes.evalset.render import SHAPES, Number, Scene, Thing, draw
+from recipes.evalset.scenes import COLOURS
+from recipes.pocket.model.grid_labels import KINDS, MOST_THINGS, SIGHTS, sights_of
+from recipes.pocket.model.preprocess import scenes_of
+from tests.support.conversations import ANY
 
 if TYPE_CHECKING:
-    from recipes.pocket.tasks import Conversation
+    from recipes.evalset.tasks import Conversation
 
 
 def shown(scene: Scene, grid: Grid) -> dict[tuple[int, int], set[str]]:

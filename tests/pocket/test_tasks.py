@@ -13,11 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recipes.pocket.drawing import SHAPES, Number, Scene, Stroke, Thing, draw, number_box
-from recipes.pocket.preparation import scenes_of
-from recipes.pocket.questions import CLEARLY, MOST_COUNTED, count_questions, direction, plural
-from recipes.pocket.scenes import BACKGROUNDS, COLOURS, CONTRAST, LEAST_RADIUS_PX, contrast
-from recipes.pocket.sizes import (
+from recipes.evalset.image_sizes import (
     CELL_PX,
     LEAST_TOKENS,
     SIZE_CLASSES,
@@ -29,7 +25,10 @@ from recipes.pocket.sizes import (
     odd_size,
     training_grids,
 )
-from recipes.pocket.tasks import (
+from recipes.evalset.questions import CLEARLY, MOST_COUNTED, count_questions, direction, plural
+from recipes.evalset.render import SHAPES, Number, Scene, Stroke, Thing, draw, number_box
+from recipes.evalset.scenes import BACKGROUNDS, COLOURS, CONTRAST, LEAST_RADIUS_PX, contrast
+from recipes.evalset.tasks import (
     MOST_TURNS,
     SPLITS,
     TASKS,
@@ -40,7 +39,8 @@ from recipes.pocket.tasks import (
     seed_of,
     training_conversation,
 )
-from tests.pocket.conversations import ANY, INDICES
+from recipes.pocket.model.preprocess import scenes_of
+from tests.support.conversations import ANY, INDICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,10 +15,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.pocket import training
-from recipes.pocket.sizes import MERGE, SIZE_CLASSES
-from recipes.pocket.tasks import TASKS
-from recipes.pocket.training import (
+from recipes.evalset.image_sizes import MERGE, SIZE_CLASSES
+from recipes.evalset.tasks import TASKS
+from recipes.pocket.training import train as training
+from recipes.pocket.training.train import (
     BATCH_SHARE,
     WARM_UP_STEPS,
     Course,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from recipes.pocket.batches import Batch
+    from recipes.pocket.model.batches import Batch
 
 COURSE = Course(steps=2, batch=2, seed=3, rate=1e-3)
 

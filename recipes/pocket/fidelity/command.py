@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.cli import open_job
-from recipes.conformance.markup import to_xml
-from recipes.conformance.subject import find_subject
-from recipes.errors import INTERRUPTED, RecipeError, UsageError
-from recipes.pipeline import ensure_bundle
-from recipes.pocket.fidelity.keeping import keep
-from recipes.pocket.fidelity.known import known_of, parse_known
-from recipes.pocket.fidelity.ledger import LEDGER, encode, read
-from recipes.pocket.fidelity.measuring import Contender, measure
-from recipes.pocket.fidelity.page import PAGE, tables, with_tables
+from recipes.build.pipeline import ensure_bundle
+from recipes.cli.main import open_job
+from recipes.conformance.report.markup import to_xml
+from recipes.core.errors import INTERRUPTED, RecipeError, UsageError
+from recipes.core.filesystem import storage_errors
+from recipes.pocket.fidelity.deviations import known_of, parse_known
+from recipes.pocket.fidelity.docs_page import PAGE, tables, with_tables
+from recipes.pocket.fidelity.measure import Contender, measure
+from recipes.pocket.fidelity.persistence import keep
 from recipes.pocket.fidelity.plot import draw
-from recipes.storage import storage_errors
+from recipes.pocket.fidelity.results import LEDGER, encode, read
+from recipes.serve.llamacpp.installation import find_subject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recipes.pocket.fidelity.ledger import Ledger
+    from recipes.pocket.fidelity.results import Ledger
 
 PLOT = LEDGER.with_suffix(".svg")
 

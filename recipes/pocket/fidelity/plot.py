@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from recipes.conformance.markup import element
-from recipes.pocket.fidelity.ledger import GROUPS
+from recipes.conformance.report.markup import element
+from recipes.pocket.fidelity.results import GROUPS
 from recipes.pocket.fidelity.summary import Selection, figure, values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from xml.etree.ElementTree import Element
 
-    from recipes.pocket.fidelity.ledger import Ledger
+    from recipes.pocket.fidelity.results import Ledger
 
 WIDTH, LEFT, RIGHT = 1000, 215, 965
 HILL, GAP, HEAD = 30, 14, 64  # heights: of a hill, between subjects, above a setting

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from recipes.pocket.fidelity.ledger import Ledger
+    from recipes.pocket.fidelity.results import Ledger
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,312 @@
+"""Compares what CMake resolved with the plan: cache entries, compile commands, link statements.
+
+Pure: text in, departures out. The flags that were given prove nothing; the resolved cache and the commands
+are what is built, so they are what is judged.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from recipes.build.audit.flag_rules import (
+    LIST_IT,
+    AllowedFlags,
+    Departure,
+    absolute_paths,
+    is_within,
+    judge_compile,
+    judge_link,
+)
+from recipes.core.errors import AuditError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+__all__ = [
+    "AllowedFlags",
+    "CacheEntry",
+    "Departure",
+    "check_cache",
+    "check_commands",
+    "check_link_commands",
+    "check_used",
+    "parse_cache",
+    "refuse",
+]
+
+SHOWN = 20  # departures in one error; the rest is counted
+# CMake's cmState::ParseCacheEntry: a name with a colon is quoted, and so is a value that ends in white space
+ENTRY = re.compile(
+    r'(?:"(?P<quoted>[^"]*)"|(?P<plain>[^"=:][^=:]*)):(?P<type>[^=]*)=(?P<value>.*)', re.DOTALL
+)
+LINK_STATEMENT = re.compile(r"build (?P<output>(?:\$.|[^:$])+): \w+_(?:EXECUTABLE|LIBRARY|MODULE)_LINKER__")
+LINK_VARIABLE = re.compile(
+    r" +(?:LANGUAGE_COMPILE_FLAGS|ARCH_FLAGS|LINK_FLAGS|LINK_LIBRARIES|LINK_PATH) = (?P<value>.*)"
+)
+NINJA_FOLDER = re.compile(r"^cmake_ninja_workdir = (.+)$", re.MULTILINE)
+
+
+class CacheEntry(NamedTuple):
+    """One entry of CMakeCache.txt."""
+
+    type: str
+    value: str
+
+
+UNUSED = "Manually-specified variables were not used by the project:\n"
+UNUSED_NAME = re.compile(r"^ {4}(\S+)$", re.MULTILINE)
+
+
+def parse_cache(text: str) -> dict[str, CacheEntry]:
+    """Read a CMakeCache.txt.
+
+    Parameters
+    ----------
+    text
+        The whole file.
+
+    Raises
+    ------
+    ValueError
+        Naming the first line that is no entry, or that gives an entry a second time.
+    """
+    entries: dict[str, CacheEntry] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        content = line.lstrip(" \t\r")
+        if not content or content.startswith(("#", "//")):
+            continue
+        match = ENTRY.fullmatch(content)
+        if match is None:
+            raise ValueError(f"line {number} is not NAME:TYPE=VALUE: {line}")
+        name = match["plain"] if match["quoted"] is None else match["quoted"]
+        if name in entries:
+            raise ValueError(f"line {number} gives {name} a second time")
+        value = match["value"].rstrip(" \t\r")
+        if len(value) > 1 and value[0] == value[-1] == "'":
+            value = value[1:-1]
+        entries[name] = CacheEntry(match["type"], value)
+    return entries
+
+
+def check_used(output: str, *, where: str) -> None:
+    """Demand that the project used each option that it was given: else it is misspelt, or gone from this source.
+
+    Parameters
+    ----------
+    output
+        What CMake printed; it lists the options that no CMake file asked for.
+    where
+        For the error: the plan and the stage.
+
+    Raises
+    ------
+    AuditError
+        Naming each option that was not used.
+    """
+    _, _, listed = output.partition(UNUSED)
+    names = [name for name in UNUSED_NAME.findall(listed.partition("\n\n\n")[0]) if name]
+    refuse(
+        where,
+        [
+            Departure(
+                "options that the project asks for",
+                name,
+                "correct or remove it under `cmake:` in the manifest",
+            )
+            for name in names
+        ],
+    )
+
+
+def check_cache(
+    text: str,
+    expected: Mapping[str, str],
+    *,
+    allowed_roots: Sequence[Path],
+    where: str,
+    exceptions: Collection[str] = (),
+) -> None:
+    """Demand that CMake resolved each option to the plan's value, and took nothing of the host.
+
+    Parameters
+    ----------
+    text
+        CMakeCache.txt after configure.
+    expected
+        Each option's value, compared as text: OFF is not FALSE.
+    allowed_roots
+        The folders that a path may lie in, resolved as CMake writes them. A path that the plan gives is
+        allowed too, wherever CMake repeats it.
+    where
+        For the error: the plan and the stage.
+    exceptions
+        Entries that may hold a path of the host.
+
+    Raises
+    ------
+    AuditError
+        Naming each entry that departs.
+    """
+    try:
+        entries = parse_cache(text)
+    except ValueError as error:
+        raise AuditError(
+            where=f"{where}: CMakeCache.txt",
+            expected="the format that CMake writes",
+            found=str(error),
+            fix="remove the build folder and build again",
+        ) from None
+    roots = _texts(allowed_roots)
+    allowed = roots + tuple(path for value in expected.values() for path in absolute_paths(value, roots))
+    departures = list(_wrong_values(entries, expected))
+    for name, entry in entries.items():
+        if name not in exceptions and name not in expected:
+            departures += _host_paths(name, entry, roots, allowed)
+    refuse(f"{where}: CMakeCache.txt", departures)
+
+
+def check_commands(
+    commands: Iterable[Mapping[str, Any]], allowed: AllowedFlags, *, roots: Sequence[Path], where: str
+) -> None:
+    """Demand that each compile command carries only what the plan lists.
+
+    Parameters
+    ----------
+    commands
+        The data of compile_commands.json, as in Clang's "JSON Compilation Database Format Specification".
+    allowed
+        What the plan lists.
+    roots
+        The folders that sources, headers and the compiler must lie in, resolved.
+    where
+        For the error: the plan and the stage.
+
+    Raises
+    ------
+    AuditError
+        Naming each word that departs, and a file that is compiled with it.
+    """
+    inside = _texts(roots)
+    found: dict[Departure, list[str]] = {}
+    for entry in commands:
+        directory = str(entry["directory"])
+        file = posixpath.join(directory, entry["file"])
+        for departure in _judge_entry(entry, allowed, inside, directory):
+            found.setdefault(departure, []).append(_shorten(file, inside))
+    refuse(f"{where}: compile_commands.json", _with_places(found, "compiling"))
+
+
+def check_link_commands(ninja: str, allowed: AllowedFlags, *, roots: Sequence[Path], where: str) -> None:
+    """Demand that no link statement takes a library, a search path or a run path of the host.
+
+    Parameters
+    ----------
+    ninja
+        The build.ninja that CMake wrote.
+    allowed, roots, where
+        As for `check_commands`.
+
+    Raises
+    ------
+    AuditError
+        Naming each word that departs, and what is linked with it.
+    """
+    inside = _texts(roots)
+    folder = NINJA_FOLDER.search(ninja)
+    directory = _unescape(folder[1]) if folder else inside[0]
+    found: dict[Departure, list[str]] = {}
+    output = None
+    for line in ninja.split("\n"):
+        if not line.startswith(" "):
+            statement = LINK_STATEMENT.match(line)
+            output = _unescape(statement["output"]) if statement else None
+        elif output is not None and (variable := LINK_VARIABLE.fullmatch(line)):
+            # ninja hands the value to a shell, for which \$ between double quotes is a dollar sign
+            words = [word.replace("\\$", "$") for word in shlex.split(_unescape(variable["value"]))]
+            for departure in judge_link(words, allowed, inside, directory):
+                found.setdefault(departure, []).append(output)
+    refuse(f"{where}: build.ninja", _with_places(found, "linking"))
+
+
+def refuse(where: str, departures: Sequence[Departure]) -> None:
+    """Raise one error for all departures; with none, do nothing.
+
+    Raises
+    ------
+    AuditError
+        With a line for each of the first departures, and the number of the rest.
+    """
+    if not departures:
+        return
+    shown, hidden = departures[:SHOWN], len(departures) - SHOWN
+    more = [f"and {hidden} more"] if hidden > 0 else []
+    raise AuditError(
+        where=where,
+        expected="\n".join(dict.fromkeys(departure.expected for departure in shown)),
+        found="\n".join([*dict.fromkeys(departure.found for departure in shown), *more]),
+        fix="\n".join(dict.fromkeys(departure.fix for departure in shown)),
+    )
+
+
+def _wrong_values(entries: Mapping[str, CacheEntry], expected: Mapping[str, str]) -> Iterator[Departure]:
+    for name, value in sorted(expected.items()):
+        entry = entries.get(name)
+        if entry is None:
+            yield Departure(f"{name}={value}", f"no {name}", f"remove {name} under `cmake:` in the manifest")
+        elif entry.value != value:
+            yield Departure(
+                f"{name}={value}",
+                f"{name}={entry.value} (type {entry.type})",
+                f"change {name} under `cmake:` in the manifest, or set what overrides it",
+            )
+
+
+def _host_paths(
+    name: str, entry: CacheEntry, roots: tuple[str, ...], allowed: tuple[str, ...]
+) -> Iterator[Departure]:
+    for path in absolute_paths(entry.value, roots):
+        if not is_within(path, allowed):
+            yield Departure(
+                "no entry with a path of the host",
+                f"{name} has {path}",
+                "give the entry under `cmake:` in the manifest, empty where the build does not need it",
+            )
+
+
+def _judge_entry(
+    entry: Mapping[str, Any], allowed: AllowedFlags, inside: tuple[str, ...], directory: str
+) -> Iterator[Departure]:
+    try:
+        words = entry["arguments"] if "arguments" in entry else shlex.split(entry["command"])
+    except ValueError as error:
+        yield Departure("words as a POSIX shell reads them", str(error), LIST_IT)
+    else:
+        yield from judge_compile(words, allowed, inside, directory)
+
+
+def _with_places(found: Mapping[Departure, Sequence[str]], verb: str) -> tuple[Departure, ...]:
+    placed = []
+    for departure, files in found.items():
+        first, *others = dict.fromkeys(files)
+        rest = f" and {len(others)} more" if others else ""
+        placed.append(
+            Departure(departure.expected, f"{departure.found} ({verb} {first}{rest})", departure.fix)
+        )
+    return tuple(placed)
+
+
+def _texts(roots: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(posixpath.normpath(root.as_posix()) for root in roots)
+
+
+def _shorten(file: str, inside: tuple[str, ...]) -> str:
+    root = max((root for root in inside if is_within(file, (root,))), key=len, default=None)
+    return posixpath.relpath(file, root) if root else file
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\$([ :$])", r"\1", text)

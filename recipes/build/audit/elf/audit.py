@@ -1,0 +1,134 @@
+"""Refuses files of a bundle that would not run on another machine, or that name the one that built them."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from recipes.build.audit.bundle_files import REPLACEABLE, find_binaries
+from recipes.build.audit.cmake import refuse
+from recipes.build.audit.elf.facts import ElfFacts, glibc_order, inspect, is_elf
+from recipes.build.audit.flag_rules import Departure
+from recipes.core.filesystem import storage_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+INTERPRETERS = {"x86_64": "/lib64/ld-linux-x86-64.so.2", "aarch64": "/lib/ld-linux-aarch64.so.1"}
+LIBC = re.compile(
+    r"(?:libc\.so\.6|libm\.so\.6|libpthread\.so\.0|libdl\.so\.2|librt\.so\.1|ld-linux[\w-]*\.so\.\d)"
+)
+
+
+def check_bundle(
+    root: Path, *, machine: str, max_glibc: str, where: str, whole: bool = True
+) -> tuple[ElfFacts, ...]:
+    """Demand that every file in bin/ and lib/ runs on any machine of the platform, from any folder.
+
+    Parameters
+    ----------
+    root
+        A laid-out bundle.
+    machine
+        The processor, as `uname -m` prints it.
+    max_glibc
+        The newest glibc version that a symbol may ask for, as "2.28".
+    where
+        For the error: the plan and the stage.
+    whole
+        False where only some targets were built: then a needed library may be absent.
+
+    Returns
+    -------
+    tuple of ElfFacts
+        Of each ELF file, in the order of their names.
+
+    Raises
+    ------
+    AuditError
+        Naming each file that departs, and how.
+    """
+    paths, departures = find_binaries(root, is_elf, "ELF")
+    with storage_errors(root):
+        facts = tuple(replace(inspect(path), name=name) for name, path in paths.items())
+    for each in facts:
+        departures += _judge(each, machine, max_glibc)
+        departures += _judge_libraries(each, root if whole else None)
+    refuse(where, departures)
+    return facts
+
+
+def _judge(facts: ElfFacts, machine: str, max_glibc: str) -> Iterator[Departure]:
+    name = facts.name
+    if facts.machine != machine:
+        yield Departure(f"code for {machine}", f"{name}: {facts.machine}", "check `target` in the manifest")
+    if facts.interpreter and facts.interpreter != INTERPRETERS.get(machine, facts.interpreter):
+        yield Departure(
+            f"the loader {INTERPRETERS[machine]}",
+            f"{name}: {facts.interpreter}",
+            "remove -dynamic-linker from the link flags",
+        )
+    if max_glibc and glibc_order(facts.glibc_needed or "0") > glibc_order(max_glibc):
+        yield Departure(
+            f"glibc symbols up to version {max_glibc}",
+            f"{name}: GLIBC_{facts.glibc_needed} ({', '.join(facts.glibc_symbols[:3]) or 'no symbol'})",
+            "check that `target` in the manifest ends in that version and that the plan's compiler linked it",
+        )
+    if exported := [symbol for symbol in facts.standard_exports if not REPLACEABLE.match(symbol)]:
+        yield Departure(
+            "no symbol of the C++ runtime exported",
+            f"{name}: {len(exported)}, such as {exported[0]}",
+            "hide it: -fvisibility=hidden in `flags`, and a --version-script in `flags: link`",
+        )
+    if facts.unstripped:
+        yield Departure(
+            "stripped files",
+            f"{name}: {' '.join(facts.unstripped)}",
+            "add -s to `flags: link` in the manifest",
+        )
+    if facts.has_text_relocations:
+        yield Departure(
+            "no relocations in code",
+            f"{name}: TEXTREL",
+            "set CMAKE_POSITION_INDEPENDENT_CODE to ON under `cmake:`",
+        )
+    if facts.has_executable_stack:
+        yield Departure(
+            "a stack without execute permission",
+            f"{name}: PT_GNU_STACK is executable or absent",
+            "add -Wl,-z,noexecstack to `flags: link` in the manifest",
+        )
+
+
+def _judge_libraries(facts: ElfFacts, root: Path | None) -> Iterator[Departure]:
+    folders = []
+    for entry in facts.run_paths:
+        origin = re.match(r"\$(?:ORIGIN|\{ORIGIN\})(?=/|$)", entry)
+        below = "." + entry[origin.end() :] if origin else "/"
+        folder = posixpath.normpath(posixpath.join(posixpath.dirname(facts.name), below))
+        if folder.partition("/")[0] not in {"", ".."}:
+            folders.append(folder)
+        else:
+            yield Departure(
+                "run paths from $ORIGIN to a folder of the bundle",
+                f"{facts.name}: {entry or '(empty)'}",
+                "set CMAKE_INSTALL_RPATH and CMAKE_BUILD_WITH_INSTALL_RPATH under `cmake:` in the manifest",
+            )
+    if facts.soname and facts.name.startswith("lib/") and facts.name != f"lib/{facts.soname}":
+        yield Departure(
+            "libraries under their SONAME",
+            f"{facts.name}: {facts.soname}",
+            "name it so under `bundle: lib` in the manifest",
+        )
+    if root is None:
+        return
+    for library in facts.needed:
+        if not LIBC.fullmatch(library) and not any((root / folder / library).is_file() for folder in folders):
+            yield Departure(
+                "needed libraries in the bundle where a run path points, or libc's own",
+                f"{facts.name}: {library}",
+                "list it under `bundle: lib` in the manifest, or set the CMake option that links it to OFF",
+            )

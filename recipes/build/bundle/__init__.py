@@ -1,0 +1,1 @@
+"""The bundle: its layout, listing, and the comparison of two."""

@@ -1,0 +1,211 @@
+"""Lays out what is shipped, and records how it was made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recipes.build.bundle.compare import Difference, compare
+from recipes.build.bundle.listing import parse_listing
+from recipes.core.digest import Sha256, blob_digest
+from recipes.core.errors import BuildError
+from recipes.core.filesystem import shown, storage_errors
+from recipes.fetch.archives.pack import DATA_MODE, PROGRAM_MODE, digest_packed, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from recipes.build.plan.plan import Plan
+    from recipes.manifest.schema import BundleContents
+
+__all__ = [
+    "Difference",
+    "Row",
+    "compare",
+    "describe",
+    "digest_packed",
+    "lay_out",
+    "pack",
+    "write_record",
+]
+
+RECORD = "build.json"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file of a bundle, for people."""
+
+    name: str
+    size_bytes: int
+    what: str
+
+
+def lay_out(
+    built: Path, source: Path, contents: BundleContents, into: Path, *, partial: bool = False
+) -> None:
+    """Copy what is shipped: programs and backends to bin/, libraries to lib/, licences to licences/.
+
+    Links are followed, so that a library is a regular file under its SONAME.
+
+    Parameters
+    ----------
+    built
+        The folder in which the build left programs and libraries.
+    source
+        The source tree, for the licences.
+    contents
+        The names, as the manifest lists them.
+    into
+        A folder to fill; it is made where it is missing.
+    partial
+        True where only some targets were built: then what they did not make is left out.
+
+    Raises
+    ------
+    BuildError
+        Naming what was not built, or is a link to somewhere else.
+    StoreError
+        Where the disk is full or refuses.
+    """
+    wanted = {f"bin/{name}": built / name for name in contents.bin}
+    wanted |= {f"lib/{name}": built / name for name in contents.lib}
+    present = {name: path for name, path in wanted.items() if path.is_file()}
+    if not present or (len(present) < len(wanted) and not partial):
+        raise BuildError(
+            where=str(built),
+            expected="each file that `bundle:` lists in the manifest",
+            found="not built: "
+            + ", ".join(path.name for name, path in wanted.items() if name not in present),
+            fix="add the target that makes it to `targets:` in the manifest, or remove it from `bundle:`",
+        )
+    licences = [path for name in contents.licences for path in _licence_files(source, name)]
+    with storage_errors(into):
+        for name, path in present.items():
+            _copy(path, into / name, PROGRAM_MODE, below=built)
+        for path in licences:
+            _copy(path, into / "licences" / path.relative_to(source), DATA_MODE, below=source)
+
+
+def encode_record(record: Mapping[str, object]) -> bytes:
+    """Give the bytes of build.json: keys in the order of RFC 8785, UTF-8, indented so that a person can read it.
+
+    Parameters
+    ----------
+    record
+        Texts, whole numbers, truth values, None, and lists, tuples and mappings of these.
+
+    Raises
+    ------
+    TypeError
+        Where it holds anything else, such as a fraction, which has more than one spelling.
+    """
+    return json.dumps(_canonical(record), indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def is_pin_of(plan: Plan, listing: str | None) -> bool:
+    """Whether a pinned listing can be of this plan's bundle: it names the bytes of build.json, which follow from it.
+
+    Parameters
+    ----------
+    plan
+        What would be built.
+    listing
+        As `recipes.build.bundle.listing` gives it; None, where there is none, may be of any.
+    """
+    try:
+        entry = parse_listing(listing or "").get(RECORD)
+    except ValueError:
+        return True  # what is wrong with it is said where it is used
+    return entry is None or entry.digest_hex == blob_digest(encode_record(plan.record()), Sha256).hex
+
+
+def write_record(root: Path, record: Mapping[str, object]) -> Path:
+    """Write build.json.
+
+    Parameters
+    ----------
+    root
+        A laid-out bundle.
+    record
+        As for `encode_record`.
+
+    Raises
+    ------
+    TypeError
+        As `encode_record`.
+    StoreError
+        Where the disk is full or refuses.
+    """
+    path, data = root / RECORD, encode_record(record)
+    with storage_errors(path):
+        path.write_bytes(data)
+        path.chmod(DATA_MODE)
+    return path
+
+
+def describe(root: Path) -> tuple[Row, ...]:
+    """Give a row for each file of a bundle, in the order of their names: what it is, and its size."""
+    with storage_errors(root):
+        files = sorted(path for path in root.rglob("*") if path.is_file())
+        return tuple(
+            Row(name, path.stat().st_size, _what(name))
+            for name, path in ((path.relative_to(root).as_posix(), path) for path in files)
+        )
+
+
+def _what(name: str) -> str:
+    folder, _, leaf = name.partition("/")
+    if name == RECORD:
+        return "record of what it was built from"
+    if folder == "licences":
+        return "licence"
+    if folder == "lib":
+        return "library"
+    if leaf.endswith(".dll"):
+        return "library or backend: Windows looks for both beside the programs"
+    is_backend = leaf.endswith((".so", ".dylib"))
+    return "backend, loaded where the machine can run it" if is_backend else "program"
+
+
+def _licence_files(source: Path, name: str) -> Iterator[Path]:
+    top = source / name
+    files = sorted(path for path in top.rglob("*") if path.is_file()) if top.is_dir() else [top]
+    if not files or not top.exists():
+        raise BuildError(
+            where=str(source),
+            expected=f"a file, or a folder with files, at {name}",
+            found="an empty folder" if top.is_dir() else "nothing",
+            fix="correct `bundle: licences` in the manifest",
+        )
+    yield from files
+
+
+def _copy(path: Path, target: Path, mode: int, *, below: Path) -> None:
+    real = path.resolve()
+    if not real.is_relative_to(below.resolve()):
+        raise BuildError(
+            where=str(path),
+            expected=f"a file below {below}",
+            found=f"a link to {shown(str(real))}",
+            fix="remove the link and build again: nothing of the host is shipped",
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(real, target)
+    target.chmod(mode)
+
+
+def _canonical(value: object) -> object:
+    if isinstance(value, Mapping):
+        # RFC 8785, section 3.2.3: keys are sorted by their UTF-16 code units
+        ordered = sorted(value.items(), key=lambda item: item[0].encode("utf-16-be"))
+        return {key: _canonical(item) for key, item in ordered}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    if value is None or isinstance(value, str | int):
+        return value
+    raise TypeError(f"{value!r} has no single spelling in JSON")

@@ -1,0 +1,169 @@
+"""Runs a plan: configure, check what CMake resolved against the plan, compile."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recipes.build.audit import cmake as audit
+from recipes.build.audit.flag_rules import LIBC, AllowedFlags
+from recipes.build.plan.plan import Plan, fill
+from recipes.build.toolchain.sdk import lay_out_sdk
+from recipes.build.toolchain.toolchain import lay_out_wrappers
+from recipes.core.errors import BuildError
+from recipes.core.process import Command
+from recipes.core.sandbox import Surroundings, run_isolated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from recipes.core.console import Console
+
+# how the loader names the folder of the file that it loads; Windows looks there anyway
+ORIGINS = {"linux": "$ORIGIN", "macos": "@loader_path", "windows": ""}
+HOST_PROGRAMS = ("CMAKE_UNAME",)  # asked what the building machine is, which decides nothing of the target
+NINJA_PROGRESS = re.compile(r"^\[(\d+)/(\d+)\] ")
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """The folders of one build.
+
+    Parameters
+    ----------
+    work
+        An empty folder of this build's own; everything that is written lies below it.
+    source
+        The patched source: only read.
+    toolchain
+        The unpacked toolchain: only read.
+    runtime
+        A zig cache that holds the target's runtime libraries, or None.
+    log
+        Gets every line that the commands print.
+    """
+
+    work: Path
+    source: Path
+    toolchain: Path
+    runtime: Path | None
+    log: Path
+
+    @property
+    def build(self) -> Path:
+        """Where CMake and ninja write."""
+        return self.work / "build"
+
+    def folders(self) -> dict[str, Path]:
+        """Give what the placeholders of a plan stand for."""
+        return {
+            "source": self.source,
+            "build": self.build,
+            "toolchain": self.toolchain,
+            "wrappers": self.work / "wrappers",
+            "sdk": self.work / "sdk",
+        }
+
+
+def build(plan: Plan, workplace: Workplace, surroundings: Surroundings, console: Console) -> Path:
+    """Build a plan's targets and return the folder that holds what was built.
+
+    Raises
+    ------
+    BuildError
+        Where CMake or ninja fails; the log is named and kept.
+    VerifyError
+        Where the SDK is not the pinned one.
+    AuditError
+        Where what CMake resolved departs from the plan.
+    """
+    _prepare(plan, workplace)
+    with console.task(f"configure {plan.name}", None):
+        _run(plan, plan.configure, workplace, surroundings)
+    configured = workplace.log.read_text(encoding="utf-8", errors="replace")
+    audit.check_used(configured, where=f"{plan.name}: configure")
+    check_configured(plan, workplace.folders())
+    _compile(plan, workplace, surroundings, console)
+    return workplace.build / "bin"
+
+
+def check_configured(plan: Plan, folders: Mapping[str, Path]) -> None:
+    """Compare CMake's resolved cache and compile commands with the plan.
+
+    Raises
+    ------
+    AuditError
+        Naming the option, flag or path that the plan does not list.
+    """
+    where = f"{plan.name}: configure"
+    expected = {name: fill(value, folders) for name, value in plan.cache}
+    # a host toolchain brings headers and libraries of the machine: all of it is within bounds
+    roots = tuple(folders.values()) if plan.hermetic else tuple(Path("/").iterdir())
+    cache = (folders["build"] / "CMakeCache.txt").read_text(encoding="utf-8")
+    audit.check_cache(cache, expected, allowed_roots=roots, where=where, exceptions=HOST_PROGRAMS)
+    commands = json.loads((folders["build"] / "compile_commands.json").read_text(encoding="utf-8"))
+    allowed = AllowedFlags(
+        plan.isa_flags, plan.march, libraries=(*LIBC, *plan.libraries), origin=ORIGINS[plan.system]
+    )
+    audit.check_commands(commands, allowed, roots=roots, where=where)
+    ninja = (folders["build"] / "build.ninja").read_text(encoding="utf-8")
+    audit.check_link_commands(ninja, allowed, roots=roots, where=where)
+
+
+def _prepare(plan: Plan, workplace: Workplace) -> None:
+    workplace.log.parent.mkdir(parents=True, exist_ok=True)
+    workplace.log.unlink(missing_ok=True)
+    for folder in (workplace.build, workplace.build / "home", workplace.build / "tmp"):
+        folder.mkdir(parents=True)
+    lay_out_sdk(plan, workplace.folders()["sdk"])
+    lay_out_wrappers(plan, workplace.folders())
+    if workplace.runtime:
+        shutil.copytree(workplace.runtime, workplace.build / "zig", copy_function=shutil.copyfile)
+
+
+def _compile(plan: Plan, workplace: Workplace, surroundings: Surroundings, console: Console) -> None:
+    total = _count_steps(plan, workplace, surroundings)
+    with console.task(f"compile {plan.name}", total, "steps") as task:
+
+        def show(line: str) -> None:
+            if match := NINJA_PROGRESS.match(line):
+                task.position(int(match[1]))
+
+        _run(plan, (*plan.compile, "-j", str(surroundings.jobs)), workplace, surroundings, show)
+
+
+def _count_steps(plan: Plan, workplace: Workplace, surroundings: Surroundings) -> int | None:
+    counted = run_isolated(_command((*plan.compile, "-n"), plan, workplace), surroundings)
+    last = [match for line in counted.tail if (match := NINJA_PROGRESS.match(line))]
+    return int(last[-1][2]) if last else None
+
+
+def _command(argv: tuple[str, ...], plan: Plan, workplace: Workplace) -> Command:
+    folders = workplace.folders()
+    return Command(
+        tuple(fill(word, folders) for word in argv),
+        cwd=workplace.build,
+        env={name: fill(value, folders) for name, value in plan.environment},
+    )
+
+
+def _run(
+    plan: Plan,
+    argv: tuple[str, ...],
+    workplace: Workplace,
+    surroundings: Surroundings,
+    on_line: Callable[[str], None] | None = None,
+) -> None:
+    command = _command(argv, plan, workplace)
+    done = run_isolated(command, surroundings, log=workplace.log, on_line=on_line)
+    if done.status != 0:
+        raise BuildError(
+            where=f"{plan.name}: {Path(argv[0]).name}",
+            expected="exit status 0",
+            found=f"exit status {done.status}, after\n{done.text}",
+            fix=f"read the whole log, kept at {workplace.log}",
+        )

@@ -1,0 +1,48 @@
+"""What a command works on: one recipe for one platform, with its store, console, settings and surroundings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recipes.build.plan.plan import Plan, make_plan
+
+if TYPE_CHECKING:
+    from recipes.core.console import Console
+    from recipes.core.sandbox import Surroundings
+    from recipes.core.settings import Settings
+    from recipes.manifest.load import Manifests
+    from recipes.manifest.schema import Platform, Recipe, Toolchain
+    from recipes.store.store import Store
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recipe for one platform, and where it is worked on."""
+
+    manifests: Manifests
+    recipe: Recipe
+    platform_name: str
+    store: Store
+    console: Console
+    settings: Settings
+    surroundings: Surroundings
+
+    @property
+    def platform(self) -> Platform:
+        """The platform's part of the recipe."""
+        return self.recipe.platforms[self.platform_name]
+
+    @property
+    def toolchain(self) -> Toolchain:
+        """The toolchain that the platform names."""
+        return self.manifests.toolchain(self.platform.toolchain)
+
+    @property
+    def where(self) -> str:
+        """The recipe's file, for errors."""
+        return f"manifests/recipes/{self.recipe.name}.yaml"
+
+    def plan(self) -> Plan:
+        """How it is built."""
+        return make_plan(self.recipe, self.platform_name, self.toolchain)

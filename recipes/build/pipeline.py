@@ -1,0 +1,250 @@
+"""From plan to verified bundle: build, lay out, check, compare with the pinned digest.
+
+Every stage verifies what it reads by digest; nothing depends on another command having run before.
+"""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recipes.build.audit.bundle_files import find_strings
+from recipes.build.audit.macho.weak_symbols import keep_hidden_symbols
+from recipes.build.bundle.layout import is_pin_of, lay_out, write_record
+from recipes.build.bundle.listing import describe_mismatch
+from recipes.build.bundle.version_output import read_version
+from recipes.build.bundle_audit import check_structure
+from recipes.build.compile import Workplace, build
+from recipes.build.provenance import Circumstances, now, recorded_tools, statement, write_statement
+from recipes.build.source_tree import ensure_source
+from recipes.build.toolchain.host_tools import ask_host_tools
+from recipes.build.toolchain.toolchain import ensure_runtime, ensure_toolchain, host_name
+from recipes.core.digest import Sha256, hash_tree
+from recipes.core.errors import AuditError, OutputError
+from recipes.core.filesystem import storage_errors
+from recipes.core.process import Command
+from recipes.core.sandbox import Surroundings, find_isolation, run_isolated
+from recipes.store.build_history import explain_rebuild
+
+if TYPE_CHECKING:
+    from recipes.build.context import Job
+    from recipes.build.plan.plan import Plan
+    from recipes.store.store import Entry, Store
+
+UNPIN = "write `output_unpinned: WHY` in the place of `output: ...` in the manifest"
+TELLING_NAME = 8  # letters that a user name must have to be looked for in files
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle in the store."""
+
+    entry: Entry
+    plan: Plan
+    pinned: Sha256 | None
+    built: bool
+
+
+def find_bundle(job: Job, plan: Plan) -> Bundle | None:
+    """Give the bundle of a plan that is built already: every byte of it hashed again, and compared with the pin.
+
+    Raises
+    ------
+    StoreError
+        Where it was changed after it was built.
+    OutputError
+        Where it is whole, and not the pinned one.
+    """
+    entry = job.store.find(plan.bundle_key)
+    if entry is None:
+        return None
+    job.store.verify(entry)
+    pinned = job.platform.output if plan.whole else None
+    if pinned is not None and entry.tree != pinned:
+        raise mismatch(job, plan, entry.path, entry.tree)
+    return Bundle(entry, plan, pinned, built=False)
+
+
+def ensure_bundle(job: Job, plan: Plan) -> Bundle:
+    """Give a plan's bundle, built where it is not there yet; verified either way.
+
+    Raises
+    ------
+    OutputError
+        Where it is not the pinned one, or cannot be: then before anything is built.
+    """
+    check_pin(job, plan)
+    drop_if_tools_changed(job, plan)
+    if found := find_bundle(job, plan):
+        return found
+    with job.store.lock(plan.bundle_key, job.console):
+        if found := find_bundle(job, plan):  # built by another process, while this one waited
+            return found
+        say_why(job, plan)
+        tools = ask_host_tools(job.toolchain)  # before anything is fetched for a machine that cannot build
+        toolchain = ensure_toolchain(job.toolchain, job.store, job.console, job.settings)
+        source = ensure_source(job)
+        runtime = ensure_runtime(plan, toolchain, job.store, job.console).path if plan.hermetic else None
+        with job.store.scratch(plan.bundle_key) as work:
+            workplace = Workplace(work, source.path, toolchain.path, runtime, log_path(job.store, plan))
+            started = now()
+            built = build(plan, workplace, job.surroundings, job.console)
+            with job.store.stage(plan.bundle_key, "bundle", plan.named_inputs()) as staging:
+                make_bundle(job, plan, workplace, built, staging.path)
+        circumstances = Circumstances(started, now(), find_isolation(), job.surroundings, tools)
+        with storage_errors(job.store.root):
+            content = statement(plan, staging.entry.tree.hex, circumstances)
+            write_statement(provenance_path(job.store, plan), content)
+        if plan.whole:
+            job.store.history.record_inputs(plan.name, plan.named_inputs())
+        return Bundle(staging.entry, plan, job.platform.output if plan.whole else None, built=True)
+
+
+def drop_if_tools_changed(job: Job, plan: Plan) -> None:
+    """Remove a bundle that the machine's own tools made when they were others: its plan does not name them.
+
+    Raises
+    ------
+    ToolchainError
+        Where such a tool is missing now.
+    """
+    if plan.hermetic or job.store.find(plan.bundle_key) is None:
+        return
+    before, now_said = recorded_tools(provenance_path(job.store, plan)), ask_host_tools(job.toolchain)
+    if before != now_said:
+        changed = sorted(
+            name for name in before.keys() | now_said.keys() if before.get(name) != now_said.get(name)
+        )
+        job.console.say(f"building {plan.name} again: the machine's own tools changed: {', '.join(changed)}")
+        job.store.discard(plan.bundle_key)
+
+
+def make_bundle(job: Job, plan: Plan, workplace: Workplace, built: Path, into: Path) -> None:
+    """Lay out what was built, check it, and compare it with the pinned digest.
+
+    Raises
+    ------
+    AuditError
+        Where a built file departs from the plan.
+    OutputError
+        Where the bundle is not the pinned one; it is kept for comparison, outside the entries.
+    """
+    where = f"{plan.name}: bundle"
+    lay_out(built, workplace.source, plan.contents, into, partial=not plan.whole)
+    if plan.inputs.sdk:  # linked by zig
+        keep_hidden_symbols(into)
+    write_record(into, plan.record())
+    check_structure(plan, into, workplace.source, workplace.toolchain, where)
+    check_no_leak(into, job.store.root, workplace.work, where)
+    check_version(plan, into, where)
+    digest = hash_tree(into, Sha256)
+    if plan.whole and job.platform.output not in (None, digest):
+        kept = job.store.reject(into, f"{plan.name}: not the pinned bundle")
+        raise mismatch(job, plan, kept, digest)
+
+
+def mismatch(job: Job, plan: Plan, path: Path, found: Sha256) -> OutputError:
+    """Give the error for a bundle that is not the pinned one, naming the files that differ."""
+    listing = job.manifests.output_listing(job.recipe.name, job.platform_name)
+    return OutputError(
+        where=f"{job.where}: platforms.{job.platform_name}.output",
+        expected=str(job.platform.output),
+        found=f"{found}, at {path}\n{describe_mismatch(listing, path)}",
+        fix=(
+            f"python3 noxfile.py -s reproduce -- --recipe {plan.recipe} --platform {plan.platform} tells whether it is"
+            f" stable;\nif the pin is wrong, {UNPIN}, then\n{pin_commands(plan)}"
+        ),
+    )
+
+
+def check_pin(job: Job, plan: Plan) -> None:
+    """Demand that the pinned output can come out of the plan.
+
+    Raises
+    ------
+    OutputError
+        Where it was pinned of another plan.
+    """
+    if not plan.whole or job.platform.output is None:
+        return
+    if is_pin_of(plan, job.manifests.output_listing(job.recipe.name, job.platform_name)):
+        return
+    raise OutputError(
+        where=f"{job.where}: platforms.{job.platform_name}.output",
+        expected="a digest of what these pins give",
+        found=f"{job.platform.output}, pinned before the recipe or its toolchain was changed: its build.json differs",
+        fix=(
+            "take the change back; or, if it is meant,\n"
+            f"python3 noxfile.py -s lock -- --recipe {plan.recipe} --write\n{pin_commands(plan)}"
+        ),
+    )
+
+
+def pin_commands(plan: Plan) -> str:
+    """Give the commands that build a bundle and pin it, a line each."""
+    chosen = f"-- --recipe {plan.recipe} --platform {plan.platform}"
+    return f"python3 noxfile.py -s build {chosen}\npython3 noxfile.py -s lock {chosen} --output --write"
+
+
+def check_no_leak(bundle: Path, store: Path, work: Path, where: str) -> None:
+    """Demand that no file of a bundle holds a path or the user of the machine that built it.
+
+    Raises
+    ------
+    AuditError
+        Naming the files.
+    """
+    needles = {str(store), str(work), f"{Path.home()}/"}
+    # a shorter name, such as root, is a word that programs use for other things
+    if len(getpass.getuser()) >= TELLING_NAME:
+        needles.add(getpass.getuser())
+    found = find_strings(bundle, sorted(needle.encode() for needle in needles))
+    if found:
+        raise AuditError(
+            where=where,
+            expected="no path and no user name of this machine in any file",
+            found="\n".join(f"{name} holds {needle.decode()}" for name, needle in found),
+            fix="map the path away with -ffile-prefix-map in the platform's flags, or strip the file",
+        )
+
+
+def check_version(plan: Plan, bundle: Path, where: str) -> None:
+    """Demand that the built program says who it is, where this machine can run it.
+
+    Raises
+    ------
+    AuditError
+        Where it prints another build number or commit, or does not run.
+    """
+    # Apple calls its processors arm64, everyone else aarch64
+    runs_here = host_name().replace("arm64", "aarch64") == f"{plan.system}-{plan.machine}"
+    if not plan.probe or not plan.whole or not runs_here:
+        return
+    program, *arguments = plan.probe
+    done = run_isolated(Command((str(bundle / "bin" / program), *arguments), bundle), Surroundings(jobs=1))
+    if done.status != 0 or read_version(done.text) != plan.version:
+        raise AuditError(
+            where=f"{where}: {' '.join(plan.probe)}",
+            expected=f"exit status 0 and `version: {plan.version}`",
+            found=f"exit status {done.status} and\n{done.text}",
+            fix="give LLAMA_BUILD_NUMBER and LLAMA_BUILD_COMMIT of the pinned commit under `cmake:` in the manifest",
+        )
+
+
+def say_why(job: Job, plan: Plan) -> None:
+    """Say in one line which input changed since this recipe was last built here."""
+    before = job.store.history.last_inputs(plan.name)
+    if before is not None and plan.whole:
+        job.console.say(f"building {plan.name} again: {explain_rebuild(before, plan.named_inputs())}")
+
+
+def log_path(store: Store, plan: Plan) -> Path:
+    """Give where every line that a plan's last build here printed is kept."""
+    return store.root / "logs" / f"{plan.bundle_key}.log"
+
+
+def provenance_path(store: Store, plan: Plan) -> Path:
+    """Give where the provenance of a plan's last build here is kept."""
+    return store.root / "provenance" / f"{plan.bundle_key}.json"

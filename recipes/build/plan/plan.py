@@ -1,0 +1,343 @@
+"""Manifest + platform -> plan: exact commands, environment and input digests of a build. Pure: no I/O.
+
+A plan speaks of folders only through placeholders, so that it is the same on every machine and its digest can
+name the output: same plan digest, same output bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from recipes.build.plan.compiler_wrappers import Wrapper, compiler_wrappers
+from recipes.core.digest import Sha1, Sha256
+from recipes.core.errors import UsageError
+from recipes.manifest.target_triple import glibc_of_target, macos_of_target, program_file, system_of_target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from recipes.manifest.schema import BundleContents, Platform, Recipe, Toolchain
+
+PLACEHOLDER = re.compile(r"\{(source|build|toolchain|wrappers|sdk)\}")
+HOST_BIN = "/usr/bin"  # where a Mac's command line tools, and other systems' compilers, are found
+PLAN_FORMAT = "plan/1"  # raise it where the same inputs would be built in another way
+
+
+@dataclass(frozen=True)
+class PlanInputs:
+    """What identifies the bytes that a plan reads."""
+
+    source_tree: Sha1
+    source_tree_sha256: Sha256
+    patches: tuple[tuple[str, Sha256], ...]
+    patched_tree: Sha1
+    patched_tree_sha256: Sha256
+    toolchain: Sha256
+    page: Sha256 | None = None
+    sdk: Sha256 | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one recipe is built for one platform.
+
+    Parameters
+    ----------
+    recipe, platform
+        Names, for people; they do not tell two plans apart.
+    version
+        What `--version` of the built programs must say: build number and short commit.
+    system, machine
+        What the platform is, as manifests name machines: linux, macos or windows, and the processor.
+    max_glibc
+        The newest glibc version that a symbol may ask for, or "" where the platform has none.
+    minimum_os
+        The oldest macOS that runs it, or "" where the platform is another.
+    inputs
+        Digests of what is read.
+    environment
+        The whole environment of each command.
+    wrappers
+        Compiler commands to lay out before configure.
+    configure, compile
+        Exact argv, with placeholders; `compile` gets a `-j` of the machine's own appended.
+    cache
+        What CMake's cache must hold after configure.
+    isa_flags, march
+        The only `-m` options and `-march` values that a compile command may carry.
+    libraries
+        What may be linked with -l, besides the C library's own.
+    contents
+        What is shipped.
+    probe
+        A program of the bundle and its arguments, that prints the version; or nothing.
+    whole
+        False where only some targets are built, so that the bundle has no pinned digest.
+    hermetic
+        False where the compiler is the machine's own: then paths of the machine are part of the build.
+    """
+
+    recipe: str
+    platform: str
+    version: str
+    system: str
+    machine: str
+    max_glibc: str
+    minimum_os: str
+    inputs: PlanInputs
+    environment: tuple[tuple[str, str], ...]
+    wrappers: tuple[Wrapper, ...]
+    configure: tuple[str, ...]
+    compile: tuple[str, ...]
+    cache: tuple[tuple[str, str], ...]
+    isa_flags: tuple[str, ...]
+    march: tuple[str, ...]
+    contents: BundleContents
+    probe: tuple[str, ...] = ()
+    whole: bool = True
+    hermetic: bool = True
+    libraries: tuple[str, ...] = ()
+
+    @cached_property
+    def digest(self) -> Sha256:
+        """The plan's name: SHA-256 of its canonical JSON."""
+        return Sha256.of_bytes(canonical_json(self.as_data()))
+
+    @property
+    def name(self) -> str:
+        """Recipe and platform, as a person would say them."""
+        return f"{self.recipe}@{self.platform}"
+
+    @property
+    def bundle_key(self) -> str:
+        """The store entry that holds this plan's bundle."""
+        return f"bundle-{self.recipe}-{self.platform}-{self.digest.hex[:32]}"
+
+    def as_data(self) -> dict[str, object]:
+        """Give the plan as plain JSON data: what `build.json` records, and what the digest is taken of."""
+        return {
+            "format": PLAN_FORMAT,
+            "version": self.version,
+            "machine": self.machine,
+            "max_glibc": self.max_glibc,
+            "inputs": {
+                "source_tree": self.inputs.source_tree.hex,
+                "source_tree_sha256": self.inputs.source_tree_sha256.hex,
+                "patches": [{"file": name, "sha256": digest.hex} for name, digest in self.inputs.patches],
+                "patched_tree": self.inputs.patched_tree.hex,
+                "patched_tree_sha256": self.inputs.patched_tree_sha256.hex,
+                "toolchain": self.inputs.toolchain.hex,
+                **({"page_tree_sha256": self.inputs.page.hex} if self.inputs.page else {}),
+                **({"sdk": self.inputs.sdk.hex} if self.inputs.sdk else {}),
+            },
+            "environment": dict(self.environment),
+            "wrappers": {wrapper.name: wrapper.script for wrapper in self.wrappers},
+            "configure": list(self.configure),
+            "compile": list(self.compile),
+            "cache": dict(self.cache),
+            "isa_flags": list(self.isa_flags),
+            "march": list(self.march),
+            "contents": msgspec.to_builtins(self.contents),
+            "probe": list(self.probe),
+            "whole": self.whole,
+            **({"libraries": list(self.libraries)} if self.libraries else {}),
+        }
+
+    def record(self) -> dict[str, object]:
+        """Give what build.json holds: the plan, and which recipe and platform it is of."""
+        return {"recipe": self.recipe, "platform": self.platform, "plan": self.as_data()}
+
+    def compilers(self) -> list[str]:
+        """Give all that the runtime libraries of the target depend on, besides the toolchain: how zig is called.
+
+        The translation of -march is left out: zig gives no such flag to its own libraries.
+        """
+        lines = [line for wrapper in self.wrappers for line in wrapper.script.splitlines()]
+        return [line for line in lines if line.startswith(("exec ", "export "))]
+
+    def named_inputs(self) -> dict[str, str]:
+        """Give each input by the name a person knows it by, for "what changed since the last build"."""
+        rows = {"source": str(self.inputs.source_tree), "toolchain": str(self.inputs.toolchain)}
+        if self.inputs.page:
+            rows["page"] = str(self.inputs.page)
+        if self.inputs.sdk:
+            rows["sdk"] = str(self.inputs.sdk)
+        rows |= {f"patch {name}": str(digest) for name, digest in self.inputs.patches}
+        rows |= {f"cmake {name}": value for name, value in self.cache}
+        rows |= {f"environment {name}": value for name, value in self.environment}
+        rows |= {f"wrapper {wrapper.name}": wrapper.script for wrapper in self.wrappers}
+        rows["ISA options"] = " ".join((*self.isa_flags, *self.march))
+        rows["version"] = self.version
+        rows["targets"] = " ".join(self.compile)
+        rows["contents"] = " ".join((*self.contents.bin, *self.contents.lib, *self.contents.licences))
+        rows["plan format"] = PLAN_FORMAT
+        return rows
+
+
+def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
+    """Decide how a recipe is built for a platform.
+
+    Parameters
+    ----------
+    recipe
+        A validated manifest.
+    platform_name
+        One of its platforms, as `Manifests.platform` checks it.
+    toolchain
+        The manifest that the platform names.
+    """
+    platform = recipe.platforms[platform_name]
+    cache = resolve_cache(recipe, platform, toolchain)
+    last = recipe.patches[-1] if recipe.patches else recipe.source
+    return Plan(
+        recipe=recipe.name,
+        platform=platform_name,
+        version=f"{recipe.source.build_number} ({recipe.source.commit.hex[:8]})",
+        system=system_of_target(platform.target),
+        machine=platform.target.partition("-")[0],
+        max_glibc=glibc_of_target(platform.target),
+        minimum_os=macos_of_target(platform.target),
+        inputs=PlanInputs(
+            source_tree=recipe.source.tree,
+            source_tree_sha256=recipe.source.tree_sha256,
+            patches=tuple((patch.file, patch.sha256) for patch in recipe.patches),
+            patched_tree=last.tree,
+            patched_tree_sha256=last.tree_sha256,
+            toolchain=toolchain_digest(toolchain),
+            page=recipe.page.tree_sha256 if recipe.page else None,
+            sdk=platform.sdk,
+        ),
+        environment=build_environment(recipe.source.epoch, toolchain),
+        wrappers=compiler_wrappers(platform, toolchain),
+        configure=configure_command(cache),
+        compile=("{toolchain}/bin/ninja", "-C", "{build}", *recipe.targets),
+        cache=tuple(sorted(cache.items())),
+        isa_flags=platform.isa_flags,
+        march=tuple(platform.march),
+        contents=platform.bundle,
+        probe=tuple(program_file(each, platform.target) for each in recipe.probe[:1]) + recipe.probe[1:],
+        hermetic=toolchain.kind != "host",
+        libraries=platform.libraries,
+    )
+
+
+def final_tree(recipe: Recipe) -> Sha256:
+    """Give the tree digest of a recipe's source once all its patches are applied."""
+    return (recipe.patches[-1] if recipe.patches else recipe.source).tree_sha256
+
+
+def with_architectures(recipe: Recipe, platform_name: str, chosen: tuple[str, ...]) -> Recipe:
+    """Give the recipe with one platform compiled for some of its GPU architectures, in the manifest's order.
+
+    Parameters
+    ----------
+    recipe, platform_name
+        As for `make_plan`.
+    chosen
+        Architectures as the manifest names them; none stands for all.
+
+    Raises
+    ------
+    UsageError
+        Where the platform does not list one of them.
+    """
+    platform = recipe.platforms[platform_name]
+    unknown = [name for name in chosen if name not in platform.architectures]
+    if unknown:
+        raise UsageError(
+            where=f"manifests/recipes/{recipe.name}.yaml: platforms.{platform_name}.architectures",
+            expected=f"some of {', '.join(platform.architectures)}"
+            if platform.architectures
+            else "a platform that is compiled for GPU architectures",
+            found=f"--architecture {unknown[0]}",
+            fix="name one of them, or add it to the manifest"
+            if platform.architectures
+            else "leave --architecture out, or choose another platform with --platform",
+        )
+    if not chosen:
+        return recipe
+    kept = tuple(name for name in platform.architectures if name in chosen)
+    changed = msgspec.structs.replace(platform, architectures=kept)
+    return msgspec.structs.replace(recipe, platforms={**recipe.platforms, platform_name: changed})
+
+
+def narrow(plan: Plan, targets: tuple[str, ...]) -> Plan:
+    """Give the plan that builds only some targets; its bundle holds what of the contents they make."""
+    command = plan.compile[: plan.compile.index("{build}") + 1]
+    return replace(plan, compile=(*command, *targets), whole=False)
+
+
+def resolve_cache(recipe: Recipe, platform: Platform, toolchain: Toolchain) -> dict[str, str]:
+    """Give every CMake option: the recipe's, the platform's, and those that name folders and tools."""
+    flags = platform.flags
+    cache = {
+        **recipe.cmake,
+        **platform.cmake,
+        "CMAKE_C_FLAGS": shlex.join(flags.c),
+        "CMAKE_CXX_FLAGS": shlex.join(flags.cxx),
+        "CMAKE_ASM_FLAGS": shlex.join(flags.c),
+        **{f"CMAKE_{kind}_LINKER_FLAGS": shlex.join(flags.link) for kind in ("EXE", "SHARED", "MODULE")},
+    }
+    if platform.architectures:
+        cache["CMAKE_CUDA_ARCHITECTURES"] = ";".join(platform.architectures)
+    bin_folder = HOST_BIN if toolchain.kind == "host" else "{wrappers}"
+    return cache | {
+        "CMAKE_MAKE_PROGRAM": "{toolchain}/bin/ninja",
+        "CMAKE_C_COMPILER": f"{bin_folder}/cc",
+        "CMAKE_CXX_COMPILER": f"{bin_folder}/c++",
+        "CMAKE_ASM_COMPILER": f"{bin_folder}/cc",
+        "CMAKE_AR": f"{bin_folder}/ar",
+        "CMAKE_RANLIB": f"{bin_folder}/ranlib",
+    }
+
+
+def configure_command(cache: Mapping[str, str]) -> tuple[str, ...]:
+    """Give CMake's argv: every option explicit, in a fixed order."""
+    options = (f"-D{name}={value}" for name, value in sorted(cache.items()))
+    return ("{toolchain}/bin/cmake", "-G", "Ninja", "-S", "{source}", "-B", "{build}", *options)
+
+
+def build_environment(epoch: int, toolchain: Toolchain) -> tuple[tuple[str, str], ...]:
+    """Give the whole environment of a build: nothing of the caller's.
+
+    SOURCE_DATE_EPOCH as in https://reproducible-builds.org/specs/source-date-epoch/.
+    """
+    path = "{wrappers}:{toolchain}/bin"
+    own: tuple[tuple[str, str], ...] = ()
+    if toolchain.kind == "host":
+        path = f"{{toolchain}}/bin:{HOST_BIN}:/bin:/usr/sbin:/sbin"
+    else:
+        # zig does not notice a changed file behind .incbin: no cache outlives its build
+        own = (("ZIG_GLOBAL_CACHE_DIR", "{build}/zig"), ("ZIG_LOCAL_CACHE_DIR", "{build}/zig"))
+    return (
+        ("HOME", "{build}/home"),
+        ("LC_ALL", "C"),
+        ("PATH", path),
+        ("SOURCE_DATE_EPOCH", str(epoch)),
+        ("TMPDIR", "{build}/tmp"),
+        ("TZ", "UTC"),
+        *own,
+    )
+
+
+def toolchain_digest(toolchain: Toolchain) -> Sha256:
+    """Name a toolchain by all its wheels, of every host: a bundle must not depend on which host built it."""
+    wheels = {host: [wheel.sha256.hex for wheel in wheels] for host, wheels in toolchain.hosts.items()}
+    return Sha256.of_bytes(canonical_json({"kind": toolchain.kind, "wheels": wheels}))
+
+
+def fill(text: str, folders: Mapping[str, Path]) -> str:
+    """Put real folders in the place of the placeholders of a plan."""
+    return PLACEHOLDER.sub(lambda match: str(folders[match[1]]), text)
+
+
+def canonical_json(data: object) -> bytes:
+    """Give JSON with sorted keys and no white space, as RFC 8785 orders it for the ASCII keys used here."""
+    return msgspec.json.encode(data, order="deterministic")

@@ -1,0 +1,120 @@
+"""What is known of one build: where, when, how isolated. Kept beside the bundle, never in it.
+
+The bundle's own build.json holds only what every build of the plan shares, or the bundle could not be
+bit-identical. This record follows the in-toto Statement v1 with the SLSA Provenance v1 predicate
+(https://slsa.dev/spec/v1.0/provenance), so that the usual tools can read it; it is not signed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from recipes.build.plan.plan import Plan
+    from recipes.core.sandbox import Isolation, Surroundings
+
+BUILD_TYPE = "urn:pinned-llama:plan:1"
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What one build happened in.
+
+    Parameters
+    ----------
+    started, finished
+        In UTC.
+    isolation
+        How the network was cut off, or why it was not.
+    surroundings
+        Jobs and umask.
+    tools
+        Versions of a host toolchain by program; empty for a pinned one.
+    """
+
+    started: datetime
+    finished: datetime
+    isolation: Isolation
+    surroundings: Surroundings
+    tools: Mapping[str, str]
+
+
+def now() -> datetime:
+    """Give the time in UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def statement(plan: Plan, output: str, circumstances: Circumstances) -> dict[str, object]:
+    """Give the provenance of a bundle as an in-toto statement.
+
+    Parameters
+    ----------
+    plan
+        What was built.
+    output
+        The bundle's tree digest, in hexadecimal.
+    circumstances
+        What it was built in.
+    """
+    return {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": plan.name, "digest": {"gitTree": output}}],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": {"recipe": plan.recipe, "platform": plan.platform},
+                "internalParameters": {"planSha256": plan.digest.hex, "plan": plan.as_data()},
+                "resolvedDependencies": [
+                    {"name": "source", "digest": {"gitTree": plan.inputs.patched_tree.hex}},
+                    {"name": "toolchain", "digest": {"sha256": plan.inputs.toolchain.hex}},
+                    *further_dependencies(plan),
+                ],
+            },
+            "runDetails": {
+                "builder": {"id": BUILD_TYPE, "version": dict(circumstances.tools)},
+                "metadata": {
+                    "startedOn": circumstances.started.isoformat(),
+                    "finishedOn": circumstances.finished.isoformat(),
+                },
+                "byproducts": [
+                    {"name": "network", "content": circumstances.isolation.description},
+                    {"name": "jobs", "content": str(circumstances.surroundings.jobs)},
+                    {"name": "umask", "content": f"{circumstances.surroundings.umask:04o}"},
+                    {
+                        "name": "machine",
+                        "content": f"{platform.system()} {platform.release()} {platform.machine()}",
+                    },
+                    {"name": "cores", "content": str(os.cpu_count())},
+                ],
+            },
+        },
+    }
+
+
+def further_dependencies(plan: Plan) -> list[dict[str, object]]:
+    """Give what only some builds read: a web page that is not in the source, and an SDK; by their tree digests."""
+    parts = (("web page", plan.inputs.page), ("sdk", plan.inputs.sdk))
+    return [{"name": name, "digest": {"gitTree": digest.hex}} for name, digest in parts if digest]
+
+
+def recorded_tools(path: Path) -> dict[str, str]:
+    """Give what the machine's own tools said of themselves when a bundle was built; nothing where none is recorded."""
+    try:
+        return dict(json.loads(path.read_bytes())["predicate"]["runDetails"]["builder"]["version"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+def write_statement(path: Path, content: dict[str, object]) -> None:
+    """Write a statement as JSON that a person can read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,237 @@
+"""Builds a plan again in surroundings that differ in every way a build could notice, and compares the bytes.
+
+The second build is another process with a store, a home and an environment of its own: it unpacks source and
+toolchain anew and compiles the runtime libraries anew. Only the verified downloads are shared.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recipes.build.bundle.compare import compare
+from recipes.build.pipeline import Bundle, ensure_bundle
+from recipes.build.source_tree import ensure_patched, page_job
+from recipes.build.toolchain.toolchain import ensure_toolchain
+from recipes.build.webpage.build_page import fetch_packages
+from recipes.core.errors import BuildError, OutputError
+from recipes.core.filesystem import copy_writable
+from recipes.core.process import Command, run
+from recipes.core.sandbox import find_isolation
+from recipes.store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from recipes.build.context import Job
+    from recipes.build.plan.plan import Plan
+
+PROJECT = Path(__file__).resolve().parents[2]
+CLOCK_SHIFT_S = 400 * 24 * 3600  # another year, another day of the week
+OTHER_UID = 4242
+OTHER_USER = "somebody-else-entirely"
+# Each of these changes what a build does that reads the caller's environment.
+POLLUTION = {
+    "CC": "/bin/false",
+    "CXX": "/bin/false",
+    "LD": "/bin/false",
+    "AR": "/bin/false",
+    "CFLAGS": "-O0 -g3 -march=native",
+    "CXXFLAGS": "-O0 -g3 -march=native",
+    "CPPFLAGS": "-DPOLLUTED=1",
+    "LDFLAGS": "-L/usr/lib -Wl,--build-id",
+    "CPATH": "/usr/include",
+    "LIBRARY_PATH": "/usr/lib",
+    "CMAKE_GENERATOR": "Unix Makefiles",
+    "CMAKE_BUILD_TYPE": "Debug",
+    "CMAKE_PREFIX_PATH": "/usr",
+    "CMAKE_TOOLCHAIN_FILE": "/nonexistent/toolchain.cmake",
+    "MAKEFLAGS": "-k",
+    "NINJA_STATUS": "<%f of %t> ",
+    "SOURCE_DATE_EPOCH": "1",
+    "ZIG_GLOBAL_CACHE_DIR": "/nonexistent/zig",
+    "ZIG_LOCAL_CACHE_DIR": "/nonexistent/zig",
+}
+
+
+@dataclass(frozen=True)
+class Variation:
+    """One thing that differs between the two builds, for the table."""
+
+    what: str
+    first: str
+    second: str
+
+
+def reproduce(job: Job, plan: Plan, targets: tuple[str, ...]) -> int:
+    """Build a plan a second time, in other surroundings, and say whether the bytes are the same.
+
+    Raises
+    ------
+    OutputError
+        Where they are not, with what differs.
+    """
+    first = ensure_bundle(job, plan)
+    with job.store.scratch(f"reproduce-{plan.digest.hex[:32]}") as scratch:
+        folder = scratch / "a-path-of-quite-another-length" / "with more, in it"
+        store = Store.open(folder / "store")
+        second_command, variations = _second_build(job, plan, targets, scratch, store)
+        _share_downloads(job, store)
+        log = job.store.root / "logs" / f"reproduce-{plan.bundle_key}.log"
+        log.parent.mkdir(exist_ok=True)
+        log.unlink(missing_ok=True)
+        with job.console.task(f"build {plan.name} again, in other surroundings", None):
+            done = run(second_command, log=log, umask=0o077)
+        entry = store.find(plan.bundle_key)
+        if done.status != 0 or entry is None:
+            raise BuildError(
+                where=f"{plan.name}: the second build",
+                expected="exit status 0 and a bundle of the same plan",
+                found=f"exit status {done.status}, after\n{done.text}",
+                fix=f"read its whole log, kept at {log}",
+            )
+        store.verify(entry)
+        _print_variations(variations)
+        if entry.tree != first.entry.tree:
+            raise _difference(job, plan, first, entry.path)
+    print(f"identical: {plan.name} is {first.entry.tree} from both builds")
+    return 0
+
+
+def second_environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment of the second build's process: hostile where a build could listen to it.
+
+    Parameters
+    ----------
+    folder
+        Where its home lies.
+    environ
+        Ours; only what the process needs to run at all is kept.
+    """
+    kept = {name: environ[name] for name in ("PATH", "PYTHONPATH") if name in environ}
+    return (
+        kept
+        | POLLUTION
+        | {
+            "HOME": str(folder / "home"),
+            "USER": OTHER_USER,
+            "LOGNAME": OTHER_USER,
+            "LANG": "tr_TR.UTF-8",
+            "LC_ALL": "tr_TR.UTF-8",
+            "TZ": "Pacific/Kiritimati",
+            "PYTHONHASHSEED": "1",
+            "PINNED_LLAMA_STORE": str(folder / "store"),
+            "PINNED_LLAMA_OFFLINE": "1",
+        }
+    )
+
+
+def _second_build(
+    job: Job, plan: Plan, targets: tuple[str, ...], scratch: Path, store: Store
+) -> tuple[Command, tuple[Variation, ...]]:
+    folder = store.root.parent.parent
+    (folder / "home").mkdir(parents=True, exist_ok=True)
+    clock = _clock_library(job, scratch)
+    user = _other_user()
+    environment = second_environment(folder, os.environ)
+    options = [
+        "--project",
+        str(job.manifests.project),
+        "--recipe",
+        plan.recipe,
+        "--platform",
+        plan.platform,
+        "--jobs",
+        "1",
+    ]
+    options += [word for target in targets for word in ("--target", target)]
+    options += ["--preload", str(clock)] if clock else []
+    command = Command((*user, sys.executable, "-m", "recipes", "build", *options), PROJECT, environment)
+    here = {name: os.environ.get(name, "unset") for name in ("HOME", "USER", "TZ", "LANG")}
+    variations = (
+        Variation("store and build folder", str(job.store.root), str(store.root)),
+        Variation("home", here["HOME"], environment["HOME"]),
+        Variation("user name", here["USER"], OTHER_USER),
+        Variation(
+            "user id", str(os.getuid()), str(OTHER_UID) if user else "the same: no user namespace here"
+        ),
+        Variation("time zone", here["TZ"], environment["TZ"]),
+        Variation("locale", here["LANG"], environment["LC_ALL"]),
+        Variation("umask", "0022", "0077"),
+        Variation("jobs", str(job.surroundings.jobs), "1"),
+        Variation(
+            "clock", "now", f"now + {CLOCK_SHIFT_S} s" if clock else "later, but not shifted: not Linux"
+        ),
+        Variation("caller's environment", "ours", " ".join(sorted(POLLUTION))),
+        Variation("processor", platform.processor() or platform.machine(), "the same: one machine"),
+    )
+    return command, variations
+
+
+def _clock_library(job: Job, scratch: Path) -> Path | None:
+    """Compile the library that shifts the clock, with the pinned compiler, or give None where it cannot work."""
+    if sys.platform != "linux":
+        return None
+    toolchain = ensure_toolchain(job.toolchain, job.store, job.console, job.settings)
+    library = scratch / "clock_shift.so"
+    argv = (
+        str(toolchain.path / "bin" / "zig"),
+        *("cc", "-shared", "-fPIC", "-O1", f"-DSHIFT_S={CLOCK_SHIFT_S}"),
+        *("-target", f"{platform.machine()}-linux-gnu.2.17"),
+        *(str(PROJECT / "recipes" / "build" / "clock_shift.c"), "-o", str(library)),
+    )
+    environment = {"ZIG_GLOBAL_CACHE_DIR": str(scratch / "zig"), "ZIG_LOCAL_CACHE_DIR": str(scratch / "zig")}
+    with job.console.task("compile the library that shifts the clock", None):
+        done = run(Command(argv, scratch, {**environment, "HOME": str(scratch), "PATH": "/nonexistent"}))
+    if done.status != 0:
+        raise BuildError(
+            where="recipes/build/clock_shift.c",
+            expected="a shared library",
+            found=done.text,
+            fix="python3 noxfile.py -s verify, to see whether the toolchain is whole",
+        )
+    return library
+
+
+def _other_user() -> tuple[str, ...]:
+    """Give the prefix that runs a command under another user id, or nothing where that is not possible."""
+    prefix = find_isolation().prefix
+    if not prefix:
+        return ()
+    candidate = (prefix[0], "--user", f"--map-user={OTHER_UID}", "--")
+    trial = run(Command((*candidate, *prefix, "/bin/true"), Path("/")))
+    return candidate if trial.status == 0 else ()
+
+
+def _share_downloads(job: Job, theirs: Store) -> None:
+    for blob in sorted((job.store.root / "blobs" / "sha256").iterdir()):
+        shutil.copyfile(blob, theirs.root / "blobs" / "sha256" / blob.name)
+    if job.recipe.page is not None:
+        packages = fetch_packages(page_job(job, ensure_patched(job)))
+        with theirs.stage(packages.key, packages.kind, packages.inputs) as staging:
+            copy_writable(packages.path, staging.path)
+
+
+def _print_variations(variations: tuple[Variation, ...]) -> None:
+    width = max(len(row.what) for row in variations)
+    print("built twice, with these differences:")
+    for row in variations:
+        print(f"  {row.what:<{width}}  {row.first}\n  {'':<{width}}  {row.second}")
+
+
+def _difference(job: Job, plan: Plan, first: Bundle, second: Path) -> OutputError:
+    lines = "\n".join(str(difference) for difference in compare(first.entry.path, second))
+    kept = job.store.reject(
+        second, f"{plan.name}: a second build that differs from {first.entry.path}\n{lines}"
+    )
+    return OutputError(
+        where=f"{plan.name}: the second build",
+        expected=f"the bytes of {first.entry.path}",
+        found=f"{lines}\n(kept at {kept})",
+        fix="find what leaks into these places; docs/how-to/read-a-failure.md says how",
+    )

@@ -1,0 +1,188 @@
+"""The stages before a build: fetch -> verify -> patch -> page, each a store entry named by its digest.
+
+Every stage verifies what it reads; nothing depends on another command having run before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recipes.build.plan.plan import final_tree
+from recipes.build.toolchain.toolchain import ensure_toolchain, host_name, verified_entry, wheels_of_host
+from recipes.build.webpage.build_page import PageJob, ensure_page, fetch_packages
+from recipes.core.digest import Sha1, Sha256, hash_file, hash_tree
+from recipes.core.errors import StoreError, VerifyError
+from recipes.core.filesystem import copy_writable
+from recipes.fetch.origins import fetch_source, fetch_wheel
+from recipes.patches.apply import apply_patch
+from recipes.patches.parse import parse_patch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from recipes.build.context import Job
+    from recipes.manifest.schema import Recipe
+    from recipes.store.store import Entry, Store
+
+
+def fetch_all(job: Job) -> None:
+    """Bring everything that a build reads into the store: source, toolchain wheels, a page's packages; verified."""
+    ensure_unpatched(job)
+    for wheel in wheels_of_host(job.toolchain, host_name()):
+        where = f"manifests/toolchains/{job.toolchain.name}.yaml: hosts.{host_name()}"
+        fetch_wheel(wheel, where, job.store, job.console, job.settings)
+    if job.recipe.page is not None:
+        fetch_packages(page_job(job, ensure_patched(job)))
+
+
+def ensure_source(job: Job) -> Entry:
+    """Give the source that is compiled: patched, and with the page in it where the recipe builds one."""
+    patched = ensure_patched(job)
+    if job.recipe.page is None:
+        return patched
+    page = ensure_page(page_job(job, patched))
+    key = paged_source_key(job.recipe)
+    if entry := verified_entry(job.store, key):
+        return entry
+    with job.store.lock(key, job.console):
+        if entry := verified_entry(job.store, key):
+            return entry
+        inputs = {"source": patched.key, "page": page.key}
+        with job.store.stage(key, "source", inputs) as staging:
+            copy_writable(patched.path, staging.path)
+            into = staging.path / job.recipe.page.into
+            into.mkdir(parents=True)
+            copy_writable(page.path, into)
+        return staging.entry
+
+
+def ensure_unpatched(job: Job) -> Entry:
+    """Give the source as upstream's commit has it, from the first origin that delivers that very tree."""
+    source = job.recipe.source
+    key = source_key(source.tree_sha256)
+    if entry := find_source(job.store, source.tree_sha256):
+        return entry
+    with job.store.lock(key, job.console):
+        if entry := find_source(job.store, source.tree_sha256):
+            return entry
+        inputs = {"commit": str(source.commit), "tree": str(source.tree)}
+        with job.store.stage(key, "source", inputs) as staging:
+            where = f"{job.where}: source.origins"
+            fetched = fetch_source(
+                job.recipe.name, source, where, job.store, job.console, job.settings, into=staging.path
+            )
+        for failure in fetched.failures:
+            job.console.warn(f"origin passed over: {failure}")
+        job.console.say(
+            f"source of {job.recipe.name}: commit {source.commit.hex}, from {fetched.origin_label}"
+        )
+        return staging.entry
+
+
+def ensure_patched(job: Job) -> Entry:
+    """Give the patched source: each patch checked by its hash, each resulting tree by both of its digests."""
+    if not job.recipe.patches:
+        return ensure_unpatched(job)
+    wanted = job.recipe.patches[-1].tree_sha256
+    key = source_key(wanted)
+    if entry := find_source(job.store, wanted):
+        return entry
+    with job.store.lock(key, job.console):
+        if entry := find_source(job.store, wanted):
+            return entry
+        unpatched = ensure_unpatched(job)
+        inputs = {"source": unpatched.key, **{patch.file: str(patch.sha256) for patch in job.recipe.patches}}
+        with (
+            job.console.task(f"patch {job.recipe.name}", len(job.recipe.patches), "patches") as task,
+            job.store.stage(key, "source", inputs) as staging,
+        ):
+            copy_writable(unpatched.path, staging.path)
+            for index in range(len(job.recipe.patches)):
+                apply_pinned(job, index, staging.path)
+                task.advance(1)
+        return staging.entry
+
+
+def apply_pinned(job: Job, index: int, tree: Path) -> None:
+    """Apply one patch of the series, exactly, and check what comes out.
+
+    Raises
+    ------
+    VerifyError
+        Where the patch is not the pinned one, or the tree that results is not.
+    PatchError
+        Where it does not apply exactly.
+    """
+    patch = job.recipe.patches[index]
+    path = job.manifests.patches / patch.file
+    found = hash_file(path)
+    where = f"{job.where}: patches[{index}]"
+    if found != patch.sha256:
+        raise VerifyError(
+            where=f"{where}.sha256",
+            expected=f"patches/{patch.file} with {patch.sha256}",
+            found=str(found),
+            fix=(
+                f"git checkout patches/{patch.file},"
+                f" or pin the change: python3 noxfile.py -s lock -- --recipe {job.recipe.name}"
+            ),
+        )
+    apply_patch(parse_patch(path.read_bytes(), f"patches/{patch.file}"), tree)
+    results = ((patch.tree, hash_tree(tree, Sha1)), (patch.tree_sha256, hash_tree(tree, Sha256)))
+    for expected, result in results:
+        if result != expected:
+            raise VerifyError(
+                where=f"{where}.tree",
+                expected=f"{expected} after patches/{patch.file}",
+                found=str(result),
+                fix=f"pin the tree that results: python3 noxfile.py -s lock -- --recipe {job.recipe.name}",
+            )
+
+
+def find_source(store: Store, tree: Sha256) -> Entry | None:
+    """Give a source tree that is in the store, every byte of it hashed again and compared with the pin itself.
+
+    Raises
+    ------
+    StoreError
+        Where the entry is not that tree.
+    """
+    entry = verified_entry(store, source_key(tree))
+    if entry is not None and entry.tree != tree:
+        raise StoreError(
+            where=str(entry.path),
+            expected=f"tree {tree}, as pinned",
+            found=f"tree {entry.tree}, set aside in {store.set_aside(entry.key, 'not the tree of its name')}",
+            fix="run the same command again: the source is unpacked anew",
+        )
+    return entry
+
+
+def page_job(job: Job, source: Entry) -> PageJob:
+    """Give what the recipe's page is made with, node fetched where it is not there yet."""
+    page = job.recipe.page
+    assert page is not None  # noqa: S101 - asked for only where there is one
+    toolchain = job.manifests.toolchain(page.toolchain)
+    node = ensure_toolchain(toolchain, job.store, job.console, job.settings)
+    return PageJob(
+        recipe=job.recipe,
+        page=page,
+        toolchain=toolchain,
+        source=source.path,
+        node=node,
+        store=job.store,
+        console=job.console,
+        settings=job.settings,
+        surroundings=job.surroundings,
+    )
+
+
+def source_key(tree: Sha256) -> str:
+    """Name the store entry of a source tree."""
+    return f"source-{tree.hex[:32]}"
+
+
+def paged_source_key(recipe: Recipe) -> str:
+    """Name the store entry of a recipe's patched source with its page in it."""
+    assert recipe.page is not None  # noqa: S101 - asked for only where there is one
+    return f"source-{final_tree(recipe).hex[:16]}-page-{recipe.page.tree_sha256.hex[:16]}"

@@ -1,0 +1,45 @@
+"""Lays out the SDK of our own for a build, compared with its pin. What it is: `recipes/build/apple_sdk/README.md`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recipes.core.digest import Sha256, hash_tree
+from recipes.core.errors import VerifyError
+
+if TYPE_CHECKING:
+    from recipes.build.plan.plan import Plan
+
+SDK = Path(__file__).resolve().parents[1] / "apple_sdk" / "MacOSX.sdk"
+
+
+def sdk_digest() -> Sha256:
+    """Give the tree digest of the SDK as it lies here, in git's SHA-256 object format."""
+    return hash_tree(SDK, Sha256)
+
+
+def lay_out_sdk(plan: Plan, into: Path) -> None:
+    """Copy the SDK into a folder of the build's own, where the plan asks for one.
+
+    Raises
+    ------
+    VerifyError
+        Where the copy is not the pinned tree.
+    """
+    pinned = plan.inputs.sdk
+    if pinned is None:
+        return
+    shutil.copytree(SDK, into, copy_function=shutil.copyfile)
+    found = hash_tree(into, Sha256)
+    if found != pinned:
+        raise VerifyError(
+            where=f"manifests/recipes/{plan.recipe}.yaml: platforms.{plan.platform}.sdk",
+            expected=f"recipes/build/apple_sdk/MacOSX.sdk with {pinned}",
+            found=str(found),
+            fix=(
+                "git status recipes/build/apple_sdk, and take the change back;"
+                f" or, if it is meant, write `sdk: {found.hex}` there, which makes another bundle"
+            ),
+        )

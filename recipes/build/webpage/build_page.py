@@ -1,0 +1,191 @@
+"""Builds a server's web page where the source does not carry it: from pinned packages, offline, to pinned bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recipes.build.plan.plan import canonical_json, final_tree, toolchain_digest
+from recipes.build.toolchain.toolchain import verified_entry
+from recipes.build.webpage.npm_packages import INSTALL, ensure_packages, link_cache, npm_command, packages_key
+from recipes.core.digest import Sha256, hash_tree
+from recipes.core.errors import BuildError, VerifyError
+from recipes.core.filesystem import copy_writable
+from recipes.core.process import Command
+from recipes.core.sandbox import Surroundings, run_isolated
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from recipes.core.console import Console
+    from recipes.core.settings import Settings
+    from recipes.manifest.schema import Page, Recipe, Toolchain
+    from recipes.store.store import Entry, Store
+
+SHELL = "/usr/bin:/bin"  # npm runs scripts with sh; all other programs are packages of the lock
+
+
+@dataclass(frozen=True)
+class PageJob:
+    """What a page is made with.
+
+    Parameters
+    ----------
+    recipe, page
+        The recipe, and its part about the page.
+    toolchain
+        The manifest of node.
+    source
+        The patched source, in the store.
+    node
+        The unpacked toolchain.
+    store, console, settings, surroundings
+        As everywhere.
+    """
+
+    recipe: Recipe
+    page: Page
+    toolchain: Toolchain
+    source: Path
+    node: Entry
+    store: Store
+    console: Console
+    settings: Settings
+    surroundings: Surroundings
+
+    @property
+    def where(self) -> str:
+        """The pin, for errors."""
+        return f"manifests/recipes/{self.recipe.name}.yaml: page"
+
+    @property
+    def key(self) -> str:
+        """Name the store entry."""
+        return page_key(self.recipe, self.page, self.toolchain)
+
+    @property
+    def packages_key(self) -> str:
+        """Name the store entry of the packages that it is built from."""
+        return packages_key(final_tree(self.recipe), self.page.folder, self.node.key)
+
+    @property
+    def log(self) -> Path:
+        """Where every line that its last build printed is kept."""
+        return self.store.root / "logs" / f"{self.key}.log"
+
+
+def page_key(recipe: Recipe, page: Page, toolchain: Toolchain) -> str:
+    """Name the store entry of a page by all that it is made of."""
+    made_of = {
+        "source": final_tree(recipe).hex,
+        "folder": page.folder,
+        "toolchain": toolchain_digest(toolchain).hex,
+        "command": list(page.command),
+        "environment": page.environment,
+        "epoch": recipe.source.epoch,
+    }
+    return f"page-{recipe.name}-{Sha256.of_bytes(canonical_json(made_of)).hex[:32]}"
+
+
+def fetch_packages(job: PageJob) -> Entry:
+    """Give the packages that the page is built from, verified."""
+    folder = job.source / job.page.folder
+    return ensure_packages(
+        job.packages_key, folder, job.node, job.where, job.store, job.console, job.settings
+    )
+
+
+def find_page(store: Store, key: str, page: Page, where: str) -> Entry | None:
+    """Give the page that is built already, every byte of it hashed again and compared with the pin.
+
+    Parameters
+    ----------
+    store, key
+        Where it would be.
+    page, where
+        The pin, and what errors call it.
+
+    Raises
+    ------
+    StoreError
+        Where it was changed after it was built.
+    VerifyError
+        Where it is whole, and not the pinned one.
+    """
+    entry = verified_entry(store, key)
+    if entry is not None and entry.tree != page.tree_sha256:
+        raise _mismatch(where, page, entry.path, entry.tree)
+    return entry
+
+
+def ensure_page(job: PageJob) -> Entry:
+    """Give the page, built where it is not there yet; verified either way.
+
+    Raises
+    ------
+    FetchError, VerifyError
+        As fetching the packages raises them; and where another page comes out, which is kept for comparison.
+    BuildError
+        Where npm fails; the log is named and kept.
+    """
+    if entry := find_page(job.store, job.key, job.page, job.where):
+        return entry
+    with job.store.lock(job.key, job.console):
+        if entry := find_page(job.store, job.key, job.page, job.where):
+            return entry
+        packages = fetch_packages(job)
+        inputs = {"source": str(job.recipe.source.tree), "packages": packages.key, "node": job.node.key}
+        with job.store.stage(job.key, "page", inputs) as staging:
+            with job.console.task(f"build the page of {job.recipe.name}", None):
+                _build(job, packages, staging.path)
+            found = hash_tree(staging.path, Sha256)
+            if found != job.page.tree_sha256:
+                kept = job.store.reject(staging.path, f"{job.recipe.name}: not the pinned page")
+                raise _mismatch(job.where, job.page, kept, found)
+        return staging.entry
+
+
+def _build(job: PageJob, packages: Entry, into: Path) -> None:
+    with job.store.scratch(f"{job.key}-build") as work:
+        folder, cache = work / "page", work / "npm"
+        folder.mkdir()
+        copy_writable(job.source / job.page.folder, folder)
+        link_cache(packages.path, cache)
+        for name in ("home", "tmp"):
+            (work / name).mkdir()
+        environment = {
+            "HOME": str(work / "home"),
+            "LC_ALL": "C",
+            "PATH": f"{job.node.path / 'bin'}:{SHELL}",
+            "SOURCE_DATE_EPOCH": str(job.recipe.source.epoch),
+            "TMPDIR": str(work / "tmp"),
+            "TZ": "UTC",
+            "npm_config_cache": str(cache),
+            "npm_config_offline": "true",
+            "npm_config_update_notifier": "false",
+            **{name: value.replace("{page}", str(into)) for name, value in job.page.environment.items()},
+        }
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        job.log.unlink(missing_ok=True)
+        for words in ((*INSTALL, "--offline"), job.page.command):
+            command = Command(npm_command(job.node.path, *words), folder, environment)
+            done = run_isolated(command, job.surroundings, log=job.log)
+            if done.status != 0:
+                raise BuildError(
+                    where=f"{job.where}: npm {' '.join(words)}",
+                    expected="exit status 0",
+                    found=f"exit status {done.status}, after\n{done.text}",
+                    fix=f"read the whole log, kept at {job.log}",
+                )
+
+
+def _mismatch(where: str, page: Page, path: Path, found: Sha256) -> VerifyError:
+    return VerifyError(
+        where=f"{where}.tree_sha256",
+        expected=str(page.tree_sha256),
+        found=f"{found}, at {path}",
+        fix=(
+            "if the source, node or the command was changed on purpose, build it twice on two machines,\n"
+            f"compare, and write `tree_sha256: {found.hex}`"
+        ),
+    )

@@ -1,0 +1,192 @@
+"""Brings the packages of an npm lock into the store: npm fetches them, and each is hashed again here.
+
+npm is the ordinary client: it knows the user's registry, mirror, proxy and credentials. It stores an archive under the
+digest of its bytes (https://github.com/npm/cacache), and finds it there again without a network; so the entry is such
+a cache's content, with nothing in it that the lock does not name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recipes.build.plan.plan import canonical_json
+from recipes.build.toolchain.toolchain import verified_entry
+from recipes.build.webpage.npm_lock import parse_npm_lock
+from recipes.core.digest import Sha256
+from recipes.core.errors import FetchError, VerifyError
+from recipes.core.process import Command, run
+from recipes.core.settings import OFFLINE_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from recipes.build.webpage.npm_lock import Package
+    from recipes.core.console import Console
+    from recipes.core.settings import Settings
+    from recipes.store.store import Entry, Store
+
+LOCK = "package-lock.json"
+NEEDED = ("package.json", LOCK)  # what npm reads to know what to fetch
+CONTENT = Path("content-v2", "sha512")  # in the folder `_cacache` of npm's cache
+# No script of a package is run, nothing is asked or told beside the archives, and nothing is left out that the user's
+# configuration would leave out.
+INSTALL = (
+    *("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"),
+    *("--include=dev", "--include=optional"),
+)
+PASSED_ON = (
+    "HOME",
+    "XDG_CONFIG_HOME",
+    "PATH",
+)  # of the user's environment: where npm finds its configuration
+
+
+def packages_key(source: Sha256, folder: str, node: str) -> str:
+    """Name the store entry of the packages that a lock in a source names.
+
+    Parameters
+    ----------
+    source
+        The source's tree digest.
+    folder
+        Where in it the lock is.
+    node
+        The key of the unpacked toolchain, which is one machine's: what npm takes of a lock depends on the machine.
+    """
+    return f"npm-packages-{Sha256.of_bytes(canonical_json([source.hex, folder, node])).hex[:32]}"
+
+
+def partial_name(key: str) -> Sha256:
+    """Name what has been fetched so far of the packages of a key, as downloads are named: by a digest."""
+    return Sha256.of_bytes(key.encode())
+
+
+def ensure_packages(  # noqa: PLR0913, PLR0917 - the order of the other stages
+    key: str, folder: Path, node: Entry, where: str, store: Store, console: Console, settings: Settings
+) -> Entry:
+    """Give the archives that a lock names and this machine needs, fetched where they are not there yet.
+
+    Parameters
+    ----------
+    key
+        As `packages_key` gives it.
+    folder
+        Holds package.json and package-lock.json; only read.
+    node
+        The unpacked toolchain that has node and npm.
+    where
+        The pin, for errors.
+    store, console, settings
+        As everywhere.
+
+    Raises
+    ------
+    FetchError
+        Where npm does not get them, or the network is not to be used.
+    VerifyError
+        Where the lock does not pin every package, or the bytes are others.
+    """
+    packages = parse_npm_lock((folder / LOCK).read_bytes(), f"{where}: {LOCK}")
+    if entry := verified_entry(store, key):
+        return entry
+    with store.lock(key, console):
+        if entry := verified_entry(store, key):
+            return entry
+        if settings.offline:
+            raise FetchError(
+                where=where,
+                expected=f"the {len(packages)} packages of {LOCK} in the store",
+                found=f"none, and {OFFLINE_VARIABLE} is set",
+                fix=f"{OFFLINE_VARIABLE}=0 python3 noxfile.py -s fetch",
+            )
+        inputs = {LOCK: str(Sha256.of_bytes((folder / LOCK).read_bytes())), "node": node.key}
+        # what npm has got so far stays where it is when it is interrupted, and is not fetched again
+        cache = store.partial / f"{partial_name(key).hex}.npm"
+        with (
+            console.task(f"fetch up to {len(packages)} packages of npm", None),
+            store.stage(key, "npm-packages", inputs) as staging,
+            store.scratch(f"{key}-fetch") as scratch,
+        ):
+            _fetch(folder, node, cache, scratch, where, settings)
+            _take(packages, cache / "_cacache", staging.path, f"{where}: {LOCK}")
+        shutil.rmtree(cache)
+        return staging.entry
+
+
+def npm_command(node: Path, *words: str) -> tuple[str, ...]:
+    """Give npm's argv, run by the pinned node."""
+    return (str(node / "bin" / "node"), str(node / "bin" / "npm"), *words)
+
+
+def link_cache(packages: Path, into: Path) -> None:
+    """Lay out a cache that npm finds the packages in, by their digests alone."""
+    (into / "_cacache").mkdir(parents=True)
+    shutil.copytree(packages / CONTENT, into / "_cacache" / CONTENT, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    Path(target).symlink_to(source)
+
+
+def _fetch(folder: Path, node: Entry, cache: Path, work: Path, where: str, settings: Settings) -> None:  # noqa: PLR0913, PLR0917 - one call
+    for name in NEEDED:
+        shutil.copyfile(folder / name, work / name)
+    command = npm_command(node.path, *INSTALL, "--cache", str(cache))
+    done = run(Command(command, work, npm_environment(os.environ, node.path, settings)))
+    if done.status != 0:
+        is_wrong = "EINTEGRITY" in done.text
+        raise (VerifyError if is_wrong else FetchError)(
+            where=where,
+            expected=f"every package of {LOCK}" + (", with the digest that it pins" if is_wrong else ""),
+            found=f"npm ended with exit status {done.status}, after\n{done.text}",
+            fix=(
+                "npm config get registry  # a registry or mirror that delivers other bytes is not to be used"
+                if is_wrong
+                else "the same command again goes on from there; npm config get registry says who was asked"
+            ),
+        )
+
+
+def npm_environment(environ: Mapping[str, str], node: Path, settings: Settings) -> dict[str, str]:
+    """Give what npm sees while it fetches: the user's own configuration of it, and how to reach the network.
+
+    Parameters
+    ----------
+    environ
+        The user's variables.
+    node
+        The folder of the unpacked toolchain: its programs come first.
+    settings
+        Whose proxies and certificates hold.
+    """
+    kept = {name: environ[name] for name in PASSED_ON if name in environ}
+    own = {name: value for name, value in environ.items() if name.lower().startswith("npm_config_")}
+    certificates = {"NODE_EXTRA_CA_CERTS": settings.certificates} if settings.certificates else {}
+    path = os.pathsep.join(filter(None, (str(node / "bin"), kept.get("PATH", ""))))
+    return {**kept, **own, **dict(settings.network), **certificates, "PATH": path}
+
+
+def _take(packages: tuple[Package, ...], cacache: Path, into: Path, where: str) -> None:
+    """Copy what the lock names, each hashed on the way; what is for other machines only is not there."""
+    for digest in sorted({package.sha512 for package in packages}):
+        place = CONTENT / digest[:2] / digest[2:4] / digest[4:]
+        try:
+            data = (cacache / place).read_bytes()
+        except FileNotFoundError:
+            continue
+        found = hashlib.sha512(data).hexdigest()
+        if found != digest:
+            (cacache / place).unlink()
+            names = ", ".join(sorted({item.place for item in packages if item.sha512 == digest}))
+            raise VerifyError(
+                where=f"{where}: {names}",
+                expected=f"sha512:{digest}",
+                found=f"sha512:{found} in npm's cache",
+                fix="the same command again fetches it anew",
+            )
+        (into / place).parent.mkdir(parents=True, exist_ok=True)
+        (into / place).write_bytes(data)

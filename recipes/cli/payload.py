@@ -1,0 +1,86 @@
+"""The payload command: what of a bundle does not depend on who signed it, and whether two bundles share it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recipes.build.audit.macho.payload import payload_listing
+from recipes.core.digest import Sha256
+from recipes.core.errors import UsageError, VerifyError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+    from pathlib import Path
+
+SIGNING_LEAVES = "_CodeSignature/"  # a folder that signing a folder, and not a file, adds
+
+
+def run_payload(options: argparse.Namespace) -> int:
+    """Print each file's payload digest; or compare two bundles.
+
+    Raises
+    ------
+    UsageError
+        Where a folder cannot be read as a bundle.
+    VerifyError
+        Where the two differ in more than their signatures, naming the files.
+    """
+    rows = read_payload(options.bundle)
+    if options.other is None:
+        for name, found in rows.items():
+            print(f"{found.hex}  {name}")
+        print(f"payload:  {digest_of(rows)} ({len(rows)} files, signatures taken away)")
+        return 0
+    others = read_payload(options.other)
+    if differences := compare_payloads(rows, others):
+        raise VerifyError(
+            where=str(options.other),
+            expected=f"the files of {options.bundle}, signed by whomever: payload {digest_of(rows)}",
+            found="\n".join((f"payload {digest_of(others)}", *differences)),
+            fix="sign a copy of the pinned bundle anew; what else was changed in it is no longer what was pinned",
+        )
+    print(f"payload:  {digest_of(rows)}, the same in both ({len(rows)} files)")
+    return 0
+
+
+def read_payload(folder: Path) -> dict[str, Sha256]:
+    """Give each file of a bundle with its payload's digest.
+
+    Raises
+    ------
+    UsageError
+        Where it is no folder, is empty, or holds a Mach-O file that cannot be read.
+    """
+    found = "nothing there"
+    if folder.is_dir():
+        try:
+            rows = {name: each for name, each in payload_listing(folder) if SIGNING_LEAVES not in name}
+        except ValueError as error:
+            found = str(error)
+        else:
+            if rows:
+                return rows
+            found = "an empty folder"
+    raise UsageError(
+        where=str(folder),
+        expected="the folder of an unpacked bundle",
+        found=found,
+        fix="unpack the archive, and name the folder that comes out",
+    )
+
+
+def digest_of(rows: Mapping[str, Sha256]) -> Sha256:
+    """Give one digest for all: SHA-256 of the lines that `sha256sum` would write of the payloads."""
+    return Sha256.of_bytes("".join(f"{each.hex}  {name}\n" for name, each in sorted(rows.items())).encode())
+
+
+def compare_payloads(rows: Mapping[str, Sha256], others: Mapping[str, Sha256]) -> list[str]:
+    """Give a line for each file that differs, or that only one of the two has. Pure."""
+    return [
+        f"{name}: {others[name].hex if name in others else 'absent'}, not {rows[name].hex}"
+        if name in rows
+        else f"{name}: not in the first"
+        for name in sorted(rows.keys() | others.keys())
+        if rows.get(name) != others.get(name)
+    ]

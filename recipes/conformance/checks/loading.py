@@ -1,0 +1,208 @@
+"""Loads the model, and compares what the program says of it with what the file says."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gguf import GGUFReader
+
+from recipes.conformance.results.context import Findings, judged, messages, pictures
+from recipes.conformance.results.outcome import Outcome, Part, Verdict
+from recipes.core.process import Command, capture
+from recipes.serve.llamacpp.server import ServerError, user
+
+if TYPE_CHECKING:
+    from recipes.conformance.results.context import Context
+    from recipes.serve.llamacpp.server import Server
+
+PS_S = 10.0
+# What the API says of a model (/v1/models, meta), and the key it comes from.
+TOLD = {"n_ctx_train": "{arch}.context_length", "n_embd": "{arch}.embedding_length"}
+# What llama.cpp prints of a model when it loads it (llama-model.cpp, print_info), and the key it comes from; from
+# build 11669 on, or some time before, only where it is asked to print more.
+PRINTED = {
+    "arch": "general.architecture",
+    "n_ctx_train": "{arch}.context_length",
+    "n_embd": "{arch}.embedding_length",
+    "n_layer": "{arch}.block_count",
+    "n_head": "{arch}.attention.head_count",
+    "n_head_kv": "{arch}.attention.head_count_kv",
+    "n_expert": "{arch}.expert_count",
+    "n_expert_used": "{arch}.expert_used_count",
+    "freq_base_train": "{arch}.rope.freq_base",
+    "mrope sections": "{arch}.rope.dimension_sections",
+}
+
+
+def keys_of(path: Path) -> dict[str, Any]:
+    """Give a file's keys as Python values."""
+    return {name: field.contents() for name, field in GGUFReader(path).fields.items()}
+
+
+def check(context: Context, server: Server) -> Findings:
+    """Compare what the server says of the model with the file, and the file with the reference's.
+
+    Parameters
+    ----------
+    context
+        The judgement.
+    server
+        It runs on the model with its projector.
+    """
+    keys = keys_of(context.model)
+    arch = keys["general.architecture"]
+    log = server.log.read_text(encoding="utf-8", errors="replace")
+    listed = server.get("/v1/models").json().get("data") or []
+    said = {label: str(value) for label, value in ((listed[0].get("meta") if listed else None) or {}).items()}
+    said = {label: value for label, value in said.items() if label in TOLD}
+    for label in PRINTED:
+        if found := re.search(rf"print_info: {re.escape(label)}\s+= (.+)", log):
+            said[label] = found[1].strip()
+    wanted = {label: keys[(TOLD | PRINTED)[label].format(arch=arch)] for label in said}
+    wrong = [
+        f"{label} is {value}, the file says {wanted[label]}"
+        for label, value in said.items()
+        if not is_same(value, wanted[label])
+    ]
+    words = "; ".join(wrong) or f"{len(said)} figures that it gives of the model are the file's"
+    outcomes = [
+        judged(
+            Part.LOAD, "loads qwen3vlmoe", is_right=True, words=f"{arch} is loaded and the server is healthy"
+        ),
+        judged(
+            Part.LOAD,
+            "what it says of the model",
+            is_right=not wrong and bool(said),
+            words=words,
+            suspect="loading",
+        ),
+        shape_outcome(context, keys, arch),
+        listing_outcome(len(listed)),
+    ]
+    return Findings(tuple(outcomes))
+
+
+def shape_outcome(context: Context, keys: dict[str, Any], arch: str) -> Outcome:
+    """Compare the model's M-RoPE sections with those that the reference was asked with.
+
+    No answer tells them apart: sections end where frequencies turn by less than a hundredth over any image.
+    """
+    wanted, found = list(context.golden.sections), list(keys[f"{arch}.rope.dimension_sections"])[:3]
+    shares = ", ".join(map(str, found))
+    return judged(
+        Part.POSITIONS,
+        "sections",
+        is_right=found == wanted,
+        words=f"t, h and w have {shares} frequencies; the reference has {', '.join(map(str, wanted))}",
+        suspect="rope.dimension_sections of the model",
+    )
+
+
+def listing_outcome(listed: int) -> Outcome:
+    """Demand that the API lists the model."""
+    return judged(
+        Part.LOAD,
+        "model list",
+        is_right=listed == 1,
+        words=f"/v1/models lists {listed}",
+        suspect="server",
+    )
+
+
+def is_same(said: str, wanted: object) -> bool:
+    """Whether a printed value is a key's: numbers by value, lists by their numbers."""
+    if isinstance(wanted, (list, tuple)):
+        return [int(part) for part in re.findall(r"-?\d+", said)] == [int(part) for part in wanted]
+    if isinstance(wanted, (int, float)):
+        try:
+            return abs(float(said) - float(wanted)) <= 1e-6 * abs(float(wanted))
+        except ValueError:
+            return False
+    return said == str(wanted)
+
+
+def check_text_only(context: Context, with_projector_bytes: int | None) -> Findings:
+    """Run without the projector: text is answered, an image refused in words, and memory is saved.
+
+    Parameters
+    ----------
+    context
+        The judgement.
+    with_projector_bytes
+        Memory of the server with the projector before its first question; None where it could not be measured.
+    """
+    with context.server(text_only=True) as server:
+        before = resident_bytes(server.process.pid)
+        outcomes = [memory_outcome(context, before, with_projector_bytes)]
+        asked = [(prompt, case) for prompt, case in context.pairs if not case.with_images]
+        given = [(case, server.chat(messages(prompt)).text) for prompt, case in asked]
+        wrong = [
+            f"`{case.name}`: {text!r} instead of {case.answer!r}"
+            for case, text in given
+            if text != case.answer
+        ]
+        outcomes.append(
+            judged(
+                Part.TEXT,
+                "answers without the projector",
+                is_right=not wrong,
+                words="; ".join(wrong) or f"{len(given)} answers equal the reference's",
+                suspect="the language model, its tokenizer or its chat template",
+            )
+        )
+        prompt, _ = context.case("shape, square")
+        outcomes.append(refusal_outcome(server, pictures(prompt)[0]))
+    return Findings(tuple(outcomes))
+
+
+def refusal_outcome(server: Server, picture: bytes) -> Outcome:
+    """Demand that an image is refused in words where there is no projector, and that the server lives on."""
+    try:
+        reply = server.chat([user(picture, "What shape is this?")])
+    except ServerError as error:
+        words, is_clear = str(error), "mmproj" in str(error) or "image" in str(error).lower()
+    else:
+        words, is_clear = f"it answered {reply.text!r}", False
+    try:
+        lives = bool(server.chat([user("What is 1 plus 2?")]).text)
+    except ServerError:
+        lives = False
+    return judged(
+        Part.TEXT,
+        "an image without the projector",
+        is_right=is_clear and lives,
+        words=words.splitlines()[0] + ("" if lives else "; then the server is gone"),
+        suspect="the server's check for a projector",
+    )
+
+
+def memory_outcome(context: Context, without: int | None, with_projector: int | None) -> Outcome:
+    """Compare the memory of a server without the projector with that of one with it."""
+    name = "memory without the projector"
+    if context.subject.is_offloaded:
+        words = "the projector is in a GPU's memory, which ps does not tell"
+        return Outcome(Part.TEXT, name, Verdict.NOT_RUN, words)
+    if without is None or with_projector is None:
+        return Outcome(Part.TEXT, name, Verdict.NOT_RUN, "this system's ps does not tell a program's memory")
+    size, saved = context.mmproj.stat().st_size, with_projector - without
+    return judged(
+        Part.TEXT,
+        name,
+        is_right=saved >= size // 2,
+        words=f"{saved / 1e6:.1f} MB less than with it; the projector's file is {size / 1e6:.1f} MB",
+        suspect="the server loads a projector that nobody asked for",
+        without_mb=round(without / 1e6, 1),
+        with_mb=round(with_projector / 1e6, 1),
+    )
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Give how much memory a program holds, by the system's ps; None where that does not tell."""
+    try:
+        done = capture(Command(("ps", "-o", "rss=", "-p", str(pid)), Path("/"), {"PATH": os.defpath}), PS_S)
+    except OSError:
+        return None
+    return int(done.out) * 1024 if done.status == 0 and done.out.strip().isdigit() else None

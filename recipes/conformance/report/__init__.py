@@ -1,0 +1,1 @@
+"""The report of a run: page, summary, JSON, JUnit. Imports conformance/results."""

@@ -1,0 +1,125 @@
+"""All that judging a llama.cpp gave: what was looked at, what was found, and what a person would look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from recipes.conformance.results.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One question that was asked, with its pictures, for the page.
+
+    Parameters
+    ----------
+    name
+        What it tries.
+    images
+        The pictures, as the bytes of PNG files.
+    question, expected, given
+        Texts; several turns are joined by line ends.
+    """
+
+    name: str
+    images: tuple[bytes, ...]
+    question: str
+    expected: str
+    given: str
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the answer is the expected one, blanks at its ends apart."""
+        return self.given.strip() == self.expected.strip()
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far one prompt's first token is from the reference.
+
+    Parameters
+    ----------
+    case
+        The prompt.
+    weights
+        Type of the model's weights: f32, f16, Q8_0, Q4_K_S.
+    setting
+        `strict` (no flash attention, K and V in f32) or `default`.
+    resized
+        Whether an image in it must be resized.
+    size
+        The largest difference of a natural logarithm of probability, over the reference's likeliest tokens.
+    explained
+        What is left of it once the known deviations are taken into account.
+    """
+
+    case: str
+    weights: str
+    setting: str
+    resized: bool
+    size: float
+    explained: float
+
+
+@dataclass(frozen=True)
+class File:
+    """A model file that was used: its role (model, mmproj), its name and `sha256:...`."""
+
+    role: str
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run of the suite.
+
+    Parameters
+    ----------
+    title
+        What was judged, as it says of itself.
+    digest
+        `sha256:...` of it: the tree digest of a bundle, or the digest of the server.
+    is_bundle
+        Whether it is a bundle of ours; the digest of anything else is its server's alone.
+    files
+        The models.
+    machine
+        Processor, cores and operating system.
+    command
+        What was typed.
+    started
+        When, in UTC, as ISO 8601.
+    seconds
+        How long it took.
+    sections
+        M-RoPE's sections of the model, for the drawing of the channels.
+    outcomes
+        What the checks found.
+    exhibits, distances
+        As above.
+    screenshot
+        The web page with an answer in it, a PNG file, where it was looked at.
+    made_with
+        Versions of what the reference was made with.
+    """
+
+    title: str
+    digest: str
+    is_bundle: bool
+    files: tuple[File, ...]
+    machine: str
+    command: str
+    started: str
+    seconds: float
+    sections: tuple[int, int, int]
+    outcomes: tuple[Outcome, ...]
+    exhibits: tuple[Exhibit, ...] = ()
+    distances: tuple[Distance, ...] = ()
+    screenshot: Path | None = None
+    made_with: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,255 @@
+"""The prompts that a llama.cpp is compared with the reference on, and the held-out questions it is asked.
+
+All are drawn from the split `conformance`, which training never sees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+from recipes.evalset.image_sizes import Grid, exact_size, resized
+from recipes.evalset.questions import scene_questions, which_questions
+from recipes.evalset.render import draw
+from recipes.evalset.tasks import (
+    COMPOSERS,
+    TASKS,
+    Conversation,
+    Turn,
+    few_shapes,
+    held_out_conversation,
+    seed_of,
+    text_turn,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from PIL import Image
+
+    from recipes.evalset.questions import Question
+    from recipes.evalset.render import Scene
+
+SPLIT = "conformance"
+HELD_OUT_OF_EACH = 36  # questions of each task
+Size = tuple[int, int]  # height and width in pixels
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A conversation whose last answer is asked for.
+
+    Parameters
+    ----------
+    name
+        What it tries.
+    turns
+        The answers of all turns but the last are given.
+    """
+
+    name: str
+    turns: Conversation
+
+    @property
+    def scenes(self) -> tuple[Scene, ...]:
+        """Its images, in order."""
+        return tuple(part for turn in self.turns for part in turn.parts if not isinstance(part, str))
+
+    @property
+    def is_resized(self) -> bool:
+        """Whether an image in it does not fill whole cells as it is."""
+        return any(resized(scene.height, scene.width) != (scene.height, scene.width) for scene in self.scenes)
+
+    @property
+    def question(self) -> str:
+        """Its texts, for people."""
+        lines = []
+        for turn in self.turns[:-1]:
+            lines += [words(turn), f"({turn.answer})"]
+        return "\n".join((*lines, words(self.turns[-1])))
+
+    @property
+    def expected(self) -> str:
+        """The answer that follows from what was drawn."""
+        return self.turns[-1].answer
+
+
+def words(turn: Turn) -> str:
+    """Give the texts of a turn."""
+    return " ".join(part for part in turn.parts if isinstance(part, str))
+
+
+def png(image: Image.Image) -> bytes:
+    """Give an image as a PNG file."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def digest(prompts: Iterable[Prompt]) -> str:
+    """Give the SHA-256 of prompts, texts and pixels, so that a drawing that came out otherwise is told apart."""
+    sha256 = hashlib.sha256()
+    for prompt in prompts:
+        for turn in prompt.turns:
+            for part in (*turn.parts, turn.answer):
+                if isinstance(part, str):
+                    sha256.update(b"text\0" + part.encode() + b"\0")
+                else:
+                    image = draw(part)
+                    sha256.update(b"image\0%d %d\0" % image.size + image.tobytes())
+    return sha256.hexdigest()
+
+
+def held_out(task: str) -> tuple[Prompt, ...]:
+    """Give the held-out questions of a task."""
+    return tuple(
+        Prompt(f"{task} {index}", held_out_conversation(index, task, SPLIT))
+        for index in range(HELD_OUT_OF_EACH)
+    )
+
+
+def compared() -> tuple[Prompt, ...]:
+    """Give the prompts whose probabilities are compared: each tries another path through llama.cpp."""
+    return (*_texts(), *_single_images(), *_several_images(), *_places(), *_resized(), *_large())
+
+
+def everything() -> tuple[Prompt, ...]:
+    """Give the compared prompts and every held-out question."""
+    return (*compared(), *(prompt for task in TASKS for prompt in held_out(task)))
+
+
+def rng_of(name: str) -> Random:
+    """Give the generator of a prompt by its name."""
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big")
+    return Random(seed_of(SPLIT, number))
+
+
+def _texts() -> tuple[Prompt, ...]:
+    single = tuple(Prompt(f"text alone {n}", (text_turn(rng_of(f"text {n}")),)) for n in range(3))
+    rng = rng_of("text, three turns")
+    return (*single, Prompt("text, three turns", tuple(text_turn(rng) for _ in range(3))))
+
+
+def asked_about(rng: Random, task: str, size: Size) -> tuple[Scene, Question]:
+    """Compose a scene of a size, and a question of a task that it answers."""
+    while True:
+        scene = COMPOSERS[task](rng, size)
+        asked = [question for question in scene_questions(rng, scene) if question.task == task]
+        if asked:
+            return scene, rng.choice(asked)
+
+
+def one_image(
+    name: str,
+    task: str,
+    size: Size,
+    arrange: Callable[[Scene, str], tuple[Scene | str, ...]] = lambda s, q: (s, q),
+) -> Prompt:
+    """Give a prompt about one image.
+
+    Parameters
+    ----------
+    name
+        What it tries; every choice follows from it.
+    task
+        What is asked.
+    size
+        Of the image.
+    arrange
+        Puts image and question in order.
+    """
+    rng = rng_of(name)
+    scene, question = asked_about(rng, task, size)
+    return Prompt(name, (Turn(arrange(scene, question.text), question.answer, task),))
+
+
+def _single_images() -> tuple[Prompt, ...]:
+    square, wide, tall = (exact_size(Grid(*sides)) for sides in ((5, 5), (2, 7), (8, 3)))
+    return (
+        *(one_image(f"{task}, square", task, square) for task in TASKS if task not in {"which", "text"}),
+        one_image("colour, wide", "colour", wide),
+        one_image("where, wide", "where", exact_size(Grid(3, 8))),
+        one_image("shape, tall", "shape", tall),
+        one_image("where, tall", "where", tall),
+        one_image("number, larger than in training", "read", exact_size(Grid(7, 8))),
+    )
+
+
+def _several_images() -> tuple[Prompt, ...]:
+    prompts = []
+    for name, sizes in (
+        ("two images", (Grid(4, 4), Grid(4, 4))),
+        ("two images of other sizes", (Grid(3, 5), Grid(6, 3))),
+    ):
+        rng = rng_of(name)
+        first, second, question = which_of_two(rng, tuple(map(exact_size, sizes)))
+        prompts.append(Prompt(name, (Turn((first, second, question.text), question.answer, "which"),)))
+    rng = rng_of("two images, one a turn")
+    first, second, question = which_of_two(rng, (exact_size(Grid(4, 5)), exact_size(Grid(5, 4))))
+    earlier = rng.choice(scene_questions(rng, first))
+    turns = (
+        Turn((first, earlier.text), earlier.answer, earlier.task),
+        Turn((second, question.text), question.answer, "which"),
+    )
+    return (*prompts, Prompt("two images, one a turn", turns))
+
+
+def which_of_two(rng: Random, sizes: tuple[Size, ...]) -> tuple[Scene, Scene, Question]:
+    """Compose two images, and a question which of them has what the other one lacks."""
+    while True:
+        first, second = (few_shapes(rng, size) for size in sizes)
+        asked = which_questions(rng, first, second)
+        if asked:
+            return first, second, rng.choice(asked)
+
+
+def _places() -> tuple[Prompt, ...]:
+    """Images that are not at the start, and questions after other questions."""
+    after = one_image(
+        "image after the question", "colour", exact_size(Grid(4, 4)), lambda scene, text: (text, scene)
+    )
+    between = one_image(
+        "image after words",
+        "count",
+        exact_size(Grid(4, 6)),
+        lambda scene, text: ("Look at the image.", scene, text),
+    )
+    rng = rng_of("three turns about an image")
+    scene = few_shapes(rng, exact_size(Grid(5, 4)))
+    asked = [*scene_questions(rng, scene)][:3]
+    turns = tuple(
+        Turn((scene, question.text) if index == 0 else (question.text,), question.answer, question.task)
+        for index, question in enumerate(asked)
+    )
+    text_first = rng_of("text, then an image")
+    second, question = asked_about(text_first, "shape", exact_size(Grid(4, 4)))
+    return (
+        after,
+        between,
+        Prompt("three turns about an image", turns),
+        Prompt(
+            "text, then an image",
+            (text_turn(text_first), Turn((second, question.text), question.answer, "shape")),
+        ),
+    )
+
+
+def _resized() -> tuple[Prompt, ...]:
+    """Images that are not whole cells: enlarged and shrunk a little, and enlarged a lot."""
+    return (
+        one_image("resized, a little smaller", "colour", (150, 141)),
+        one_image("resized, a little larger", "read", (173, 205)),
+        one_image("resized, one side", "where", (160, 203)),
+        one_image("resized, too small", "shape", (60, 70)),
+    )
+
+
+def _large() -> tuple[Prompt, ...]:
+    """Far larger than in training; the second has more tokens than llama.cpp's default ubatch of 512."""
+    return (
+        one_image("large", "colour", exact_size(Grid(12, 16))),
+        one_image("larger than a ubatch", "count", exact_size(Grid(24, 32))),
+    )

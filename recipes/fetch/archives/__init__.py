@@ -1,0 +1,1 @@
+"""Archives: unpacked with limits, their members checked, packed deterministically."""

@@ -1,0 +1,161 @@
+"""Packs a folder so that equal trees give equal bytes, and takes the tree digest of what was packed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import IO, TYPE_CHECKING
+
+from recipes.core.digest import CHUNK_BYTES, Sha256, TreeEntry, tree_of_entries
+from recipes.core.errors import ArchiveError, BuildError
+from recipes.core.filesystem import shown, storage_errors
+
+if TYPE_CHECKING:
+    import tarfile
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from zstandard import ZstdCompressor
+
+# One thread, a fixed level, no size in the frame: the bytes depend on the tree and on zstd's release alone.
+# That release is pinned like the other packages; what names a bundle is its tree digest, not its archive's.
+ZSTD_LEVEL = 9
+# Up to 64 MiB, because a backend's variants are alike; zstd reads up to 27 without being asked.
+ZSTD_WINDOW_LOGS = 17, 26
+PROGRAM_MODE, DATA_MODE = 0o755, 0o644
+
+
+def pack(root: Path, archive: Path, *, mtime: int, prefix: str = "") -> None:
+    """Write a .tar.zst that depends on the names, bytes and execute bits below a folder and on nothing else.
+
+    Parameters
+    ----------
+    root
+        A folder of regular files; a folder without files is not packed, as in git.
+    archive
+        The file to write; it appears whole or not at all.
+    mtime
+        Seconds since 1970 that each entry carries as its time.
+    prefix
+        A folder to put everything in, so that unpacking by hand makes one folder; "" for none.
+
+    Raises
+    ------
+    BuildError
+        Where the folder holds a link or a device.
+    StoreError
+        Where the disk is full or refuses.
+    """
+    import tarfile
+
+    partial = archive.with_name(f".{archive.name}.{os.getpid()}.partial")
+    with storage_errors(archive):
+        try:
+            files = tuple(_regular_files(root))
+            compressor = _compressor(sum(path.stat().st_size for _, path in files))
+            with partial.open("wb") as file:
+                with (
+                    compressor.stream_writer(file, closefd=False) as stream,
+                    tarfile.open(
+                        fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8"
+                    ) as tar,
+                ):
+                    for name, path in files:
+                        _add(tar, f"{prefix}/{name}" if prefix else name, path, mtime)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(archive)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def digest_packed(archive: Path, *, prefix: str = "") -> Sha256:
+    """Tree digest of what an archive of `pack` holds, without unpacking it.
+
+    Parameters
+    ----------
+    archive
+        The .tar.zst.
+    prefix
+        As given to `pack`.
+
+    Raises
+    ------
+    ArchiveError
+        Where it is damaged, or holds anything but regular files below the prefix, each once.
+    """
+    import tarfile
+
+    import zstandard
+
+    entries: dict[str, TreeEntry] = {}
+    with storage_errors(archive), archive.open("rb") as file:
+        try:
+            with (
+                zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as stream,
+                tarfile.open(fileobj=stream, mode="r|", encoding="utf-8") as tar,
+            ):
+                for member in tar:
+                    name = member.name.removeprefix(f"{prefix}/") if prefix else member.name
+                    content = tar.extractfile(member) if member.isreg() else None
+                    if content is None or name in entries or (prefix and name == member.name):
+                        raise _unexpected(archive, shown(member.name))
+                    entries[name] = TreeEntry(*_blob(content, member))
+        except (tarfile.TarError, zstandard.ZstdError, ValueError) as error:
+            raise _unexpected(archive, str(error)) from None
+    return tree_of_entries(entries, Sha256)
+
+
+def _compressor(size_bytes: int) -> ZstdCompressor:
+    import zstandard
+
+    smallest, largest = ZSTD_WINDOW_LOGS
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        ZSTD_LEVEL,
+        source_size=size_bytes + 1,  # 0 would say that it is not known
+        window_log=min(max(size_bytes.bit_length(), smallest), largest),
+        enable_ldm=True,
+        write_checksum=True,
+    )
+    return zstandard.ZstdCompressor(compression_params=parameters)
+
+
+def _regular_files(root: Path) -> Iterator[tuple[str, Path]]:
+    files = {path.relative_to(root).as_posix(): path for path in root.rglob("*")}
+    for name, path in sorted(files.items(), key=lambda item: os.fsencode(item[0])):
+        mode = path.lstat().st_mode
+        if stat.S_ISREG(mode):
+            yield name, path
+        elif not stat.S_ISDIR(mode):
+            raise BuildError(
+                where=str(root),
+                expected="regular files and folders",
+                found=f"{shown(name)} is neither",
+                fix="build it again: a bundle is laid out without links",
+            )
+
+
+def _add(tar: tarfile.TarFile, name: str, path: Path, mtime: int) -> None:
+    with path.open("rb") as content:
+        status = os.fstat(content.fileno())
+        entry = tar.tarinfo(name)  # owner 0:0 without names
+        entry.size, entry.mtime = status.st_size, mtime
+        entry.mode = PROGRAM_MODE if status.st_mode & stat.S_IXUSR else DATA_MODE
+        tar.addfile(entry, content)
+
+
+def _blob(content: IO[bytes], member: tarfile.TarInfo) -> tuple[str, str]:
+    hasher = hashlib.sha256(b"blob %d\0" % member.size)
+    while chunk := content.read(CHUNK_BYTES):
+        hasher.update(chunk)
+    return ("100755" if member.mode & stat.S_IXUSR else "100644"), hasher.hexdigest()
+
+
+def _unexpected(archive: Path, found: str) -> ArchiveError:
+    return ArchiveError(
+        where=str(archive),
+        expected="an archive of regular files, as `build -- --archive` writes it",
+        found=found,
+        fix="python3 noxfile.py -s build -- --archive FOLDER",
+    )

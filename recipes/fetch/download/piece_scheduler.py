@@ -1,0 +1,148 @@
+"""Who fetches which piece: shared by the connections of one download, and by the thread that hashes."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from recipes.fetch.download.piece_map import Layout
+
+RUN_PIECES = 64  # asked for in one request: more would leave the hashing behind, fewer would ask too often
+
+MISSING, BUSY, HELD = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """Pieces that follow one another: `first` to `end`, without `end`."""
+
+    first: int
+    end: int
+
+
+def next_run(states: bytearray, most: int) -> Run | None:
+    """Give the first pieces that nobody has or fetches, at most so many, one behind the other. Pure.
+
+    Parameters
+    ----------
+    states
+        MISSING, BUSY or HELD of each piece.
+    most
+        How many.
+    """
+    first = states.find(MISSING)
+    if first < 0:
+        return None
+    others = [at for state in (BUSY, HELD) if (at := states.find(state, first, first + most)) >= 0]
+    return Run(first, min((*others, first + most, len(states))))
+
+
+class Board:
+    """The state of each piece. Every method may be called from any thread.
+
+    Parameters
+    ----------
+    layout
+        Of the whole.
+    held
+        The pieces that are there.
+    """
+
+    def __init__(self, layout: Layout, held: Iterable[int] = ()) -> None:
+        self._states = bytearray(layout.count)
+        self._layout = layout
+        self._changed = threading.Condition()
+        self._ended = False
+        self._workers = 0
+        self._held_bytes = 0
+        for index in held:
+            self._states[index] = HELD
+            self._held_bytes += layout.size_of(index)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the pieces that are there."""
+        return self._held_bytes
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nobody should go on."""
+        return self._ended
+
+    def start(self, workers: int) -> None:
+        """Say how many connections there are."""
+        self._workers = workers
+
+    def take(self) -> Run | None:
+        """Give work, waiting until there is some; None once there will be none."""
+        with self._changed:
+            while True:
+                if self._ended:
+                    return None
+                run = next_run(self._states, RUN_PIECES)
+                if run is not None:
+                    self._states[run.first : run.end] = bytes([BUSY]) * (run.end - run.first)
+                    return run
+                self._changed.wait()
+
+    def claim(self, index: int) -> bool:
+        """Take one piece, if nobody has or fetches it; say whether it is the caller's to write.
+
+        Nobody else may write to a piece: what was hashed must be what is there.
+        """
+        with self._changed:
+            if self._states[index] != MISSING:
+                return False
+            self._states[index] = BUSY
+            return True
+
+    def give_back(self, run: Run) -> None:
+        """Let others fetch what is left of a run."""
+        with self._changed:
+            for index in range(run.first, run.end):
+                if self._states[index] == BUSY:
+                    self._states[index] = MISSING
+            self._changed.notify_all()
+
+    def hold(self, index: int) -> None:
+        """Say that a piece is there."""
+        with self._changed:
+            if self._states[index] != HELD:
+                self._states[index] = HELD
+                self._held_bytes += self._layout.size_of(index)
+            self._changed.notify_all()
+
+    def lose(self, index: int) -> None:
+        """Say that a piece is there no more."""
+        with self._changed:
+            if self._states[index] == HELD:
+                self._held_bytes -= self._layout.size_of(index)
+            self._states[index] = MISSING
+            self._changed.notify_all()
+
+    def is_held(self, index: int) -> bool:
+        """Whether a piece is there."""
+        return self._states[index] == HELD
+
+    def wait_for(self, index: int, timeout_s: float) -> bool:
+        """Wait until a piece is there or all has ended, or for so long; say whether it is there."""
+        with self._changed:
+            if self._states[index] != HELD and not self._ended:
+                self._changed.wait(timeout_s)
+            return self._states[index] == HELD
+
+    def end(self) -> None:
+        """Have everybody stop."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def retire(self) -> bool:
+        """Say that one connection stops; give whether it was the last one."""
+        with self._changed:
+            self._workers -= 1
+            return self._workers == 0

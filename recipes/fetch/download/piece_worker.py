@@ -1,0 +1,328 @@
+"""One of the connections of a download: takes runs from the board, and puts each byte where it belongs."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from recipes.fetch.download.piece_map import Version
+from recipes.fetch.download.piece_scheduler import Run
+from recipes.fetch.http.network_errors import OriginError, describe_fault, is_lasting, shown_url
+from recipes.fetch.http.range_rules import Asked, Expired, OtherSize, Part, Whole, judge_range
+from recipes.fetch.http.response_rules import (
+    LEAST_BYTES,
+    PROGRESS_BYTES,
+    BlobPin,
+    Refuse,
+    TryLater,
+    Validator,
+)
+from recipes.fetch.http.retry import Pace
+from recipes.fetch.http.sniff import name_strange_start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from requests import Response, Session
+
+    from recipes.core.console import Console
+    from recipes.fetch.download.piece_file import PieceFile
+    from recipes.fetch.download.piece_scheduler import Board
+    from recipes.fetch.http.range_rules import Answer
+    from recipes.fetch.http.redirects import Reply, Route, Statement
+    from recipes.fetch.http.retry import Tempo
+
+READ_BYTES = 1 << 20  # at most, at once: what is there is taken, so that an interruption loses nothing
+STRANGE_BYTES = 1 << 16  # of a body that is not the file, to say what it is
+
+
+class OtherSizeError(Exception):
+    """The server has a file of another size than before: what has arrived is of another version."""
+
+
+@dataclass
+class Undertaking:
+    """What the connections of one download share.
+
+    Parameters
+    ----------
+    label
+        What the place is called in messages.
+    pin
+        What is wanted.
+    route
+        The way to it.
+    console, tempo
+        Who is told, and how patiently.
+    strange
+        The start of an answer that was not the file.
+    streamer
+        Which connection takes the whole file in, where the server knows no ranges.
+    latest
+        The number of the version that was met last.
+    error
+        Why it ended.
+    """
+
+    label: str
+    pin: BlobPin
+    route: Route
+    console: Console
+    tempo: Tempo
+    strange: bytes = b""
+    streamer: int | None = None
+    latest: int | None = None
+    error: BaseException | None = None
+    has_answered: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def meet(self, response: Response, file: PieceFile) -> int:
+        """Give the number of the version that an answer is of."""
+        names = Validator.of_headers({name.lower(): value for name, value in response.headers.items()})
+        version = Version(shown_url(self.route.address), names.etag or names.last_modified or "")
+        with self.lock:
+            self.latest = file.version(version)
+            return self.latest
+
+    def is_streamer(self, number: int) -> bool:
+        """Whether this connection is the one that takes the whole file in; the first to ask is."""
+        with self.lock:
+            if self.streamer is None:
+                self.console.say(f"{self.label}: it sends the whole file each time; one connection is used")
+                self.streamer = number
+            return self.streamer == number
+
+    def request(
+        self,
+        session: Session,
+        start: int,
+        end: int,
+        size_bytes: int | None,
+        receive: Callable[[Response, Part | Whole], Answer],
+    ) -> Answer:
+        """Make one request, and hand a body that is the file's to `receive`.
+
+        Parameters
+        ----------
+        session
+            That of one connection.
+        start, end
+            What to ask for, without the byte at `end`.
+        size_bytes
+            Of the whole file, where it is known.
+        receive
+            Takes the body in.
+        """
+        from requests import RequestException
+        from urllib3.exceptions import HTTPError
+
+        timeout_s = self.tempo.patience.timeout_s
+        try:
+            reply = self.route.ask(session, start, end, timeout_s)
+            with reply.response as response:
+                self.has_answered = True
+                answer = self._judge(reply, start, size_bytes)
+                return receive(response, answer) if isinstance(answer, Part | Whole) else answer
+        except (RequestException, HTTPError) as error:
+            self.route.forget_target()  # it may be the place that we were sent to that is gone
+            reason = describe_fault(error, timeout_s)
+            if is_lasting(error, has_answered=self.has_answered):
+                return Refuse(reason, may_pass=True)
+            return TryLater(reason)
+
+    def _judge(self, reply: Reply, start: int, size_bytes: int | None) -> Answer:
+        response = reply.response
+        if misfit := contradiction(self.route.statement, self.pin):
+            return Refuse(misfit)
+        names = {name.lower(): value for name, value in response.headers.items()}
+        asked = Asked(start, size_bytes, reply.is_redirected)
+        answer = judge_range(response.status_code, names, self.pin, asked, datetime.now(UTC))
+        if isinstance(answer, Expired):
+            self.route.forget_target()
+            return TryLater(f"{answer.reason}, where it sent us on to") if reply.is_fresh else answer
+        if (
+            isinstance(answer, Refuse) and response.status_code == HTTPStatus.OK
+        ):  # the file's start, not a part of it
+            self.strange = response.raw.read(STRANGE_BYTES, decode_content=False)
+            what = name_strange_start(self.strange)
+            return Refuse(f"{answer.reason}: {what}") if what else answer
+        return answer
+
+
+class Connection:
+    """One connection.
+
+    Parameters
+    ----------
+    number
+        Its own.
+    undertaking
+        What all share.
+    session
+        Its own.
+    board, file
+        Who fetches what, and where it goes.
+    """
+
+    def __init__(
+        self, number: int, undertaking: Undertaking, session: Session, board: Board, file: PieceFile
+    ) -> None:
+        self._number, self._all, self._session = number, undertaking, session
+        self._board, self._file = board, file
+        self._index, self._position, self._checksum = 0, 0, 0
+        self._version: int | None = None
+        self._new_bytes = 0
+        self._failures, self._requests = 0, 0
+
+    def work(self) -> None:
+        """Fetch run after run, until nothing is left or this connection is of no use.
+
+        Raises
+        ------
+        OriginError
+            Where this place does not deliver.
+        OtherSizeError
+            Where its file has another size than before.
+        StoreError
+            Where the disk refuses.
+        """
+        while (run := self._board.take()) is not None:
+            if not self._fetch(run):
+                return
+
+    def _fetch(self, run: Run) -> bool:
+        """Fetch a run; say whether this connection is of further use."""
+        end = run.end
+        self._begin(run.first)
+        try:
+            while self._index < end and not self._board.is_ended:
+                before = self._new_bytes
+                answer = self._ask(end)
+                if isinstance(answer, Whole):  # the other connection takes all in
+                    return False
+                if isinstance(answer, TryLater):
+                    # others can go on with what comes behind this piece
+                    self._board.give_back(Run(self._index + 1, end))
+                    end = min(end, self._index + 1)
+                    self._wait(answer, progress_bytes=self._new_bytes - before)
+                elif not isinstance(answer, Part | Expired):
+                    raise _refusal(answer)
+        finally:
+            self._board.give_back(Run(self._index, end))
+        return True
+
+    def _wait(self, fault: TryLater, *, progress_bytes: int) -> None:
+        everything = self._all
+        self._requests += 1
+        self._failures = 1 if progress_bytes >= PROGRESS_BYTES else self._failures + 1
+        if self._requests >= everything.tempo.patience.all_tries:
+            raise OriginError(f"{fault.reason}; given up after {self._requests} requests", may_pass=True)
+        everything.tempo.pause(everything.label, fault, self._failures, everything.console)
+
+    def _begin(self, index: int) -> None:
+        self._index, self._checksum = index, 0
+        self._position = self._file.layout.start(index)
+
+    def _ask(self, end: int) -> Answer:
+        layout = self._file.layout
+
+        def receive(response: Response, answer: Part | Whole) -> Answer:
+            version = self._all.meet(response, self._file)
+            if isinstance(answer, Whole):
+                if not self._all.is_streamer(self._number):
+                    return answer
+                self._board.give_back(Run(self._index, end))
+                self._index = end
+                return self._stream(response, version)
+            if version != self._version and self._position != layout.start(self._index):
+                self._begin(self._index)  # never one piece of two versions
+                return Expired("another version")
+            self._version = version
+            return self._receive(response, end, version) or answer
+
+        asked_end = layout.end(end - 1)
+        return self._all.request(self._session, self._position, asked_end, layout.size_bytes, receive)
+
+    def _receive(self, response: Response, end: int, version: int) -> Answer | None:
+        """Take a part in; None where all of it came."""
+        layout, pace = self._file.layout, Pace(self._all.tempo, self._new_bytes)
+        while self._index < end and not self._board.is_ended:
+            chunk = self._read(response, layout.end(self._index) - self._position)
+            if not chunk:
+                return self._cut(self._position)
+            self._file.write(self._position, chunk)
+            self._checksum = zlib.crc32(chunk, self._checksum)
+            self._position += len(chunk)
+            self._new_bytes += len(chunk)
+            if self._position == layout.end(self._index):
+                self._file.note(self._index, self._checksum, version)
+                self._board.hold(self._index)
+                self._begin(self._index + 1)
+            pace.is_report_due()
+            if pace.is_too_slow(self._new_bytes):
+                return TryLater(f"less than {LEAST_BYTES} bytes came in {pace.timeout_s:g} s")
+        return None
+
+    def _stream(self, response: Response, version: int) -> Answer:
+        """Take the whole file in, one piece behind the other; leave what is there, or what another one fetches."""
+        layout, pace = self._file.layout, Pace(self._all.tempo, 0)
+        for index in range(layout.count):
+            is_ours = self._board.claim(index)
+            try:
+                if fault := self._stream_piece(response, index, version if is_ours else None, pace):
+                    return fault
+            finally:
+                if is_ours:
+                    self._board.give_back(Run(index, index + 1))  # unless it is there now
+        return Expired("all of it came")
+
+    def _stream_piece(self, response: Response, index: int, version: int | None, pace: Pace) -> Answer | None:
+        """Take one piece in, or only read past it where no version is given; None where all of it came."""
+        layout, checksum, position = self._file.layout, 0, self._file.layout.start(index)
+        while position < layout.end(index):
+            if self._board.is_ended:
+                return Expired("all is there")
+            chunk = self._read(response, layout.end(index) - position)
+            if not chunk:
+                return self._cut(position)
+            if version is not None:
+                self._file.write(position, chunk)
+                self._new_bytes += len(chunk)
+                checksum = zlib.crc32(chunk, checksum)
+            position += len(chunk)
+            pace.is_report_due()
+            if pace.is_too_slow(position):
+                return TryLater(f"less than {LEAST_BYTES} bytes came in {pace.timeout_s:g} s")
+        if version is not None:
+            self._file.note(index, checksum, version)
+            self._board.hold(index)
+        return None
+
+    @staticmethod
+    def _read(response: Response, most_bytes: int) -> bytes:
+        return bytes(response.raw.read1(min(READ_BYTES, most_bytes), decode_content=False))
+
+    @staticmethod
+    def _cut(position: int) -> TryLater:
+        return TryLater(f"the connection was closed early, after {position} bytes")
+
+
+def contradiction(statement: Statement | None, pin: BlobPin) -> str | None:
+    """Say what a hub's own word on a file has against the pin; None where nothing. Pure."""
+    if statement is None or statement.sha256 is None or statement.sha256 == pin.sha256:
+        return None
+    size = f", {statement.size_bytes} bytes" if statement.size_bytes is not None else ""
+    commit = f", at its commit {statement.commit}" if statement.commit else ""
+    return f"upstream changed, or the pin is wrong: the hub has {statement.sha256}{size}{commit}"
+
+
+def _refusal(answer: Answer) -> Exception:
+    if isinstance(answer, OtherSize):
+        return OtherSizeError()
+    if isinstance(answer, Refuse):
+        return OriginError(answer.reason, may_pass=answer.may_pass)
+    return OriginError(getattr(answer, "reason", "an answer that means nothing"), may_pass=True)

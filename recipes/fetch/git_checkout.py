@@ -1,0 +1,125 @@
+"""One commit of a git repository, fetched by its full id and laid out byte for byte.
+
+git runs without any configuration, hook, filter or prompt of this machine or of the repository's own files:
+what is written are the very blobs that the commit names.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recipes.core.filesystem import storage_errors
+from recipes.core.process import Command, Runner, run
+from recipes.fetch.http.network_errors import OriginError, shown_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from recipes.core.digest import Sha1
+
+NO_CONFIG = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ALLOW_PROTOCOL": "file:http:https",
+    "LC_ALL": "C",  # its messages end up in ours
+}
+# Attributes in .git/info beat every .gitattributes of the tree (gitattributes(5)): no line ending, keyword,
+# encoding or filter is converted.
+RAW_ATTRIBUTES = "* -text -ident !eol !filter !working-tree-encoding\n"
+LEAST_BYTES_PER_S = 1000  # git gives up where less comes for as long as a server may be silent
+SHOWN_LINES = 3
+
+
+@dataclass(frozen=True)
+class GitClient:
+    """How git is run.
+
+    Parameters
+    ----------
+    scratch
+        An empty folder for the repository, on the file system of the tree that is wanted.
+    network
+        Variables that lead through a proxy or to certificates.
+    timeout_s
+        How long a server may be silent.
+    runner
+        What starts programs.
+    """
+
+    scratch: Path
+    network: tuple[tuple[str, str], ...] = ()
+    timeout_s: float = 30.0
+    runner: Runner = run
+
+    def lay_out(self, url: str, commit: Sha1, into: Path) -> None:
+        """Fetch one commit, and write its tree.
+
+        Parameters
+        ----------
+        url
+            The repository: http, https or file.
+        commit
+            The full id; git itself verifies that what comes has it.
+        into
+            A folder that exists and is empty.
+
+        Raises
+        ------
+        OriginError
+            Where there is no git, or it fails; with the last lines it said.
+        StoreError
+            Where the disk is full.
+        """
+        repository = self.scratch / "repository"
+        self._run("init", "--quiet", "--template=", str(repository), url=url, into=into)
+        with storage_errors(repository):
+            (repository / ".git/info").mkdir(exist_ok=True)
+            (repository / ".git/info/attributes").write_text(RAW_ATTRIBUTES, encoding="utf-8")
+        inside = (f"--git-dir={repository / '.git'}", f"--work-tree={into}")
+        self._run(
+            *inside,
+            *(
+                "fetch",
+                "--quiet",
+                "--depth=1",
+                "--no-tags",
+                "--no-recurse-submodules",
+                "--no-auto-maintenance",
+            ),
+            *(url, commit.hex),
+            url=url,
+            into=into,
+        )
+        self._run(*inside, "read-tree", commit.hex, url=url, into=into)
+        self._run(*inside, "checkout-index", "--all", "--force", url=url, into=into)
+
+    def _run(self, *arguments: str, url: str, into: Path) -> None:
+        program = shutil.which("git")
+        if program is None:
+            raise OriginError("the program git is not installed")
+        settings = {
+            "core.autocrlf": "false",
+            "core.symlinks": "true",
+            "core.fileMode": "true",
+            "core.hooksPath": os.devnull,
+            "core.attributesFile": os.devnull,
+            "http.lowSpeedLimit": str(LEAST_BYTES_PER_S),
+            "http.lowSpeedTime": str(max(1, round(self.timeout_s))),
+            "protocol.version": "2",  # the first in which a server gives any commit by its id
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        environment = dict(self.network) | NO_CONFIG | {"HOME": str(self.scratch), "PATH": os.defpath}
+        done = self.runner(Command((program, *options, *arguments), self.scratch, environment))
+        if done.status == 0:
+            return
+        text = " / ".join(line.strip() for line in done.tail[-SHOWN_LINES:]).replace(url, shown_url(url))
+        if os.strerror(errno.ENOSPC) in text:
+            with storage_errors(into):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(into))
+        verb = next(word for word in arguments if not word.startswith("-"))
+        raise OriginError(f"git {verb} ended with status {done.status}: {text}")

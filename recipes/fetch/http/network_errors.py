@@ -1,0 +1,113 @@
+"""What went wrong on the network, said for people: one line, without a library's class names or secrets."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNTRUSTED = "its certificate is not trusted"
+_NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
+
+
+class OriginError(Exception):
+    """One place did not deliver. Never shown alone: a FetchError lists them all.
+
+    Parameters
+    ----------
+    reason
+        Why.
+    may_pass
+        Whether it may deliver later, as it is.
+    """
+
+    def __init__(self, reason: str, *, may_pass: bool = False) -> None:
+        super().__init__(reason)
+        self.may_pass = may_pass
+
+
+def describe_fault(error: BaseException, timeout_s: float) -> str:
+    """Say why a request failed: the innermost cause that one can act on.
+
+    Parameters
+    ----------
+    error
+        As the HTTP library raised it, with what it was raised from.
+    timeout_s
+        How long was waited, for where that was the cause.
+    """
+    causes = tuple(_causes(error))
+    for cause in causes:
+        if text := _known(cause, timeout_s):
+            return text
+    by_system = [str(cause.strerror) for cause in causes if isinstance(cause, OSError) and cause.strerror]
+    if by_system:
+        return by_system[-1].lower()
+    return _split_name(type(error).__name__)  # not its text: that can hold an address with its secrets
+
+
+def is_lasting(error: BaseException, *, has_answered: bool) -> bool:
+    """Whether asking the same address again would not help.
+
+    Parameters
+    ----------
+    error
+        As above.
+    has_answered
+        Whether this address has answered before, in this run: then one that cannot be reached may come back.
+    """
+    from requests import exceptions
+
+    if isinstance(error, exceptions.TooManyRedirects | exceptions.SSLError | ValueError):
+        return True  # requests' errors about a malformed address are ValueErrors
+    unreachable = isinstance(error, exceptions.ConnectTimeout | exceptions.ProxyError) or any(
+        isinstance(cause, socket.gaierror | ConnectionRefusedError)
+        or (isinstance(cause, OSError) and cause.errno in _NO_ROUTE)
+        for cause in _causes(error)
+    )
+    return unreachable and not has_answered
+
+
+def shown_url(url: str) -> str:
+    """Give an address that can be printed: without user, password and query, which can carry secrets."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _known(cause: BaseException, timeout_s: float) -> str | None:
+    import http.client
+    import ssl
+
+    if isinstance(cause, socket.gaierror):
+        return "its name cannot be resolved (is there a network?)"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"{UNTRUSTED}: {cause.verify_message}"
+    if isinstance(cause, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(cause, http.client.IncompleteRead | ConnectionResetError | BrokenPipeError):
+        return "the connection was closed early"
+    if isinstance(cause, TimeoutError):
+        return f"nothing came for {timeout_s:g} s"
+    return None
+
+
+def _split_name(name: str) -> str:
+    """Give `TooManyRedirects` as `too many redirects`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Give the error and everything that it carries or was raised from, each once, outermost first."""
+    waiting, seen = [error], {id(error)}
+    while waiting:
+        found = waiting.pop(0)
+        yield found
+        for item in (found.__cause__, found.__context__, getattr(found, "reason", None), *found.args):
+            if isinstance(item, BaseException) and id(item) not in seen:
+                seen.add(id(item))
+                waiting.append(item)

@@ -1,0 +1,123 @@
+"""The way to a large file: the address that is pinned, and where a server sends us on to for a while.
+
+A hub answers with a redirect to an address that is signed and expires. It is remembered, so that the hub is not asked
+for each part, and forgotten when it serves no more. The token goes to the hub alone.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
+from recipes.core.digest import Sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from requests import PreparedRequest, Response, Session
+
+    from recipes.fetch.http.hub_token import Credential
+
+MOST_REDIRECTS = 10
+HEADERS = {
+    "User-Agent": "pinned-llama",
+    "Accept-Encoding": "identity",
+}  # identity: the very bytes that are pinned
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a hub says of a file as it sends us on: the digest and size that its repository has, and the commit.
+
+    These headers (X-Linked-ETag, X-Linked-Size, X-Repo-Commit) are those that the hub's own client reads.
+    """
+
+    sha256: Sha256 | None = None
+    size_bytes: int | None = None
+    commit: str = ""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, and whether a server named the address that gave it; `is_fresh` if it was named just now."""
+
+    response: Response
+    is_redirected: bool
+    is_fresh: bool
+
+
+class Route:
+    """One pinned address. Every method may be called from any thread.
+
+    Parameters
+    ----------
+    address
+        Where the file is.
+    credential
+        Who may get the user's token; None for a place that is no hub.
+    """
+
+    def __init__(self, address: str, credential: Credential | None = None) -> None:
+        self.address = address
+        self.statement: Statement | None = None
+        self._credential = credential
+        self._target: str | None = None
+        self._lock = threading.Lock()
+
+    def ask(self, session: Session, start: int, end: int, timeout_s: float) -> Reply:
+        """Ask for a part of the file: from `start` to `end`, without the byte at `end`.
+
+        Raises
+        ------
+        RequestException
+            As the session does.
+        """
+        from requests import TooManyRedirects
+
+        with self._lock:
+            url = self._target or self.address
+        is_redirected, is_fresh = url != self.address, url == self.address
+        for _ in range(MOST_REDIRECTS + 1):
+            headers = {**HEADERS, "Range": f"bytes={start}-{end - 1}"}
+            if self._credential:
+                headers |= self._credential.headers_for(url, is_redirected=is_redirected)
+            response = session.get(url, headers=headers, auth=_as_it_is, stream=True, timeout=timeout_s)
+            self._hear(response.headers, url)
+            if not response.is_redirect:
+                if is_redirected and response.ok:
+                    with self._lock:
+                        self._target = url
+                return Reply(response, is_redirected, is_fresh)
+            response.close()
+            url, is_redirected = urljoin(url, response.headers["Location"]), True
+        raise TooManyRedirects
+
+    def forget_target(self) -> None:
+        """Ask the pinned address again the next time."""
+        with self._lock:
+            self._target = None
+
+    def _hear(self, headers: Mapping[str, str], url: str) -> None:
+        if url == self.address and (statement := parse_statement(headers)):
+            self.statement = statement
+
+
+def _as_it_is(request: PreparedRequest) -> PreparedRequest:
+    """Leave a request's headers alone: else a login of ~/.netrc would take the token's place."""
+    return request
+
+
+def parse_statement(headers: Mapping[str, str]) -> Statement | None:
+    """Give what a hub says of a file in the head of its answer; None where it says nothing."""
+    names = {name.lower(): value.strip() for name, value in headers.items()}
+    digest = re.fullmatch(r'(?:W/)?"?([0-9a-f]{64})"?', names.get("x-linked-etag", ""))
+    size = re.fullmatch(r"[0-9]{1,18}", names.get("x-linked-size", ""))
+    commit = re.fullmatch(r"[0-9a-f]{40}", names.get("x-repo-commit", ""))
+    if not (digest or size or commit):
+        return None
+    return Statement(
+        Sha256(digest[1]) if digest else None, int(size[0]) if size else None, commit[0] if commit else ""
+    )

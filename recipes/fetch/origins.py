@@ -1,0 +1,274 @@
+"""A source from the first of its origins that gives the pinned tree; toolchain wheels by the same path.
+
+Origins of one source are interchangeable: what identifies the source is the digest of its tree, never the
+archive. An origin that gives another tree is passed over, and the reason is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recipes.core.digest import Sha1, Sha256, hash_tree
+from recipes.core.errors import ArchiveError, VerifyError
+from recipes.core.filesystem import remove_tree, storage_errors
+from recipes.core.settings import OFFLINE_VARIABLE, Settings
+from recipes.fetch.archives.unpack import unpack
+from recipes.fetch.fetcher import Candidate, Failure, Fetcher, fetch_error
+from recipes.fetch.git_checkout import GitClient
+from recipes.fetch.http.network_errors import OriginError, shown_url
+from recipes.fetch.http.response_rules import BlobPin, TryLater
+from recipes.fetch.package_index import IndexFile
+from recipes.manifest.schema import ArchiveOrigin, GitOrigin, Origin, PypiOrigin, Source, Wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from recipes.core.console import Console
+    from recipes.store.store import Store
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Both digests of an unpacked source."""
+
+    sha1: Sha1
+    sha256: Sha256
+
+    def __str__(self) -> str:
+        return f"tree {self.sha1}, {self.sha256}"
+
+
+@dataclass(frozen=True)
+class OriginResult:
+    """What one origin gave.
+
+    Parameters
+    ----------
+    label
+        What the origin is called in messages.
+    tree
+        The digests of the tree that it gave; None where it gave none.
+    failures
+        Why it gave none or not the pinned one, and which mirrors were passed over before.
+    refused
+        The error, where its archive is the pinned one and cannot be unpacked.
+    """
+
+    label: str
+    tree: Tree | None
+    failures: tuple[Failure, ...] = ()
+    refused: ArchiveError | None = None
+
+
+@dataclass(frozen=True)
+class FetchedSource:
+    """Which origin delivered, and why those before it did not."""
+
+    origin_label: str
+    failures: tuple[Failure, ...]
+
+
+def fetch_wheel(wheel: Wheel, where: str, store: Store, console: Console, settings: Settings) -> Path:
+    """Give a pinned wheel of the store, downloaded from the package index if it is not there.
+
+    Parameters
+    ----------
+    wheel
+        Its pin.
+    where
+        The place of the pin in its manifest, for errors.
+    store, console, settings
+        Where to, who is told, and what the user asked for.
+
+    Raises
+    ------
+    FetchError
+        Where neither a mirror nor the index delivered the pinned bytes.
+    StoreError
+        Where the store cannot be read or written.
+    """
+    fetcher = Fetcher(store, console, settings)
+    return fetcher.fetch_blob(BlobPin(wheel.sha256, wheel.size_bytes), (_indexed(wheel, fetcher),), where)
+
+
+def fetch_source(  # noqa: PLR0913, PLR0917 - the stages' own order; a bundle would be made for this one call
+    recipe_name: str,
+    source: Source,
+    where: str,
+    store: Store,
+    console: Console,
+    settings: Settings,
+    *,
+    into: Path,
+) -> FetchedSource:
+    """Lay out the pinned tree, from the first origin that gives it; what the store holds is tried first.
+
+    Parameters
+    ----------
+    recipe_name
+        For the command in an error.
+    source
+        The pin, and its origins.
+    where
+        The place of the origins in the manifest, for errors.
+    store, console, settings
+        Where to, who is told, and what the user asked for.
+    into
+        An empty folder on the store's file system.
+
+    Raises
+    ------
+    VerifyError
+        Where all origins delivered, and each gave another tree.
+    ArchiveError
+        Where there is one origin, and its archive cannot be unpacked.
+    FetchError
+        Where no origin gave the tree for more than one kind of reason.
+    StoreError
+        Where the store cannot be read or written.
+    """
+    fetcher = Fetcher(store, console, settings)
+    wanted = Tree(source.tree, source.tree_sha256)
+    results: list[OriginResult] = []
+    for origin in sorted(source.origins, key=lambda origin: not _is_here(origin, store)):
+        result = _try_origin(origin, source, where, fetcher, into)
+        results.append(result)
+        if result.tree == wanted:
+            return FetchedSource(result.label, _all_failures(results))
+    failures = _all_failures(results)
+    if len(results) == 1 and results[0].refused:
+        raise results[0].refused
+    if all(result.tree for result in results):
+        raise VerifyError(
+            where=where,
+            expected=str(wanted),
+            found="\n".join(str(failure) for failure in failures),
+            fix=(
+                f"python3 noxfile.py -s lock -- --recipe {recipe_name} --source {_place(source)}"
+                "  # proposes what it gives now"
+            ),
+        )
+    raise fetch_error(where, str(wanted), failures, settings)
+
+
+def _place(source: Source) -> str:
+    """Give the first origin as `lock --source` takes it."""
+    origin = source.origins[0]
+    if isinstance(origin, PypiOrigin):
+        return f"{origin.project}=={origin.version}"
+    return origin.url if isinstance(origin, ArchiveOrigin) else f"b{source.build_number}"
+
+
+def compare_origins(source: Source, where: str, fetcher: Fetcher) -> tuple[OriginResult, ...]:
+    """Unpack the source from each of its origins, and give what each delivered: the proof that all are one.
+
+    Parameters
+    ----------
+    source
+        The pin, and its origins.
+    where
+        The place of the origins in the manifest, for messages.
+    fetcher
+        What downloads are made with.
+
+    Raises
+    ------
+    StoreError
+        Where the store cannot be read or written.
+    """
+    results = []
+    for origin in source.origins:
+        with fetcher.store.scratch(f"origin-{source.commit.hex}") as scratch:
+            into = scratch / "tree"
+            into.mkdir()
+            results.append(_try_origin(origin, source, where, fetcher, into))
+    return tuple(results)
+
+
+def origin_label(origin: Origin) -> str:
+    """Give what an origin is called in messages."""
+    if isinstance(origin, PypiOrigin):
+        return f"pypi {origin.project} {origin.version}"
+    kind = "git" if isinstance(origin, GitOrigin) else "archive"
+    return f"{kind} {shown_url(origin.url)}"
+
+
+def _try_origin(origin: Origin, source: Source, where: str, fetcher: Fetcher, into: Path) -> OriginResult:
+    """Lay out what an origin gives and judge its tree; if it isn't the pinned one, `into` is empty again."""
+    label = origin_label(origin)
+    place = f"{where}, {label}"
+    passed_over: tuple[Failure, ...] = ()
+    try:
+        if isinstance(origin, GitOrigin):
+            _check_out(origin, source, fetcher, into)
+        else:
+            delivery = fetcher.try_blob(*_archive_pin(origin, fetcher), place)
+            passed_over = delivery.failures
+            if delivery.blob is None:
+                return OriginResult(label, None, passed_over)
+            unpack(delivery.blob, into, subdirectory=origin.subdirectory, drop=origin.drop, where=place)
+    except OriginError as error:
+        _empty(into)
+        return OriginResult(label, None, (Failure(label, str(error), error.may_pass),))
+    except ArchiveError as error:
+        member = error.where.removeprefix(place).lstrip(":, ")
+        reason = (
+            f"its archive{f', {member}' if member else ''}: expected {error.expected}, found {error.found}"
+        )
+        return OriginResult(label, None, (*passed_over, Failure(label, reason)), error)
+    tree = Tree(hash_tree(into, Sha1), hash_tree(into, Sha256))
+    pinned = Tree(source.tree, source.tree_sha256)
+    if tree == pinned:
+        return OriginResult(label, tree, passed_over)
+    kept = fetcher.store.reject(into, f"from {label}\nfound {tree}\npinned {pinned}")
+    _empty(into)
+    return OriginResult(label, tree, (*passed_over, Failure(label, f"it gives {tree}, kept in {kept}")))
+
+
+def _all_failures(results: Iterable[OriginResult]) -> tuple[Failure, ...]:
+    return tuple(failure for result in results for failure in result.failures)
+
+
+def _is_here(origin: Origin, store: Store) -> bool:
+    return not isinstance(origin, GitOrigin) and store.blob_path(origin.sha256).exists()
+
+
+def _archive_pin(
+    origin: PypiOrigin | ArchiveOrigin, fetcher: Fetcher
+) -> tuple[BlobPin, tuple[Candidate, ...]]:
+    if isinstance(origin, PypiOrigin):
+        return BlobPin(origin.sha256, origin.size_bytes), (_indexed(origin, fetcher),)
+    pin = BlobPin(origin.sha256, origin.size_bytes, origin.max_bytes)
+    return pin, (Candidate(origin_label(origin), origin.url),)
+
+
+def _indexed(pinned: PypiOrigin | Wheel, fetcher: Fetcher) -> Candidate:
+    """Give a file of the package index as a place whose address the index must be asked for."""
+    label = f"pypi {pinned.project} {pinned.version}"
+    wanted = IndexFile(pinned.project, pinned.file, pinned.sha256, pinned.size_bytes)
+
+    def ask() -> str | TryLater:
+        return fetcher.index.find_address(wanted)
+
+    return Candidate(label, lambda: fetcher.pace.persist(label, ask, fetcher.console))
+
+
+def _check_out(origin: GitOrigin, source: Source, fetcher: Fetcher, into: Path) -> None:
+    settings = fetcher.settings
+    if settings.offline and not origin.url.startswith("file:"):
+        raise OriginError(f"{OFFLINE_VARIABLE}=1 forbids the network")
+    label = origin_label(origin)
+    with (
+        fetcher.store.scratch(f"git-{source.commit.hex}") as scratch,
+        fetcher.console.task(f"fetch from {label}", None),
+    ):
+        client = GitClient(scratch, settings.network, fetcher.pace.patience.timeout_s)
+        client.lay_out(origin.url, source.commit, into)
+
+
+def _empty(folder: Path) -> None:
+    with storage_errors(folder):
+        remove_tree(folder)
+        folder.mkdir()

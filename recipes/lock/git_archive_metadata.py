@@ -1,0 +1,92 @@
+"""What an archive says of itself, read before it is unpacked and with nothing of it believed.
+
+`git archive` writes the commit's id into the archive (git's documentation, git-archive: a tar file's global
+extended pax header holds it as a comment, a zip file as the archive's comment), and the commit's time as that
+of its members.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import tarfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recipes.core.digest import Sha1
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAD_BYTES = 1 << 16  # of the unpacked tar: the pax header and the first member need 2 KiB
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What was found; None for what the archive does not say.
+
+    Parameters
+    ----------
+    top
+        The one folder that its members lie in, told by its first member.
+    commit
+        The commit that git made the archive of.
+    time_s
+        When that was committed, in seconds since 1970.
+    """
+
+    top: str | None = None
+    commit: Sha1 | None = None
+    time_s: int | None = None
+
+
+def read_stamp(archive: Path) -> Stamp:
+    """Read what an archive says of itself; one that cannot be read says nothing.
+
+    Parameters
+    ----------
+    archive
+        A tar file, plain or compressed by gzip, or a zip file. Of others nothing is read. At most HEAD_BYTES
+        of a tar file are unpacked, however much it would unpack to.
+
+    Raises
+    ------
+    OSError
+        Where the file cannot be read.
+    """
+    try:
+        if zipfile.is_zipfile(archive):
+            return _read_zip(archive)
+        with archive.open("rb") as file:
+            is_gzip = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            head = gzip.GzipFile(fileobj=file).read(HEAD_BYTES) if is_gzip else file.read(HEAD_BYTES)
+        return _read_tar(head)
+    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, ValueError):
+        return Stamp()
+
+
+def _read_tar(head: bytes) -> Stamp:
+    with tarfile.open(fileobj=io.BytesIO(head), mode="r:") as tar:
+        first = tar.next()
+        comment = tar.pax_headers.get("comment", "")
+    if first is None:
+        return Stamp()
+    return _stamp(f"{first.name}/" if first.isdir() else first.name, comment, int(first.mtime))
+
+
+def _read_zip(archive: Path) -> Stamp:
+    with zipfile.ZipFile(archive) as content:
+        first = next(iter(content.namelist()), "")
+        # a zip's times have no zone, so that they do not say when it was committed
+        return _stamp(first, content.comment.decode("ascii", errors="replace"), None)
+
+
+def _stamp(first: str, comment: str, time_s: int | None) -> Stamp:
+    top, slash, _ = first.removeprefix("./").partition("/")
+    commit = Sha1(comment) if re.fullmatch("[0-9a-f]{40}", comment) else None
+    # only git's own times are those of the commit
+    return Stamp(top if slash and top else None, commit, time_s if commit and time_s and time_s > 0 else None)

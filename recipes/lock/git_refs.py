@@ -1,0 +1,94 @@
+"""What upstream's git repository says of a tag and of a commit: the second witness of a new source."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+from recipes.core.digest import Sha1, hash_tree
+from recipes.core.process import Command, run
+from recipes.core.settings import OFFLINE_VARIABLE, Settings
+from recipes.fetch.git_checkout import LEAST_BYTES_PER_S, NO_CONFIG, SHOWN_LINES, GitClient
+from recipes.fetch.http.network_errors import OriginError, shown_url
+
+if TYPE_CHECKING:
+    from recipes.fetch.fetcher import Fetcher
+
+
+def find_commit(url: str, tag: str, fetcher: Fetcher) -> Sha1:
+    """Ask a repository which commit a tag names.
+
+    Parameters
+    ----------
+    url
+        The repository: http, https or file.
+    tag
+        The tag; one with a message of its own is followed to its commit.
+    fetcher
+        Whose network, patience and scratch are used.
+
+    Raises
+    ------
+    OriginError
+        Where there is no such tag, no git, or no way to the repository.
+    """
+    _refuse_offline(url, fetcher.settings)
+    program = shutil.which("git")
+    if program is None:
+        raise OriginError("the program git is not installed")
+    options = (
+        *("-c", f"http.lowSpeedLimit={LEAST_BYTES_PER_S}"),
+        *("-c", f"http.lowSpeedTime={max(1, round(fetcher.settings.timeout_s))}"),
+    )
+    with fetcher.store.scratch("lock-tag") as scratch:
+        environment = dict(fetcher.settings.network) | NO_CONFIG | {"HOME": str(scratch), "PATH": os.defpath}
+        names = (f"refs/tags/{tag}", f"refs/tags/{tag}^{{}}")
+        done = run(Command((program, *options, "ls-remote", "--", url, *names), scratch, environment))
+    if done.status != 0:
+        text = " / ".join(line.strip() for line in done.tail[-SHOWN_LINES:]).replace(url, shown_url(url))
+        raise OriginError(f"git ls-remote ended with status {done.status}: {text}")
+    lines = (re.fullmatch(r"([0-9a-f]{40})\t(\S+)", line) for line in done.tail)
+    found = {line[2]: line[1] for line in lines if line}
+    digits = found.get(names[1]) or found.get(names[0])
+    if digits is None:
+        raise OriginError(f"it has no tag {tag}")
+    return Sha1(digits)
+
+
+def find_tree(url: str, commit: Sha1, fetcher: Fetcher) -> Sha1:
+    """Fetch one commit from a repository, and give the digest of its tree as it is laid out here.
+
+    Parameters
+    ----------
+    url
+        The repository: http, https or file.
+    commit
+        Its full id.
+    fetcher
+        Whose network, patience and scratch are used.
+
+    Raises
+    ------
+    OriginError
+        Where the repository has no such commit, there is no git, or no way to the repository.
+    StoreError
+        Where the store cannot be written.
+    """
+    settings = fetcher.settings
+    _refuse_offline(url, settings)
+    label = f"git {shown_url(url)}"
+    with (
+        fetcher.store.scratch(f"lock-git-{commit.hex}") as scratch,
+        fetcher.console.task(f"fetch commit {commit.hex[:8]} from {label}", None),
+    ):
+        into = scratch / "tree"
+        into.mkdir()
+        GitClient(scratch, settings.network, settings.timeout_s).lay_out(url, commit, into)
+        return hash_tree(into, Sha1)
+
+
+def _refuse_offline(url: str, settings: Settings) -> None:
+    if settings.offline and not url.startswith("file:"):
+        raise OriginError(f"{OFFLINE_VARIABLE}=1 forbids the network")

@@ -1,0 +1,271 @@
+"""Looks at a source that nothing pins yet: what lies there, which tree that is, and of which commit."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from recipes.core.digest import Sha1, Sha256, hash_tree
+from recipes.core.errors import ArchiveError, RecipeError, UsageError, VerifyError
+from recipes.core.filesystem import storage_errors
+from recipes.fetch.archives.unpack import unpack
+from recipes.fetch.fetcher import Fetcher
+from recipes.fetch.http.network_errors import OriginError
+from recipes.lock.git_archive_metadata import Stamp, read_stamp
+from recipes.lock.git_refs import find_commit, find_tree
+from recipes.lock.proposal import SeenSource, midnight, normal_name
+from recipes.lock.request import Address, Question, Release, Tag, number_of_build
+from recipes.lock.unpinned_files import Asker, SeenFile
+from recipes.manifest.incomplete import UnfinishedManifests
+from recipes.manifest.schema import ArchiveOrigin, GitOrigin, Origin, PypiOrigin, Recipe, Source
+
+if TYPE_CHECKING:
+    from recipes.build.context import Job
+    from recipes.manifest.load import Manifests
+
+STRAY = ".git"  # what a submodule leaves of itself in a source distribution; no commit holds it
+
+
+def look_at(question: Question, job: Job, into: Path) -> SeenSource:
+    """Download a source, unpack it safely, and find out what it is; everything seen is said.
+
+    Parameters
+    ----------
+    question
+        What is asked for.
+    job
+        For which recipe, and with which store.
+    into
+        A folder that does not exist yet, on the store's file system; afterwards it holds the tree.
+
+    Raises
+    ------
+    FetchError, ArchiveError, StoreError
+        As fetching and unpacking raise them.
+    UsageError
+        Where something is not to be found out, and the user must say it.
+    VerifyError
+        Where git has another tree of the commit.
+    """
+    source, console = job.recipe.source, job.console
+    console.warn(
+        f"nothing pins {question.text} yet: it is taken on trust, this once, because you asked for it"
+    )
+    fetcher = Fetcher(job.store, console, job.settings)
+    file = _fetch(question, job, Asker(fetcher, question.where, question.again))
+    console.say(f"seen: {file.url}\n  {file.size_bytes} bytes, {file.sha256}\n  {_vouching(file)}")
+    stamp = read_stamp(file.blob)
+    subdirectory = question.subdirectory or _find_subdirectory(question, file, stamp, job)
+    drop = _unpack(question, file, subdirectory, into, job.recipe)
+    tree, tree_sha256 = hash_tree(into, Sha1), hash_tree(into, Sha256)
+    console.say(f"  in it, {subdirectory}: {tree}, {tree_sha256}")
+    is_pinned = (tree, tree_sha256) == (source.tree, source.tree_sha256)
+    commit = _find_commit(question, stamp, source, fetcher, is_pinned=is_pinned)
+    if commit != source.commit or not is_pinned:
+        _compare_with_git(question, source, commit, tree, fetcher)
+    return SeenSource(
+        origin=_origin(question.place, source, file, subdirectory, drop),
+        git=GitOrigin(url=_repository(source)) if isinstance(question.place, Tag) else None,
+        commit=commit,
+        build_number=_find_number(question, source, commit),
+        tree=tree,
+        tree_sha256=tree_sha256,
+        epoch=source.epoch if is_pinned else _find_epoch(stamp, file, job),
+    )
+
+
+def _fetch(question: Question, job: Job, asker: Asker) -> SeenFile:
+    place = question.place
+    if isinstance(place, Release):
+        return asker.fetch_sdist(place.project, place.version)
+    return asker.fetch_archive(_address(place, job.recipe.source))
+
+
+def _address(place: Tag | Address, source: Source) -> str:
+    # as forges serve the tree of a tag
+    return place.url if isinstance(place, Address) else f"{_repository(source)}/archive/{place.name}.tar.gz"
+
+
+def _repository(source: Source) -> str:
+    return source.repository.rstrip("/").removesuffix(".git")
+
+
+def _vouching(file: SeenFile) -> str:
+    if file.vouched:
+        return "the package index's own digest agrees"
+    return "nothing but the server that sent them vouches for these bytes"
+
+
+def _find_subdirectory(question: Question, file: SeenFile, stamp: Stamp, job: Job) -> str:
+    """Say where the source lies in an archive, from the archive's own name or from how it was last time."""
+    if isinstance(question.place, Release):
+        below = _known_folder(question.place.project, job.recipe, job.manifests)
+        # https://packaging.python.org/en/latest/specifications/source-distribution-format/: named as the file
+        top = re.sub(r"(\.tar\.\w+|\.tgz|\.zip)$", "", file.name)
+        found = f"no recipe with an origin of {question.place.project}, to tell it by"
+        subdirectory = str(PurePosixPath(top, below)) if below else ""
+    else:
+        found, subdirectory = "an archive whose first member lies in no folder", stamp.top or ""
+    if subdirectory:
+        return subdirectory
+    raise UsageError(
+        where=question.where,
+        expected="to know where the source lies in the archive",
+        found=found,
+        fix=f"{question.again} --subdirectory PATH  # from the archive's top; `.` for all of it",
+    )
+
+
+def _known_folder(project: str, recipe: Recipe, manifests: Manifests) -> str | None:
+    """Give the folder of a package's source in it, below its top, as some recipe's origin has it."""
+    candidates: list[Origin] = [*recipe.source.origins]
+    others = UnfinishedManifests(manifests.project)  # one whose patches are not pinned yet tells it as well
+    for name in others.recipe_names():
+        with suppress(RecipeError):  # another recipe may be broken: that is not what was asked
+            candidates += others.recipe(name).source.origins
+    for origin in candidates:
+        if isinstance(origin, PypiOrigin) and normal_name(origin.project) == normal_name(project):
+            return str(PurePosixPath(*PurePosixPath(origin.subdirectory).parts[1:]))
+    return None
+
+
+def _unpack(
+    question: Question, file: SeenFile, subdirectory: str, into: Path, recipe: Recipe
+) -> tuple[str, ...]:
+    """Lay out the source, and leave out what is not of the commit; give what that was."""
+    try:
+        unpack(file.blob, into, subdirectory=subdirectory, drop=(), where=question.where)
+    except ArchiveError as error:
+        raise ArchiveError(
+            where=error.where,
+            expected=error.expected,
+            found=error.found,
+            fix=f"{question.again} --subdirectory PATH  # if the source lies elsewhere in it",
+        ) from error
+    known = {
+        name
+        for origin in recipe.source.origins
+        if isinstance(origin, PypiOrigin) and isinstance(question.place, Release)
+        for name in origin.drop
+    }
+    dropped = tuple(sorted(name for name in known | {STRAY} if (into / name).is_file()))
+    with storage_errors(into):
+        for name in dropped:
+            (into / name).unlink()
+    return dropped
+
+
+def _origin(
+    place: Release | Tag | Address, source: Source, file: SeenFile, subdirectory: str, drop: tuple[str, ...]
+) -> PypiOrigin | ArchiveOrigin:
+    if isinstance(place, Release):
+        return PypiOrigin(
+            project=place.project,
+            version=place.version,
+            file=file.name,
+            size_bytes=file.size_bytes,
+            sha256=file.sha256,
+            subdirectory=subdirectory,
+            drop=drop,
+        )
+    return ArchiveOrigin(
+        url=_address(place, source),
+        sha256=file.sha256,
+        size_bytes=file.size_bytes,
+        subdirectory=subdirectory,
+        drop=drop,
+    )
+
+
+def _find_commit(
+    question: Question, stamp: Stamp, source: Source, fetcher: Fetcher, *, is_pinned: bool
+) -> Sha1:
+    """Give the commit: as the archive says, the user, the manifest for the same tree, or the tag in git."""
+    asked, console, place = question.commit, fetcher.console, question.place
+    if asked and stamp.commit and asked != stamp.commit:
+        raise UsageError(
+            where="--commit",
+            expected=f"{stamp.commit.hex}, which git wrote into the archive",
+            found=asked.hex,
+            fix=f"{question.again}  # without --commit",
+        )
+    found = "an archive that does not say of which commit it is"
+    for commit, witness in (
+        (stamp.commit, "as the archive says"),
+        (asked, "as you say"),
+        (source.commit if is_pinned else None, "which is pinned for the same tree"),
+    ):
+        if commit:
+            console.say(f"  commit {commit.hex}, {witness}")
+            return commit
+    if isinstance(place, Tag):
+        url = _git_url(source)
+        try:
+            commit = find_commit(url, place.name, fetcher)
+        except OriginError as error:
+            found += f";\n{url}: {error}"
+        else:
+            console.say(f"  commit {commit.hex}, which {url} calls {place.name}")
+            return commit
+    raise UsageError(
+        where=question.where,
+        expected="to know which commit this source is",
+        found=found,
+        fix=f"{question.again} --commit ID  # the full id",
+    )
+
+
+def _find_number(question: Question, source: Source, commit: Sha1) -> int:
+    said, asked = number_of_build(question.place), question.build_number
+    if said is not None and asked not in {None, said}:
+        raise UsageError(
+            where="--build-number",
+            expected=f"{said}, as the tag says",
+            found=str(asked),
+            fix=f"{question.again}  # without --build-number",
+        )
+    known = source.build_number if commit == source.commit else None
+    number = next((number for number in (said, asked, known) if number is not None), None)
+    if number is not None:
+        return number
+    raise UsageError(
+        where=question.where,
+        expected="to know upstream's build number of this commit",
+        found="a name that does not say it",
+        fix=f"{question.again} --build-number N  # upstream's tag of the commit is bN",
+    )
+
+
+def _git_url(source: Source) -> str:
+    return next(
+        (origin.url for origin in source.origins if isinstance(origin, GitOrigin)), _repository(source)
+    )
+
+
+def _compare_with_git(question: Question, source: Source, commit: Sha1, tree: Sha1, fetcher: Fetcher) -> None:
+    """Demand that git has the same tree of the commit; where git cannot be asked, say that."""
+    url = _git_url(source)
+    try:
+        found = find_tree(url, commit, fetcher)
+    except OriginError as error:
+        fetcher.console.warn(f"the commit could not be compared with {url}: {error}")
+        return
+    if found != tree:
+        raise VerifyError(
+            where=question.where,
+            expected=f"{found}, the tree of commit {commit.hex} at {url}",
+            found=f"{tree} in the archive",
+            fix=f"{question.again} --commit ID  # of the commit that the archive is made of",
+        )
+    fetcher.console.say(f"  {url} has the same tree of that commit")
+
+
+def _find_epoch(stamp: Stamp, file: SeenFile, job: Job) -> int:
+    """Give the day of the commit, or else that on which the package was published."""
+    time_s = stamp.time_s if stamp.time_s is not None else file.time_s
+    if time_s is not None:
+        return midnight(time_s)
+    job.console.warn("nothing says when this source was made: `epoch` stays as it is, and is yours to set")
+    return job.recipe.source.epoch

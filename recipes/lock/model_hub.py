@@ -1,0 +1,141 @@
+"""Asks the model hub what a repository has: its newest commit, and size and digest of each file.
+
+The hub's own client library is asked, through its public interface; it is needed for nothing else than new pins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recipes.core.digest import Sha1, Sha256
+from recipes.core.errors import FetchError, ToolchainError
+from recipes.core.settings import HUB_TOKEN_VARIABLE, HUB_VARIABLE, OFFLINE_VARIABLE, Settings
+from recipes.fetch.http.network_errors import describe_fault, shown_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from recipes.fetch.http.hub_token import Credential
+
+CLIENT = "huggingface_hub"
+
+
+@dataclass(frozen=True)
+class SeenFile:
+    """One file of a repository.
+
+    Parameters
+    ----------
+    size_bytes
+        Its length.
+    sha256
+        What the hub says of its bytes; None of a small file, which it keeps in git.
+    """
+
+    size_bytes: int
+    sha256: Sha256 | None
+
+
+@dataclass(frozen=True)
+class SeenRepository:
+    """A repository at one commit.
+
+    Parameters
+    ----------
+    revision
+        The commit.
+    files
+        By name.
+    """
+
+    revision: Sha1
+    files: Mapping[str, SeenFile]
+
+
+def look_at_repository(
+    repository: str, credential: Credential, settings: Settings, again: str
+) -> SeenRepository:
+    """Ask the hub for the newest commit of a repository, and what it has.
+
+    Parameters
+    ----------
+    repository
+        As OWNER/NAME.
+    credential
+        The hub, and the token for it.
+    settings
+        Whether there is a network, and how long a server may be silent.
+    again
+        The command that asks the same.
+
+    Raises
+    ------
+    FetchError
+        Where the hub does not answer, does not have it, or says what cannot be meant.
+    ToolchainError
+        Where the hub's client is not installed.
+    """
+    where = f"{shown_url(credential.hub)}/{repository}"
+    if settings.offline:
+        raise FetchError(
+            where=where,
+            expected="what the hub has now",
+            found=f"{OFFLINE_VARIABLE}=1 forbids the network",
+            fix=f"{OFFLINE_VARIABLE}=0 {again}",
+        )
+    try:
+        from huggingface_hub import HfApi, errors
+    except ImportError as error:
+        raise ToolchainError(
+            where=f"the Python package {CLIENT}",
+            expected="the hub's client, from manifests/python/hub.lock",
+            found="none in this environment",
+            fix=again,
+        ) from error
+    # False: never a token that the library finds by itself, in a file of the user's
+    api = HfApi(credential.hub, token=credential.usable_token or False, library_name="pinned-llama")
+    try:
+        info = api.model_info(repository, files_metadata=True, timeout=settings.timeout_s)
+        return SeenRepository(
+            Sha1(str(info.sha)), {item.rfilename: _seen(item) for item in info.siblings or ()}
+        )
+    except errors.HfHubHTTPError as error:
+        raise _refusal(
+            where, error.response.status_code, again, has_token=bool(credential.usable_token)
+        ) from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FetchError(
+            where=where,
+            expected="the commit of the repository, and each file's size and digest",
+            found="an answer that cannot be understood: is this a model hub?",
+            fix=f"{HUB_VARIABLE}=https://... {again}",
+        ) from error
+    except Exception as error:  # whatever the client's HTTP library calls it: it is the network's fault
+        raise FetchError(
+            where=where,
+            expected="an answer of the hub",
+            found=describe_fault(error, settings.timeout_s),
+            fix=f"{again}  # once the network is back",
+        ) from error
+
+
+def _seen(item: object) -> SeenFile:
+    lfs = getattr(item, "lfs", None)
+    size_bytes = getattr(item, "size", None)
+    if not isinstance(size_bytes, int):
+        raise TypeError("a file without a size")
+    return SeenFile(size_bytes, Sha256(lfs.sha256) if lfs is not None else None)
+
+
+def _refusal(where: str, status: int, again: str, *, has_token: bool) -> FetchError:
+    if status in {401, 403, 404}:
+        found = f"HTTP {status}: it does not exist, or it is not for everybody"
+        fix = f"compare OWNER/NAME with the hub's page; for a gated model: {HUB_TOKEN_VARIABLE}=... {again}"
+        if has_token:
+            found += ", nor for this token"
+            fix = f"compare OWNER/NAME with the hub's page, and ask there for access; then {again}"
+        return FetchError(where=where, expected="a repository that can be read", found=found, fix=fix)
+    return FetchError(
+        where=where, expected="an answer of the hub", found=f"HTTP {status}", fix=f"{again}  # later"
+    )

@@ -1,0 +1,205 @@
+"""A file that nothing pins yet, brought into the store because a person asked for it, this once, to pin it.
+
+Where the package index states a digest, that is the pin of the download, and all of `recipes.fetch.fetcher` holds.
+Elsewhere the bytes are what the server sends: capped, refused where they are a web page, and said to be so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from packaging.version import InvalidVersion, Version
+
+from recipes.core.digest import Sha256
+from recipes.core.errors import FetchError
+from recipes.core.filesystem import size_text, storage_errors
+from recipes.core.settings import OFFLINE_VARIABLE
+from recipes.fetch.fetcher import Candidate, Failure, Fetcher
+from recipes.fetch.http.network_errors import OriginError, shown_url
+from recipes.fetch.http.response_rules import BlobPin
+from recipes.lock.unpinned_download import MAX_ARCHIVE_BYTES, FirstDownload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pypi_simple import DistributionPackage
+
+SHOWN_VERSIONS = 5
+
+
+@dataclass(frozen=True)
+class SeenFile:
+    """A file of the store that nothing pins.
+
+    Parameters
+    ----------
+    name
+        The file's name in the index, or the last part of its address.
+    url
+        Where it came from, as it can be shown.
+    blob
+        Where it lies.
+    sha256, size_bytes
+        What it is.
+    vouched
+        Whether the package index had stated its digest before.
+    time_s
+        When it was published, in seconds since 1970, where the index says so.
+    """
+
+    name: str
+    url: str
+    blob: Path
+    sha256: Sha256
+    size_bytes: int
+    vouched: bool = False
+    time_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks for a file that nothing pins.
+
+    Parameters
+    ----------
+    fetcher
+        What downloads are made with.
+    where
+        What was asked for, for errors.
+    again
+        The command that asks again, for errors.
+    """
+
+    fetcher: Fetcher
+    where: str
+    again: str
+
+    def fetch_sdist(self, project: str, version: str) -> SeenFile:
+        """Bring the source distribution of a project's version into the store.
+
+        Raises
+        ------
+        FetchError
+            Where the index does not have it, or does not deliver what it states.
+        StoreError
+            Where the store cannot be written.
+        """
+        label = f"pypi {project} {version}"
+        fetcher = self.fetcher
+        self._refuse_offline(label)
+        try:
+            page = fetcher.pace.persist(label, lambda: fetcher.index.ask_page(project), fetcher.console)
+            sdist = choose_sdist(page.packages, project, version)
+            stated = _stated_digest(sdist)
+        except OriginError as error:
+            self._refuse(label, error)
+        url = fetcher.index.address_of(sdist)
+        published_s = sdist.upload_time.timestamp() if sdist.upload_time else None
+        if sdist.is_yanked:
+            fetcher.console.warn(
+                f"{sdist.filename} was yanked from the index: {sdist.yanked_reason or 'no reason given'}"
+            )
+        if stated is None:
+            blob, sha256 = self._fetch_any(label, url)
+            return SeenFile(
+                sdist.filename, shown_url(url), blob, sha256, blob.stat().st_size, time_s=published_s
+            )
+        pin = BlobPin(stated, sdist.size, MAX_ARCHIVE_BYTES)
+        delivery = fetcher.try_blob(pin, (Candidate(label, url),), self.where)
+        if delivery.blob is None:
+            self._raise(str(stated), delivery.failures)
+        size_bytes = delivery.blob.stat().st_size
+        return SeenFile(
+            sdist.filename,
+            shown_url(url),
+            delivery.blob,
+            stated,
+            size_bytes,
+            vouched=True,
+            time_s=published_s,
+        )
+
+    def fetch_archive(self, url: str) -> SeenFile:
+        """Bring what lies at an address into the store, whatever it is.
+
+        Raises
+        ------
+        FetchError
+            Where nothing lies there, or a web page, or more than MAX_ARCHIVE_BYTES.
+        StoreError
+            Where the store cannot be written.
+        """
+        self._refuse_offline(shown_url(url))
+        blob, sha256 = self._fetch_any(f"archive {shown_url(url)}", url)
+        name = shown_url(url).rstrip("/").rpartition("/")[2]
+        return SeenFile(name, shown_url(url), blob, sha256, blob.stat().st_size)
+
+    def _fetch_any(self, label: str, url: str) -> tuple[Path, Sha256]:
+        fetcher = self.fetcher
+        with fetcher.store.scratch("lock-download") as folder, storage_errors(folder):
+            download = FirstDownload(fetcher, label, folder / "archive")
+            try:
+                sha256 = fetcher.pace.persist(label, lambda: download.attempt(url), fetcher.console)
+            except OriginError as error:
+                self._refuse(label, error)
+            with fetcher.store.lock(sha256.hex, fetcher.console):
+                present = fetcher.store.verified_blob(sha256)
+                return present or fetcher.store.adopt_blob(download.path, sha256), sha256
+
+    def _refuse_offline(self, label: str) -> None:
+        if self.fetcher.settings.offline:
+            self._refuse(label, OriginError(f"{OFFLINE_VARIABLE}=1 forbids the network"))
+
+    def _refuse(self, label: str, error: OriginError) -> NoReturn:
+        failure = Failure(label, str(error), error.may_pass)
+        self._raise(f"a file to pin, of at most {size_text(MAX_ARCHIVE_BYTES)}", (failure,))
+
+    def _raise(self, expected: str, failures: Sequence[Failure]) -> NoReturn:
+        offline = self.fetcher.settings.offline
+        passing = any(failure.may_pass for failure in failures)
+        fix = (
+            f"{self.again}  # once the network is back"
+            if passing
+            else f"{self.again}  # with another --source"
+        )
+        raise FetchError(
+            where=self.where,
+            expected=expected,
+            found="\n".join(map(str, failures)),
+            fix=f"{OFFLINE_VARIABLE}=0 {self.again}" if offline else fix,
+        )
+
+
+def choose_sdist(packages: Sequence[DistributionPackage], project: str, version: str) -> DistributionPackage:
+    """Give the source distribution of a version (PEP 440 decides which spellings are one), .tar.gz first.
+
+    Raises
+    ------
+    OriginError
+        Where there is none, with the newest versions that have one.
+    """
+    sdists = [package for package in packages if package.package_type == "sdist"]
+    wanted = _version(version)
+    found = [package for package in sdists if wanted is not None and _version(package.version) == wanted]
+    if found:
+        return min(found, key=lambda package: not package.filename.endswith(".tar.gz"))
+    known = sorted({known for package in sdists if (known := _version(package.version))}, reverse=True)
+    newest = ", ".join(map(str, known[:SHOWN_VERSIONS])) or "none"
+    raise OriginError(f"the index has no source distribution of {project} {version}; newest of all: {newest}")
+
+
+def _version(text: str | None) -> Version | None:
+    try:
+        return Version(text or "")
+    except InvalidVersion:
+        return None
+
+
+def _stated_digest(package: DistributionPackage) -> Sha256 | None:
+    digits = package.digests.get("sha256")
+    try:
+        return Sha256(digits.lower()) if digits else None
+    except ValueError as error:
+        raise OriginError(f"the index states a digest of {package.filename} that is none: {error}") from error

@@ -1,0 +1,161 @@
+"""Writes a proposal: all its files or none, each by rename, and a manifest only if it holds as written."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recipes.core.errors import ManifestError, RecipeError, StoreError
+from recipes.core.filesystem import remove_tree, shown, write_durably
+from recipes.lock.proposal import unified_diff
+from recipes.manifest.load import Manifests, load_model, load_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from recipes.core.console import Console
+    from recipes.lock.proposal import Change
+
+
+def check_proposal(changes: Sequence[Change], manifests: Manifests, folder: Path) -> None:
+    """Demand that each manifest of a proposal can be read and holds, without touching the project.
+
+    Parameters
+    ----------
+    changes
+        The proposal.
+    manifests
+        The project's.
+    folder
+        An empty folder to write copies to.
+
+    Raises
+    ------
+    RecipeError
+        As `load_recipe` and `load_model`, with the place in the manifest as it would be.
+    """
+    for change in changes:
+        copy = folder / Path(change.path).name
+        copy.write_text(change.new, encoding="utf-8")
+        _check(copy, change, manifests)
+
+
+def write_proposal(changes: Sequence[Change], manifests: Manifests) -> None:
+    """Write the files of a proposal, the last one last; what is read meanwhile is the old or the new file.
+
+    All are written beside their targets first, and checked there; then each takes that place by rename.
+
+    Parameters
+    ----------
+    changes
+        What to write, and what was there when it was thought out.
+    manifests
+        The project's.
+
+    Raises
+    ------
+    RecipeError
+        As `check_proposal`; then nothing is written.
+    ManifestError
+        Where a file was changed meanwhile; then nothing is written.
+    StoreError
+        Where the project's folder cannot be written to.
+    """
+    prepared: list[tuple[Path, Path]] = []
+    try:
+        for change in changes:
+            target = Path(os.path.realpath(manifests.project / change.path))
+            with _project_errors(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                folder = Path(tempfile.mkdtemp(prefix=".lock-", dir=target.parent))
+                prepared.append((folder / target.name, target))
+                write_durably(folder / target.name, change.new.encode())
+                (folder / target.name).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o644)
+            _check(folder / target.name, change, manifests)
+            _refuse_changed(target, change)
+        for copy, target in prepared:
+            with _project_errors(target):
+                copy.replace(target)
+    finally:
+        for copy, _ in prepared:
+            with suppress(OSError):  # a second failure would hide the first
+                remove_tree(copy.parent)
+
+
+def offer_proposal(
+    changes: Sequence[Change], manifests: Manifests, console: Console, *, write: bool, unwritten: str
+) -> None:
+    """Show on standard output what a checked proposal changes, and write it where that is asked for.
+
+    Parameters
+    ----------
+    changes, manifests
+        As `write_proposal`.
+    console
+        For what is said about it.
+    write
+        Whether it is asked for.
+    unwritten
+        What is said where it is not: the command that writes it.
+
+    Raises
+    ------
+    RecipeError
+        As `write_proposal`.
+    """
+    if not changes:
+        console.say("nothing to propose")
+        return
+    sys.stdout.write(unified_diff(changes))
+    sys.stdout.flush()  # what is said next comes after it
+    if write:
+        write_proposal(changes, manifests)
+        console.say("\n".join(f"written: {change.path}" for change in changes))
+    else:
+        console.say(unwritten)
+
+
+def _check(copy: Path, change: Change, manifests: Manifests) -> None:
+    folder = change.path.rpartition("/")[0]
+    load = {"manifests/recipes": load_recipe, "manifests/models": load_model}.get(folder)
+    if load is None:
+        return
+    try:
+        load(copy, manifests)
+    except RecipeError as error:
+        raise type(error)(
+            where=error.where.replace(manifests.show(copy), f"{change.path}, as proposed"),
+            expected=error.expected,
+            found=error.found,
+            fix=error.fix,
+        ) from error
+
+
+def _refuse_changed(target: Path, change: Change) -> None:
+    with _project_errors(target):
+        present = target.read_text(encoding="utf-8") if target.exists() else None
+    if present != change.old:
+        raise ManifestError(
+            where=change.path,
+            expected="the file that the proposal was made from",
+            found="one that was changed meanwhile",
+            fix="run the same command again",
+        )
+
+
+@contextmanager
+def _project_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        folder = shown(str(target.parent))
+        raise StoreError(
+            where=shown(str(error.filename or target)),
+            expected="a folder of the project that can be written to",
+            found=error.strerror or str(error),
+            fix=f"ls -ld {folder}; df {folder}",
+        ) from error

@@ -1,0 +1,158 @@
+"""Edits of a manifest beyond single scalars: a key renamed, items of a list added, exchanged or removed.
+
+As `edit_values.replace_pins`, which these complete, they keep every other character, comments included.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recipes.core.errors import ManifestError
+from recipes.manifest.edit_values import replace_pins
+from recipes.manifest.strict_yaml import Document, Steps, Value, dotted, read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class NewItem:
+    """An item to write into a list.
+
+    Parameters
+    ----------
+    text
+        Its lines, as they would stand at the left margin, without the dash.
+    instead_of
+        The item whose comments above it are kept above this one; None where it succeeds none.
+    """
+
+    text: str
+    instead_of: int | None = None
+
+
+def rename_key(text: str, path: Steps, name: str, value: str) -> str:
+    """Give a key of a block mapping another name and value, where it stands.
+
+    Parameters
+    ----------
+    text
+        A manifest, as `recipes.manifest.strict_yaml.read` takes it.
+    path
+        Of the scalar that the key has now.
+    name, value
+        What it is called and what it says instead.
+
+    Raises
+    ------
+    ManifestError
+        Where the text is not a manifest.
+    ValueError
+        Where there is no such key, or it cannot be renamed where it stands.
+    """
+    document = read(text, "manifest")
+    *parents, key = path
+    place, holder = document.places.get(path), document.places.get(tuple(parents))
+    lines = text.splitlines(keepends=True)
+    if place is None or holder is None or holder.style != "-" or not isinstance(key, str):
+        raise ValueError(f"there is no key {dotted(path)} on a line of its own")
+    line = lines[place.line - 1]
+    if not line[holder.column :].startswith(f"{key}:"):
+        raise ValueError(f"the key {dotted(path)} does not begin its line")
+    lines[place.line - 1] = f"{line[: holder.column]}{name}{line[holder.column + len(key) :]}"
+    return replace_pins("".join(lines), {(*parents, name): value})
+
+
+def rewrite_list(text: str, path: Steps, items: Sequence[int | NewItem]) -> str:
+    """Write a block list anew: items that stay, with their comments, and new ones.
+
+    The comment lines directly above an item are the item's own, and go with it.
+
+    Parameters
+    ----------
+    text
+        A manifest, as `recipes.manifest.strict_yaml.read` takes it.
+    path
+        Of a list that has items.
+    items
+        In their new order: an item that stays, by its index; or a new one.
+
+    Raises
+    ------
+    ManifestError
+        Where the text is not a manifest.
+    ValueError
+        Where the list is not written as one item below the other.
+    """
+    document = read(text, "manifest")
+    count = len(_list_at(document.data, path))
+    lines = text.splitlines(keepends=True)
+    lines[-1] = lines[-1].rstrip("\n") + "\n"
+    dashes = [_dash_line(document, lines, (*path, index)) for index in range(count)]
+    if not dashes:
+        raise ValueError(f"{dotted(path)} is not a list that has items")
+    starts = [_first_comment(lines, dash) for dash in dashes]
+    ends = [*starts[1:], _last_line(document, (*path, count - 1)) + 1]
+    indent = " " * (len(lines[dashes[0]]) - len(lines[dashes[0]].lstrip()))
+    written: list[str] = []
+    for item in items:
+        if isinstance(item, int):
+            written += lines[starts[item] : ends[item]]
+            continue
+        if item.instead_of is not None:
+            written += lines[starts[item.instead_of] : dashes[item.instead_of]]
+        first, *rest = item.text.splitlines()
+        written += [f"{indent}- {first}\n", *(f"{indent}  {line}\n" for line in rest)]
+    result = "".join((*lines[: starts[0]], *written, *lines[ends[-1] :]))
+    if not _says(result, _expected(document.data, path, items)):
+        raise ValueError(f"cannot edit {dotted(path)} in this layout")
+    return result
+
+
+def _says(text: str, data: Value) -> bool:
+    try:
+        return read(text, "manifest").data == data
+    except ManifestError:
+        return False
+
+
+def _list_at(data: Value, path: Steps) -> list[Value]:
+    found: object = data
+    for step in path:
+        if isinstance(found, dict):
+            found = found.get(step)
+        else:
+            found = found[step] if isinstance(found, list) and isinstance(step, int) else None
+    if not isinstance(found, list):
+        raise ValueError(f"{dotted(path)} is not a list")  # noqa: TRY004 - of the text, not of an argument
+    return found
+
+
+def _dash_line(document: Document, lines: Sequence[str], path: Steps) -> int:
+    """Give the line, from 0, on which an item begins with its dash."""
+    number = document.line_of(path) - 1
+    if not lines[number].lstrip().startswith("- "):
+        raise ValueError(f"{dotted(path)} does not begin a line with its dash")
+    return number
+
+
+def _first_comment(lines: Sequence[str], number: int) -> int:
+    while number > 0 and lines[number - 1].lstrip().startswith("#"):
+        number -= 1
+    return number
+
+
+def _last_line(document: Document, path: Steps) -> int:
+    """Give the line, from 0, on which the last of an item's values ends."""
+    end = max(place.end for steps, place in document.places.items() if steps[: len(path)] == path)
+    return document.text.count("\n", 0, end)
+
+
+def _expected(data: Value, path: Steps, items: Sequence[int | NewItem]) -> Value:
+    result = copy.deepcopy(data)
+    place = _list_at(result, path)
+    before = list(place)
+    place[:] = [before[item] if isinstance(item, int) else read(item.text, "item").data for item in items]
+    return result

@@ -1,0 +1,301 @@
+"""The manifests of a project, by name: read, typed, checked, and each loaded once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
+
+from recipes.core.errors import StoreError, UsageError
+from recipes.manifest.decode import Problem, any_of, closest, parse, refuse_first, unknown
+from recipes.manifest.model_checks import model_problems
+from recipes.manifest.recipe_checks import (
+    defaults_problems,
+    name_problem,
+    patch_file_problems,
+    recipe_problems,
+    toolchain_problems,
+)
+from recipes.manifest.schema import AnyManifest, Defaults, Model, Recipe, Toolchain, json_schema
+from recipes.manifest.strict_yaml import read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recipes.manifest.schema import Platform
+
+PROJECT = Path(__file__).resolve().parents[2]
+SCHEMAS: dict[str, type[AnyManifest]] = {
+    "recipe": Recipe,
+    "toolchain": Toolchain,
+    "model": Model,
+    "defaults": Defaults,
+}
+
+_BY_HAND = "add what the package index states for the file, once you have compared it with a second source"
+
+
+class Manifests:
+    """All manifests of one project, loaded when they are asked for.
+
+    Parameters
+    ----------
+    project
+        The folder that holds manifests/ and patches/. Default: this one.
+    """
+
+    def __init__(self, project: Path = PROJECT) -> None:
+        self.project = project
+        self.root = project / "manifests"
+        self.patches = project / "patches"
+        self._recipes: dict[str, Recipe] = {}
+        self._toolchains: dict[str, Toolchain] = {}
+        self._models: dict[str, Model] = {}
+        self._defaults: Defaults | None = None
+
+    def recipe_names(self) -> tuple[str, ...]:
+        """Give the name of every recipe, sorted."""
+        return _names(self.root / "recipes")
+
+    def toolchain_names(self) -> tuple[str, ...]:
+        """Give the name of every toolchain, sorted."""
+        return _names(self.root / "toolchains")
+
+    def recipe(self, name: str) -> Recipe:
+        """Give a recipe.
+
+        Raises
+        ------
+        UsageError
+            Where there is none of that name.
+        RecipeError
+            As `load_recipe`.
+        """
+        if name not in self._recipes:
+            if name not in (known := self.recipe_names()):
+                _refuse_name("--recipe", name, known, "python3 noxfile.py -s build -- --recipe {}")
+            self._recipes[name] = load_recipe(self.root / "recipes" / f"{name}.yaml", self)
+        return self._recipes[name]
+
+    def platform(self, recipe: Recipe, name: str) -> Platform:
+        """Give a platform of a recipe.
+
+        Raises
+        ------
+        UsageError
+            Where the recipe has none of that name.
+        """
+        if name not in recipe.platforms:
+            fix = f"python3 noxfile.py -s build -- --recipe {recipe.name} --platform {{}}"
+            _refuse_name("--platform", name, tuple(recipe.platforms), fix)
+        return recipe.platforms[name]
+
+    def toolchain(self, name: str) -> Toolchain:
+        """Give a toolchain.
+
+        Raises
+        ------
+        UsageError
+            Where there is none of that name.
+        RecipeError
+            As `load_toolchain`.
+        """
+        if name not in self._toolchains:
+            if name not in (known := self.toolchain_names()):
+                _refuse_name("a toolchain's name", name, known, "ask for `{}`")
+            self._toolchains[name] = load_toolchain(self.root / "toolchains" / f"{name}.yaml", self)
+        return self._toolchains[name]
+
+    def model_names(self) -> tuple[str, ...]:
+        """Give the name of every model, sorted."""
+        return _names(self.root / "models")
+
+    def model(self, name: str) -> Model:
+        """Give a model.
+
+        Raises
+        ------
+        UsageError
+            Where there is none of that name.
+        RecipeError
+            As `load_model`.
+        """
+        if name not in self._models:
+            if name not in (known := self.model_names()):
+                _refuse_name("the model's name", name, known, "ask for `{}`")
+            self._models[name] = load_model(self.root / "models" / f"{name}.yaml", self)
+        return self._models[name]
+
+    def defaults(self) -> Defaults:
+        """Give what a command without options means.
+
+        Raises
+        ------
+        RecipeError
+            As `load_defaults`.
+        """
+        if self._defaults is None:
+            self._defaults = load_defaults(self.root / "defaults.yaml", self)
+        return self._defaults
+
+    def output_path(self, recipe: str, platform: str) -> Path:
+        """Say where the listing of a pinned bundle lies (format: `recipes.build.bundle.listing`)."""
+        return self.root / "outputs" / f"{recipe}-{platform}.txt"
+
+    def output_listing(self, recipe: str, platform: str) -> str | None:
+        """Give the listing of a pinned bundle, or None where none is committed or it cannot be read."""
+        try:
+            return self.output_path(recipe, platform).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def show(self, path: Path) -> str:
+        """Name a file as errors do: relative to the project."""
+        return path.relative_to(self.project).as_posix() if path.is_relative_to(self.project) else str(path)
+
+
+def load_recipe(path: Path, manifests: Manifests) -> Recipe:
+    """Read one recipe and check it whole.
+
+    Parameters
+    ----------
+    path
+        The file.
+    manifests
+        Where its toolchains and patches are.
+
+    Raises
+    ------
+    PinMissingError
+        Where a digest or a size is absent.
+    ManifestError
+        Where anything else is wrong with it, or with a toolchain that it names.
+    """
+    document = read_file(path, manifests.show(path))
+    lock = f"python3 noxfile.py -s lock -- --recipe {path.stem}"
+    recipe = parse(document, Recipe, lock)
+    known = manifests.toolchain_names()
+    named = {platform.toolchain for platform in recipe.platforms.values()}
+    named |= {recipe.page.toolchain} if recipe.page else set()
+    kinds = {name: manifests.toolchain(name).kind for name in sorted(named & set(known))}
+    shown = manifests.show(manifests.patches)
+    refuse_first(
+        document,
+        [
+            *name_problem(recipe.name, path.stem),
+            *recipe_problems(recipe, kinds, known, lock),
+            *patch_file_problems(recipe, manifests.patches, shown),
+        ],
+    )
+    return recipe
+
+
+def load_toolchain(path: Path, manifests: Manifests) -> Toolchain:
+    """Read one toolchain and check it.
+
+    Raises
+    ------
+    PinMissingError
+        Where a digest or a size is absent.
+    ManifestError
+        Where anything else is wrong with it.
+    """
+    document = read_file(path, manifests.show(path))
+    toolchain = parse(document, Toolchain, _BY_HAND)
+    refuse_first(document, [*name_problem(toolchain.name, path.stem), *toolchain_problems(toolchain)])
+    return toolchain
+
+
+def load_model(path: Path, manifests: Manifests) -> Model:
+    """Read one model and check it.
+
+    Raises
+    ------
+    PinMissingError
+        Where a digest or a size is absent.
+    ManifestError
+        Where anything else is wrong with it.
+    """
+    document = read_file(path, manifests.show(path))
+    lock = f"python3 noxfile.py -s lock -- --model {path.stem}"
+    model = parse(document, Model, lock)
+    refuse_first(document, [*name_problem(model.name, path.stem), *model_problems(model, _BY_HAND, lock)])
+    return model
+
+
+def load_defaults(path: Path, manifests: Manifests) -> Defaults:
+    """Read the defaults and check that they name what there is.
+
+    Raises
+    ------
+    RecipeError
+        Where something is wrong with them, or with the recipe that they name.
+    """
+    document = read_file(path, manifests.show(path))
+    defaults = parse(document, Defaults, _BY_HAND)
+    known = manifests.recipe_names()
+    if defaults.recipe not in known:
+        expected = f"a recipe of manifests/recipes: {any_of(known) if known else 'there is none'}"
+        fix = f"correct the name, or add manifests/recipes/{defaults.recipe}.yaml"
+        refuse_first(document, [Problem(("recipe",), expected, unknown(defaults.recipe, known), fix)])
+    refuse_first(document, defaults_problems(defaults, manifests.recipe(defaults.recipe)))
+    return defaults
+
+
+def schema_text(kind: str) -> str:
+    """Give the JSON Schema of one kind of manifest (a key of `SCHEMAS`), as editors read it.
+
+    An editor takes `13.0` for a number and `true` for a truth value, where this reader takes each scalar for
+    text; so where the type asks for text the published schema lets those stand too. Digests stay text.
+    """
+    schema = msgspec.json.encode(_for_editors(json_schema(SCHEMAS[kind])))
+    return msgspec.json.format(schema, indent=2).decode() + "\n"
+
+
+def write_schemas(folder: Path) -> tuple[Path, ...]:
+    """Write the JSON Schema of each kind of manifest to `<kind>.schema.json` in a folder.
+
+    Raises
+    ------
+    StoreError
+        Where the folder cannot be written to.
+    """
+    paths = tuple(folder / f"{kind}.schema.json" for kind in SCHEMAS)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind, path in zip(SCHEMAS, paths, strict=True):
+            path.write_text(schema_text(kind), encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            where=str(folder),
+            expected="a folder that can be written to",
+            found=error.strerror or str(error),
+            fix=f"ls -ld {folder}; df {folder}",
+        ) from error
+    return paths
+
+
+def _for_editors(schema: object) -> object:
+    if isinstance(schema, list):
+        return [_for_editors(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {key: _for_editors(item) for key, item in schema.items()}
+    if result.get("type") == "string" and not str(result.get("pattern", "")).startswith("^[0-9a-f]{"):
+        result["type"] = ["string", "number", "boolean"]
+    return result
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in folder.glob("*.yaml") if not path.name.startswith(".")))
+
+
+def _refuse_name(where: str, name: str, known: Sequence[str], fix: str) -> NoReturn:
+    meant = closest(name, known) or next(iter(known), None)
+    raise UsageError(
+        where=where,
+        expected=any_of(known) if known else "a manifest, and there is none",
+        found=unknown(name, known),
+        fix=fix.format(meant) if meant else "git checkout -- manifests",
+    )

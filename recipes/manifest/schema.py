@@ -1,0 +1,405 @@
+"""The shape of a manifest, as types. The published JSON Schema and the reference page come from here.
+
+Every scalar of a manifest is read as text (see `recipes.manifest.strict_yaml`) and converted by these types, so that
+`1.10` stays a version and `0123456` stays a commit.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from recipes.core.digest import Digest, Sha1, Sha256
+
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", description="letters, digits, dot, underscore, plus, dash"
+    ),
+]
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s]+$", description="a full http or https address")]
+Text = Annotated[str, Meta(min_length=1)]
+RelativePath = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!/)(?!.*(^|/)\.\.(/|$))[^\x00-\x1f\\]+$",
+        description="a POSIX path below the folder it is read in: no leading slash, no `..`",
+    ),
+]
+Repository = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="a repository of a hub, as OWNER/NAME",
+    ),
+]
+SizeBytes = Annotated[int, Meta(ge=1, le=1 << 40, description="its size, exactly")]
+CmakeValue = Annotated[str, Meta(description="the exact value that CMake's cache must hold after configure")]
+
+
+class _Pin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all manifest types share: immutable, by keyword, unknown keys refused."""
+
+
+class PypiOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="pypi"):
+    """A file of the Python package index that carries the source in a subdirectory."""
+
+    project: Annotated[Name, Meta(description="the package's name")]
+    version: Annotated[Name, Meta(description="its version")]
+    file: Annotated[Name, Meta(description="the file's name in the index")]
+    size_bytes: SizeBytes
+    sha256: Annotated[Sha256, Meta(description="of the file's bytes")]
+    subdirectory: Annotated[RelativePath, Meta(description="where the source lies in the archive")]
+    drop: Annotated[
+        tuple[RelativePath, ...],
+        Meta(description="files in it that are not part of the commit, such as a stray .git"),
+    ] = ()
+
+
+class ArchiveOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="archive"):
+    """A plain archive at an address."""
+
+    url: Url
+    sha256: Annotated[Sha256, Meta(description="of the file's bytes")]
+    size_bytes: Annotated[
+        SizeBytes | None,
+        Meta(description="absent only where the bytes were never seen: then max_bytes caps the download"),
+    ] = None
+    max_bytes: Annotated[
+        SizeBytes | None, Meta(description="cap of the download where the size is not known")
+    ] = None
+    subdirectory: Annotated[RelativePath, Meta(description="where the source lies in the archive")]
+    drop: Annotated[
+        tuple[RelativePath, ...], Meta(description="files in it that are not part of the commit")
+    ] = ()
+
+
+class GitOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="git"):
+    """A git repository, fetched by the source's full commit id: it verifies itself, and the tree is checked too."""
+
+    url: Annotated[str, Meta(pattern=r"^(https?|file)://[^\s]+$", description="the repository's address")]
+
+
+Origin = PypiOrigin | ArchiveOrigin | GitOrigin
+
+
+class Source(_Pin, frozen=True, kw_only=True):
+    """One upstream commit, and the places it can come from."""
+
+    repository: Annotated[Url, Meta(description="where upstream lives, for people")]
+    commit: Annotated[Sha1, Meta(description="the upstream commit")]
+    build_number: Annotated[int, Meta(ge=0, description="what `--version` prints as the build")]
+    tree: Annotated[Sha1, Meta(description="git's tree id of the source, as upstream's commit names it")]
+    tree_sha256: Annotated[Sha256, Meta(description="the same tree in git's SHA-256 object format")]
+    epoch: Annotated[
+        int, Meta(ge=0, description="seconds since 1970 given to the build as SOURCE_DATE_EPOCH")
+    ]
+    licence: Annotated[Text, Meta(description="its SPDX identifier")]
+    origins: Annotated[
+        tuple[Origin, ...], Meta(min_length=1, description="tried in order; all give the same tree")
+    ]
+
+
+class Patch(_Pin, frozen=True, kw_only=True):
+    """One patch of the series, in order."""
+
+    file: Annotated[RelativePath, Meta(description="below patches/")]
+    sha256: Annotated[Sha256, Meta(description="of the file's bytes")]
+    reason: Annotated[Text, Meta(description="why the source needs it")]
+    upstream: Annotated[Url, Meta(description="where upstream discusses or fixed it, or the code it mends")]
+    tree: Annotated[Sha1, Meta(description="git's tree id once this patch is applied")]
+    tree_sha256: Annotated[Sha256, Meta(description="the same in git's SHA-256 object format")]
+
+
+class KnownIssue(_Pin, frozen=True, kw_only=True):
+    """An advisory: something that this recipe gets wrong."""
+
+    id: Annotated[Name, Meta(description="its name in messages")]
+    link: Annotated[Url, Meta(description="where it is reported or mended")]
+    affects: Annotated[Text, Meta(description="the use that is affected")]
+    summary: Annotated[Text, Meta(description="what goes wrong, in a sentence")]
+
+
+class CompileFlags(_Pin, frozen=True, kw_only=True):
+    """Flags of our own, exactly as given to CMake; {source}, {build} and {sdk} stand for folders."""
+
+    c: Annotated[tuple[Text, ...], Meta(description="CMAKE_C_FLAGS")]
+    cxx: Annotated[tuple[Text, ...], Meta(description="CMAKE_CXX_FLAGS")]
+    link: Annotated[tuple[Text, ...], Meta(description="of programs, libraries and modules alike")]
+
+
+class BundleContents(_Pin, frozen=True, kw_only=True):
+    """Which built files are shipped, by name."""
+
+    bin: Annotated[
+        tuple[Name, ...], Meta(min_length=1, description="programs, and backends loaded from beside them")
+    ]
+    lib: Annotated[tuple[Name, ...], Meta(description="shared libraries, by their SONAME")] = ()
+    licences: Annotated[tuple[RelativePath, ...], Meta(description="files or folders of the source")] = ()
+
+
+class HostBuild(_Pin, frozen=True, kw_only=True):
+    """What takes the place of the platform's own options and flags where the machine's compiler builds."""
+
+    cmake: Annotated[dict[Name, CmakeValue], Meta(description="options of this platform only")]
+    flags: CompileFlags
+
+
+class Platform(_Pin, frozen=True, kw_only=True):
+    """Where the artifact runs, and how it is built for there."""
+
+    toolchain: Annotated[Name, Meta(description="a manifest in manifests/toolchains/")]
+    target: Annotated[Text, Meta(description="the compiler's target, with the oldest libc it must run on")]
+    cpu: Annotated[Text, Meta(description="the compiler's -mcpu for code outside the dispatched variants")]
+    sdk: Annotated[
+        Sha256 | None,
+        Meta(
+            description="the tree digest of recipes/build/apple_sdk/MacOSX.sdk, which flags and options name as {sdk}"
+        ),
+    ] = None
+    cmake: Annotated[dict[Name, CmakeValue], Meta(description="options of this platform only")]
+    architectures: Annotated[
+        tuple[Name, ...],
+        Meta(description="of GPUs, as CMAKE_CUDA_ARCHITECTURES names them; `--architecture` chooses fewer"),
+    ] = ()
+    libraries: Annotated[
+        tuple[Name, ...],
+        Meta(
+            description="what may be linked with -l, and needed of Windows by its files, besides the C library's own"
+        ),
+    ] = ()
+    isa_flags: Annotated[
+        tuple[Text, ...], Meta(description="the only -m options that a compile command may carry")
+    ] = ()
+    march: Annotated[
+        dict[Text, Text],
+        Meta(description="a -march value that the build asks for, and the compiler's own -mcpu name for it"),
+    ] = {}
+    flags: CompileFlags
+    runtime_flags: Annotated[
+        tuple[Text, ...],
+        Meta(description="what every compile command gets, those of zig's own runtime libraries included"),
+    ] = ()
+    host: Annotated[
+        HostBuild | None, Meta(description="how the machine's own compiler builds it, with --toolchain host")
+    ] = None
+    bundle: BundleContents
+    output: Annotated[
+        Sha256 | None, Meta(description="the bundle's tree digest, in git's SHA-256 object format")
+    ] = None
+    output_unpinned: Annotated[Text | None, Meta(description="why there is no digest to compare with")] = None
+
+
+class Page(_Pin, frozen=True, kw_only=True):
+    """A server's web page that the source does not carry: built from its npm packages, and put into the source."""
+
+    folder: Annotated[
+        RelativePath,
+        Meta(
+            description="of the source; its package-lock.json pins every package, and is pinned by the source's tree"
+        ),
+    ]
+    toolchain: Annotated[Name, Meta(description="node and npm: a manifest in manifests/toolchains/")]
+    command: Annotated[
+        tuple[Text, ...], Meta(min_length=1, description="what npm is asked once the packages are installed")
+    ]
+    environment: Annotated[
+        dict[Name, str], Meta(description="variables for it; {page} stands for the folder that it is to fill")
+    ] = {}
+    into: Annotated[RelativePath, Meta(description="where in the source the build of llama.cpp looks for it")]
+    tree_sha256: Annotated[Sha256, Meta(description="the page's tree digest, in git's SHA-256 object format")]
+
+
+class Recipe(_Pin, frozen=True, kw_only=True):
+    """One pinned llama.cpp: source, patches, options, and the digest that comes out."""
+
+    schema: Annotated[str, Meta(pattern="^recipe/1$", description="the format of this file")]
+    name: Annotated[Name, Meta(description="the file's name without its ending")]
+    summary: Annotated[Text, Meta(description="what it is, in a line")]
+    source: Source
+    patches: Annotated[tuple[Patch, ...], Meta(description="applied in this order, exactly")] = ()
+    page: Annotated[
+        Page | None, Meta(description="the server's web page, where the source does not carry it")
+    ] = None
+    known_issues: Annotated[
+        tuple[KnownIssue, ...], Meta(description="advisories: `build` prints them, a policy can refuse them")
+    ] = ()
+    targets: Annotated[tuple[Name, ...], Meta(min_length=1, description="what ninja is asked to build")]
+    probe: Annotated[
+        tuple[Text, ...],
+        Meta(description="a program of the bundle and its arguments, that prints `version: BUILD (COMMIT)`"),
+    ] = ()
+    cmake: Annotated[dict[Name, CmakeValue], Meta(description="options of every platform")]
+    platforms: Annotated[
+        dict[Name, Platform],
+        Meta(min_length=1, description="what it can be built for, as system-arch-backend"),
+    ]
+
+
+class Wheel(_Pin, frozen=True, kw_only=True):
+    """One file of the Python package index that carries a tool."""
+
+    project: Annotated[Name, Meta(description="the package's name")]
+    version: Annotated[Name, Meta(description="its version")]
+    file: Annotated[Name, Meta(description="the file's name in the index")]
+    size_bytes: SizeBytes
+    sha256: Annotated[Sha256, Meta(description="of the file's bytes")]
+
+
+class HostTool(_Pin, frozen=True, kw_only=True):
+    """A program of the building machine; what it says of itself is recorded with each build."""
+
+    ask: Annotated[
+        tuple[Text, ...],
+        Meta(min_length=1, description="the program by its full path, and what makes it speak"),
+    ]
+    what: Annotated[Text, Meta(description="what it is, for the error where it is missing")]
+    install: Annotated[
+        Text | None, Meta(description="what mends its absence; without it a build does without the tool")
+    ] = None
+
+
+class Toolchain(_Pin, frozen=True, kw_only=True):
+    """Compiler, CMake and ninja, pinned per host, or taken from the host and recorded; or what builds a page."""
+
+    schema: Annotated[str, Meta(pattern="^toolchain/1$", description="the format of this file")]
+    name: Name
+    kind: Annotated[
+        str,
+        Meta(
+            pattern="^(zig|host|node)$",
+            description="zig: hermetic, from wheels; host: found on the machine; node: builds web pages",
+        ),
+    ]
+    summary: Text
+    compiler: Annotated[Text, Meta(description="what the compiler says of itself, for people")]
+    cxx_flags: Annotated[
+        tuple[Text, ...],
+        Meta(description="added to every C++ compilation, that of zig's own runtime libraries included"),
+    ] = ()
+    tools: Annotated[
+        tuple[HostTool, ...], Meta(description="of kind `host`: what is used of the machine, in this order")
+    ] = ()
+    hosts: Annotated[
+        dict[Name, tuple[Wheel, ...]],
+        Meta(description="the wheels of each machine that can build, as system-arch"),
+    ]
+
+
+class Defaults(_Pin, frozen=True, kw_only=True):
+    """What a command without options means, and what it may do."""
+
+    schema: Annotated[str, Meta(pattern="^defaults/1$", description="the format of this file")]
+    recipe: Name
+    model: Annotated[
+        Name | None,
+        Meta(description="the model that conformance asks, and that needs no download"),
+    ] = None
+    served: Annotated[
+        Name | None, Meta(description="the model of `serve` and `ask` where it has been fetched")
+    ] = None
+    platforms: Annotated[
+        dict[Name, Name], Meta(description="the default platform of each machine, as system-arch")
+    ]
+
+
+class ModelFile(_Pin, frozen=True, kw_only=True):
+    """One file of a model: in this repository, or in the model's repository of the hub."""
+
+    role: Annotated[
+        str, Meta(pattern="^(model|mmproj)$", description="the language model, or the projector for images")
+    ]
+    path: Annotated[RelativePath | None, Meta(description="where it lies in this repository")] = None
+    file: Annotated[RelativePath | None, Meta(description="its name in the repository of the hub")] = None
+    size_bytes: Annotated[
+        SizeBytes | None,
+        Meta(description="absent only where the bytes were never seen: then max_bytes caps the download"),
+    ] = None
+    max_bytes: Annotated[
+        SizeBytes | None, Meta(description="cap of the download where the size is not known")
+    ] = None
+    sha256: Annotated[Sha256 | None, Meta(description="of the file's bytes")] = None
+    unlocked: Annotated[
+        Text | None,
+        Meta(description="why there is no sha256; such a file is refused until `lock` has pinned it"),
+    ] = None
+    quantisation: Annotated[Name, Meta(description="the type of its matrices")]
+
+
+class Memory(_Pin, frozen=True, kw_only=True):
+    """What a model needs to run, as an estimate; `models -- inspect` computes it from the files."""
+
+    size_bytes: Annotated[int, Meta(ge=1, le=1 << 40, description="with the projector, all files and caches")]
+    context: Annotated[int, Meta(ge=1, description="the tokens of context that it is for")]
+
+
+class Baseline(_Pin, frozen=True, kw_only=True):
+    """A llama.cpp from before it knew the model's architecture: it must refuse the model in words."""
+
+    recipe: Annotated[Name, Meta(description="a manifest in manifests/recipes/")]
+    patches: Annotated[int, Meta(ge=0, description="how many of its patches are applied, from the first")]
+    target: Annotated[
+        Name, Meta(description="the one program that is built, which takes a model's file and a new one's")
+    ]
+    says: Annotated[Text, Meta(description="what it must say")]
+
+
+class Model(_Pin, frozen=True, kw_only=True):
+    """A model: its files, and what a reference says of it."""
+
+    schema: Annotated[str, Meta(pattern="^model/1$", description="the format of this file")]
+    name: Annotated[Name, Meta(description="the file's name without its ending")]
+    summary: Annotated[Text, Meta(description="what it is, in a line")]
+    architecture: Annotated[Name, Meta(description="its name in GGUF")]
+    projector: Annotated[Name, Meta(description="the projector's type in GGUF")]
+    licence: Annotated[Text, Meta(description="its SPDX identifier")]
+    memory: Memory | None = None
+    hub: Annotated[Url | None, Meta(description="the model hub that has its repository")] = None
+    repository: Annotated[Repository | None, Meta(description="its repository there, as OWNER/NAME")] = None
+    revision: Annotated[Sha1 | None, Meta(description="the repository's commit")] = None
+    revision_unlocked: Annotated[
+        Text | None,
+        Meta(description="why there is no revision: then the newest is asked, and the digests decide"),
+    ] = None
+    golden: Annotated[
+        RelativePath | None, Meta(description="the reference's values, which conformance compares with")
+    ] = None
+    baseline: Annotated[
+        Baseline | None, Meta(description="what must refuse it; none where every llama.cpp knows it")
+    ] = None
+    files: Annotated[tuple[ModelFile, ...], Meta(min_length=2, description="one of each role")]
+
+
+AnyManifest = Recipe | Toolchain | Model | Defaults
+T = TypeVar("T", bound=_Pin)
+
+
+def convert(data: object, kind: type[T]) -> T:
+    """Give the typed manifest that plain data (all scalars text) describes.
+
+    Raises
+    ------
+    msgspec.ValidationError
+        With the path of the first value that does not fit, as `... - at `$.source.tree``.
+    """
+    return msgspec.convert(data, kind, strict=False, dec_hook=_decode)
+
+
+def json_schema(kind: type[_Pin]) -> dict[str, Any]:
+    """Give the JSON Schema (2020-12) of one kind of manifest, for editors and the reference page."""
+    schema = msgspec.json.schema(kind, schema_hook=_schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _decode(kind: type, value: object) -> object:
+    if issubclass(kind, Digest) and isinstance(value, str):
+        return kind(value)
+    raise NotImplementedError(kind)
+
+
+def _schema(kind: type) -> dict[str, Any]:
+    if issubclass(kind, Digest):
+        return {"type": "string", "pattern": f"^[0-9a-f]{{{kind.length}}}$"}
+    raise NotImplementedError(kind)

@@ -1,0 +1,4 @@
+"""GGUF and the files of a model: fetch, verify, inspect, lint.
+
+May import: core, manifest, store, fetch, patches, build, evalset.
+"""

@@ -1,0 +1,100 @@
+"""The files of a model on this machine: where each lies, what pins it, and what is wrong with a model without pins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recipes.core.errors import ModelMissingError, PinMissingError
+from recipes.fetch.http.response_rules import BlobPin
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from recipes.core.digest import Sha256
+    from recipes.manifest.load import Manifests
+    from recipes.manifest.schema import Model, ModelFile
+    from recipes.store.store import Store
+
+
+@dataclass(frozen=True)
+class PinnedFile:
+    """A file of a model that is pinned.
+
+    Parameters
+    ----------
+    model, file
+        Of the manifest.
+    where
+        The place of its pin in the manifest, for errors.
+    sha256
+        Its digest.
+    path
+        Where it lies on this machine, or would.
+    """
+
+    model: Model
+    file: ModelFile
+    where: str
+    sha256: Sha256
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return self.file.path or str(self.file.file)
+
+    @property
+    def pin(self) -> BlobPin:
+        """What identifies it."""
+        return BlobPin(self.sha256, self.file.size_bytes, self.file.max_bytes)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is part of this repository."""
+        return self.file.path is not None
+
+
+def missing(file: PinnedFile) -> ModelMissingError:
+    """Give the error for a file that is not on this machine."""
+    fetch = f"python3 noxfile.py -s models -- fetch {file.model.name}"
+    return ModelMissingError(
+        where=file.where,
+        expected=f"{file.name} of {file.model.name}, at {file.path}",
+        found="no such file",
+        fix=f"git checkout -- {file.name}" if file.is_local else fetch,
+    )
+
+
+def pinned_files(model: Model, manifests: Manifests, store: Store) -> tuple[PinnedFile, ...]:
+    """Give the files of a model, each with its pin.
+
+    Raises
+    ------
+    PinMissingError
+        Where one has none.
+    """
+    shown = manifests.show(manifests.root / "models" / f"{model.name}.yaml")
+    found = []
+    for index, file in enumerate(model.files):
+        where = f"{shown}: files[{index}]"
+        if file.sha256 is None:
+            raise PinMissingError(
+                where=where,
+                expected=f"the sha256 of {file.file}",
+                found=f"unlocked: {file.unlocked}",
+                fix=f"python3 noxfile.py -s lock -- --model {model.name}  # shows what the hub has; --write pins it",
+            )
+        path = manifests.project / file.path if file.path is not None else store.blob_path(file.sha256)
+        found.append(PinnedFile(model, file, where, file.sha256, path))
+    return tuple(found)
+
+
+def known_pins(manifests: Manifests, but: Sha256) -> dict[Sha256, str]:
+    """Give what pinned files of all models are called, by their digest; without one of them."""
+    return {
+        file.sha256: f"{file.path or file.file} of {name}"
+        for name in manifests.model_names()
+        for file in manifests.model(name).files
+        if file.sha256 is not None and file.sha256 != but
+    }

@@ -1,0 +1,1 @@
+"""The GGUF format: reader, lint, tensor shapes, rewriting."""

@@ -1,0 +1,142 @@
+"""What was found in a GGUF file, and typed access to its keys that finds what is missing. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from recipes.models.gguf.reader import ValueType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from recipes.models.gguf.reader import GgufFile, Scalar
+
+MOST_NAMED = 4  # of findings of one kind; the rest is counted
+
+
+class Severity(Enum):
+    """What a finding means: the file does not work, or it should be looked at."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    Parameters
+    ----------
+    severity
+        As above.
+    what
+        In words, to be read after `where`.
+    where
+        The key or the tensor, safe to print; its file too, where two were looked at.
+    """
+
+    severity: Severity
+    what: str
+    where: str
+
+
+class Look:
+    """A look at one file, and what was found.
+
+    Parameters
+    ----------
+    file
+        As `read_gguf` gave it.
+    """
+
+    def __init__(self, file: GgufFile) -> None:
+        self.file = file
+        self.findings: list[Finding] = []
+
+    def error(self, where: str, what: str) -> None:
+        """Take a finding that keeps the file from working."""
+        self.findings.append(Finding(Severity.ERROR, what, _plain(where)))
+
+    def warn(self, where: str, what: str) -> None:
+        """Take a finding that a person should look at."""
+        self.findings.append(Finding(Severity.WARNING, what, _plain(where)))
+
+    def errors(self, found: Sequence[tuple[str, str]]) -> None:
+        """Take errors of one kind, of which a file may have thousands."""
+        for where, what in found[:MOST_NAMED]:
+            self.error(where, what)
+        if found[MOST_NAMED:]:
+            self.error("tensors", f"have {len(found) - MOST_NAMED} more errors like the one before")
+
+    def rules(self, prefix: str, rows: Iterable[tuple[object, str, str]]) -> None:
+        """Take an error of each row that is true: whether it is wrong, the key, the words."""
+        for is_wrong, name, what in rows:
+            if is_wrong:
+                self.error(prefix + name, what)
+
+    def text(self, key: str) -> str:
+        """Give a text, "" where there is none: that is no finding yet."""
+        value = self.file.metadata.get(key)
+        return value.content if value is not None and isinstance(value.content, str) else ""
+
+    def size(self, key: str) -> int | None:
+        """Give a number, None where there is none: that is no finding yet."""
+        value = self.file.metadata.get(key)
+        if value is None or value.type is not ValueType.UINT32 or not isinstance(value.content, int):
+            return None
+        return value.content
+
+    def one(self, key: str, kind: ValueType) -> Scalar | None:
+        """Give what a key holds; None, and an error, where it is missing or of another type."""
+        content = self._content(key, (kind,), article="")
+        return None if isinstance(content, tuple) else content
+
+    def many(self, key: str, *types: ValueType, length: int | None = None) -> tuple[Scalar, ...] | None:
+        """Give what an array holds; None, and an error, where it is missing, or of another type or length."""
+        content = self._content(key, types, article="an array of ")
+        if not isinstance(content, tuple):
+            return None
+        if length is not None and len(content) != length:
+            self.error(key, f"has {len(content)} values, not {length}")
+            return None
+        return content
+
+    def reals(self, *keys: str) -> None:
+        """Demand positive numbers."""
+        for key in keys:
+            number = self.one(key, ValueType.FLOAT32)
+            if isinstance(number, float) and not 0 < number < math.inf:
+                self.error(key, f"is {number}, not a positive number")
+
+    def sizes(self, prefix: str, ranges: Mapping[str, tuple[int, int]]) -> dict[str, int] | None:
+        """Give numbers by name; None, and an error for each that is missing or out of its range."""
+        found = {}
+        for name, (least, most) in ranges.items():
+            number = self.one(prefix + name, ValueType.UINT32)
+            if isinstance(number, int) and not least <= number <= most:
+                self.error(prefix + name, f"is {number}, not from {least} to {most}")
+            elif isinstance(number, int):
+                found[name] = number
+        return found if len(found) == len(ranges) else None
+
+    def _content(
+        self, key: str, types: Sequence[ValueType], article: str
+    ) -> Scalar | tuple[Scalar, ...] | None:
+        value = self.file.metadata.get(key)
+        if value is None:
+            self.error(key, "is missing")
+            return None
+        found = "an array of " if isinstance(value.content, tuple) else ""
+        if value.type not in types or found != article:
+            names = " or ".join(kind.name for kind in types)
+            self.error(key, f"is {found}{value.type.name}, not {article}{names}")
+            return None
+        return value.content
+
+
+def _plain(name: str) -> str:
+    """Make a name of the file safe to print: a terminal would obey some characters."""
+    return repr(name)[1:-1]

@@ -1,0 +1,420 @@
+"""Reads what a GGUF file says of itself, and refuses what is not sound, before anything loads it.
+
+The format is that of ggml's docs/gguf.md. Where llama.cpp's own reader (ggml/src/gguf.cpp) is narrower, or ends in
+an abort, its limits are demanded here. No count of the file is believed: each is held against the bytes that remain
+before anything is reserved for it, and nothing of the tensors' data is read.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import stat
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
+
+from recipes.core.errors import VerifyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from io import BufferedReader
+    from pathlib import Path
+
+MAGIC = b"GGUF"
+VERSIONS = (2, 3)
+DEFAULT_ALIGNMENT = 32  # docs/gguf.md, general.alignment
+LARGEST_ALIGNMENT = 1 << 20
+LONGEST_KEY_BYTES = (1 << 16) - 1  # docs/gguf.md, gguf_metadata_kv_t
+LONGEST_NAME_BYTES = 63  # GGML_MAX_NAME of ggml.h is 64, its ending zero included
+MOST_DIMENSIONS = 4  # GGML_MAX_DIMS of ggml.h
+LARGEST_SIZE = (1 << 63) - 1  # ggml counts elements as int64_t
+
+# Ours: several times what the largest published models have; a file that uses all of them up takes some 300 MiB.
+MOST_KEYS = MOST_TENSORS = 1 << 16
+MOST_ITEMS = 1 << 21  # of all arrays together
+MOST_TEXT_BYTES = 32 << 20  # of all strings together
+
+LEAST_KEY_BYTES = 8 + 1 + 4 + 1  # length, a letter, type, the shortest value
+LEAST_TENSOR_BYTES = 8 + 1 + 4 + 4 + 8  # length, a letter, no dimensions, type, offset
+PEEK_BYTES = 512
+SHOWN_CHARACTERS = 60
+
+AGAIN = "download it again, and compare its sha256 with the one that its publisher shows"
+REMAKE = "do not load it: convert the model again, or ask whoever made the file"
+ITSELF = "download the file itself: on a hub, its address has /resolve/ in it, not /blob/"
+
+U32, U64 = struct.Struct("<I"), struct.Struct("<Q")
+LFS_POINTER = re.compile(rb"(?ms)version https://git-lfs\.github\.com/spec/v1\n.*?^size (\d{1,20})$")
+
+Scalar: TypeAlias = bool | int | float | str
+
+
+class ValueType(IntEnum):
+    """What a key's value is, by the number that stands for it in the file."""
+
+    UINT8 = 0
+    INT8 = 1
+    UINT16 = 2
+    INT16 = 3
+    UINT32 = 4
+    INT32 = 5
+    FLOAT32 = 6
+    BOOL = 7
+    STRING = 8
+    ARRAY = 9
+    UINT64 = 10
+    INT64 = 11
+    FLOAT64 = 12
+
+
+CODES = dict(zip(ValueType, "BbHhIif?QQQqd", strict=True))  # struct's letters; a string's and array's length
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What a key holds.
+
+    Parameters
+    ----------
+    type
+        Of the value; of each item, for an array.
+    content
+        The value; a tuple, for an array.
+    """
+
+    type: ValueType
+    content: Scalar | tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """How ggml stores numbers: blocks of so many values, each of so many bytes."""
+
+    number: int
+    name: str
+    block_values: int
+    block_bytes: int
+
+
+# ggml.h, enum ggml_type; the figures are those of gguf-py's GGML_QUANT_SIZES. Numbers left out were withdrawn.
+_ROWS = (
+    *((0, "F32", 1, 4), (1, "F16", 1, 2), (30, "BF16", 1, 2), (28, "F64", 1, 8)),
+    *((24, "I8", 1, 1), (25, "I16", 1, 2), (26, "I32", 1, 4), (27, "I64", 1, 8)),
+    *((2, "Q4_0", 32, 18), (3, "Q4_1", 32, 20), (6, "Q5_0", 32, 22), (7, "Q5_1", 32, 24)),
+    *((8, "Q8_0", 32, 34), (9, "Q8_1", 32, 40), (20, "IQ4_NL", 32, 18), (39, "MXFP4", 32, 17)),
+    *((10, "Q2_K", 256, 84), (11, "Q3_K", 256, 110), (12, "Q4_K", 256, 144), (13, "Q5_K", 256, 176)),
+    *((14, "Q6_K", 256, 210), (15, "Q8_K", 256, 292), (34, "TQ1_0", 256, 54), (35, "TQ2_0", 256, 66)),
+    *((16, "IQ2_XXS", 256, 66), (17, "IQ2_XS", 256, 74), (22, "IQ2_S", 256, 82), (18, "IQ3_XXS", 256, 98)),
+    *((21, "IQ3_S", 256, 110), (19, "IQ1_S", 256, 50), (29, "IQ1_M", 256, 56), (23, "IQ4_XS", 256, 136)),
+)
+TENSOR_TYPES: Mapping[int, TensorType] = MappingProxyType({row[0]: TensorType(*row) for row in _ROWS})
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One row of the table of tensors.
+
+    Parameters
+    ----------
+    name
+        As llama.cpp looks it up.
+    shape
+        The fastest running dimension first, as ggml has it; the reverse of numpy's and torch's.
+    type
+        How its numbers are stored.
+    offset
+        From the start of the tensors' data.
+    size_bytes
+        Of its data, without the padding after it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    type: TensorType
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class GgufFile:
+    """What a sound GGUF file says of itself.
+
+    Parameters
+    ----------
+    version
+        Of the format.
+    alignment
+        Each tensor's offset is a multiple of it.
+    metadata
+        Typed values by key, in the file's order.
+    tensors
+        In the file's order; each lies within the file, and no two share a byte.
+    data_offset
+        Where the tensors' data starts.
+    file_size
+        In bytes.
+    """
+
+    version: int
+    alignment: int
+    metadata: Mapping[str, Value]
+    tensors: tuple[Tensor, ...]
+    data_offset: int
+    file_size: int
+
+
+def read_gguf(path: Path) -> GgufFile:
+    """Read a GGUF file's keys and table of tensors.
+
+    Parameters
+    ----------
+    path
+        A file that nobody vouches for. Links are followed.
+
+    Raises
+    ------
+    VerifyError
+        Where it cannot be read, is not GGUF, or is not sound; the message says which and what is missing.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # asked first: opening a pipe would wait for ever
+            raise _refusal(path, "a GGUF file", "a folder or a device", "name the file itself")
+        with path.open("rb") as file:
+            return _read(_Cursor(file, path, status.st_size))
+    except OSError as error:
+        found = error.strerror or type(error).__name__
+        raise _refusal(path, "a readable file", found, "check its name and permissions") from error
+
+
+def _refusal(path: Path, expected: str, found: str, fix: str) -> VerifyError:
+    return VerifyError(where=str(path), expected=expected, found=found, fix=fix)
+
+
+def shown(text: str | bytes) -> str:
+    """Make a text of the file safe to print: escaped, and not too long."""
+    return repr(text[:SHOWN_CHARACTERS]) + "..." * (len(text) > SHOWN_CHARACTERS)
+
+
+class _Cursor:
+    """A place in the file, which knows how many bytes remain and how much may still be kept in memory."""
+
+    def __init__(self, file: BufferedReader, path: Path, size: int) -> None:
+        self.path = path
+        self.size = size
+        self.left = size
+        self._file = file
+        self._items_left = MOST_ITEMS
+        self._text_left = MOST_TEXT_BYTES
+
+    def refusal(self, expected: str, found: str, fix: str = REMAKE) -> VerifyError:
+        return _refusal(self.path, expected, found, fix)
+
+    def peek(self) -> bytes:
+        """Give the bytes ahead, and leave them there."""
+        return self._file.peek(PEEK_BYTES)[:PEEK_BYTES]
+
+    def demand(self, size_bytes: int, what: str) -> None:
+        """Refuse the file where fewer bytes remain."""
+        if size_bytes > self.left:
+            raise self.refusal(
+                f"{size_bytes} bytes for {what}, at byte {self.size - self.left}",
+                f"{self.left} bytes, then the end of the file: {size_bytes - self.left} are missing",
+                AGAIN,
+            )
+
+    def take(self, size_bytes: int, what: str) -> bytes:
+        self.demand(size_bytes, what)
+        data = self._file.read(size_bytes)
+        if len(data) != size_bytes:
+            raise self.refusal(f"{self.size} bytes, as before", "a file that got shorter meanwhile", AGAIN)
+        self.left -= size_bytes
+        return data
+
+    def number(self, layout: struct.Struct, what: str) -> int:
+        return int(layout.unpack(self.take(layout.size, what))[0])
+
+    def text(self, what: str) -> str:
+        size_bytes = self.number(U64, what)
+        self.demand(size_bytes, what)
+        self._text_left -= size_bytes
+        if self._text_left < 0:
+            raise self.refusal(f"at most {MOST_TEXT_BYTES} bytes of text", f"more of it, with {what}")
+        data = self.take(size_bytes, what)
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise self.refusal(f"UTF-8 in {what}", shown(data[error.start :])) from error
+
+    def name(self, what: str, longest_bytes: int) -> str:
+        """Read what something is looked up by: C's string functions must see it as it is."""
+        name = self.text(what)
+        size_bytes = len(name.encode())
+        if not 0 < size_bytes <= longest_bytes:
+            raise self.refusal(f"1 to {longest_bytes} bytes in {what}", f"{size_bytes}: {shown(name)}")
+        if "\0" in name:
+            raise self.refusal(f"no zero byte in {what}", shown(name))
+        return name
+
+    def kind(self, what: str) -> ValueType:
+        number = self.number(U32, what)
+        if number not in CODES:
+            raise self.refusal(f"a type of {what} that the format has", f"type {number}")
+        return ValueType(number)
+
+    def items(self, kind: ValueType, count: int, what: str) -> tuple[Scalar, ...]:
+        """Read so many values of one type."""
+        self.demand(count * struct.calcsize("<" + CODES[kind]), what)
+        self._items_left -= count
+        if self._items_left < 0:
+            raise self.refusal(f"at most {MOST_ITEMS} values in all keys", f"more of them, with {what}")
+        if kind is ValueType.STRING:
+            return tuple(self.text(what) for _ in range(count))
+        layout = struct.Struct(f"<{count}{CODES[kind]}")
+        data = self.take(layout.size, what)
+        if kind is ValueType.BOOL and max(data, default=0) > 1:
+            raise self.refusal(f"0 or 1 in {what}", str(max(data)))
+        return layout.unpack(data)
+
+
+def _read(cursor: _Cursor) -> GgufFile:
+    version, tensor_count, key_count = _read_start(cursor)
+    metadata: dict[str, Value] = {}
+    for index in range(key_count):
+        name = cursor.name(f"the name of key {index}", LONGEST_KEY_BYTES)
+        if name in metadata:
+            raise cursor.refusal("each key once", f"{shown(name)} twice")
+        metadata[name] = _read_value(cursor, f"key {shown(name)}")
+    alignment = _alignment(cursor, metadata)
+    tensors = {}
+    for index in range(tensor_count):
+        tensor = _read_tensor(cursor, index, alignment)
+        if tensor.name in tensors:
+            raise cursor.refusal("each tensor's name once", f"{shown(tensor.name)} twice")
+        tensors[tensor.name] = tensor
+    end = cursor.size - cursor.left
+    file = GgufFile(
+        version=version,
+        alignment=alignment,
+        metadata=MappingProxyType(metadata),
+        tensors=tuple(tensors.values()),
+        data_offset=end + -end % alignment,
+        file_size=cursor.size,
+    )
+    _check_layout(cursor, file)
+    return file
+
+
+def _read_start(cursor: _Cursor) -> tuple[int, int, int]:
+    start = cursor.peek()
+    if not start.startswith(MAGIC):
+        raise cursor.refusal(f"the bytes {MAGIC!r} at the start", *_other_format(start))
+    cursor.take(len(MAGIC), "the magic")
+    version = cursor.number(U32, "the version")
+    if version not in VERSIONS:
+        swapped = int.from_bytes(version.to_bytes(4, "little"), "big")
+        if swapped in VERSIONS:
+            found, fix = f"a big-endian file of version {swapped}", "convert it with gguf-convert-endian"
+        else:
+            found, fix = f"version {version}", "convert the model again with the pinned llama.cpp's converter"
+        raise cursor.refusal("version 2 or 3, little-endian", found, fix)
+    counts = []
+    for what, most, least_bytes in (
+        ("tensors", MOST_TENSORS, LEAST_TENSOR_BYTES),
+        ("keys", MOST_KEYS, LEAST_KEY_BYTES),
+    ):
+        count = cursor.number(U64, f"the number of {what}")
+        if count > most:
+            raise cursor.refusal(f"at most {most} {what}", str(count))
+        cursor.demand(count * least_bytes, f"{count} {what}")
+        counts.append(count)
+    return version, counts[0], counts[1]
+
+
+def _other_format(start: bytes) -> tuple[str, str]:
+    """Say what a file is that is not GGUF, and what mends it."""
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not start:
+        return "an empty file", AGAIN
+    if pointer := LFS_POINTER.match(start):
+        return f"a Git LFS pointer to a file of {int(pointer[1])} bytes", "git lfs pull, or " + ITSELF
+    if text.startswith(b"<"):
+        return f"a web page: {shown(text)}", ITSELF
+    if text.startswith((b"{", b"[")):
+        return f"JSON: {shown(text)}", ITSELF
+    if start[8:10] == b'{"':
+        return "a safetensors file", "convert the model with the pinned llama.cpp's convert_hf_to_gguf.py"
+    return shown(start[:16]), AGAIN
+
+
+def _read_value(cursor: _Cursor, what: str) -> Value:
+    kind = cursor.kind(what)
+    if kind is not ValueType.ARRAY:
+        return Value(kind, cursor.items(kind, 1, what)[0])
+    kind = cursor.kind(what)
+    if kind is ValueType.ARRAY:  # the format allows it; nothing writes it, and llama.cpp refuses it
+        raise cursor.refusal(f"no array of arrays in {what}", "one")
+    return Value(kind, cursor.items(kind, cursor.number(U64, what), what))
+
+
+def _alignment(cursor: _Cursor, metadata: Mapping[str, Value]) -> int:
+    key = "general.alignment"
+    value = metadata.get(key, Value(ValueType.UINT32, DEFAULT_ALIGNMENT))
+    size = value.content
+    if value.type is not ValueType.UINT32 or not isinstance(size, int):  # llama.cpp would end in an abort
+        array = "an array of " if isinstance(size, tuple) else ""
+        raise cursor.refusal(f"{key} to be a UINT32", array + value.type.name)
+    if not 8 <= size <= LARGEST_ALIGNMENT or size.bit_count() != 1:  # noqa: PLR2004 - docs/gguf.md: a multiple of 8
+        raise cursor.refusal(f"{key} to be a power of two from 8 to {LARGEST_ALIGNMENT}", str(size))
+    return size
+
+
+def _read_tensor(cursor: _Cursor, index: int, alignment: int) -> Tensor:
+    name = cursor.name(f"the name of tensor {index}", LONGEST_NAME_BYTES)
+    what = f"tensor {shown(name)}"
+    dimensions = cursor.number(U32, what)
+    if dimensions > MOST_DIMENSIONS:
+        raise cursor.refusal(f"at most {MOST_DIMENSIONS} dimensions of {what}", str(dimensions))
+    shape = struct.unpack(f"<{dimensions}q", cursor.take(8 * dimensions, what))
+    number = cursor.number(U32, what)
+    offset = cursor.number(U64, what)
+    # gguf.cpp divides by dimensions: a zero would end the program
+    if min(shape, default=1) < 1:
+        raise cursor.refusal(f"dimensions of {what} from 1 on", str(list(shape)))
+    if number not in TENSOR_TYPES:
+        raise cursor.refusal(f"a type of {what} that ggml has", f"type {number}")
+    kind = TENSOR_TYPES[number]
+    row = shape[0] if shape else 1
+    if row % kind.block_values:
+        blocks = f"blocks of {kind.block_values}, as {kind.name} has them"
+        raise cursor.refusal(f"rows of {what} made of {blocks}", f"rows of {row}")
+    size_bytes = math.prod(shape) // kind.block_values * kind.block_bytes
+    if max(math.prod(shape), size_bytes) > LARGEST_SIZE:
+        raise cursor.refusal(f"at most {LARGEST_SIZE} values and bytes in {what}", str(list(shape)))
+    if offset % alignment:
+        raise cursor.refusal(f"an offset of {what} that is a multiple of {alignment}", str(offset))
+    return Tensor(name, shape, kind, offset, size_bytes)
+
+
+def _check_layout(cursor: _Cursor, file: GgufFile) -> None:
+    ordered = sorted(file.tensors, key=lambda tensor: tensor.offset)
+    for one, other in itertools.pairwise(ordered):
+        if one.offset + one.size_bytes > other.offset:
+            raise cursor.refusal(
+                "tensors that share no byte",
+                f"{shown(one.name)} at {one.offset}, {one.size_bytes} bytes,"
+                f" and {shown(other.name)} at {other.offset}",
+            )
+    ends = [file.data_offset + tensor.offset + tensor.size_bytes for tensor in ordered]
+    for tensor, end in zip(ordered, ends, strict=True):
+        if end > file.file_size:
+            raise cursor.refusal(
+                f"{ends[-1]} bytes, as the table of tensors says",
+                f"{file.file_size} bytes: {ends[-1] - file.file_size} are missing,"
+                f" from tensor {shown(tensor.name)} on",
+                AGAIN,
+            )

@@ -1,0 +1,126 @@
+"""Which tensors a Qwen3-VL model has, of which shapes and types. Pure.
+
+From load_tensors of src/llama-model.cpp, and tools/mtmd/clip.cpp with models/qwen3vl.cpp, of llama.cpp.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from recipes.models.gguf.reader import Tensor
+
+Shapes: TypeAlias = dict[str, tuple[int, ...]]
+
+MERGE = 2  # models/qwen3vl.cpp is written for merges of 2 by 2 patches
+# What ggml has no product of a matrix and a vector for.
+NO_WEIGHTS = ("I8", "I16", "I32", "I64", "F64", "Q8_1", "Q8_K")
+# ggml's convolution and its interpolation are written for these alone.
+ONLY = {
+    "v.patch_embd.weight": ("F32", "F16"),
+    "v.patch_embd.weight.1": ("F32", "F16"),
+    "v.position_embd.weight": ("F32",),
+}
+
+
+def whole(shape: Iterable[int]) -> list[int]:
+    """Give a shape without the ones at its end, which mean nothing to ggml."""
+    sizes = list(shape)
+    while sizes[1:] and sizes[-1] == 1:
+        sizes.pop()
+    return sizes
+
+
+def model_shapes(sizes: Mapping[str, int], tokens: int) -> Shapes:
+    """Give the tensors of a language model.
+
+    Parameters
+    ----------
+    sizes
+        By the keys' names without the architecture.
+    tokens
+        How many there are.
+    """
+    width, head = sizes["embedding_length"], sizes["attention.key_length"]
+    queries, pairs = head * sizes["attention.head_count"], head * sizes["attention.head_count_kv"]
+    block: Shapes = {
+        "attn_norm": (width,),
+        "attn_q": (width, queries),
+        "attn_k": (width, pairs),
+        "attn_v": (width, pairs),
+        "attn_output": (queries, width),
+        "attn_q_norm": (head,),
+        "attn_k_norm": (head,),
+        "ffn_norm": (width,),
+    }
+    if "expert_count" in sizes:
+        inner, experts = sizes["expert_feed_forward_length"], sizes["expert_count"]
+        block |= {
+            "ffn_gate_inp": (width, experts),
+            "ffn_gate_exps": (width, inner, experts),
+            "ffn_up_exps": (width, inner, experts),
+            "ffn_down_exps": (inner, width, experts),
+        }
+    else:
+        inner = sizes["feed_forward_length"]
+        block |= {"ffn_gate": (width, inner), "ffn_up": (width, inner), "ffn_down": (inner, width)}
+    shapes: Shapes = {
+        "token_embd.weight": (width, tokens),
+        "output_norm.weight": (width,),
+        "output.weight": (width, tokens),
+    }
+    for index in range(sizes["block_count"]):
+        shapes |= {f"blk.{index}.{name}.weight": shape for name, shape in block.items()}
+    return shapes
+
+
+def _layer(name: str, inputs: int, outputs: int) -> Shapes:
+    return {f"{name}.weight": (inputs, outputs), f"{name}.bias": (outputs,)}
+
+
+def _norm(name: str, width: int) -> Shapes:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def mmproj_shapes(sizes: Mapping[str, int], deepstack: Sequence[int]) -> Shapes:
+    """Give the tensors of a vision encoder with its projector.
+
+    Parameters
+    ----------
+    sizes
+        By the keys' names without `clip.vision.`.
+    deepstack
+        The blocks whose output goes to the language model too.
+    """
+    width, inner, patch = sizes["embedding_length"], sizes["feed_forward_length"], sizes["patch_size"]
+    merged, given = width * MERGE**2, sizes["projection_dim"]
+    shapes: Shapes = {
+        "v.patch_embd.weight": (patch, patch, 3, width),
+        "v.patch_embd.weight.1": (patch, patch, 3, width),
+        "v.patch_embd.bias": (width,),
+        "v.position_embd.weight": (width, (sizes["image_size"] // patch) ** 2),
+        **_norm("v.post_ln", width),
+        **_layer("mm.0", merged, merged),
+        **_layer("mm.2", merged, given),
+    }
+    for index in range(sizes["block_count"]):
+        block = f"v.blk.{index}."
+        shapes |= _norm(block + "ln1", width) | _norm(block + "ln2", width)
+        shapes |= _layer(block + "attn_qkv", width, 3 * width) | _layer(block + "attn_out", width, width)
+        shapes |= _layer(block + "ffn_up", width, inner) | _layer(block + "ffn_down", inner, width)
+    for index in deepstack:
+        merger = f"v.deepstack.{index}."
+        shapes |= _norm(merger + "norm", merged)
+        shapes |= _layer(merger + "fc1", merged, merged) | _layer(merger + "fc2", merged, given)
+    return shapes
+
+
+def is_usable(tensor: Tensor) -> bool:
+    """Whether llama.cpp can compute with a tensor of this type in its place."""
+    if len(whole(tensor.shape)) == 1:  # ggml adds and multiplies with them in F32 alone
+        return tensor.type.name == "F32"
+    return (
+        tensor.type.name in ONLY.get(tensor.name, (tensor.type.name,)) and tensor.type.name not in NO_WEIGHTS
+    )

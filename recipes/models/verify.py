@@ -1,0 +1,159 @@
+"""Verifies a model's files: those that did not change since their digest was taken are not read again."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recipes.core.errors import RecipeError, StoreError, VerifyError
+from recipes.core.filesystem import storage_errors
+from recipes.store.chunk_digests import (
+    Chunks,
+    encode_chunks,
+    first_difference,
+    hash_with_chunks,
+    parse_chunks,
+)
+from recipes.store.stat_cache import Sight, is_unchanged, note_sight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from recipes.core.console import Console
+    from recipes.models.files import PinnedFile
+    from recipes.store.store import Store
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What became of one file.
+
+    Parameters
+    ----------
+    file
+        Which.
+    state
+        "unchanged" (not read), "ok", "absent" or "BAD".
+    error
+        The refusal, where it is bad.
+    """
+
+    file: PinnedFile
+    state: str
+    error: RecipeError | None = None
+
+
+def verify_files(
+    files: Iterable[PinnedFile], store: Store, console: Console, *, full: bool = False
+) -> tuple[Verified, ...]:
+    """Verify files, over the cores.
+
+    Parameters
+    ----------
+    files
+        Of one model, or of several.
+    store, console
+        Where, and who is told.
+    full
+        Read those too that did not change since their digest was taken.
+
+    Raises
+    ------
+    StoreError
+        Where the store cannot be read.
+    """
+
+    def verify(file: PinnedFile) -> Verified:
+        if not file.path.exists():
+            return Verified(file, "absent")
+        if not full and is_unchanged(file.path, file.sha256, store):
+            return Verified(file, "unchanged")
+        try:
+            verify_pinned(file, store, console, cores)
+        except (VerifyError, StoreError) as error:
+            return Verified(file, "BAD", error)
+        return Verified(file, "ok")
+
+    listed = tuple(files)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as cores, ThreadPoolExecutor(len(listed) or 1) as pool:
+        return tuple(pool.map(verify, listed))
+
+
+def verify_pinned(
+    file: PinnedFile, store: Store, console: Console, pool: ThreadPoolExecutor | None = None
+) -> None:
+    """Read a file that is here, demand that it is the pinned one, and note what it is like.
+
+    Where the digests of its chunks are noted, they are compared, by all cores. Else the whole is hashed, and they are
+    noted.
+
+    Parameters
+    ----------
+    file
+        Which.
+    store, console
+        Where, and who is told.
+    pool
+        Whose threads hash; by default some of its own.
+
+    Raises
+    ------
+    VerifyError
+        Where a file of this repository is not the pinned one, or is not there.
+    StoreError
+        Where a file of the store is not, or cannot be read.
+    """
+    path = file.path
+    with storage_errors(path):
+        try:
+            before = Sight.of(path.stat())
+            found = _difference(file, before, store, console, pool)
+        except FileNotFoundError:
+            found = "no such file"
+    if found is None:
+        note_sight(path, file.sha256, store, before)
+    elif file.is_local:
+        fix = f"git checkout -- {file.name}"
+        raise VerifyError(where=file.where, expected=f"{file.name} with {file.sha256}", found=found, fix=fix)
+    else:
+        fix = f"python3 noxfile.py -s gc -- --damaged, then\npython3 noxfile.py -s models -- fetch {file.model.name}"
+        raise StoreError(where=str(path), expected=str(file.sha256), found=found, fix=fix)
+
+
+def _difference(
+    file: PinnedFile, before: Sight, store: Store, console: Console, pool: ThreadPoolExecutor | None
+) -> str | None:
+    size_bytes = before.size_bytes
+    noted = _read_chunks(file, store)
+    with console.task(f"hash {file.name}", size_bytes) as task:
+        if noted is not None:
+            if pool is not None:
+                return first_difference(file.path, noted, pool, task.advance)
+            with ThreadPoolExecutor(os.cpu_count() or 1) as own:
+                return first_difference(file.path, noted, own, task.advance)
+        found = hash_with_chunks(file.path, max(1, (os.cpu_count() or 1) - 1), task.position)
+    if found.whole != file.sha256:
+        return str(found.whole)
+    if os.access(store.root, os.W_OK) and Sight.of(file.path.stat()) == before:
+        target = chunks_path(file, store)
+        target.parent.mkdir(exist_ok=True)
+        fresh = target.with_name(f".{target.name}.{os.getpid()}")
+        fresh.write_text(encode_chunks(found), encoding="ascii")
+        fresh.replace(target)
+    return None
+
+
+def _read_chunks(file: PinnedFile, store: Store) -> Chunks | None:
+    try:
+        chunks = parse_chunks(chunks_path(file, store).read_text(encoding="utf-8", errors="replace"))
+    except FileNotFoundError:
+        return None
+    return chunks if chunks is not None and chunks.whole == file.sha256 else None
+
+
+def chunks_path(file: PinnedFile, store: Store) -> Path:
+    """Where the digests of a file's chunks are noted."""
+    return store.sightings / f"{file.sha256.hex}.chunks"

@@ -1,0 +1,229 @@
+"""What was measured, as docs/assets/fidelity.json holds it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from recipes.core.errors import VerifyError
+from recipes.manifest.load import PROJECT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LEDGER = PROJECT / "docs" / "assets" / "fidelity.json"
+AGAIN = "python3 noxfile.py -s fidelity -- --recipe b6751 --recipe b7827 --recipe b7710 --write"
+GROUPS = ("text", "no resize", "resize")
+DIGITS = 7  # of a difference, behind the point: what f32 can tell
+# Natural logarithms that a difference may have without being explained: rounding in f32; and in the default setting,
+# where K and V have 16 bits, what conformance tolerates of it.
+LIMITS = {"strict": 0.005, "default": 0.03}
+
+
+class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model: its name, what sets it apart, the seed of its weights (None: trained), SHA-256 of its two files."""
+
+    name: str
+    words: str
+    seed: int | None
+    model: str
+    mmproj: str
+
+
+class Subject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One llama.cpp.
+
+    Parameters
+    ----------
+    title
+        What it is called here.
+    version
+        What it says of itself.
+    digest
+        Of the bundle; of one that this project did not build, of its llama-server alone.
+    known
+        By setting, the deviations that are taken for granted; empty where nothing is known of it.
+    is_examined
+        Whether every difference beyond the limit was to be explained.
+    command, machine, date
+        How, where and when it was measured.
+    """
+
+    title: str
+    version: str
+    digest: str
+    known: dict[str, tuple[str, ...]]
+    is_examined: bool
+    command: str
+    machine: str
+    date: str
+
+
+class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A prompt asked of a server that is run one way: what it tries, its group and its tokens, images included."""
+
+    prompt: str
+    kind: str
+    group: str
+    server: str
+    tokens: int
+
+
+class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one subject gave with one model in one setting, case by case; None where it gave no answer.
+
+    Parameters
+    ----------
+    subject, model, setting
+        Names.
+    sizes
+        The largest difference of a logarithm from the reference.
+    left
+        The same from the reference with the subject's known deviations.
+    failures
+        How often there was no answer, by the reason.
+    """
+
+    subject: str
+    model: str
+    setting: str
+    sizes: tuple[float | None, ...]
+    left: tuple[float | None, ...]
+    failures: dict[str, int]
+
+
+class Choice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A router's choice in the reference: layer, token, and the gap of probability between the two experts."""
+
+    layer: int
+    token: int
+    gap: float
+
+
+class Beyond(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A case that known deviations leave beyond the limit.
+
+    Parameters
+    ----------
+    subject, model, setting
+        Names.
+    case
+        Its number.
+    size, left
+        As in a row.
+    narrowest
+        The narrowest choice of a router in the reference, over all layers and tokens; None in a dense model.
+    turned
+        Narrow choices that, decided the other way, bring the reference to what was measured.
+    after
+        The difference that they leave; or, where they leave more than the limit, what the closest of the trembling
+        simulations leaves.
+    trembled
+        How many of the simulations with pixels that are a millionth off are within the limit of what was measured, and
+        how many there were; None where none was tried.
+    """
+
+    subject: str
+    model: str
+    setting: str
+    case: int
+    size: float
+    left: float
+    narrowest: float | None
+    turned: tuple[Choice, ...]
+    after: float
+    trembled: tuple[int, int] | None = None
+
+
+class Comparison(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Two subjects on the same cases of a group.
+
+    Parameters
+    ----------
+    one, other, setting, group
+        Names.
+    cases
+        How many both answered, over all models.
+    beyond
+        How many of them differ by more than the limit of the strict setting.
+    largest
+        The largest difference between the two.
+    left
+        The largest that their known deviations, and near-ties of routers, do not account for.
+    unexplained
+        How many leave more than the setting's limit.
+    """
+
+    one: str
+    other: str
+    setting: str
+    group: str
+    cases: int
+    beyond: int
+    largest: float
+    left: float
+    unexplained: int
+
+
+class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All that was measured with the same reference, of one run or several.
+
+    Parameters
+    ----------
+    made_with
+        Versions by name of what the reference is.
+    prompts
+        SHA-256 of all prompts, texts and pixels.
+    servers
+        The options of each way to run a server.
+    limits
+        By setting.
+    models, subjects, cases, rows, beyond, comparisons
+        As above; the first subject is compared with each other one.
+    """
+
+    made_with: dict[str, str]
+    prompts: str
+    servers: dict[str, tuple[str, ...]]
+    limits: dict[str, float]
+    models: tuple[Model, ...]
+    subjects: tuple[Subject, ...]
+    cases: tuple[Case, ...]
+    rows: tuple[Row, ...]
+    beyond: tuple[Beyond, ...]
+    comparisons: tuple[Comparison, ...]
+    format: str = "fidelity/2"
+
+
+def encode(ledger: Ledger) -> bytes:
+    """Give the file: one line for each thing, so that a diff can be read."""
+    data = msgspec.to_builtins(ledger)
+    lines = []
+    for name, value in data.items():
+        if isinstance(value, list | tuple):
+            inner = ",\n".join(f"  {msgspec.json.encode(item).decode()}" for item in value)
+            lines.append(f' "{name}": [\n{inner}\n ]')
+        else:
+            lines.append(f' "{name}": {msgspec.json.encode(value).decode()}')
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def read(path: Path) -> Ledger:
+    """Read the file.
+
+    Raises
+    ------
+    VerifyError
+        Where it is not one.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Ledger)
+    except (OSError, msgspec.DecodeError) as error:
+        raise VerifyError(
+            where=str(path),
+            expected="what fidelity measured",
+            found=str(error),
+            fix=f"git checkout {path.name}, or {AGAIN}",
+        ) from error

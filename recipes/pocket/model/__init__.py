@@ -1,0 +1,1 @@
+"""The model: architecture, tokenizer, image preprocessing, GGUF files in and out."""

@@ -1,0 +1,207 @@
+"""Batches for the model: conversations padded to one length, their images' patches packed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import torch
+from transformers.vision_utils import get_vision_interpolation_indices_and_weights, get_vision_position_ids
+
+from recipes.evalset.image_sizes import MERGE
+from recipes.pocket.model.architecture import POSITIONS_PER_SIDE
+from recipes.pocket.model.preprocess import UNTRAINED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from recipes.pocket.model.preprocess import Prepared
+
+TEMPORAL = 2  # a still image is two equal frames
+
+
+T = TypeVar("T")
+
+
+def moved(item: T, device: str) -> T:
+    """Give a dataclass with its tensors on a device."""
+    tensors = {
+        field.name: value.to(device, non_blocking=True)
+        for field in fields(item)  # type: ignore[arg-type]  # every dataclass has them
+        if isinstance(value := getattr(item, field.name), torch.Tensor)
+    }
+    return replace(item, **tensors)  # type: ignore[type-var]  # as above
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where each patch is, worked out once for all layers, while the batch is drawn.
+
+    Parameters
+    ----------
+    places
+        Shape (patches, 2): row and column in its image.
+    taps, shares
+        Shape (patches, 4): the learned positions that its own is mixed of, and how much of each.
+    slots
+        Shape (patches,): its number where all images are padded to `longest` patches.
+    lengths
+        Shape (images,): patches of each.
+    longest
+        Patches of the largest image.
+    image_tokens
+        Shape (image tokens,): which token of the batch, all conversations in a row, each of them is.
+    """
+
+    places: Tensor
+    taps: Tensor
+    shares: Tensor
+    slots: Tensor
+    lengths: Tensor
+    longest: int
+    image_tokens: Tensor
+
+    def to(self, device: str) -> Packing:
+        """Give the same on a device."""
+        return moved(self, device)
+
+
+def pack(grids: Tensor, image_tokens: Tensor) -> Packing:
+    """Work out where the patches of images are.
+
+    Parameters
+    ----------
+    grids
+        Shape (images, 3): frames, rows and columns of patches.
+    image_tokens
+        As in a packing.
+    """
+    places = get_vision_position_ids(grids, MERGE)
+    taps, shares = get_vision_interpolation_indices_and_weights(
+        grids, POSITIONS_PER_SIDE, mode="bilinear", align_corners=True, spatial_merge_size=MERGE
+    )
+    lengths = grids.prod(-1)
+    longest = int(lengths.max())
+    starts = torch.cumsum(lengths, 0) - lengths
+    within = torch.arange(int(lengths.sum())) - torch.repeat_interleave(starts, lengths)
+    slots = torch.repeat_interleave(torch.arange(len(lengths)) * longest, lengths) + within
+    return Packing(places, taps, shares, slots, lengths, longest, image_tokens)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the model reads, as tensors.
+
+    Parameters
+    ----------
+    ids, labels
+        Shape (conversations, tokens).
+    kept
+        Shape (conversations, tokens): false where a conversation is padded at its end.
+    positions
+        Shape (3, conversations, tokens).
+    patches
+        Shape (patches, 3, PATCH_PX, PATCH_PX), 0 to 255.
+    grids
+        Shape (images, 3): frames, rows and columns of patches.
+    sights
+        Shape (image tokens, SIGHTS): what each token's cell shows.
+    cells
+        Shape (image tokens, 2): its row and column, from -1 at the first to 1 at the last.
+    answered
+        Shape (answer tokens,): the tokens before those that are learned, all conversations in a row.
+    packing
+        Of the patches; None where there is no image.
+    later
+        The patches of the second frames, where these are not those of the first.
+    """
+
+    ids: Tensor
+    labels: Tensor
+    kept: Tensor
+    positions: Tensor
+    patches: Tensor
+    grids: Tensor
+    sights: Tensor
+    cells: Tensor
+    answered: Tensor
+    packing: Packing | None
+    later: Tensor | None = None
+
+    def to(self, device: str) -> Batch:
+        """Give the batch on a device."""
+        return replace(moved(self, device), packing=self.packing.to(device) if self.packing else None)
+
+    def pixels(self) -> Tensor:
+        """Rescale and normalise the patches as the processor does; shape (patches, values)."""
+        return frames((self.patches.float() / 255.0 - 0.5) / 0.5)
+
+
+def frames(values: Tensor, later: Tensor | None = None) -> Tensor:
+    """Give patches their second frame, as one row a patch: (patches, 3, side, side) to (patches, values).
+
+    Parameters
+    ----------
+    values
+        The first frame.
+    later
+        The second one; None where it is the first again, as in a still image.
+    """
+    both = [values, values if later is None else later]
+    return torch.stack(both, dim=2).reshape(len(values), -1)
+
+
+def cells_of(rows: int, columns: int) -> NDArray[np.float32]:
+    """Give row and column of each cell, the cells row by row, from -1 at the first to 1 at the last."""
+    down, across = np.linspace(-1, 1, rows), np.linspace(-1, 1, columns)
+    return np.stack(np.meshgrid(down, across, indexing="ij"), -1).reshape(-1, 2).astype(np.float32)
+
+
+def collate(prepared: Sequence[Prepared], padding: int, image_pad: int) -> Batch:
+    """Pad conversations at their ends, to the longest.
+
+    Parameters
+    ----------
+    prepared
+        The conversations.
+    padding
+        The token to pad with.
+    image_pad
+        The token that stands for a part of an image.
+    """
+    longest = max(len(one.ids) for one in prepared)
+    ids = np.full((len(prepared), longest), padding, np.int64)
+    labels = np.full((len(prepared), longest), UNTRAINED, np.int64)
+    kept = np.zeros((len(prepared), longest), bool)
+    positions = np.zeros((3, len(prepared), longest), np.int64)
+    for row, one in enumerate(prepared):
+        size = len(one.ids)
+        ids[row, :size], labels[row, :size], kept[row, :size] = one.ids, one.labels, True
+        positions[:, row, :size] = one.positions
+    patches = np.concatenate([one.patches for one in prepared])
+    shapes = [(1, rows, columns) for one in prepared for rows, columns in one.grids]
+    grids = torch.tensor(shapes, dtype=torch.long).reshape(-1, 3)
+    answered = (
+        np.flatnonzero(labels.reshape(-1) != UNTRAINED) - 1
+    )  # an answer's token is foretold by the one before
+    image_tokens = torch.from_numpy(np.flatnonzero(ids.reshape(-1) == image_pad))
+    return Batch(
+        torch.from_numpy(ids),
+        torch.from_numpy(labels),
+        torch.from_numpy(kept),
+        torch.from_numpy(positions),
+        torch.from_numpy(patches),
+        grids,
+        torch.from_numpy(np.concatenate([one.sights for one in prepared])),
+        torch.from_numpy(
+            np.concatenate([cells_of(rows // MERGE, columns // MERGE) for _, rows, columns in shapes])
+        )
+        if shapes
+        else torch.zeros(0, 2),
+        torch.from_numpy(answered),
+        pack(grids, image_tokens) if shapes else None,
+    )

@@ -1,0 +1,1 @@
+"""transformers as the reference, and known deviations simulated on it. Imports pocket/model."""

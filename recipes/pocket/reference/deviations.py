@@ -1,0 +1,395 @@
+"""The known ways in which llama.cpp leaves the reference, each done to the reference itself.
+
+What a llama.cpp does can then be told apart by name: the combination of deviations that gives its probabilities is
+what it does. Each was read in llama.cpp's source, in the file that `where` names, but for `padded`: that was found by
+trying what gives the probabilities of Debian's llama.cpp 0.7.0, which it does to 0.002.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional
+from transformers.models.qwen3_vl import modeling_qwen3_vl as dense
+from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as sparse
+
+from recipes.evalset.golden import Deviation
+from recipes.evalset.image_sizes import MERGE, resized
+from recipes.pocket.model.preprocess import fit, padded
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from torch import Tensor
+
+ATTENTION = Deviation(
+    name="attention",
+    words="image tokens attend to later tokens of the same image",
+    where="tools/mtmd: mtmd_decode_use_non_causal, as for models whose images are not causal",
+    fails=True,
+)
+RESIZE = Deviation(
+    name="resize",
+    words="images are resized bilinearly without a filter instead of bicubically with one",
+    where="tools/mtmd/clip.cpp: resize_bilinear",
+)
+PADDED = Deviation(
+    name="padded",
+    words="images keep their aspect: they are resized to fit, and centred on black",
+    where="tools/mtmd: how the image is fitted to the size that the tokens need",
+)
+JOINED = Deviation(
+    name="joined",
+    words="the parts of a message are joined by line ends that the chat template does not have",
+    where="common/chat.cpp: the content of a message as one text (concat_text)",
+)
+INTERPOLATION = Deviation(
+    name="interpolation",
+    words="learned positions are interpolated between cell centres instead of corner to corner",
+    where="tools/mtmd/clip.cpp: resize_position_embeddings",
+)
+HALF = Deviation(
+    name="half",
+    words="the vision tower's attention sums in 16 bits, and its GELU is a table of 16 bits",
+    where="ggml-cpu/ops.cpp: flash attention with V in f16, worse the larger the image; vec.h: the table of GELU",
+)
+HALF_TEXT = Deviation(
+    name="half-text",
+    words="the language model's attention sums in 16 bits",
+    where="ggml-cpu/ops.cpp: flash attention with V in f16, worse the longer the prompt",
+)
+GELU = Deviation(
+    name="gelu",
+    words="the mergers' GELU is the tanh approximation instead of the error function",
+    where="tools/mtmd/models/qwen3vl.cpp: FFN_GELU",
+)
+BLOCKED = Deviation(
+    name="blocked",
+    words="M-RoPE is blocked, as in Qwen2-VL, instead of interleaved",
+    where="ggml's rope of the backend: the mode for interleaved M-RoPE",
+    fails=True,
+)
+THETA = Deviation(
+    name="theta",
+    words="the rotary embedding's base is 10000",
+    where="rope.freq_base of the model, or what reads it",
+    fails=True,
+)
+EXPERTS = Deviation(
+    name="experts",
+    words="the router's choices go to other experts",
+    where="the order of ffn_*_exps against ffn_gate_inp, or mul_mat_id of the backend",
+    fails=True,
+)
+NO_DEEPSTACK = Deviation(
+    name="no-deepstack",
+    words="the DeepStack features are missing",
+    where="v.deepstack.* of the projector, or how they are added to the first layers",
+    fails=True,
+)
+DEEPSTACK_ORDER = Deviation(
+    name="deepstack-order",
+    words="the DeepStack features go to each other's layers",
+    where="v.deepstack.* of the projector, or how they are added to the first layers",
+    fails=True,
+)
+MERGERS = Deviation(
+    name="mergers",
+    words="the DeepStack mergers have changed places",
+    where="v.deepstack.* of the projector: their numbers against is_deepstack_layers",
+    fails=True,
+)
+NORMALISATION = Deviation(
+    name="normalisation",
+    words="pixels are normalised with CLIP's mean and deviation",
+    where="clip.vision.image_mean and image_std of the projector, or what reads them",
+    fails=True,
+)
+CHANNELS = Deviation(
+    name="channels",
+    words="red and blue are swapped",
+    where="what decodes the picture, or v.patch_embd of the projector",
+    fails=True,
+)
+NEAREST = Deviation(
+    name="nearest",
+    words="learned positions are taken from the nearest cell instead of interpolated",
+    where="tools/mtmd/clip.cpp: resize_position_embeddings",
+    fails=True,
+)
+PAIRED = Deviation(
+    name="paired",
+    words="two images of one size in a row are taken for two frames of one image",
+    where="tools/mtmd/mtmd.cpp: can_merge_with, which does not ask whether they are frames of a video",
+    fails=True,
+)
+GRADES = (JOINED, RESIZE, PADDED, INTERPOLATION, HALF, HALF_TEXT, GELU)
+OF_SIZE = (RESIZE, PADDED)  # one excludes the other in golden values; only images that are resized show them
+OF_TEXT = (THETA, EXPERTS, HALF_TEXT)  # those that change the answers to text alone too
+OF_PAIRS = (PAIRED,)  # only images of one size in a row show it
+OF_IMAGES = (
+    *(ATTENTION, BLOCKED, NO_DEEPSTACK, DEEPSTACK_ORDER, MERGERS, NORMALISATION, CHANNELS, NEAREST),
+    *OF_PAIRS,
+)
+OF_LANGUAGE = (*OF_TEXT, ATTENTION, BLOCKED, JOINED)  # those that leave the vision tower as it is
+FAULTS = tuple(deviation for deviation in (*OF_IMAGES, *OF_TEXT) if deviation.fails)
+ALL = (*GRADES, *FAULTS)
+USUAL = (JOINED, RESIZE, PADDED, INTERPOLATION)  # the grades that a fault is also looked at together with
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+OTHER_THETA = 10_000.0
+
+
+def resize_bilinear(image: Image.Image) -> Image.Image:
+    """Resize as llama.cpp's resize_bilinear did until 2026: two neighbours each way, the last ones never reached."""
+    height, width = resized(image.height, image.width)
+    if (height, width) == (image.height, image.width):
+        return image
+    steps = [
+        np.float32(size - 1) / np.float32(wanted)
+        for size, wanted in ((image.height, height), (image.width, width))
+    ]
+    return _between_neighbours(image, (width, height), steps)
+
+
+def resize_to_corners(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Resize an image to a width and a height as resize_bilinear of August 2026 does: from corner to corner."""
+    width, height = size
+    steps = [
+        np.float32(have - 1) / np.float32(wanted - 1) if wanted > 1 else np.float32(0)
+        for have, wanted in ((image.height, height), (image.width, width))
+    ]
+    return _between_neighbours(image, size, steps)
+
+
+def _between_neighbours(image: Image.Image, size: tuple[int, int], steps: Sequence[Any]) -> Image.Image:
+    """Mix the four pixels around each place, all of it in 32 bits; `steps` are those down and across."""
+    width, height = size
+    pixels = np.asarray(image, dtype=np.float32)
+    y, x = (
+        step * np.arange(wanted, dtype=np.float32)
+        for step, wanted in zip(steps, (height, width), strict=True)
+    )
+    top, left = (np.minimum(at.astype(int), most - 1) for at, most in zip((y, x), pixels.shape, strict=False))
+    # the parts behind the point, in 32 bits too: of whole numbers of 64 bits NumPy would make fractions of 64
+    down, across = (y % 1)[:, None, None], (x % 1)[None, :, None]
+    right = np.minimum(left + 1, pixels.shape[1] - 1)
+
+    def row(index: Any) -> Any:  # noqa: ANN401 - arrays
+        one, other = pixels[index][:, left], pixels[index][:, right]
+        return one + (other - one) * across
+
+    upper, lower = row(top), row(np.minimum(top + 1, pixels.shape[0] - 1))
+    return Image.fromarray((upper + (lower - upper) * down).astype(np.uint8))
+
+
+def fitted(image: Image.Image, names: Collection[str]) -> Image.Image:
+    """Resize an image, as the reference does or not."""
+    if PADDED.name in names:
+        return padded(image, resize_to_corners) if RESIZE.name in names else padded(image)
+    return resize_bilinear(image) if RESIZE.name in names else fit(image)
+
+
+def positions_between_centres(table: Tensor, rows: int, columns: int) -> Tensor:
+    """Interpolate a square table of learned positions as ggml's antialiased bilinear does.
+
+    Parameters
+    ----------
+    table
+        Shape (positions, width).
+    rows, columns
+        Patches of the image.
+
+    Returns
+    -------
+    Shape (patches, width), the patches of a cell together.
+    """
+    side = math.isqrt(len(table))
+    square = table.reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    if (rows, columns) != (side, side):
+        square = functional.interpolate(square, (rows, columns), mode="bilinear", antialias=True)
+    cells = square[0].permute(1, 2, 0).reshape(rows // MERGE, MERGE, columns // MERGE, MERGE, -1)
+    return cells.permute(0, 2, 1, 3, 4).reshape(rows * columns, -1)
+
+
+def nearest_positions(table: Tensor, rows: int, columns: int) -> Tensor:
+    """Take each patch's learned position from the nearest cell; as `positions_between_centres`."""
+    side = math.isqrt(len(table))
+    row, column = (
+        torch.round(torch.arange(count) * ((side - 1) / max(1, count - 1))).long()
+        for count in (rows, columns)
+    )
+    picked = table.reshape(side, side, -1)[row][:, column]
+    cells = picked.reshape(rows // MERGE, MERGE, columns // MERGE, MERGE, -1)
+    return cells.permute(0, 2, 1, 3, 4).reshape(rows * columns, -1)
+
+
+def changed_pixels(patches: Tensor, names: Collection[str]) -> Tensor:
+    """Rescale and normalise patches, with deviations; shape (patches, 3, side, side), 0 to 255, to the same."""
+    values = patches.float() / 255
+    if CHANNELS.name in names:
+        values = values.flip(1)
+    if NORMALISATION.name in names:
+        mean, deviation = (torch.tensor(of).reshape(1, 3, 1, 1) for of in (CLIP_MEAN, CLIP_DEVIATION))
+        return (values - mean) / deviation
+    return (values - 0.5) / 0.5
+
+
+def changed_levels(levels: list[Tensor], names: Collection[str]) -> list[Tensor]:
+    """Give what the DeepStack mergers gave, with deviations."""
+    if NO_DEEPSTACK.name in names:
+        return [torch.zeros_like(level) for level in levels]
+    return levels[::-1] if DEEPSTACK_ORDER.name in names else levels
+
+
+@contextmanager
+def language_with(language: Any, names: Collection[str]) -> Iterator[None]:  # noqa: ANN401 - transformers' module
+    """Run the language model with deviations within the block."""
+    rotary = language.rotary_emb
+    with ExitStack() as stack:
+        if THETA.name in names:
+            kept = rotary.inv_freq
+            exponents = torch.arange(len(kept), dtype=torch.float) / len(kept)
+            rotary.inv_freq = 1.0 / OTHER_THETA**exponents
+            stack.callback(setattr, rotary, "inv_freq", kept)
+        if BLOCKED.name in names:
+            rotary.recomposition_frequencies = lambda values: _blocked(values, rotary.mrope_section)
+            stack.callback(delattr, rotary, "recomposition_frequencies")
+        if HALF_TEXT.name in names:
+            stack.enter_context(_attention_in_half())
+        for layer in language.layers if EXPERTS.name in names else ():
+            experts = layer.mlp.experts
+            for name in ("gate_up_proj", "down_proj"):
+                stored = getattr(experts, name)
+                setattr(experts, name, torch.nn.Parameter(stored.roll(1, 0), requires_grad=False))
+                stack.callback(setattr, experts, name, stored)
+        yield
+
+
+def _blocked(values: Tensor, sections: list[int]) -> Tensor:
+    """Give each frequency its axis as blocked M-RoPE does; shape (3, ..., frequencies) to (..., 2 frequencies)."""
+    half = torch.cat([part[axis] for axis, part in enumerate(values.split(sections, dim=-1))], dim=-1)
+    return torch.cat([half, half], dim=-1)
+
+
+def through_half(values: Tensor) -> Tensor:
+    """Round to 16 bits."""
+    return values.half().float()
+
+
+def gelu_table(values: Tensor) -> Tensor:
+    """Give the tanh approximation of GELU, looked up by and kept in 16 bits, as ggml does between -10 and 10."""
+    looked_up = through_half(functional.gelu(through_half(values), approximate="tanh"))
+    return torch.where(values <= -10, torch.zeros_like(values), torch.where(values >= 10, values, looked_up))
+
+
+@contextmanager
+def vision_with(visual: Any, names: Collection[str]) -> Iterator[None]:  # noqa: ANN401 - transformers' module
+    """Run the vision tower with deviations within the block."""
+    with ExitStack() as stack:
+        mergers = (visual.merger, *visual.deepstack_merger_list)
+        if GELU.name in names or HALF.name in names:
+            tanh = gelu_table if HALF.name in names else torch.nn.GELU(approximate="tanh")
+            for merger in mergers if GELU.name in names else ():
+                stack.enter_context(_replaced(merger, "act_fn", tanh))
+            for block in visual.blocks if HALF.name in names else ():
+                stack.enter_context(_replaced(block.mlp, "act_fn", gelu_table))
+        if MERGERS.name in names:
+            listed = visual.deepstack_merger_list
+            visual.deepstack_merger_list = torch.nn.ModuleList(listed[::-1])
+            stack.callback(setattr, visual, "deepstack_merger_list", listed)
+        if HALF.name in names:
+            stack.enter_context(_attention_in_half())
+        yield
+
+
+@contextmanager
+def _replaced(module: Any, name: str, function: Any) -> Iterator[None]:  # noqa: ANN401 - modules and functions
+    kept = module._modules.pop(name)  # noqa: SLF001 - a module holds its parts there
+    module.__dict__[name] = function
+    try:
+        yield
+    finally:
+        del module.__dict__[name]
+        module._modules[name] = kept  # noqa: SLF001 - as above
+
+
+@contextmanager
+def _attention_in_half() -> Iterator[None]:
+    kept = [(module, module.eager_attention_forward) for module in (dense, sparse)]
+    for module, _ in kept:
+        module.eager_attention_forward = _attend_in_half
+    try:
+        yield
+    finally:
+        for module, function in kept:
+            module.eager_attention_forward = function
+
+
+def _attend_in_half(
+    _module: Any,  # noqa: ANN401 - transformers' module
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """Attend as ggml's flash attention on the CPU does: key by key, the sum so far kept in 16 bits.
+
+    What is lost grows with the number of keys: each one's share is rounded against the whole sum. A masked key
+    changes nothing: its share is 0.
+    """
+    groups = query.shape[1] // key.shape[1]  # query heads that share a head of keys and values
+    keys, values = (through_half(part).repeat_interleave(groups, dim=1) for part in (key, value))
+    scores = through_half(query) @ keys.transpose(-1, -2) * scaling
+    if attention_mask is not None:
+        scores = scores + attention_mask
+    most = scores.cummax(-1).values
+    before = torch.cat([torch.full_like(most[..., :1], float("-inf")), most[..., :-1]], dim=-1)
+    shrink, share = (before - most).exp(), (scores - most).exp()
+    is_new = (scores > before).flatten(0, -2).any(0)
+    total = torch.zeros_like(query)
+    for index in range(scores.shape[-1]):
+        if is_new[index]:
+            total = through_half(total * shrink[..., index, None])
+        total = through_half(total + values[..., index, None, :] * share[..., index, None])
+    mixed = total / (scores - most[..., -1:]).exp().sum(-1, keepdim=True)
+    return mixed.transpose(1, 2).contiguous(), None
+
+
+def text_mask(is_image: Tensor, names: Collection[str]) -> Tensor:
+    """Give what each token may attend to, as zeros and minus infinities; shape (1, 1, tokens, tokens).
+
+    Parameters
+    ----------
+    is_image
+        Shape (tokens,).
+    names
+        Deviations.
+    """
+    count = len(is_image)
+    allowed = torch.ones(count, count, dtype=torch.bool).tril()
+    if ATTENTION.name in names:
+        starts = is_image & ~torch.cat([torch.zeros(1, dtype=torch.bool), is_image[:-1]])
+        image = torch.where(is_image, starts.cumsum(0), torch.zeros((), dtype=torch.long))
+        allowed |= (image[:, None] == image[None]) & is_image[:, None]
+    return torch.zeros(count, count).masked_fill(~allowed, float("-inf"))[None, None]
+
+
+def without(mask: Tensor, hidden: Collection[int]) -> Tensor:
+    """Give a mask with some tokens seen by themselves alone; shape (1, 1, tokens, tokens), to the same."""
+    if not hidden:
+        return mask
+    columns = sorted(hidden)
+    changed = mask.clone()
+    changed[..., columns] = float("-inf")
+    changed[..., columns, columns] = 0.0  # what sees nothing at all has no attention to compute
+    return changed

@@ -1,0 +1,1 @@
+"""Training the model, and releasing its files. Imports pocket/model."""

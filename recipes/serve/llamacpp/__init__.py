@@ -1,0 +1,1 @@
+"""An installed llama.cpp and one running llama-server. Conformance uses it too; imports no other part of serve."""

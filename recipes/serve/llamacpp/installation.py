@@ -1,0 +1,139 @@
+"""What is judged: a folder with llama.cpp's programs in it, ours or a stranger's."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from recipes.build.bundle.layout import RECORD
+from recipes.core.digest import Sha256, hash_file, hash_tree
+from recipes.core.errors import UsageError
+from recipes.core.process import Captured, Command, capture
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+SERVER = "llama-server"
+PROGRAMS = (SERVER, "llama-mtmd-cli", "llama-completion", "llama-cli", "llama-quantize")
+HELP_S = 60.0
+BUNDLE_OR_OTHER = "name the folder that `build` prints after `bundle:`, or that of another llama.cpp"
+IN_WINE = "make launchers that start its programs in wine, as docs/explanation/windows.md shows, and name their folder"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A llama.cpp.
+
+    Parameters
+    ----------
+    folder
+        What the user named.
+    programs
+        Where its programs lie.
+    digest
+        The tree digest of a bundle; of anything else the digest of the server.
+    title
+        What it is, as it says of itself.
+    is_bundle
+        Whether it carries a build record of ours.
+    model_options
+        What each of its programs that loads a model is given besides, such as how much of it goes to the GPU.
+    """
+
+    folder: Path
+    programs: Path
+    digest: Sha256
+    title: str
+    is_bundle: bool
+    model_options: tuple[str, ...] = ()
+
+    @property
+    def is_offloaded(self) -> bool:
+        """Whether its programs are told to put the model, and with it the projector, into a GPU's memory."""
+        words = self.model_options
+        return "-ngl" in words and words[words.index("-ngl") + 1] != "0"
+
+    def path(self, program: str) -> Path | None:
+        """Where a program is, or None."""
+        path = self.programs / program
+        return path if path.is_file() and os.access(path, os.X_OK) else None
+
+    def run(self, program: str, arguments: Sequence[str], cwd: Path, timeout_s: float = 120.0) -> Captured:
+        """Run one of its programs to its end, with nothing of the caller's environment.
+
+        Raises
+        ------
+        FileNotFoundError
+            Where it has no such program.
+        TimeoutError
+            Where it takes longer.
+        """
+        path = self.path(program)
+        if path is None:
+            raise FileNotFoundError(program)
+        environment = {"HOME": str(cwd), "TMPDIR": str(cwd), "LC_ALL": "C"}
+        return capture(Command((str(path), *arguments), cwd, environment), timeout_s)
+
+    @cached_property
+    def server_options(self) -> frozenset[str]:
+        """The options that its server knows, from its help."""
+        done = self.run(SERVER, ("--help",), self.folder, HELP_S)
+        return frozenset(re.findall(r"(?<![\w-])--?[a-z][\w-]*", done.out + done.err))
+
+
+def find_subject(folder: Path) -> Subject:
+    """Look at a folder: a bundle, an installation with `bin/`, or a folder of programs.
+
+    Raises
+    ------
+    UsageError
+        Where there is no llama-server in it that runs here.
+    """
+    whole = folder.absolute()  # the programs run elsewhere
+    for programs in (whole / "bin", whole):
+        server = programs / SERVER
+        if server.is_file():
+            break
+    else:
+        if any((programs / f"{SERVER}.exe").is_file() for programs in (whole / "bin", whole)):
+            raise _refusal(folder, "programs for Windows", IN_WINE)
+        raise _refusal(folder, "no such program" if folder.is_dir() else "no such folder")
+    title = title_of_bundle(folder / RECORD) if programs != whole else None
+    if title is not None:
+        return Subject(folder, programs, hash_tree(folder, Sha256), title, is_bundle=True)
+    subject = Subject(folder, programs, hash_file(server), "", is_bundle=False)
+    try:
+        said = subject.run(SERVER, ("--version",), folder, HELP_S)
+    except OSError as error:
+        raise _refusal(folder, f"it does not run here: {error}") from error
+    version = re.search(r"version: .*", said.out + said.err)
+    return Subject(
+        folder,
+        programs,
+        subject.digest,
+        f"not built by this project, {version[0] if version else 'says no version'}",
+        is_bundle=False,
+    )
+
+
+def title_of_bundle(record: Path) -> str | None:
+    """Give what a build record says that it is of; None where there is none, or another project's."""
+    try:
+        data = json.loads(record.read_text(encoding="utf-8"))
+        return f"{data['recipe']}@{data['platform']}, version {data['plan']['version']}"
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _refusal(folder: Path, found: str, fix: str = BUNDLE_OR_OTHER) -> UsageError:
+    return UsageError(
+        where=f"--bundle {folder}",
+        expected=f"a folder with {SERVER} in it, or in its bin/",
+        found=found,
+        fix=fix,
+    )

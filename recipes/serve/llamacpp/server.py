@@ -1,0 +1,293 @@
+"""Starts a llama-server on loopback, waits until it answers, and asks it through its OpenAI API."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import socket
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from recipes.core.process import Command, Running, start
+from recipes.serve.llamacpp.listen_address import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+POLL_S = 0.05  # between two questions whether it is up
+ANSWER_S = 120.0  # how long one answer may take
+TAIL_LINES = 25
+KINDS = {
+    b"\xff\xd8": "jpeg",
+    b"GIF": "gif",
+    b"BM": "bmp",
+    b"RIFF": "webp",
+}  # of pictures; others are PNG files
+
+
+class ServerError(Exception):
+    """The server did not start, or does not answer; the text ends with its log's last lines."""
+
+
+class EndedError(ServerError):
+    """The server ended before it was healthy."""
+
+
+class UnhealthyError(ServerError):
+    """The server runs, and was not healthy in time."""
+
+
+@dataclass(frozen=True)
+class TokenChoice:
+    """A token that the model could have chosen, and the natural logarithm of its probability."""
+
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer.
+
+    Parameters
+    ----------
+    text
+        What the model said.
+    first
+        The likeliest first tokens, the likeliest first; empty where they were not asked for.
+    prompt_tokens
+        How long the prompt was, images included.
+    """
+
+    text: str
+    first: tuple[TokenChoice, ...] = ()
+    prompt_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers.
+
+    Parameters
+    ----------
+    base
+        Its address.
+    process
+        What runs.
+    log
+        The file that holds what it printed.
+    """
+
+    base: str
+    process: Running
+    log: Path
+
+    def post(self, path: str, body: bytes, timeout_s: float = ANSWER_S) -> requests.Response:
+        """Send bytes as JSON, as they are."""
+        headers = {"Content-Type": "application/json"}
+        with local_session() as session:
+            return session.post(f"{self.base}{path}", body, headers=headers, timeout=timeout_s)
+
+    def get(self, path: str) -> requests.Response:
+        """Fetch a page."""
+        with local_session() as session:
+            return session.get(f"{self.base}{path}", timeout=ANSWER_S)
+
+    def chat(
+        self, messages: Sequence[dict[str, Any]], *, max_tokens: int = 16, choices: int = 0, **more: object
+    ) -> Reply:
+        """Ask greedily, and give the answer.
+
+        Parameters
+        ----------
+        messages
+            As the OpenAI API takes them.
+        max_tokens
+            How long the answer may be.
+        choices
+            How many first tokens to give with their probabilities.
+        more
+            Further fields of the request.
+
+        Raises
+        ------
+        ServerError
+            Where the answer is an error, or none.
+        """
+        fields: dict[str, object] = {
+            "messages": list(messages),
+            "max_tokens": max_tokens,
+            "temperature": 0,
+            "cache_prompt": False,
+            **more,
+        }
+        if choices:
+            fields |= {"logprobs": True, "top_logprobs": choices}
+        try:
+            answer = self.post("/v1/chat/completions", json.dumps(fields).encode())
+        except requests.RequestException as error:
+            raise ServerError(f"no answer: {type(error).__name__}\n{tail(self.log)}") from error
+        if answer.status_code != requests.codes.ok:
+            raise ServerError(f"status {answer.status_code}: {answer.text[:500]}")
+        try:
+            return parse_reply(answer.json())
+        except requests.JSONDecodeError as error:
+            raise ServerError(f"not JSON: {answer.text[:500]}") from error
+
+
+def parse_reply(data: dict[str, Any]) -> Reply:
+    """Read the body of a chat completion.
+
+    Raises
+    ------
+    ServerError
+        Where it is not one.
+    """
+    try:
+        choice = data["choices"][0]
+        content = ((choice.get("logprobs") or {}).get("content") or [{}])[0]
+        first = tuple(
+            TokenChoice(_text(item["token"]), float(item["logprob"]))
+            for item in content.get("top_logprobs", ())
+            if math.isfinite(float(item["logprob"]))
+        )
+        usage = data.get("usage") or {}
+        return Reply(_text(choice["message"]["content"] or ""), first, int(usage.get("prompt_tokens", 0)))
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+        raise ServerError(f"not a chat completion: {json.dumps(data)[:500]}") from error
+
+
+def user(*parts: str | bytes) -> dict[str, Any]:
+    """Give a message of the user: texts, and images as the bytes of their files."""
+    content: list[dict[str, Any]] = []
+    for part in parts:
+        if isinstance(part, str):
+            content.append({"type": "text", "text": part})
+        else:
+            data = base64.b64encode(part).decode("ascii")
+            kind = next((kind for start, kind in KINDS.items() if part.startswith(start)), "png")
+            content.append({"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{data}"}})
+    return {"role": "user", "content": content}
+
+
+def assistant(text: str) -> dict[str, Any]:
+    """Give a message of the model."""
+    return {"role": "assistant", "content": text}
+
+
+def local_session() -> requests.Session:
+    """Give a session that reaches a server of this machine: through no proxy, with no login of netrc."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
+@contextmanager
+def serve(  # noqa: PLR0913 - as many as the server has itself
+    program: Path,
+    arguments: Sequence[str],
+    folder: Path,
+    *,
+    timeout_s: float = 60.0,
+    host: str = LOOPBACK,
+    port: int = 0,
+    log: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Run a server until the block ends.
+
+    Parameters
+    ----------
+    program
+        llama-server.
+    arguments
+        Its arguments, without host and port.
+    folder
+        Where it runs.
+    timeout_s
+        How long it may take until it is healthy.
+    host
+        The IP address that it listens on.
+    port
+        Where it listens; 0 finds a free one.
+    log
+        The file that gets what it prints (default: one in the folder).
+    environment
+        Variables that it gets besides its own few: what no other user may see on its command line.
+
+    Raises
+    ------
+    EndedError, UnhealthyError
+        Where it ends, or is not healthy in time; with its last lines.
+    """
+    port = port or free_port()
+    log = log or folder / f"llama-server-{port}.log"
+    argv = (str(program), "--host", host, "--port", str(port), *arguments)
+    variables = {"HOME": str(folder), "TMPDIR": str(folder), "LC_ALL": "C", **(environment or {})}
+    with start(Command(argv, folder, variables), log) as process:
+        server = Server(base_url(host, port), process, log)
+        wait_for_health(server, timeout_s)
+        yield server
+
+
+def wait_for_health(server: Server, timeout_s: float) -> None:
+    """Return once the server says that it is healthy.
+
+    Raises
+    ------
+    EndedError, UnhealthyError
+        Where it ends before, or takes longer.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        status = server.process.status
+        if status is not None:
+            raise EndedError(f"it ended with {describe_status(status)}\n{tail(server.log)}")
+        try:
+            with local_session() as session:
+                if session.get(f"{server.base}/health", timeout=5).status_code == requests.codes.ok:
+                    return
+        except (requests.ConnectionError, requests.Timeout):
+            pass  # it does not listen yet, or is slow
+        time.sleep(POLL_S)
+    raise UnhealthyError(f"it was not healthy within {timeout_s:g} s\n{tail(server.log)}")
+
+
+def base_url(host: str, port: int) -> str:
+    """Say where a server is asked that listens on an IP address; one that listens on all, on loopback.
+
+    >>> base_url("0.0.0.0", 80), base_url("::1", 81)
+    ('http://127.0.0.1:80', 'http://[::1]:81')
+    """
+    asked = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - it is replaced
+    return f"http://[{asked}]:{port}" if ":" in asked else f"http://{asked}:{port}"
+
+
+def free_port() -> int:
+    """Give a port of loopback that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def tail(log: Path) -> str:
+    """Give the last lines of a log."""
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:])
+
+
+def describe_status(status: int) -> str:
+    """Say how a program ended."""
+    return f"exit status {status}" if status >= 0 else f"signal {-status}"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(type(value))
+    return value

@@ -1,0 +1,111 @@
+"""Hashing the whole store again: what no longer is what its digest says is set aside."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recipes.core.digest import Sha256
+from recipes.core.errors import StoreError
+from recipes.core.file_lock import hold_if_free
+from recipes.store.gc import Item, Kind, list_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from recipes.core.console import Console
+    from recipes.store.store import Store
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What hashing one entry or file found.
+
+    Parameters
+    ----------
+    item
+        The entry or file.
+    damage
+        What is wrong with it; None where nothing is, or where it is in use.
+    kept_in
+        Where the damaged bytes are now.
+    in_use
+        Whether another process works on it, so that it was not looked at.
+    """
+
+    item: Item
+    damage: StoreError | None = None
+    kept_in: Path | None = None
+    in_use: bool = False
+
+
+def set_damaged_aside(store: Store, console: Console) -> tuple[Finding, ...]:
+    """Hash all entries and files again, over the cores, and move the damaged ones to rejected/.
+
+    Raises
+    ------
+    StoreError
+        Where the store cannot be listed or written.
+    """
+    items = list_store(store).items
+    blobs = sorted((item for item in items if item.kind is Kind.BLOB), key=lambda item: item.name)
+    entries = sorted((item for item in items if item.kind is Kind.ENTRY), key=lambda item: item.name)
+    findings: list[Finding] = []
+    total_bytes = sum(item.size_bytes for item in (*blobs, *entries))
+    with (
+        console.task("hash the store again", total_bytes) as task,
+        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+    ):
+        for finding in pool.map(lambda item: _inspect(store, item, _inspect_blob), blobs):
+            findings.append(finding)
+            task.advance(finding.item.size_bytes)
+        for item in entries:  # one after the other: each is hashed over the cores
+            findings.append(_inspect(store, item, _inspect_entry))
+            task.advance(item.size_bytes)
+    return tuple(findings)
+
+
+def report(findings: tuple[Finding, ...]) -> tuple[str, ...]:
+    """Give a line for each entry or file that was set aside or not looked at, and one for the rest."""
+    lines = []
+    for finding in findings:
+        name = f"{finding.item.kind.value} {finding.item.name}"
+        if finding.in_use:
+            lines.append(f"{name}: not looked at, a running process works on it")
+        elif finding.damage:
+            first, *rest = finding.damage.found.splitlines()
+            lines.append(f"{name}: damaged, set aside in {finding.kept_in}")
+            lines.append(f"  expected {finding.damage.expected}, found {first}")
+            lines.extend(f"  {line}" for line in rest)
+    intact = sum(1 for finding in findings if not finding.damage and not finding.in_use)
+    return (*lines, f"{intact} of {len(findings)} are what their digests say")
+
+
+def _inspect(store: Store, item: Item, look: Callable[[Store, Item], Finding]) -> Finding:
+    with hold_if_free(store.lock_path(item.name)) as free:
+        return look(store, item) if free else Finding(item, in_use=True)
+
+
+def _inspect_blob(store: Store, item: Item) -> Finding:
+    sha = Sha256(item.name)
+    try:
+        store.verified_blob(sha)
+    except StoreError as damage:
+        return Finding(item, damage, store.reject(store.blob_path(sha), _reason(damage)))
+    return Finding(item)
+
+
+def _inspect_entry(store: Store, item: Item) -> Finding:
+    try:
+        if entry := store.find(item.name):
+            store.verify(entry)
+    except StoreError as damage:
+        return Finding(item, damage, store.set_aside(item.name, _reason(damage)))
+    return Finding(item)
+
+
+def _reason(damage: StoreError) -> str:
+    return f"where: {damage.where}\nexpected: {damage.expected}\nfound: {damage.found}"

@@ -1,0 +1,92 @@
+"""Files that need not be read again: what each was like when its digest was last taken.
+
+As make and git do: a file whose size, time of change and inode are the same is taken to hold the same bytes. Who
+changes a file and puts its times back is not seen by this; a full verification reads all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from recipes.core.filesystem import storage_errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from recipes.core.digest import Sha256
+    from recipes.store.blobs import BlobStore
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What identifies a file as the one that was hashed.
+
+    Parameters
+    ----------
+    size_bytes, mtime_ns, inode, device
+        As the file system says.
+    """
+
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+    device: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Sight:
+        """Take it from what the file system says."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
+
+
+def parse_sight(data: bytes) -> Sight | None:
+    """Give what was noted; None where it cannot be understood. Pure."""
+    try:
+        record = json.loads(data)
+        fields = tuple(record[name] for name in ("size_bytes", "mtime_ns", "inode", "device"))
+    except (ValueError, KeyError, TypeError):
+        return None
+    return Sight(*fields) if all(type(number) is int for number in fields) else None
+
+
+def is_unchanged(path: Path, sha: Sha256, store: BlobStore) -> bool:
+    """Whether a file is as it was when it last had this digest. Nothing of it is read."""
+    try:
+        noted = parse_sight((store.sightings / f"{sha.hex}.json").read_bytes())
+        return noted is not None and noted == Sight.of(path.stat())
+    except OSError:
+        return False
+
+
+def note_sight(path: Path, sha: Sha256, store: BlobStore, before: Sight | None = None) -> None:
+    """Note what a file is like now, where its digest was just taken.
+
+    Parameters
+    ----------
+    path
+        The file.
+    sha
+        The digest of its bytes.
+    store
+        Where it is noted.
+    before
+        What it was like before it was read: where it changed meanwhile, nothing is noted.
+
+    Raises
+    ------
+    StoreError
+        Where the disk refuses; a store that is read-only is no error.
+    """
+    sight = Sight.of(path.stat())
+    if before is not None and before != sight:
+        return
+    target = store.sightings / f"{sha.hex}.json"
+    if not os.access(store.root, os.W_OK):
+        return
+    with storage_errors(target):
+        target.parent.mkdir(exist_ok=True)
+        fresh = target.with_name(f".{target.name}.{os.getpid()}")
+        fresh.write_text(json.dumps(asdict(sight)), encoding="utf-8")
+        fresh.replace(target)

@@ -1,0 +1,340 @@
+"""The store: a content-addressed directory whose entries appear whole, are read-only and can be verified.
+
+An entry is a folder `entries/<key>` and a record `entries/<key>.json`; it is there only if both are. The
+record is renamed into place last and removed first, so that a process killed at any moment leaves an entry or
+none. The listing of its files, `listings/<key>`, only serves to say which file differs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from recipes.core.digest import Sha256, tree_of_entries
+from recipes.core.errors import StoreError
+from recipes.core.file_lock import hold
+from recipes.core.filesystem import (
+    STORE_VARIABLE,
+    freeze_tree,
+    move,
+    remove_tree,
+    shown,
+    storage_errors,
+    sync,
+    sync_tree,
+    write_durably,
+)
+from recipes.store import tree_listing
+from recipes.store.blobs import DAMAGED_FIX, BlobStore
+from recipes.store.build_history import History
+from recipes.store.entry import Entry, encode_record, hash_staged, parse_record, verify_tree
+from recipes.store.staging import Staging, StagingArea, remove_if_possible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from recipes.core.console import Console
+
+__all__ = ["Entry", "Staging", "Store", "storage_errors"]
+
+FORMAT = "v1"  # a change of layout takes a new folder: old and new programs share a root without harm
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,199}")
+
+
+class Store(BlobStore):
+    """Entries, blobs and history below one folder; open it with `Store.open`.
+
+    To make an entry once, whoever asks: look for it with `find`; where it is missing, take `lock(key)`, look
+    again, and `stage` it under the lock. Looking first lets a read-only store serve what it has.
+
+    Parameters
+    ----------
+    root
+        The folder of the store's present format.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.entries = root / "entries"
+        self.listings = root / "listings"
+        self.locks = root / "locks"
+        self.logs = root / "logs"  # and below: <key>.<suffix>, written and read by who makes the entries
+        self.provenance = root / "provenance"
+        self.tmp = StagingArea(root / "tmp")
+        self._publishing = root / "publishing.lock"  # held for a few renames at a time
+        self.history = History(root / "history", self._publishing)
+
+    @classmethod
+    def open(cls, root: Path | None = None, environ: Mapping[str, str] | None = None) -> Self:
+        """Open the store, and lay it out where it is new; a store that is read-only opens too.
+
+        Parameters
+        ----------
+        root
+            Its folder. Default: the variable PINNED_LLAMA_STORE in `environ`, else the user's cache folder.
+        environ
+            The environment to look in.
+
+        Raises
+        ------
+        StoreError
+            Where there is no store and none can be made.
+        """
+        root = (root or _default_root(environ or {})).absolute()
+        store = cls(root / FORMAT)
+        try:
+            for folder in store._layout():
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            # What is complete can be used all the same, and each write says by itself what is wrong.
+            if not store.entries.is_dir():
+                raise StoreError(
+                    where=shown(str(root)),
+                    expected="a folder that can be made and written",
+                    found=os.strerror(error.errno or 0),
+                    fix=f"set {STORE_VARIABLE} to a folder that you can write, then run the same command",
+                ) from error
+        return store
+
+    def find(self, key: str) -> Entry | None:
+        """Give the entry of a key, or None where there is none. Cheap: nothing is hashed.
+
+        Raises
+        ------
+        StoreError
+            Where its record cannot be read or understood.
+        """
+        path, record_path = self.entry_path(key), self.record_path(key)
+        with storage_errors(record_path):
+            try:
+                data = record_path.read_bytes()
+            except FileNotFoundError:
+                return None
+        return parse_record(data, key, record_path, path) if path.is_dir() else None
+
+    def verify(self, entry: Entry) -> None:
+        """Hash all files of an entry again, over the cores.
+
+        Raises
+        ------
+        StoreError
+            Where the tree is not the recorded one, with the first files that differ.
+        """
+        verify_tree(entry, self.listings / entry.key)
+
+    @contextmanager
+    def stage(self, key: str, kind: str, inputs: Mapping[str, str]) -> Iterator[Staging]:
+        """Give an empty folder that becomes the entry of a key when the block ends without an error.
+
+        Everything in it is then made read-only, hashed and recorded, is on the disk, and appears by rename.
+        Where the block ends with an error the folder is removed, or kept if `keep_on_failure` was set; where
+        the process is killed, the key's next `stage`, or gc, removes it.
+
+        Parameters
+        ----------
+        key
+            The entry's name.
+        kind
+            What it is.
+        inputs
+            What it is made from, by name and in order.
+
+        Raises
+        ------
+        StoreError
+            Where the store cannot be written, the tree holds a device or the like, or the same key was
+            published meanwhile with another tree.
+        """
+        path = self.entry_path(key)
+        self.tmp.sweep_purpose(key)
+        with self.tmp.own(key) as folder:
+            staging = Staging(folder / "tree")
+            try:
+                with storage_errors(staging.path, below=self.root):
+                    staging.path.mkdir()
+                    yield staging
+                    staging.become(self._publish(path, folder, kind, inputs))
+            except Exception as error:
+                if staging.keep_on_failure:
+                    staging.kept_at = staging.path
+                    error.add_note(f"the unfinished work is kept: {staging.path}")
+                raise
+            finally:
+                if staging.kept_at is None:
+                    remove_if_possible(folder)
+
+    @contextmanager
+    def scratch(self, name: str) -> Iterator[Path]:
+        """Give an empty folder that is removed afterwards; one that a killed process left is removed before.
+
+        Raises
+        ------
+        StoreError
+            Where the store cannot be written.
+        """
+        _check_key(name)
+        self.tmp.sweep_purpose(name)
+        with self.tmp.own(name) as folder:
+            try:
+                with storage_errors(folder, below=self.root):
+                    yield folder
+            finally:
+                remove_if_possible(folder)
+
+    def lock(self, name: str, console: Console) -> AbstractContextManager[None]:
+        """Hold the lock of a name between processes; where it is taken, say once by whom, and wait.
+
+        Parameters
+        ----------
+        name
+            The key of an entry, or the digits of a blob's digest: gc removes neither while it is locked.
+        console
+            Told who is waited for.
+
+        Raises
+        ------
+        StoreError
+            Where the lock file cannot be written.
+        """
+        return hold(
+            self.lock_path(name),
+            on_wait=lambda owner: console.say(f"waiting for {owner}, which works on {name}"),
+        )
+
+    def set_aside(self, key: str, reason: str) -> Path:
+        """Move a damaged entry to rejected/, and give its new folder.
+
+        Parameters
+        ----------
+        key
+            Its key; its record need not be readable.
+        reason
+            What is wrong with it; written beside it as why.txt.
+
+        Raises
+        ------
+        StoreError
+            Where the store cannot be written.
+        """
+        pieces = (
+            (self.record_path(key), "record.json"),  # first: from here on there is no such entry
+            (self.listings / key, "listing"),
+            (self.entry_path(key), "tree"),
+        )
+        with hold(self._publishing):
+            return self._set_aside(key, reason, pieces)
+
+    def discard(self, key: str, *, only_unfinished: bool = False) -> None:
+        """Remove an entry, or what is left of one.
+
+        Parameters
+        ----------
+        key
+            Its key.
+        only_unfinished
+            Leave it if it is whole: another process may have published it meanwhile.
+
+        Raises
+        ------
+        StoreError
+            Where the store cannot be written.
+        """
+        with storage_errors(self.entry_path(key)):
+            with hold(self._publishing):
+                if only_unfinished and self.is_whole(key):
+                    return
+                trash = self._unpublish(key)
+            remove_tree(trash)
+
+    def is_whole(self, key: str) -> bool:
+        """Say whether an entry is there, understandable or not."""
+        return self.record_path(key).exists() and self.entry_path(key).is_dir()
+
+    def entry_path(self, key: str) -> Path:
+        """Where the folder of an entry lies, or would."""
+        _check_key(key)
+        return self.entries / key
+
+    def record_path(self, key: str) -> Path:
+        """Where the record of an entry lies, or would."""
+        return self.entries / f"{key}.json"
+
+    def lock_path(self, name: str) -> Path:
+        """Where the lock file of a name lies, or would."""
+        _check_key(name)
+        return self.locks / f"{name}.lock"
+
+    def _publish(self, path: Path, folder: Path, kind: str, inputs: Mapping[str, str]) -> Entry:
+        """Make the staged tree the entry; where another process did so meanwhile, that one stays."""
+        key, tree = path.name, folder / "tree"
+        freeze_tree(tree)
+        files = hash_staged(tree)
+        entry = Entry(key, kind, tree_of_entries(files, Sha256), dict(inputs), path)
+        write_durably(folder / "record", encode_record(entry))
+        write_durably(folder / "listing", tree_listing.encode(files))
+        sync_tree(tree)
+        with hold(self._publishing):
+            if present := self.find(key):
+                return self._agreed(present, entry, tree)
+            trash = self._unpublish(key)  # what a killed process left between two renames
+            (folder / "listing").rename(self.listings / key)
+            tree.rename(path)
+            path.chmod(0o555)
+            sync(path)
+            sync(self.listings)
+            sync(self.entries)
+            (folder / "record").rename(self.record_path(key))
+            sync(self.entries)
+        remove_if_possible(trash)
+        return entry
+
+    def _agreed(self, present: Entry, ours: Entry, tree: Path) -> Entry:
+        if present.tree == ours.tree:
+            return present
+        kept = self._set_aside(
+            ours.key, "another process stored another tree under the same key", ((tree, "tree"),)
+        )
+        raise StoreError(
+            where=str(present.path),
+            expected=f"{ours.tree}, made from the same inputs and kept in {kept / 'tree'}",
+            found=f"{present.tree}, stored meanwhile",
+            fix=f"compare the two folders; if the stored one was changed by hand: {DAMAGED_FIX}",
+        )
+
+    def _unpublish(self, key: str) -> Path:
+        """Take an entry, or what is left of one, out of the store; give where its tree is, to be removed."""
+        trash = self.tmp.new_path(key)
+        self.record_path(key).unlink(missing_ok=True)
+        sync(self.entries)
+        (self.listings / key).unlink(missing_ok=True)
+        if os.path.lexists(self.entries / key):
+            move(self.entries / key, trash)
+        return trash
+
+    def _layout(self) -> tuple[Path, ...]:
+        files = (self.blobs, self.partial, self.rejected, self.logs, self.provenance, self.root / "history")
+        # entries last: where it is there, all of the layout is
+        return (*files, self.listings, self.locks, self.tmp.root, self.entries)
+
+
+def is_key(name: str) -> bool:
+    """Say whether a name can be that of an entry or a lock: a plain file name that no suffix of ours ends."""
+    return bool(_KEY.fullmatch(name)) and not name.endswith((".json", ".lock"))
+
+
+def _check_key(key: str) -> None:
+    if not is_key(key):
+        raise ValueError(
+            f"a key has at most 200 letters, digits and ._+@- and is no .json or .lock, not {key!r}"
+        )
+
+
+def _default_root(environ: Mapping[str, str]) -> Path:
+    if value := environ.get(STORE_VARIABLE):
+        return Path(value).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("pinned-llama", appauthor=False)

@@ -1,0 +1,282 @@
+"""PE files made by the pinned zig: what passes, and each way to tamper with them that must not."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recipes.build.audit.pe.audit import WindowsTarget, check_bundle, judge, judge_libraries, judge_origin
+from recipes.build.audit.pe.facts import Import, PeFacts, inspect
+from recipes.core.errors import AuditError
+from tests.support.windows_files import LIBRARY, PROGRAM, Workshop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+WHERE = "b1@windows-x86_64-cpu: bundle"
+TARGET = WindowsTarget("x86_64")
+# Offsets in the PE header, from its signature: "PE Format", COFF file header and optional header
+MACHINE, TIME, SYMBOLS, CHARACTERISTICS = 4, 8, 16, 22
+SUBSYSTEM_VERSION, SUBSYSTEM, PROTECTIONS = 72, 92, 94
+RELOCATIONS, DEBUG = 24 + 112 + 8 * 5, 24 + 112 + 8 * 6
+SECTIONS = 24 + 240
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return Workshop(tmp_path_factory.mktemp("workshop"))
+
+
+@pytest.fixture(scope="module")
+def made(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return workshop.bundle(tmp_path_factory.mktemp("made") / "bundle")
+
+
+@pytest.fixture
+def bundle(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "bundle")
+
+
+def refusal(bundle: Path, *, whole: bool = True) -> AuditError:
+    with pytest.raises(AuditError) as caught:
+        check_bundle(bundle, TARGET, where=WHERE, whole=whole)
+    return caught.value
+
+
+def edit(path: Path, change: Callable[[bytearray, int], None]) -> None:
+    """Change a file in place; the change is told where the PE header begins."""
+    data = bytearray(path.read_bytes())
+    change(data, struct.unpack_from("<I", data, 0x3C)[0])
+    path.write_bytes(data)
+
+
+def put(path: Path, offset: int, shape: str, *values: int) -> None:
+    edit(path, lambda data, head: struct.pack_into(shape, data, head + offset, *values))
+
+
+def change_flags(path: Path, offset: int, clear: int, add: int = 0) -> None:
+    def change(data: bytearray, head: int) -> None:
+        (flags,) = struct.unpack_from("<H", data, head + offset)
+        struct.pack_into("<H", data, head + offset, flags & ~clear | add)
+
+    edit(path, change)
+
+
+def test_what_zig_makes_passes_and_its_facts_are_given(bundle: Path) -> None:
+    library, program = check_bundle(bundle, TARGET, where=WHERE)
+    assert (program.name, program.machine, program.is_library) == ("bin/program.exe", "x86_64", False)
+    assert (program.subsystem, program.internal_name) == ("WINDOWS_CUI", None)
+    assert Import("add", "add.dll") in program.imports
+    assert (library.internal_name, library.is_library) == ("add.dll", True)
+    assert library.exported == ("add",)
+    assert library.is_time_a_hash
+    assert len(set(library.times)) == 1
+
+
+def test_the_same_file_made_in_another_folder_is_the_same_file(
+    made: Path, workshop: Workshop, tmp_path: Path
+) -> None:
+    again = workshop.bundle(tmp_path / "elsewhere" / "bundle")
+    for name in ("bin/add.dll", "bin/program.exe"):
+        assert (again / name).read_bytes() == (made / name).read_bytes(), name
+
+
+def test_the_whole_message_of_a_time_stamp_of_a_clock(bundle: Path) -> None:
+    path = bundle / "bin/program.exe"
+    hashed = inspect(path, "").times[0]
+    put(path, TIME, "<I", 1767225600)
+    assert str(refusal(bundle)) == (
+        "error: the build departs from its plan\n"
+        f"  where:    {WHERE}\n"
+        "  expected: one time stamp, which is a hash of the content\n"
+        f"  found:    bin/program.exe: 0x6955b900 {hashed:#010x}\n"
+        "  fix:      build it again; if it stays, the linker is not the one that the plan pins"
+    )
+
+
+def test_a_time_stamp_that_nothing_calls_a_hash_is_refused(bundle: Path) -> None:
+    put(bundle / "bin/add.dll", DEBUG, "<II", 0, 0)
+    assert refusal(bundle).found.endswith(", and nothing that says so")
+
+
+@pytest.mark.parametrize(
+    ("offset", "shape", "value", "expected", "found"),
+    [
+        (MACHINE, "<H", 0xAA64, "code for x86_64", "bin/program.exe: aarch64"),
+        (SUBSYSTEM, "<H", 2, "programs of the console", "bin/program.exe: WINDOWS_GUI"),
+        (SUBSYSTEM_VERSION, "<H", 11, "files that Windows 10.0 loads", "bin/program.exe: 11.0"),
+        (SYMBOLS, "<I", 3, "stripped files", "bin/program.exe: symbol table"),
+    ],
+)
+def test_a_header_that_says_something_else_is_refused(  # noqa: PLR0913, PLR0917 - what it says, and how it is named
+    bundle: Path, offset: int, shape: str, value: int, expected: str, found: str
+) -> None:
+    put(bundle / "bin/program.exe", offset, shape, value)
+    error = refusal(bundle)
+    assert expected in error.expected
+    assert found in error.found
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"), [(0x20, "HIGH_ENTROPY_VA"), (0x40, "DYNAMIC_BASE"), (0x100, "NX_COMPAT")]
+)
+def test_a_protection_that_was_taken_away_is_refused(bundle: Path, flag: int, name: str) -> None:
+    change_flags(bundle / "bin/add.dll", PROTECTIONS, clear=flag)
+    assert refusal(bundle).found == f"bin/add.dll: no {name}"
+
+
+def test_a_file_without_relocations_is_refused(bundle: Path) -> None:
+    put(bundle / "bin/program.exe", RELOCATIONS, "<II", 0, 0)
+    assert refusal(bundle).found == "bin/program.exe: no relocations"
+
+
+def test_a_section_that_can_be_written_and_executed_is_refused(bundle: Path) -> None:
+    put(bundle / "bin/program.exe", SECTIONS + 36, "<I", 0xE0000020)
+    assert refusal(bundle).found == "bin/program.exe: .text"
+
+
+def test_a_program_named_as_a_library_is_refused(bundle: Path) -> None:
+    change_flags(bundle / "bin/add.dll", CHARACTERISTICS, clear=0x2000)
+    error = refusal(bundle)
+    assert error.expected.startswith("libraries named .dll, programs .exe")
+    assert "bin/add.dll: a program" in error.found
+
+
+def test_a_renamed_library_is_refused(bundle: Path) -> None:
+    (bundle / "bin/add.dll").rename(bundle / "bin/sum.dll")
+    error = refusal(bundle)
+    assert "bin/sum.dll: add.dll" in error.found
+    assert "bin/program.exe: add.dll" in error.found
+
+
+def test_a_symbol_that_the_bundles_library_does_not_export_is_refused(
+    bundle: Path, workshop: Workshop
+) -> None:
+    kept = (workshop.folder / "add.lib").read_bytes()
+    workshop.library(bundle / "bin/add.dll", LIBRARY.replace("add", "sum"))
+    (workshop.folder / "add.lib").write_bytes(kept)
+    error = refusal(bundle)
+    assert error.expected == "no symbol that its library of the bundle does not export"
+    assert error.found == "bin/program.exe: add (add.dll)"
+
+
+def test_an_absent_library_is_refused_unless_the_bundle_is_a_part(bundle: Path) -> None:
+    (bundle / "bin/add.dll").unlink()
+    assert refusal(bundle).found == "bin/program.exe: add.dll"
+    check_bundle(bundle, TARGET, where=WHERE, whole=False)
+
+
+def test_a_library_of_windows_must_be_listed(bundle: Path, workshop: Workshop) -> None:
+    asks = PROGRAM.replace("int add", "int __stdcall MessageBeep(unsigned);\nint add")
+    asks = asks.replace("return printf", "MessageBeep(0); return printf")
+    workshop.program(bundle / "bin/program.exe", asks, "-luser32")
+    assert refusal(bundle).found == "bin/program.exe: USER32.dll"
+    check_bundle(bundle, replace(TARGET, libraries=("user32",)), where=WHERE)
+
+
+def test_an_exported_c_plus_plus_runtime_is_refused(bundle: Path, workshop: Workshop) -> None:
+    shown = '__attribute__((visibility("default"))) int _ZNSt3foo3barEv(void) { return 1; }\n'
+    workshop.library(bundle / "bin/add.dll", LIBRARY + shown)
+    assert refusal(bundle).found == "bin/add.dll: 1, such as _ZNSt3foo3barEv"
+
+
+def test_an_exported_start_of_a_library_is_refused(made: Path) -> None:
+    facts = inspect(made / "bin/add.dll", "bin/add.dll")
+    (departure,) = judge(replace(facts, exported=("_CRT_INIT", "add", "atexit")), TARGET)
+    assert departure.expected == "nothing exported that a DLL is started by"
+    assert departure.found == "bin/add.dll: _CRT_INIT atexit"
+
+
+def test_bytes_after_the_last_section_are_refused(bundle: Path) -> None:
+    path = bundle / "bin/add.dll"
+    path.write_bytes(path.read_bytes() + b"more")
+    error = refusal(bundle)
+    assert (error.expected, error.found) == ("nothing after the last section", "bin/add.dll: 4 bytes")
+
+
+def test_a_path_of_debugging_information_is_refused(bundle: Path) -> None:
+    record = b"RSDS" + bytes(20) + b"C:\\build\\program.pdb\0"  # what a linker of Microsoft's writes
+
+    def change(data: bytearray, head: int) -> None:
+        (address,) = struct.unpack_from("<I", data, head + DEBUG)
+        place = _section_at(data, head, address)
+        _, start, _, offset = struct.unpack_from("<IIII", data, place)
+        struct.pack_into("<I", data, place, 0x200)  # as much as is in the file
+        entry = offset + address - start
+        struct.pack_into("<IIII", data, entry + 12, 2, len(record), address + 64, entry + 64)
+        data[entry + 64 : entry + 64 + len(record)] = record
+
+    edit(bundle / "bin/program.exe", change)
+    error = refusal(bundle)
+    assert "no path of debugging information" in error.expected
+    assert "bin/program.exe: C:\\build\\program.pdb" in error.found
+
+
+def _section_at(data: bytearray, head: int, address: int) -> int:
+    """Give where the header of the section stands that holds an address, from its size on."""
+    for number in range(struct.unpack_from("<H", data, head + 6)[0]):
+        place = head + SECTIONS + 40 * number + 8
+        size, start = struct.unpack_from("<II", data, place)
+        if start <= address < start + size:
+            return place
+    raise AssertionError
+
+
+def test_a_symbol_that_is_asked_for_by_number_is_refused(made: Path) -> None:
+    facts = inspect(made / "bin/program.exe", "bin/program.exe")
+    asked = replace(facts, imports=(Import("", "KERNEL32.dll"),))
+    (departure,) = judge_libraries(asked, TARGET, {}, whole=True)
+    assert departure.found == "bin/program.exe: a number (KERNEL32.dll)"
+
+
+def test_names_are_compared_as_windows_compares_them(made: Path) -> None:
+    facts = {name: inspect(made / "bin" / name, f"bin/{name}") for name in ("program.exe", "add.dll")}
+    imports = tuple(replace(each, library=each.library.upper()) for each in facts["program.exe"].imports)
+    assert not list(
+        judge_libraries(replace(facts["program.exe"], imports=imports), TARGET, facts, whole=True)
+    )
+
+
+def test_files_that_are_none_links_and_a_folder_of_libraries_are_refused(bundle: Path) -> None:
+    (bundle / "bin/script").write_text("#!/bin/sh\n")
+    (bundle / "bin/other.exe").symlink_to("program.exe")
+    (bundle / "lib").mkdir()
+    (bundle / "lib/sum.dll").write_bytes((bundle / "bin/add.dll").read_bytes())
+    error = refusal(bundle)
+    for found in ("bin/script is none", "bin/other.exe: a link", "lib/sum.dll"):
+        assert found in error.found
+
+
+@pytest.mark.parametrize("cut", [2, 0x40, 0x100, 3000])
+def test_a_file_that_was_cut_is_refused_without_a_traceback(bundle: Path, cut: int) -> None:
+    path = bundle / "bin/program.exe"
+    path.write_bytes(path.read_bytes()[:cut])
+    assert "PE file with its tables inside it" in refusal(bundle).expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(changes=st.dictionaries(st.integers(0, 0x3FF), st.integers(0, 255), min_size=1, max_size=4))
+def test_damaged_headers_are_refused_or_harmless_and_never_a_traceback(
+    made: Path, tmp_path_factory: pytest.TempPathFactory, changes: dict[int, int]
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "bin/add.dll"
+    path.parent.mkdir()
+    data = bytearray((made / "bin/add.dll").read_bytes())
+    for offset, value in changes.items():
+        data[offset] = value
+    path.write_bytes(data)
+    with suppress(AuditError):
+        check_bundle(path.parents[1], TARGET, where=WHERE, whole=False)
+
+
+def test_every_judgement_lets_the_real_files_pass(made: Path) -> None:
+    facts: PeFacts = inspect(made / "bin/add.dll", "bin/add.dll")
+    assert not [*judge(facts, TARGET), *judge_origin(facts)]

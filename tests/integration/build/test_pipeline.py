@@ -1,0 +1,381 @@
+"""The fixture project through the whole pipeline: real toolchain, real sandbox, real store."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recipes.build.bundle.listing import digest_of_listing, list_bundle
+from recipes.build.pipeline import UNPIN
+from recipes.build.reproduce import POLLUTION
+from recipes.core.console import Silent
+from recipes.core.process import Command
+from recipes.core.sandbox import Surroundings, find_isolation, run_isolated
+from recipes.store.store import Store
+from tests.support.fixture_project import REPOSITORY, Answer, FixtureProject, make_project, provide_source
+from tests.support.signals import end_on_signals
+
+DIGEST = re.compile(r"^digest: +sha256:([0-9a-f]{64}) \((.*)\)$", re.MULTILINE)
+BUNDLE = re.compile(r"^bundle: +(.+)$", re.MULTILINE)
+
+
+def digest_of(answer: Answer) -> str:
+    assert answer.status == 0, answer.err
+    found = DIGEST.search(answer.out)
+    assert found, answer.out
+    return found[1]
+
+
+def bundle_of(answer: Answer) -> Path:
+    assert answer.status == 0, answer.err
+    found = BUNDLE.search(answer.out)
+    assert found, answer.out
+    return Path(found[1])
+
+
+def forget_bundle(project: FixtureProject, bundle: Path) -> None:
+    store = Store.open(project.store)
+    with store.lock(bundle.name, Silent()):
+        store.discard(bundle.name)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> tuple[FixtureProject, Answer]:
+    project = make_project(tmp_path_factory.mktemp("built"), shared_store)
+    project.number(8)
+    provide_source(project)
+    return project, project.recipes("build")
+
+
+def run_program(bundle: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [bundle / "bin" / "fixture", *arguments],
+        cwd=bundle / "bin",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_bundle_runs_from_the_store_and_says_who_it_is(built: tuple[FixtureProject, Answer]) -> None:
+    bundle = bundle_of(built[1])
+    assert run_program(bundle, "--version").stdout == "version: 8 (01234567)\n"
+    assert run_program(bundle, "--words").stdout == "circle square triangle\n"
+    assert run_program(bundle, "square").stdout == "4\n"
+
+
+def test_an_exception_crosses_a_module_that_carries_its_own_runtime(
+    built: tuple[FixtureProject, Answer],
+) -> None:
+    bundle = bundle_of(built[1])
+    for module in ("libmodule-plain.so", "libmodule-avx2.so"):
+        done = run_program(bundle, "hexagon", module)
+        # the path in the message is the mapped one, not that of the machine that built it
+        assert (done.returncode, done.stderr) == (
+            1,
+            "error: no such shape: hexagon (/source/src/shapes.cpp)\n",
+        )
+
+
+def test_a_standard_exception_is_caught_in_another_file_than_threw_it(
+    built: tuple[FixtureProject, Answer],
+) -> None:
+    """Each file has a type_info of its own for it, hidden; only comparing them by name finds the handler."""
+    bundle = bundle_of(built[1])
+    for arguments in (("circle",), ("circle", "libmodule-plain.so")):
+        done = run_program(bundle, *arguments)
+        assert (done.returncode, done.stderr) == (1, "standard error: a circle has no sides\n")
+
+
+def test_the_patch_is_in_what_was_built(built: tuple[FixtureProject, Answer]) -> None:
+    done = run_program(bundle_of(built[1]))
+    assert (done.returncode, done.stderr) == (1, "error: name a shape\n")
+
+
+def test_a_second_build_does_nothing_and_proves_the_bundle_again(
+    built: tuple[FixtureProject, Answer],
+) -> None:
+    project, first = built
+    again = project.recipes("build")
+    assert digest_of(again) == digest_of(first)
+    assert "built before, hashed again" in again.out
+    assert again.err == ""
+
+
+def test_all_that_is_pinned_verifies_after_a_build(built: tuple[FixtureProject, Answer]) -> None:
+    project, first = built
+    assert first.status == 0
+    answer = project.recipes("verify")
+    assert answer.status == 0, answer.err
+    assert {line.split()[0] for line in answer.out.splitlines()} == {"ok"}
+
+
+def test_the_archive_is_the_same_bytes_each_time(
+    built: tuple[FixtureProject, Answer], tmp_path: Path
+) -> None:
+    project, first = built
+    assert first.status == 0
+    archives = []
+    for name in ("one", "two"):
+        assert project.recipes("build", "--archive", str(tmp_path / name)).status == 0
+        archives.append((tmp_path / name / "llama.cpp-fixture-linux-x86_64-cpu.tar.zst").read_bytes())
+    assert archives[0] == archives[1]
+
+
+def test_other_surroundings_give_the_pinned_bytes(
+    built: tuple[FixtureProject, Answer], tmp_path: Path
+) -> None:
+    project, first = built
+    pinned = digest_of(first)
+    project.edit("output_unpinned: a test pins it\n  linux-aarch64", f"output: {pinned}\n  linux-aarch64")
+    forget_bundle(project, bundle_of(first))
+    home = tmp_path / "another home"
+    home.mkdir()
+    hostile = {
+        **POLLUTION,
+        "HOME": str(home),
+        "USER": "somebody-else-entirely",
+        "LOGNAME": "somebody-else-entirely",
+        "TZ": "Pacific/Kiritimati",
+        "LC_ALL": "tr_TR.UTF-8",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "recipes", "build", "--project", str(project.root), "--jobs", "1"],
+        cwd=REPOSITORY,
+        env=project.environment(**hostile),
+        umask=0o077,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    answer = Answer(done.returncode, done.stdout, done.stderr)
+    assert digest_of(answer) == pinned
+    assert f"sha256:{pinned} (the pinned one)" in answer.out
+    assert "built now" in answer.out
+
+
+def test_the_patched_source_of_a_recipe_with_a_page_is_had_without_the_page(project: FixtureProject) -> None:
+    page = f"page: {{folder: ui, toolchain: node-24.19.0, command: [run], into: ui/dist, tree_sha256: {'0' * 64}}}"
+    project.edit("targets: [", f"{page}\ntargets: [")
+    answer = project.recipes("patch", PINNED_LLAMA_OFFLINE="1")
+    assert answer.status == 0, answer.err
+    assert "source of fixture with 1 patches" in answer.out
+
+
+def test_a_changed_option_is_named_as_the_reason_to_build_again(project: FixtureProject) -> None:
+    number = project.number()
+    assert project.recipes("build").status == 0
+    project.edit("FIXTURE_COMMIT: 01234567", "FIXTURE_COMMIT: 76543210")
+    answer = project.recipes("build")
+    assert "building fixture@linux-x86_64-cpu again: cmake FIXTURE_COMMIT: 01234567 -> 76543210" in answer.err
+    assert answer.status == 18  # --version now differs from the plan
+    assert f"expected: exit status 0 and `version: {number} (01234567)`" in answer.err
+
+
+def test_another_digest_than_the_pinned_one_fails_and_names_the_files(
+    built: tuple[FixtureProject, Answer], tmp_path: Path, shared_store: Path
+) -> None:
+    bundle = bundle_of(built[1])
+    listing = list_bundle(bundle)
+    other = re.sub(r"blob [0-9a-f]{64}\tbin/fixture-tool", f"blob {'0' * 64}\tbin/fixture-tool", listing)
+    project = make_project(tmp_path, shared_store)
+    project.number(8)
+    provide_source(project)
+    outputs = project.root / "manifests" / "outputs"
+    outputs.mkdir()
+    (outputs / "fixture-linux-x86_64-cpu.txt").write_text(other)
+    pinned = digest_of_listing(other)
+    project.edit("output_unpinned: a test pins it\n  linux-aarch64", f"output: {pinned.hex}\n  linux-aarch64")
+    answer = project.recipes("build")
+    assert answer.status == 19
+    command = "python3 noxfile.py -s {} -- --recipe fixture --platform linux-x86_64-cpu"
+    assert answer.err[answer.err.index("error:") :].splitlines() == [
+        "error: the bundle is not the pinned one",
+        "  where:    manifests/recipes/fixture.yaml: platforms.linux-x86_64-cpu.output",
+        f"  expected: {pinned}",
+        f"  found:    {digest_of_listing(listing)}, at {bundle}",
+        "            bin/fixture-tool: other bytes",
+        f"            {len(listing.splitlines()) - 1} files are the pinned ones",
+        f"  fix:      {command.format('reproduce')} tells whether it is stable;",
+        f"            if the pin is wrong, {UNPIN}, then",
+        f"            {command.format('build')}",
+        f"            {command.format('lock')} --output --write",
+    ]
+
+
+def test_a_pin_that_is_older_than_its_recipe_is_refused_before_anything_is_built(
+    built: tuple[FixtureProject, Answer], tmp_path: Path, shared_store: Path
+) -> None:
+    listing = list_bundle(bundle_of(built[1]))
+    project = make_project(tmp_path, shared_store)
+    project.number(8)
+    provide_source(project)
+    outputs = project.root / "manifests" / "outputs"
+    outputs.mkdir()
+    (outputs / "fixture-linux-x86_64-cpu.txt").write_text(listing)
+    pinned = digest_of_listing(listing)
+    project.edit("output_unpinned: a test pins it\n  linux-aarch64", f"output: {pinned.hex}\n  linux-aarch64")
+    assert digest_of(project.recipes("build")) == pinned.hex
+    project.edit("-O3, -s, -g0", "-O2, -s, -g0")
+    answer = project.recipes("build")
+    assert answer.status == 19
+    command = "python3 noxfile.py -s {} -- --recipe fixture{}"
+    chosen = " --platform linux-x86_64-cpu"
+    assert answer.err.splitlines() == [
+        "error: the bundle is not the pinned one",
+        "  where:    manifests/recipes/fixture.yaml: platforms.linux-x86_64-cpu.output",
+        "  expected: a digest of what these pins give",
+        f"  found:    {pinned}, pinned before the recipe or its toolchain was changed: its build.json differs",
+        "  fix:      take the change back; or, if it is meant,",
+        f"            {command.format('lock', ' --write')}",
+        f"            {command.format('build', chosen)}",
+        f"            {command.format('lock', chosen)} --output --write",
+    ]
+    locked = project.recipes("lock", "--write")
+    assert (locked.status, "output_unpinned: not built yet from these pins" in locked.out) == (0, True)
+
+
+def test_a_flag_that_the_plan_does_not_list_fails_by_name(project: FixtureProject) -> None:
+    project.number()
+    project.edit("FIXTURE_NATIVE: OFF", "FIXTURE_NATIVE: ON")
+    answer = project.recipes("build")
+    assert answer.status == 18
+    assert "error: the build departs from its plan" in answer.err
+    assert "-march=native" in answer.err
+    assert "src/shapes.cpp" in answer.err
+
+
+def test_an_option_that_the_project_does_not_know_fails_by_name(project: FixtureProject) -> None:
+    project.number()
+    project.edit("FIXTURE_NATIVE: OFF", "FIXTURE_NATIV: ON\n  FIXTURE_NATIVE: OFF")
+    answer = project.recipes("build")
+    assert answer.status == 18
+    assert "found:    FIXTURE_NATIV\n" in answer.err
+    assert "fix:      correct or remove it under `cmake:` in the manifest" in answer.err
+
+
+def test_an_isa_option_that_the_manifest_forgot_fails_by_name(project: FixtureProject) -> None:
+    project.edit("isa_flags: [-mavx2, -mfma]", "isa_flags: [-mavx2]")
+    answer = project.recipes("build")
+    assert answer.status == 18
+    assert "-mfma" in answer.err
+    assert "variants/module.cpp" in answer.err
+
+
+def test_a_bundle_that_was_changed_is_refused_and_set_aside_on_request(project: FixtureProject) -> None:
+    project.number()
+    bundle = bundle_of(project.recipes("build"))
+    program = bundle / "bin" / "fixture-tool"
+    program.chmod(0o755)
+    with program.open("ab") as file:
+        file.write(b"\0")
+    refused = project.recipes("build")
+    assert refused.status == 20
+    assert f"where:    {bundle}" in refused.err
+    assert "bin/fixture-tool" in refused.err
+    assert "fix:      python3 noxfile.py -s gc -- --damaged" in refused.err
+    assert project.recipes("gc", "--damaged").status == 0
+    assert "built now" in project.recipes("build").out
+
+
+def test_two_builds_at_once_make_one_bundle(project: FixtureProject) -> None:
+    project.number()
+    command = [sys.executable, "-m", "recipes", "build", "--project", str(project.root)]
+    builds = [
+        subprocess.Popen(
+            command,
+            cwd=REPOSITORY,
+            env=project.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    answers = [(build.communicate(), build.returncode) for build in builds]
+    assert [status for _, status in answers] == [0, 0], answers
+    states = sorted("built now" in out for (out, _), _ in answers)
+    assert states == [False, True]
+
+
+def interrupt_while_compiling(project: FixtureProject, number: signal.Signals) -> tuple[int, str]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "recipes", "build", "--project", str(project.root)],
+        cwd=REPOSITORY,
+        env=project.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=end_on_signals,  # noqa: PLW1509 - one thread
+    ) as build:
+        assert build.stderr is not None
+        printed = ""
+        for line in build.stderr:
+            printed += line
+            if line.startswith("compile fixture@linux-x86_64-cpu ("):
+                os.kill(build.pid, number)
+                break
+        printed += build.stderr.read()
+        return build.wait(), printed
+
+
+def test_a_killed_build_leaves_nothing_that_is_used(project: FixtureProject) -> None:
+    project.number()
+    status, _ = interrupt_while_compiling(project, signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    assert "absent   bundle fixture@linux-x86_64-cpu" in project.recipes("verify").out
+    assert "built now" in project.recipes("build").out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_build_says_so_and_ends_what_it_started(
+    project: FixtureProject, number: signal.Signals
+) -> None:
+    project.number()
+    status, printed = interrupt_while_compiling(project, number)
+    assert status == 130
+    assert printed.endswith("interrupted: what was verified is kept; the same command goes on from there\n")
+    left = subprocess.run(["pgrep", "-f", str(project.root)], capture_output=True, text=True, check=False)
+    assert left.stdout == ""
+
+
+def test_a_build_command_has_no_network(tmp_path: Path) -> None:
+    if not find_isolation().isolated:
+        pytest.skip(find_isolation().description)
+    program = "import socket; socket.create_connection(('127.0.0.1', 9), timeout=5)"
+    done = run_isolated(Command((sys.executable, "-c", program), tmp_path), Surroundings(jobs=1))
+    assert done.status == 1
+    assert "Network is unreachable" in done.text
+
+
+AT_A_FORK = """
+import os, signal, sys
+from pathlib import Path
+from recipes.core.process import Command, start
+
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))
+try:
+    with start(Command((sys.executable, "-c", "input()"), Path.cwd()), Path(sys.argv[1])) as running:
+        print("it was lost")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_interrupt_while_a_program_is_started_is_not_lost(tmp_path: Path) -> None:
+    done = subprocess.run(
+        (sys.executable, "-c", AT_A_FORK, str(tmp_path / "log")),
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=end_on_signals,
+    )
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")

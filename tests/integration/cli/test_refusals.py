@@ -1,0 +1,197 @@
+"""What a user gets for each mistake and each fault of the world: exit code, exact words, an intact store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.fixture_project import PATCH, FixtureProject, make_project, provide_source
+from tests.support.http_server import Server, sends
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def own_store(tmp_path: Path) -> FixtureProject:
+    """A project with an empty store, so that nothing is there and nothing is shared."""
+    return make_project(tmp_path, tmp_path / "store")
+
+
+def snapshot(store: Path) -> set[str]:
+    """Every entry and blob of a store; what a refusal must leave as it is."""
+    # os.walk and not rglob: other tests of this store may take a folder away meanwhile
+    return {
+        os.path.relpath(os.path.join(folder, name), store)  # noqa: PTH118 - as text, of thousands
+        for kind in ("entries", "blobs/sha256")
+        for folder, folders, files in os.walk(store / "v1" / kind)
+        for name in (*folders, *files)
+    }
+
+
+def test_an_unknown_recipe_is_refused_with_the_nearest_name(own_store: FixtureProject) -> None:
+    answer = own_store.recipes("build", "--recipe", "fixtur")
+    assert answer.status == 2
+    assert answer.err == (
+        "error: this command line names something that does not exist\n"
+        "  where:    --recipe\n"
+        "  expected: `fixture`\n"
+        "  found:    `fixtur`, did you mean `fixture`?\n"
+        "  fix:      python3 noxfile.py -s build -- --recipe fixture\n"
+    )
+
+
+def test_an_unknown_platform_is_refused_with_the_known_ones(own_store: FixtureProject) -> None:
+    answer = own_store.recipes("build", "--platform", "linux-x86_64-cp")
+    assert answer.status == 2
+    assert "linux-x86_64-cpu" in answer.err
+    assert (
+        "fix:      python3 noxfile.py -s build -- --recipe fixture --platform linux-x86_64-cpu" in answer.err
+    )
+
+
+@pytest.mark.skipif(os.uname().sysname == "Darwin", reason="a Mac can build this platform")
+def test_a_platform_of_the_host_toolchain_needs_its_machine(project: FixtureProject) -> None:
+    answer = project.recipes("build", "--platform", "macos-arm64-metal")
+    assert answer.status == 16
+    assert "error: the toolchain cannot be used" in answer.err
+    assert "expected: one of macos-arm64, macos-x86_64" in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_misspelled_key_is_named_with_its_line(own_store: FixtureProject) -> None:
+    own_store.edit("summary:", "sumary:")
+    answer = own_store.recipes("build")
+    assert answer.status == 10
+    assert "manifests/recipes/fixture.yaml:" in answer.err
+    assert "did you mean `summary`" in answer.err
+
+
+def test_an_advisory_is_printed_and_the_policy_refuses_it(project: FixtureProject) -> None:
+    project.edit(
+        "targets:",
+        "known_issues:\n  - id: squares-are-round\n    link: https://example.invalid/2\n"
+        "    affects: every square\n    summary: squares come out round\ntargets:",
+    )
+    warned = project.recipes("build")
+    assert warned.status == 0, warned.err
+    assert "warning: fixture: squares-are-round: squares come out round" in warned.err
+    for options, environ in (
+        (["--refuse-known-issues"], {}),
+        ([], {"PINNED_LLAMA_POLICY": "refuse-known-issues"}),
+    ):
+        refused = project.recipes("build", *options, **environ)
+        assert refused.status == 21
+        assert refused.err.endswith(
+            "error: the policy refuses this recipe\n"
+            "  where:    manifests/recipes/fixture.yaml: known_issues\n"
+            "  expected: no advisory, as the policy refuse-known-issues demands\n"
+            "  found:    squares-are-round\n"
+            "  fix:      choose another recipe with --recipe, or leave that policy out\n"
+        )
+
+
+def test_a_patch_that_is_not_the_pinned_one_is_refused(project: FixtureProject) -> None:
+    path = project.root / "patches" / PATCH
+    pinned = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_text(path.read_text().replace("name a shape", "name a form"))
+    project.edit("commit: 0123", "commit: 1123")  # another plan, so that no bundle is there already
+    project.edit(f"tree_sha256: {patched_tree(project)}", f"tree_sha256: {'0' * 64}")
+    answer = project.recipes("patch")
+    assert answer.status == 13
+    assert answer.err.endswith(
+        "error: the bytes differ from their pin\n"
+        "  where:    manifests/recipes/fixture.yaml: patches[0].sha256\n"
+        f"  expected: patches/{PATCH} with sha256:{pinned}\n"
+        f"  found:    sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+        f"  fix:      git checkout patches/{PATCH}, or pin the change: python3 noxfile.py -s lock -- --recipe fixture\n"
+    )
+
+
+def patched_tree(project: FixtureProject) -> str:
+    text = project.manifest.read_text()
+    return text[text.index("tree_sha256:", text.index("patches:")) :].split()[1]
+
+
+def test_a_patch_that_fits_only_with_fuzz_is_refused_and_nothing_is_stored(project: FixtureProject) -> None:
+    path = project.root / "patches" / PATCH
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_text(
+        path.read_text().replace(" std::cout << embedded_words();", " std::cout << embedded_word();")
+    )
+    project.edit(before, hashlib.sha256(path.read_bytes()).hexdigest())
+    project.edit(f"tree_sha256: {patched_tree(project)}", f"tree_sha256: {'1' * 64}")
+    kept = snapshot(project.store)
+    answer = project.recipes("patch")
+    assert answer.status == 15
+    assert "error: the patch does not apply exactly" in answer.err
+    assert "src/main.cpp" in answer.err
+    assert not {name for name in snapshot(project.store) - kept if "1" * 32 in name}
+
+
+def test_another_tree_than_the_pinned_one_is_refused(project: FixtureProject) -> None:
+    project.edit(f"tree_sha256: {patched_tree(project)}", f"tree_sha256: {'2' * 64}")
+    answer = project.recipes("patch")
+    assert answer.status == 13
+    assert "where:    manifests/recipes/fixture.yaml: patches[0].tree" in answer.err
+    assert f"expected: sha256:{'2' * 64} after patches/{PATCH}" in answer.err
+
+
+def test_a_wheel_that_was_tampered_with_in_the_store_is_refused(
+    project: FixtureProject, tmp_path: Path, shared_store: Path
+) -> None:
+    copy = FixtureProject(project.root, project.archive, tmp_path / "copy")
+    blobs = copy.store / "v1" / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    ninja = "65a24341b5ac09fcadcc37082660be40a94174e51a937fabf6e2cae26225fa2c"
+    shutil.copyfile(shared_store / "v1" / "blobs" / "sha256" / ninja, blobs / ninja)
+    with (blobs / ninja).open("r+b") as file:
+        file.seek(1000)
+        file.write(b"tampered")
+    answer = copy.recipes("verify", PINNED_LLAMA_OFFLINE="1")
+    assert answer.status == 20
+    assert f"BAD      ninja 1.13.2                                    sha256:{ninja}" in answer.out
+    assert f"where:    {blobs / ninja}" in answer.err
+    assert "fix:      python3 noxfile.py -s gc -- --damaged" in answer.err
+    assert (blobs / ninja).exists()
+    assert "1 damaged" in copy.recipes("gc", "--damaged").out or not (blobs / ninja).exists()
+
+
+def test_without_a_network_each_origin_says_why(own_store: FixtureProject) -> None:
+    answer = own_store.recipes("fetch")
+    assert answer.status == 12
+    assert "error: no origin delivered the pinned bytes" in answer.err
+    assert "where:    manifests/recipes/fixture.yaml: source.origins" in answer.err
+    assert "http://127.0.0.1:9/fixture-1.0.tar.gz" in answer.err
+    assert "Traceback" not in answer.err
+    assert snapshot(own_store.store) == set()
+
+
+def test_offline_says_what_is_missing(own_store: FixtureProject) -> None:
+    answer = own_store.recipes("fetch", PINNED_LLAMA_OFFLINE="1")
+    assert answer.status == 12
+    assert "PINNED_LLAMA_OFFLINE" in answer.err
+
+
+def test_a_web_page_instead_of_the_archive_is_told_apart(own_store: FixtureProject) -> None:
+    page = b"<!DOCTYPE html><html><body>Sign in to continue</body></html>"
+    with Server() as server:
+        url = server.serve(f"/{own_store.archive.name}", page, sends(page))
+        own_store.edit(f"http://127.0.0.1:9/{own_store.archive.name}", url)
+        answer = own_store.recipes("patch")
+    assert answer.status in {12, 13}
+    assert "Traceback" not in answer.err
+    assert not [name for name in snapshot(own_store.store) if "entries/source" in name]
+
+
+def test_the_source_comes_from_an_origin_on_loopback(own_store: FixtureProject) -> None:
+    with Server() as server:
+        url = server.serve(f"/{own_store.archive.name}", own_store.archive.read_bytes())
+        own_store.edit(f"http://127.0.0.1:9/{own_store.archive.name}", url)
+        answer = own_store.recipes("patch")
+    assert answer.status == 0, answer.err
+    provide_source(own_store)

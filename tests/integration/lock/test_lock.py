@@ -1,0 +1,687 @@
+"""`lock` against real servers, archives and repositories: what it proposes, refuses and writes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from recipes.build.bundle.listing import digest_of_listing
+from recipes.build.pipeline import UNPIN
+from recipes.cli.parser import parser
+from recipes.core.digest import Sha1, Sha256, hash_tree
+from recipes.core.errors import (
+    ArchiveError,
+    FetchError,
+    ManifestError,
+    PatchError,
+    PinMissingError,
+    StoreError,
+    UsageError,
+    VerifyError,
+)
+from recipes.lock.proposal import Change
+from recipes.lock.recipe import propose
+from recipes.lock.write import write_proposal
+from recipes.manifest.load import Manifests
+from tests.support import paths
+from tests.support.http_server import WEB_PAGE, Behaviour, Server, redirects_to, sends
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+from tests.support.lock_project import (
+    AGAIN,
+    DAY_8,
+    NEW,
+    NO_GIT_CONFIG,
+    OLD,
+    PLATFORM,
+    RECIPE,
+    SERIES,
+    Upstream,
+    Workshop,
+    lines,
+    make_upstream,
+    make_workshop,
+    sdist,
+    snapshot,
+    write_patch,
+    write_tree,
+)
+
+
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Upstream:
+    return make_upstream(tmp_path_factory.mktemp("upstream"))
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture
+def workshop(
+    tmp_path: Path, server: Server, upstream: Upstream, capsys: pytest.CaptureFixture[str]
+) -> Workshop:
+    return make_workshop(tmp_path, server, upstream, capsys, ("exact",))
+
+
+# --- a tag ---
+
+
+def test_a_tag_is_proposed_with_its_archive_and_each_patch_is_told_its_fate(
+    tmp_path: Path, server: Server, upstream: Upstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = make_workshop(tmp_path, server, upstream, capsys, SERIES)
+    url, before = shop.tag("b8"), snapshot(shop.project)
+    archive = upstream.archives["b8"]
+    tree = tmp_path / "new"
+    write_tree(tree, NEW)
+
+    diff, said = shop.lock("--source", "b8")
+
+    assert snapshot(shop.project) == before
+    assert (
+        said
+        == f"""\
+warning: nothing pins b8 yet: it is taken on trust, this once, because you asked for it
+seen: {url}
+  {len(archive)} bytes, {Sha256.of_bytes(archive)}
+  nothing but the server that sent them vouches for these bytes
+  in it, up-b8: sha1:{upstream.trees["b8"]}, {hash_tree(tree, Sha256)}
+  commit {upstream.commits["b8"]}, as the archive says
+  {upstream.url} has the same tree of that commit
+patches/b7/0001-exact.patch: applies exactly
+patches/b7/0002-moved.patch: applies only at another line
+  line 5 of the patch: moved.c:17: hunk 1 applies only at another line, 2 lines further down
+patches/b7/0003-fuzzy.patch: applies only with fuzz
+  line 5 of the patch: fuzzy.c:17: hunk 1 applies only with fuzz
+    line 17: expected 'line 17', found 'another line 17'
+patches/b7/0004-applied.patch: is applied already
+patches/b7/0005-conflict.patch: does not apply
+  line 5 of the patch: conflict.c:17: hunk 1 does not apply
+    line 20: expected 'line 20', found 'rewritten upstream'
+warning: these lines still speak of the old source, and are yours to change:
+  {RECIPE}:2: # Upstream b7, of 2023-11-14.
+  {RECIPE}:24: - file: b7/0001-exact.patch
+  {RECIPE}:31: - file: b7/0002-moved.patch
+  {RECIPE}:38: - file: b7/0003-fuzzy.patch
+  {RECIPE}:45: - file: b7/0004-applied.patch
+  {RECIPE}:52: - file: b7/0005-conflict.patch
+warning: patches/b7/0002-moved.patch applies only at another line: change the patch so that it fits exactly; \
+its pins stay as they are
+warning: patches/b7/0003-fuzzy.patch applies only with fuzz: change the patch so that it fits exactly; \
+its pins stay as they are
+warning: patches/b7/0004-applied.patch is applied already: take it out of `patches:` in the manifest; \
+its pins stay as they are
+warning: patches/b7/0005-conflict.patch does not apply: change the patch so that it fits exactly; \
+its pins stay as they are
+nothing is written; to write this: {AGAIN} --source b8 --write"""
+    )
+    patched = tree / "exact.c"
+    patched.write_text(lines((1, "another first line"), (20, "mended")), encoding="utf-8")
+    added = [line[1:].strip() for line in diff.splitlines() if line.startswith("+")]
+    assert added == [
+        f"++ b/{RECIPE}",
+        f"commit: {upstream.commits['b8']}",
+        "build_number: 8",
+        f"tree: {upstream.trees['b8']}",
+        f"tree_sha256: {tree_sha256(tmp_path / 'again', NEW)}",
+        f"epoch: {DAY_8} # 2023-11-15, midnight UTC",
+        "- kind: archive",
+        f'url: "{url}"',
+        f"sha256: {hashlib.sha256(archive).hexdigest()}",
+        f"size_bytes: {len(archive)}",
+        "subdirectory: up-b8",
+        f"tree: {hash_tree(tree, Sha1).hex}",
+        f"tree_sha256: {hash_tree(tree, Sha256).hex}",
+        f"OUR_BUILD_COMMIT: {upstream.commits['b8'][:8]} # shown by --version",
+        "OUR_BUILD_NUMBER: 8",
+        "output_unpinned: not built yet from these pins # of the machine at work",
+    ]
+
+
+def tree_sha256(place: Path, files: Mapping[str, str]) -> str:
+    write_tree(place, files)
+    return hash_tree(place, Sha256).hex
+
+
+def test_with_write_the_manifest_becomes_what_the_difference_says_and_then_there_is_nothing_to_propose(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    workshop.tag("b8")
+    shutil.copytree(workshop.project, copy := tmp_path / "copy")
+    diff, _ = workshop.lock("--source", "b8")
+    written, said = workshop.lock("--source", "b8", "--write")
+
+    assert written == diff
+    assert said.endswith(f"written: {RECIPE}")
+    subprocess.run(["git", "apply"], input=diff.encode(), cwd=copy, check=True, env=NO_GIT_CONFIG)
+    assert workshop.text == (copy / RECIPE).read_text(encoding="utf-8")
+    assert snapshot(workshop.project).keys() == {
+        str(workshop.project / path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()
+    }
+    source = workshop.job().recipe.source
+    assert (source.commit.hex, source.build_number) == (workshop.upstream.commits["b8"], 8)
+    assert [type(origin).__name__ for origin in source.origins] == ["ArchiveOrigin", "GitOrigin"]
+    assert workshop.lock()[1].endswith("nothing to propose")
+    assert workshop.lock("--source", "b8")[0] == ""
+    assert workshop.lock("--source", "b8")[1].endswith("nothing to propose")
+
+
+def test_an_archive_of_the_pinned_tree_joins_the_other_origins_and_leaves_the_output_pinned(
+    workshop: Workshop,
+) -> None:
+    workshop.tag("b7")
+    diff, said = workshop.lock("--source", "b7", "--write")
+    assert not [line for line in diff.splitlines()[2:] if line.startswith("-")]
+    assert "still speak" not in said
+    recipe = workshop.job().recipe
+    assert [type(origin).__name__ for origin in recipe.source.origins] == [
+        "PypiOrigin",
+        "ArchiveOrigin",
+        "GitOrigin",
+    ]
+    assert recipe.platforms[PLATFORM].output == Sha256("d1" * 32)
+
+
+def test_a_recipe_without_git_gets_it_with_a_tag_and_not_with_an_address(workshop: Workshop) -> None:
+    git_origin = f"    - kind: git\n      url: {workshop.upstream.url}\n"
+    workshop.manifest.write_text(workshop.text.replace(git_origin, ""), encoding="utf-8")
+    url = workshop.tag("b8")
+    assert "kind: git" not in workshop.lock("--source", url)[0]
+    assert (
+        f'+    - kind: git\n+      url: "{workshop.server.url("/up")}"\n'
+        in workshop.lock("--source", "b8")[0]
+    )
+
+
+def test_an_archive_that_does_not_say_its_commit_is_asked_of_git_by_its_tag(workshop: Workshop) -> None:
+    workshop.tag("b8", gzip.compress(tar_of("up-8", NEW)))
+    _, said = workshop.lock("--source", "b8")
+    assert f"  commit {workshop.upstream.commits['b8']}, which {workshop.upstream.url} calls b8\n" in said
+    workshop.server.serve("/up/archive/b9.tar.gz", gzip.compress(tar_of("up-9", NEW)))
+    error = workshop.refuse("--source", "b9", kind=UsageError)
+    assert str(error).splitlines()[1:] == [
+        "  where:    --source b9",
+        "  expected: to know which commit this source is",
+        "  found:    an archive that does not say of which commit it is;",
+        f"            {workshop.upstream.url}: it has no tag b9",
+        f"  fix:      {AGAIN} --source b9 --commit ID  # the full id",
+    ]
+
+
+def tar_of(top: str, files: Mapping[str, str]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, text in files.items():
+            member = tarfile.TarInfo(f"{top}/{name}")
+            member.size = len(text.encode())
+            tar.addfile(member, io.BytesIO(text.encode()))
+    return packed.getvalue()
+
+
+def test_a_commit_that_contradicts_the_archive_is_refused(workshop: Workshop) -> None:
+    workshop.tag("b8")
+    error = workshop.refuse("--source", "b8", "--commit", "0" * 40, kind=UsageError)
+    assert (error.where, error.found) == ("--commit", "0" * 40)
+    assert error.expected == f"{workshop.upstream.commits['b8']}, which git wrote into the archive"
+
+
+def test_a_build_number_that_contradicts_the_tag_is_refused(workshop: Workshop) -> None:
+    workshop.tag("b8")
+    error = workshop.refuse("--source", "b8", "--build-number", "9", kind=UsageError)
+    assert (error.where, error.expected, error.found) == ("--build-number", "8, as the tag says", "9")
+
+
+def test_an_archive_whose_tree_is_not_that_of_its_commit_is_refused(workshop: Workshop) -> None:
+    forged = dict(NEW, LICENSE="mine\n")
+    workshop.tag("b8", gzip.compress(tar_of("up-8", forged)))
+    error = workshop.refuse("--source", "b8", kind=VerifyError)
+    assert error.expected == (
+        f"sha1:{workshop.upstream.trees['b8']}, the tree of commit {workshop.upstream.commits['b8']}"
+        f" at {workshop.upstream.url}"
+    )
+    assert error.found.endswith(" in the archive")
+    assert workshop.upstream.trees["b8"] not in error.found
+
+
+def test_where_git_cannot_be_asked_the_proposal_says_that_the_commit_was_not_compared(
+    workshop: Workshop,
+) -> None:
+    gone = (workshop.root / "gone").as_uri()
+    workshop.manifest.write_text(workshop.text.replace(workshop.upstream.url, gone), encoding="utf-8")
+    workshop.tag("b8")
+    _, said = workshop.lock("--source", "b8")
+    assert (
+        f"\nwarning: the commit could not be compared with {gone}: git fetch ended with status 128: " in said
+    )
+
+
+# --- an address ---
+
+
+def test_an_address_is_followed_and_pinned_as_it_was_asked_for(workshop: Workshop) -> None:
+    target = workshop.server.serve("/elsewhere.tgz", workshop.upstream.archives["b8"])
+    url = workshop.server.serve("/moved/b8.tar.gz", b"", redirects_to(target))
+    workshop.lock("--source", url, "--write")
+    first = workshop.job().recipe.source.origins[0]
+    assert getattr(first, "url", "") == url
+    assert workshop.job().recipe.source.build_number == 8
+
+
+def test_an_address_without_a_number_asks_for_it(workshop: Workshop) -> None:
+    url = workshop.server.serve("/some.tar.gz", workshop.upstream.archives["b8"])
+    error = workshop.refuse("--source", url, kind=UsageError)
+    assert (error.expected, error.found, error.fix) == (
+        "to know upstream's build number of this commit",
+        "a name that does not say it",
+        f"{AGAIN} --source {url} --build-number N  # upstream's tag of the commit is bN",
+    )
+    diff, _ = workshop.lock("--source", url, "--build-number", "8")
+    assert "+  build_number: 8\n" in diff
+
+
+BAD_ARCHIVES = {
+    "a web page": (WEB_PAGE, FetchError, "it sent a web page, kept in "),
+    "a web page in chunks": (
+        replace(WEB_PAGE, framing="chunked"),
+        FetchError,
+        "it sent a web page, kept in ",
+    ),
+    "nothing there": (Behaviour(status=404, body=b""), FetchError, "HTTP 404 Not Found"),
+    "text": (sends(b"this is no archive\n"), ArchiveError, "text; it begins 'this is no archive"),
+    "a path that escapes": (sends(tar_of("..", NEW)), ArchiveError, "a path with `..`"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ARCHIVES)
+def test_what_is_no_safe_archive_is_refused_and_nothing_is_proposed(workshop: Workshop, name: str) -> None:
+    behaviour, kind, found = BAD_ARCHIVES[name]
+    url = workshop.server.serve("/up/archive/b8.tar.gz", b"", behaviour)
+    error = workshop.refuse("--source", "b8", "--subdirectory", "up-b8", kind=kind)
+    assert found in error.found
+    assert error.where.startswith("--source b8")
+    assert error.fix.startswith(f"{AGAIN} --source b8")
+    assert (url in error.found) is (kind is FetchError)
+    kept = [path for path in (workshop.root / "v1/rejected").rglob("archive") if path.is_file()]
+    assert [path.read_bytes() for path in kept] == ([behaviour.body] if "web page" in name else [])
+    assert not list((workshop.root / "v1/tmp").iterdir())
+
+
+def test_without_the_network_nothing_new_can_be_pinned(workshop: Workshop) -> None:
+    workshop.tag("b8")
+    error = workshop.refuse("--source", "b8", kind=FetchError, offline=True)
+    assert error.found.endswith("/up/archive/b8.tar.gz: PINNED_LLAMA_OFFLINE=1 forbids the network")
+    assert error.fix == f"PINNED_LLAMA_OFFLINE=0 {AGAIN} --source b8"
+    assert workshop.server.log == []
+
+
+# --- a version ---
+
+
+def test_a_version_is_proposed_in_the_place_of_the_one_before_it(workshop: Workshop) -> None:
+    data = sdist("small_source-0.2.0", NEW)
+    url = workshop.publish("0.2.0", data)
+    extra = ("--commit", workshop.upstream.commits["b8"], "--build-number", "8")
+    diff, said = workshop.lock("--source", "small-source==0.2.0", *extra)
+    assert f"seen: {url}\n  {len(data)} bytes, {Sha256.of_bytes(data)}\n" in said
+    assert "bytes, sha256:" in said.partition("\n  the package index's own digest agrees\n")[0]
+    assert f"  commit {workshop.upstream.commits['b8']}, as you say\n" in said
+    assert f"  {workshop.upstream.url} has the same tree of that commit\n" in said
+    changed = [line[1:].strip() for line in diff.splitlines() if line.startswith("+")]
+    assert changed[6:11] == [
+        "version: 0.2.0",
+        "file: small_source-0.2.0.tar.gz",
+        f"size_bytes: {len(data)}",
+        f"sha256: {hashlib.sha256(data).hexdigest()}",
+        "subdirectory: small_source-0.2.0/vendor/upstream",
+    ]
+    assert changed[5] == f"epoch: {DAY_8 + 86400} # 2023-11-16, midnight UTC"
+    assert "       drop: [.git] # a stray link\n" in diff
+    assert said.endswith(f"{AGAIN} --source small-source==0.2.0 {' '.join(extra)} --write")
+
+
+def test_a_version_does_not_say_its_commit(workshop: Workshop) -> None:
+    workshop.publish("0.2.0", sdist("small_source-0.2.0", NEW))
+    error = workshop.refuse("--source", "small-source==0.2.0", kind=UsageError)
+    assert (error.where, error.found) == (
+        "--source small-source==0.2.0",
+        "an archive that does not say of which commit it is",
+    )
+    assert error.fix == f"{AGAIN} --source small-source==0.2.0 --commit ID  # the full id"
+
+
+def test_a_version_with_the_pinned_tree_needs_no_commit_and_keeps_the_output(workshop: Workshop) -> None:
+    workshop.publish("0.1.1", sdist("small_source-0.1.1", OLD))
+    diff, said = workshop.lock("--source", "Small_Source == 0.1.1")
+    assert f"  commit {workshop.upstream.commits['b7']}, which is pinned for the same tree\n" in said
+    assert "+      version: 0.1.1\n" in diff
+    assert "output" not in diff
+
+
+def test_a_commit_that_has_another_tree_is_refused(workshop: Workshop) -> None:
+    workshop.publish("0.2.0", sdist("small_source-0.2.0", NEW))
+    wrong = workshop.upstream.commits["b7"]
+    error = workshop.refuse(
+        "--source", "small-source==0.2.0", "--commit", wrong, "--build-number", "8", kind=VerifyError
+    )
+    assert error.found == f"sha1:{workshop.upstream.trees['b8']} in the archive"
+    assert error.expected.startswith(f"sha1:{workshop.upstream.trees['b7']}, the tree of commit {wrong}")
+
+
+def test_bytes_that_are_not_what_the_index_states_are_refused_and_kept(workshop: Workshop) -> None:
+    data = sdist("small_source-0.2.0", NEW)
+    workshop.publish("0.2.0", data, digest="ab" * 32)
+    error = workshop.refuse("--source", "small-source==0.2.0", kind=FetchError)
+    assert error.expected == f"sha256:{'ab' * 32}"
+    assert f"it sent other bytes ({Sha256.of_bytes(data)}), kept in " in error.found
+    kept = Path(error.found.rpartition("kept in ")[2])
+    assert kept.read_bytes() == data
+
+
+def test_an_index_that_states_no_digest_vouches_for_nothing(workshop: Workshop) -> None:
+    workshop.publish("0.1.1", sdist("small_source-0.1.1", OLD), digest="")
+    _, said = workshop.lock("--source", "small-source==0.1.1")
+    assert "nothing but the server that sent them vouches for these bytes" in said
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        (
+            "small-source==0.3",
+            "the index has no source distribution of small-source 0.3; newest of all: 0.2.0",
+        ),
+        ("other==0.3", "the index has no project other"),
+    ],
+)
+def test_what_the_index_does_not_have_is_named(workshop: Workshop, source: str, found: str) -> None:
+    workshop.publish("0.2.0", sdist("small_source-0.2.0", NEW))
+    error = workshop.refuse("--source", source, kind=FetchError)
+    assert error.found == f"pypi {source.replace('==', ' ')}: {found}"
+
+
+def test_a_package_that_no_recipe_knows_asks_where_the_source_lies(workshop: Workshop) -> None:
+    data = sdist("small_source-0.1.1", OLD, below="deep/er")
+    workshop.publish("0.1.1", data)
+    workshop.manifest.write_text(
+        workshop.text.replace("project: small-source", "project: another-source"), encoding="utf-8"
+    )
+    error = workshop.refuse("--source", "small-source==0.1.1", kind=UsageError)
+    assert error.found == "no recipe with an origin of small-source, to tell it by"
+    assert error.fix.startswith(f"{AGAIN} --source small-source==0.1.1 --subdirectory PATH")
+    workshop.lock(
+        *("--source", "small-source==0.1.1", "--subdirectory", "small_source-0.1.1/deep/er", "--write")
+    )
+    assert len(workshop.job().recipe.source.origins) == 3
+    error = workshop.refuse(
+        "--source", "small-source==0.1.1", "--subdirectory", "small_source-0.1.1/deeper", kind=ArchiveError
+    )
+    assert error.found.startswith("none; at the top is 'small_source-0.1.1'")
+    assert "--subdirectory PATH" in error.fix
+
+
+def test_a_proposal_that_would_not_be_valid_is_refused_and_nothing_is_written(workshop: Workshop) -> None:
+    data = sdist("small_source-1!0", OLD)
+    workshop.publish("1!0", data, name="small_source-1!0.tar.gz")
+    error = workshop.refuse("--source", "small-source==1!0", "--write", kind=ManifestError)
+    assert error.where == f"{RECIPE}, as proposed:18: source.origins[0].version"
+
+
+def test_a_manifest_that_became_inconsistent_meanwhile_is_refused(workshop: Workshop) -> None:
+    job = workshop.job()
+    workshop.manifest.write_text(workshop.text.replace("[server]", "[server, server]", 1), encoding="utf-8")
+    workshop.publish("0.1.1", sdist("small_source-0.1.1", OLD))
+    with pytest.raises(ManifestError) as caught:
+        propose(job, parser().parse_args(["lock", "--source", "small-source==0.1.1"]))
+    assert caught.value.where.startswith(f"{RECIPE}, as proposed:")
+    assert caught.value.found == "`server` 2 times"
+    assert workshop.capsys.readouterr().out == ""
+
+
+# --- the recipe's own patches ---
+
+
+def test_a_changed_patch_is_pinned_anew_with_all_trees_from_there_on(
+    tmp_path: Path, server: Server, upstream: Upstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = make_workshop(tmp_path, server, upstream, capsys, ("exact", "moved"))
+    assert shop.lock() == (
+        "",
+        "source of small: commit " + upstream.commits["b7"] + ", from pypi small-source 0.1.0\n"
+        "patches/b7/0001-exact.patch: applies exactly\npatches/b7/0002-moved.patch: applies exactly\n"
+        "nothing to propose",
+    )
+    write_patch(shop.project / "patches/b7/0001-exact.patch", "exact.c", tmp_path, "mended well")
+    before = shop.job().recipe
+    diff, _ = shop.lock("--write")
+    after = shop.job().recipe
+    assert [line.split()[1] for line in diff.splitlines() if line.startswith("+")] == [
+        f"b/{RECIPE}",
+        *("sha256:", "tree:", "tree_sha256:", "tree:", "tree_sha256:", "output_unpinned:"),
+    ]
+    assert after.patches[1].sha256 == before.patches[1].sha256
+    tree = tmp_path / "expected"
+    mended = {"exact.c": lines((20, "mended well")), "moved.c": lines((20, "mended"))}
+    write_tree(tree, OLD | mended)
+    assert after.patches[1].tree_sha256 == hash_tree(tree, Sha256)
+    assert shop.lock()[1].endswith("nothing to propose")
+
+
+def test_a_patch_that_does_not_fit_its_own_source_is_refused(workshop: Workshop) -> None:
+    patch = workshop.project / "patches/b7/0001-exact.patch"
+    patch.write_text(patch.read_text(encoding="utf-8").replace("-line 20", "-line twenty"), encoding="utf-8")
+    error = workshop.refuse("--write", kind=PatchError)
+    assert error.where == f"{RECIPE}: patches[0]"
+    assert error.found.splitlines()[-1] == "    line 20: expected 'line twenty', found 'line 20'"
+    assert error.fix == f"change the patch so that it fits exactly, then {AGAIN}"
+
+
+def test_patches_that_are_listed_and_not_pinned_get_their_digests(
+    tmp_path: Path, server: Server, upstream: Upstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = make_workshop(tmp_path, server, upstream, capsys, ("exact", "moved"))
+    pinned = shop.job().recipe
+    kept = [line for line in shop.text.splitlines(keepends=True) if not line.startswith("    tree")]
+    shop.manifest.write_text(
+        "".join(kept).replace(f"    sha256: {pinned.patches[1].sha256.hex}\n", ""), "utf-8"
+    )
+    with pytest.raises(PinMissingError) as caught:
+        Manifests(shop.project).recipe("small")
+    assert caught.value.fix == AGAIN
+    diff, _ = shop.lock("--write")
+    assert [line.split()[1] for line in diff.splitlines() if line.startswith("+    ")] == [
+        *("tree:", "tree_sha256:"),
+        *("sha256:", "tree:", "tree_sha256:"),
+        "output_unpinned:",
+    ]
+    assert Manifests(shop.project).recipe("small").patches == pinned.patches
+
+
+def test_a_pin_that_only_a_source_can_give_is_asked_for_by_name(workshop: Workshop) -> None:
+    tree = workshop.job().recipe.source.tree.hex
+    workshop.manifest.write_text(workshop.text.replace(f"  tree: {tree}\n", ""), encoding="utf-8")
+    error = workshop.refuse(kind=PinMissingError)
+    assert (error.where, error.fix) == (
+        f"{RECIPE}:6: source",
+        f"write any digits there, then {AGAIN} --source ...",
+    )
+    workshop.manifest.write_text(
+        workshop.text.replace("  tree_sha256:", f"  tree: {'1' * 40}\n  tree_sha256:", 1), encoding="utf-8"
+    )
+    workshop.tag("b7")
+    workshop.lock("--source", "b7", "--write")
+    assert workshop.job().recipe.source.tree.hex == tree
+
+
+# --- the output ---
+
+
+def stage_bundle(shop: Workshop, platform: str = PLATFORM) -> Path:
+    job = shop.job(platform=platform)
+    with job.store.stage(job.plan().bundle_key, "bundle", {}) as staging:
+        write_tree(staging.path, {"bin/server": "a program\n", "licences/LICENSE": "yours\n"})
+        (staging.path / "bin/server").chmod(0o755)
+    return staging.entry.path
+
+
+@pytest.mark.parametrize("before", [f"output: {'d1' * 32}", "output_unpinned: not yet"])
+def test_the_bundle_of_the_store_is_pinned_with_the_listing_of_its_files(
+    workshop: Workshop, before: str
+) -> None:
+    workshop.manifest.write_text(workshop.text.replace(f"output: {'d1' * 32}", before), encoding="utf-8")
+    bundle = stage_bundle(workshop)
+    digest = hash_tree(bundle, Sha256)
+    files = snapshot(workshop.project)
+    diff, said = workshop.lock("--output")
+    assert snapshot(workshop.project) == files
+    assert said == (
+        f"bundle: {bundle}\n  {digest}, hashed again just now; plan {workshop.job().plan().digest}\n"
+        f"nothing is written; to write this: {AGAIN} --output --write"
+    )
+    listing = f"manifests/outputs/small-{PLATFORM}.txt"
+    assert diff.startswith(f"--- /dev/null\n+++ b/{listing}\n@@ -0,0 +1,2 @@\n+100755 blob ")
+    assert f"+    output: {digest.hex} # of the machine at work\n" in diff
+    workshop.lock("--output", "--write")
+    assert workshop.job().recipe.platforms[PLATFORM].output == digest
+    assert digest_of_listing((workshop.project / listing).read_text(encoding="utf-8")) == digest
+    assert workshop.lock("--output")[1].endswith("nothing to propose")
+    assert not list(workshop.project.rglob(".lock-*"))
+
+
+def test_without_a_bundle_the_command_that_builds_it_is_named(workshop: Workshop) -> None:
+    workshop.manifest.write_text(
+        workshop.text.replace(f"output: {'d1' * 32}", "output_unpinned: not yet"), encoding="utf-8"
+    )
+    error = workshop.refuse("--output", "--write", kind=UsageError)
+    assert (
+        str(error)
+        == f"""\
+error: this command line names something that does not exist
+  where:    {RECIPE}: platforms.{PLATFORM}
+  expected: the bundle of these pins, built: plan {workshop.job().plan().digest}
+  found:    none in {workshop.root}/v1
+  fix:      python3 noxfile.py -s build -- --recipe small --platform {PLATFORM}"""
+    )
+
+
+def test_without_a_bundle_a_pinned_digest_must_first_be_given_up(workshop: Workshop) -> None:
+    error = workshop.refuse("--output", kind=UsageError)
+    assert error.fix == (
+        f"{UNPIN}, then\n"
+        f"python3 noxfile.py -s build -- --recipe small --platform {PLATFORM}\n{AGAIN} --output"
+    )
+
+
+def test_a_bundle_that_was_changed_is_not_pinned(workshop: Workshop) -> None:
+    program = stage_bundle(workshop) / "bin/server"
+    program.chmod(0o755)
+    program.write_text("another program\n", encoding="utf-8")
+    error = workshop.refuse("--output", "--write", kind=StoreError)
+    assert error.fix == "python3 noxfile.py -s gc -- --damaged"
+
+
+def test_what_a_host_toolchain_makes_cannot_be_pinned(workshop: Workshop) -> None:
+    stage_bundle(workshop, "macos-arm64-metal")
+    error = workshop.refuse("--output", "--platform", "macos-arm64-metal", kind=UsageError)
+    assert (error.expected, error.found) == (
+        f"a platform with a pinned toolchain: {PLATFORM}",
+        "the toolchain `host`: what it makes depends on the machine, so there is nothing to pin",
+    )
+
+
+# --- writing ---
+
+
+def test_a_file_that_changed_meanwhile_is_not_written_over(workshop: Workshop) -> None:
+    before, good = snapshot(workshop.project), workshop.text
+    changes = (
+        Change("manifests/outputs/new.txt", None, "new\n"),
+        Change(RECIPE, "what was read\n", good + "#\n"),
+    )
+    with pytest.raises(ManifestError) as caught:
+        write_proposal(changes, Manifests(workshop.project))
+    assert caught.value.found == "one that was changed meanwhile"
+    assert snapshot(workshop.project) == before
+
+
+def test_an_invalid_manifest_is_not_written_and_neither_is_its_listing(workshop: Workshop) -> None:
+    before, good = snapshot(workshop.project), workshop.text
+    spoiled = good.replace("licence: MIT", "licence: MIT\n  colour: red")
+    changes = (Change("manifests/outputs/new.txt", None, "new\n"), Change(RECIPE, good, spoiled))
+    with pytest.raises(ManifestError) as caught:
+        write_proposal(changes, Manifests(workshop.project))
+    assert caught.value.where == f"{RECIPE}, as proposed:14: source.colour"
+    assert snapshot(workshop.project) == before
+
+
+def test_a_project_that_cannot_be_written_to_is_named(workshop: Workshop) -> None:
+    stage_bundle(workshop)
+    (workshop.project / "manifests/outputs").write_text("a file in the folder's place", encoding="utf-8")
+    before = snapshot(workshop.project)
+    with pytest.raises(StoreError) as caught:
+        workshop.lock("--output", "--write")
+    assert caught.value.where == str(workshop.project / "manifests/outputs")
+    assert caught.value.expected == "a folder of the project that can be written to"
+    assert snapshot(workshop.project) == before
+
+
+def test_the_mode_of_a_manifest_is_kept(workshop: Workshop) -> None:
+    workshop.manifest.chmod(0o640)
+    workshop.tag("b7")
+    workshop.lock("--source", "b7", "--write")
+    assert workshop.manifest.stat().st_mode & 0o777 == 0o640
+
+
+def test_the_command_line_prints_the_difference_alone_to_standard_output(workshop: Workshop) -> None:
+    workshop.tag("b8")
+    arguments = ("--project", str(workshop.project), "--recipe", "small", "--platform", PLATFORM)
+    done = run_lock(workshop, *arguments, "--source", "b8")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"--- a/{RECIPE}\n+++ b/{RECIPE}\n")
+    again = f"python3 noxfile.py -s lock -- {' '.join(arguments)} --source b8 --write"
+    assert done.stderr.endswith(f"\nnothing is written; to write this: {again}\n")
+
+
+def test_a_source_that_cannot_be_meant_is_a_mistake_in_the_command_line(workshop: Workshop) -> None:
+    done = run_lock(
+        workshop,
+        *("--project", str(workshop.project), "--recipe", "small", "--platform", PLATFORM, "--source", "b 8"),
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr
+        == """\
+error: this command line names something that does not exist
+  where:    --source
+  expected: PROJECT==VERSION, a tag such as b1234, or the http or https address of an archive
+  found:    'b 8'
+  fix:      write one of these
+"""
+    )
+
+
+def run_lock(workshop: Workshop, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(workshop.root), "PIP_CONFIG_FILE": os.devnull}
+    environment |= {"PINNED_LLAMA_STORE": str(workshop.root), "PYTHONWARNINGS": "error"}
+    return subprocess.run(
+        [sys.executable, "-m", "recipes", "lock", *arguments],
+        cwd=paths.PROJECT,
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )

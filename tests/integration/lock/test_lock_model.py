@@ -1,0 +1,265 @@
+"""`lock -- --model NAME` against a server on loopback that answers as the hub's API does, by its own client."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from recipes.cli.main import main
+from recipes.core.errors import FetchError
+from recipes.core.settings import Settings
+from recipes.fetch.http.hub_token import Credential
+from recipes.lock.model_hub import look_at_repository
+from tests.support import http_server as servers
+from tests.support.http_server import Behaviour, Server
+from tests.support.model_manifests import HUB, a_project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from recipes.manifest.load import Manifests
+
+REVISION = "c3" * 20
+ASKED = "/api/models/someone/Some-GGUF?blobs=true"
+AGAIN = "python3 noxfile.py -s lock -- --project {} --model hub"
+
+
+def answer(**changes: Any) -> bytes:  # noqa: ANN401 - JSON
+    """As the hub's API writes it: a file in LFS has its digest, a small one in git has none."""
+    siblings = [
+        {"rfilename": "README.md", "size": 10, "blobId": "0" * 40},
+        {
+            "rfilename": "model.gguf",
+            "size": 4321,
+            "blobId": "1" * 40,
+            "lfs": {"sha256": "d4" * 32, "size": 4321, "pointerSize": 135},
+        },
+        {
+            "rfilename": "mmproj.gguf",
+            "size": 4,
+            "blobId": "2" * 40,
+            "lfs": {"sha256": "b2" * 32, "size": 4, "pointerSize": 131},
+        },
+    ]
+    data = {"_id": "1", "id": "someone/Some-GGUF", "modelId": "someone/Some-GGUF", "sha": REVISION}
+    return json.dumps({**data, "siblings": siblings, "tags": [], "private": False, **changes}).encode()
+
+
+@dataclass
+class Bench:
+    manifests: Manifests
+    hub: Server
+    capsys: pytest.CaptureFixture[str]
+
+    def serve(self, body: bytes | None = None, behaviour: Behaviour | None = None) -> None:
+        json_type = (("Content-Type", "application/json"),)
+        self.hub.serve(ASKED, body or answer(), behaviour or Behaviour(headers=json_type))
+
+    def lock(self, *more: str) -> tuple[int, str, str]:
+        code = main(["lock", "--project", str(self.manifests.project), "--model", "hub", *more])
+        captured = self.capsys.readouterr()
+        return code, captured.out, captured.err
+
+    @property
+    def text(self) -> str:
+        return (self.manifests.root / "models" / "hub.yaml").read_text()
+
+    @property
+    def again(self) -> str:
+        return AGAIN.format(self.manifests.project)
+
+
+@pytest.fixture
+def bench(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Bench]:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("PINNED_LLAMA_STORE", str(tmp_path / "store"))
+    manifests = a_project(tmp_path / "project", hub=HUB)
+    with Server() as hub:
+        monkeypatch.setenv("PINNED_LLAMA_HUB_URL", hub.base)
+        yield Bench(manifests, hub, capsys)
+
+
+def test_the_difference_is_shown_and_nothing_is_written(bench: Bench) -> None:
+    bench.serve()
+    code, out, err = bench.lock()
+    assert code == 0
+    assert [line for line in out.splitlines() if line[:1] in "+-" and line[:3] not in {"+++", "---"}] == [
+        "-revision_unlocked: never seen",
+        f"+revision: {REVISION}",
+        "-    max_bytes: 5000",
+        "-    unlocked: no digest is known",
+        "+    size_bytes: 4321",
+        f"+    sha256: {'d4' * 32}",
+    ]
+    assert bench.text == HUB
+    assert err.endswith(
+        "these digests are taken on trust this once: compare them with a second source\n"
+        f"nothing is written; to write this: {bench.again} --write\n"
+    )
+
+
+def test_with_write_the_pins_stand_in_the_manifest_and_the_next_time_there_is_nothing_to_propose(
+    bench: Bench,
+) -> None:
+    bench.serve()
+    assert bench.lock("--write")[0] == 0
+    model = type(bench.manifests)(bench.manifests.project).model("hub")
+    assert model.revision is not None
+    assert model.revision.hex == REVISION
+    assert [file.sha256.hex for file in model.files if file.sha256] == ["d4" * 32, "b2" * 32]
+    code, out, err = bench.lock("--write")
+    assert (code, out) == (0, "")
+    assert err.endswith("nothing to propose\n")
+
+
+def test_bytes_that_are_no_longer_the_pinned_ones_are_said_to_be_so(bench: Bench) -> None:
+    bench.serve()
+    bench.lock("--write")
+    changed = answer().replace(b"d4" * 32, b"e5" * 32)
+    bench.serve(changed)
+    code, out, err = bench.lock()
+    assert code == 0
+    assert f"-    sha256: {'d4' * 32}\n+    sha256: {'e5' * 32}" in out
+    assert (
+        f"the bytes are others than the pinned ones: model.gguf: pinned {'d4' * 32}, the hub has {'e5' * 32}"
+        in err
+    )
+
+
+def test_the_token_goes_to_the_hub_and_is_in_nothing_that_is_printed(bench: Bench) -> None:
+    bench.serve()
+    _, out, err = bench.lock()
+    assert {request.headers.get("authorization") for request in bench.hub.log} == {"Bearer hf_secret"}
+    assert "hf_secret" not in out + err
+
+
+def test_where_the_hub_redirects_to_another_host_the_token_does_not_follow(bench: Bench) -> None:
+    with Server() as elsewhere:
+        target = elsewhere.serve("/moved", answer())
+        bench.serve(behaviour=servers.redirects_to(target))
+        assert bench.lock()[0] == 0
+        assert [request.headers.get("authorization") for request in elsewhere.log] == [None]
+
+
+def test_no_token_is_taken_from_a_file_that_the_clients_login_left(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("hf_of_a_file")
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.delenv("HF_TOKEN")
+    bench.serve()
+    assert bench.lock()[0] == 0
+    assert [request.headers.get("authorization") for request in bench.hub.log] == [None]
+
+
+def test_a_file_that_the_repository_lacks_is_refused(bench: Bench) -> None:
+    bench.serve(answer().replace(b'"model.gguf"', b'"Model.gguf"'))
+    code, out, err = bench.lock("--write")
+    assert (code, out, bench.text) == (13, "", HUB)
+    assert err.endswith(
+        "error: the bytes differ from their pin\n"
+        f"  where:    manifests/models/hub.yaml, in someone/Some-GGUF at {REVISION}\n"
+        "  expected: model.gguf and mmproj.gguf, each with its sha256\n"
+        "  found:    no file `model.gguf`, did you mean `Model.gguf`?\n"
+        f"  fix:      correct `file:` in the manifest, then {bench.again}\n"
+    )
+
+
+def test_what_would_not_be_a_valid_manifest_is_neither_shown_nor_written(bench: Bench) -> None:
+    bench.serve(answer().replace(b'"size": 4321', b'"size": 0'))
+    code, out, err = bench.lock()
+    assert (code, out, bench.text) == (10, "", HUB)
+    assert "  where:    manifests/models/hub.yaml, as proposed:13: files[0].size_bytes\n" in err
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_repository_that_cannot_be_read_is_refused(bench: Bench, status: int) -> None:
+    bench.serve(behaviour=Behaviour(status=status, body=b"{}"))
+    code, _, err = bench.lock()
+    assert code == 12
+    assert err.endswith(
+        "error: no origin delivered the pinned bytes\n"
+        f"  where:    {bench.hub.base}/someone/Some-GGUF\n"
+        "  expected: a repository that can be read\n"
+        f"  found:    HTTP {status}: it does not exist, or it is not for everybody, nor for this token\n"
+        f"  fix:      compare OWNER/NAME with the hub's page, and ask there for access; then {bench.again}\n"
+    )
+
+
+def test_without_a_token_the_fix_names_the_variable(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    bench.serve(behaviour=Behaviour(status=401, body=b"{}"))
+    assert f"for a gated model: HF_TOKEN=... {bench.again}\n" in bench.lock()[2]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        servers.PAGE,
+        b"[]",
+        answer(sha="main"),
+        answer(sha=None),
+        answer(siblings=[{"rfilename": "model.gguf"}]),
+        answer(siblings=[{"rfilename": "a", "size": 1, "lfs": {"sha256": "0", "size": 1, "pointerSize": 1}}]),
+    ],
+)
+def test_an_answer_that_is_not_a_hubs_is_refused(bench: Bench, body: bytes) -> None:
+    bench.serve(body)
+    code, _, err = bench.lock()
+    assert code == 12
+    assert (
+        "  found:    an answer that cannot be understood: is this a model hub?\n"
+        f"  fix:      PINNED_LLAMA_HUB_URL=https://... {bench.again}\n"
+    ) in err
+
+
+def test_a_hub_that_is_not_there_is_a_network_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINNED_LLAMA_HUB_URL", f"http://127.0.0.1:{servers.closed_port()}")
+    code, _, err = bench.lock()
+    assert code == 12
+    assert f"  found:    connection refused\n  fix:      {bench.again}  # once the network is back\n" in err
+
+
+def test_offline_nothing_is_asked(bench: Bench, tmp_path: Path) -> None:
+    settings = Settings(tmp_path, offline=True)
+    with pytest.raises(FetchError) as caught:
+        look_at_repository("someone/Some-GGUF", Credential(bench.hub.base), settings, "again")
+    error = caught.value
+    assert (error.found, error.fix) == (
+        "PINNED_LLAMA_OFFLINE=1 forbids the network",
+        "PINNED_LLAMA_OFFLINE=0 again",
+    )
+    assert bench.hub.log == []
+
+
+def test_a_model_of_the_repository_has_nothing_to_ask_a_hub_for(bench: Bench, tmp_path: Path) -> None:
+    local = replace(
+        bench, manifests=a_project(tmp_path / "other", hub=HUB.split("hub: https")[0] + LOCAL_FILES)
+    )
+    code, _, err = local.lock()
+    assert code == 2
+    assert (
+        "  where:    manifests/models/hub.yaml\n"
+        "  expected: a model of a hub\n"
+        "  found:    files of this repository, whose digests git shows when they change\n"
+        "  fix:      change its pins by hand, with the files\n"
+    ) in err
+
+
+LOCAL_FILES = "files:\n" + "".join(
+    f"  - role: {role}\n    path: {role}.gguf\n    size_bytes: 1\n    sha256: {'a1' * 32}\n    quantisation: F16\n"
+    for role in ("model", "mmproj")
+)
+
+
+def test_options_about_a_recipes_source_do_not_go_with_a_model(bench: Bench) -> None:
+    code, _, err = bench.lock("--output")
+    assert code == 2
+    assert "  found:    --model and --output\n  fix:      python3 noxfile.py -s lock -- --model hub\n" in err

@@ -1,0 +1,705 @@
+"""A model's file, from servers on loopback that do each thing that hubs do wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from recipes.core.digest import Sha256
+from recipes.core.errors import FetchError, PinMissingError, StoreError, VerifyError
+from recipes.fetch.download.piece_file import note_path
+from recipes.models import fetch as model_fetch
+from recipes.models import local_copies as reuse
+from recipes.models.fetch import ModelFetcher
+from tests.support import http_server as servers
+from tests.support import paths
+from tests.support.http_server import GOOD, Behaviour, Server
+from tests.support.model_project import (
+    AT,
+    CDN,
+    DATA,
+    MMPROJ,
+    MMPROJ_AT,
+    OTHER,
+    PIECE,
+    SHA,
+    ModelBench,
+    manifest,
+)
+from tests.unit.models.test_gguf_lint import model_keys, model_tensors, number
+from tests.unit.models.test_gguf_reader import whole_draft
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+AGAIN = "python3 noxfile.py -s models -- fetch hub"
+RANGE = re.compile(r"bytes=(\d+)-(\d+)")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelBench]:
+    monkeypatch.setenv("NO_PROXY", "*")
+    with Server() as hub, Server() as cdn:
+        yield ModelBench(tmp_path, hub, cdn)
+
+
+def test_both_files_come_by_several_connections_and_each_byte_is_asked_for_once(bench: ModelBench) -> None:
+    bench.serve()
+    path = bench.fetch()
+    assert path == bench.store.blob_path(SHA)
+    assert path.read_bytes() == DATA
+    assert [file.path.read_bytes() for file in bench.files()] == [DATA, MMPROJ]
+    asked = sorted(
+        tuple(map(int, match.groups())) for text in bench.asked() if (match := RANGE.fullmatch(text or ""))
+    )
+    assert asked[0][0] == 0
+    assert asked[-1][1] == len(DATA) - 1
+    assert [end + 1 for _, end in asked[:-1]] == [start for start, _ in asked[1:]]
+    assert len(asked) == 5
+    assert list(bench.store.partial.iterdir()) == []
+    assert path.stat().st_mode & 0o777 == 0o444
+
+
+def test_what_is_here_costs_neither_a_request_nor_a_reading(
+    bench: ModelBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.serve()
+    bench.fetch()
+    count = len(bench.hub.log)
+    monkeypatch.setattr(model_fetch, "verify_pinned", lambda *_: pytest.fail("it was read"))
+    assert bench.fetch().read_bytes() == DATA
+    assert len(bench.hub.log) == count
+
+
+def test_a_size_that_is_not_known_is_asked_for(bench: ModelBench) -> None:
+    bench.pin(manifest(size_bytes=None))
+    bench.serve()
+    assert bench.fetch().read_bytes() == DATA
+    assert bench.asked()[0] == "bytes=0-0"
+
+
+def test_a_connection_that_closes_early_is_resumed_at_the_very_byte(bench: ModelBench) -> None:
+    bench.connections = 1
+    bench.serve(servers.closes_after(1500), GOOD)
+    assert bench.fetch().read_bytes() == DATA
+    assert bench.asked()[:2] == ["bytes=0-65535", "bytes=1500-2047"]
+    assert bench.waits == [1.0]
+
+
+def test_a_stall_is_ended_and_resumed(bench: ModelBench) -> None:
+    bench.timeout_s, bench.connections = 1.0, 1
+    bench.serve(servers.stalls_after(1500), GOOD)
+    assert bench.fetch().read_bytes() == DATA
+    assert bench.asked()[:2] == ["bytes=0-65535", "bytes=1500-2047"]
+    assert "nothing came for 1 s; trying again in 1 s" in bench.said.getvalue()
+
+
+def test_a_server_that_asks_to_wait_is_waited_for_as_long_as_it_says(bench: ModelBench) -> None:
+    bench.connections = 1
+    bench.serve(servers.asks_to_wait("17"), GOOD)
+    assert bench.fetch().read_bytes() == DATA
+    assert bench.waits == [17.0]
+
+
+def test_a_server_that_takes_one_connection_only_is_served_by_one(bench: ModelBench) -> None:
+    bench.serve(GOOD, *(Behaviour(status=503, body=b"one at a time"),) * 15, GOOD)
+    assert bench.fetch().read_bytes() == DATA
+
+
+def test_a_server_that_asks_to_wait_for_ever_is_given_up_and_what_came_is_kept(bench: ModelBench) -> None:
+    bench.connections = 1
+    bench.serve(GOOD, servers.asks_to_wait("100000"))
+    error = bench.refusal(FetchError)
+    assert str(error) == (
+        "error: no origin delivered the pinned bytes\n"
+        "  where:    manifests/models/hub.yaml: files[0], model.gguf\n"
+        f"  expected: {SHA}, {len(DATA)} bytes\n"
+        f"  found:    {bench.hub.base}: HTTP 429 Too Many Requests, and asks to wait 100000 s;"
+        " given up after 1 try\n"
+        f"  fix:      {AGAIN}  # once the network is back; it goes on from what has arrived"
+    )
+    bench.serve()
+    before = len(bench.asked())
+    assert bench.fetch().read_bytes() == DATA
+    assert bench.asked()[before] == "bytes=65536-131071"
+
+
+def test_a_server_that_does_not_know_ranges_sends_all_once(bench: ModelBench) -> None:
+    bench.serve(servers.IGNORES_RANGE)
+    assert bench.fetch().read_bytes() == DATA
+    assert "it sends the whole file each time; one connection is used" in bench.said.getvalue()
+
+
+def test_a_server_that_does_not_know_ranges_and_breaks_goes_on_from_what_is_there(bench: ModelBench) -> None:
+    bench.connections = 1
+    bench.serve(replace(servers.IGNORES_RANGE, stop_after=100_000), servers.IGNORES_RANGE)
+    assert bench.fetch().read_bytes() == DATA
+    assert len(bench.asked()) == 2
+
+
+@pytest.mark.parametrize("framing", ["chunked", "close"])
+def test_a_server_without_ranges_and_lengths_is_believed_where_the_size_is_pinned(
+    bench: ModelBench, framing: str
+) -> None:
+    bench.serve(replace(servers.IGNORES_RANGE, framing=framing))
+    assert bench.fetch().read_bytes() == DATA
+
+
+def test_a_server_without_ranges_and_lengths_is_refused_where_the_size_is_not_known(
+    bench: ModelBench,
+) -> None:
+    bench.pin(manifest(size_bytes=None))
+    bench.serve(replace(servers.IGNORES_RANGE, framing="chunked"))
+    found = bench.refusal(FetchError).found
+    assert "it does not say how large the file is, and the manifest does not know it" in found
+
+
+def test_another_part_than_was_asked_for_is_never_taken(bench: ModelBench) -> None:
+    bench.connections = 1
+    bench.serve(servers.WRONG_RANGE, GOOD)
+    assert bench.fetch().read_bytes() == DATA
+    assert bench.waits == [1.0]
+
+
+def test_a_version_that_changes_between_two_parts_costs_only_the_older_parts(bench: ModelBench) -> None:
+    bench.connections = 1
+    bench.serve(Behaviour(body=OTHER, etag='"old"'), Behaviour(etag='"new"'))
+    assert bench.fetch().read_bytes() == DATA
+    assert "the parts do not fit together; fetching the older ones again" in bench.said.getvalue()
+    assert bench.asked()[-1] == "bytes=0-65535"
+    assert bench.rejected() == []
+
+
+def test_a_tag_that_changes_while_the_bytes_do_not_costs_nothing(bench: ModelBench) -> None:
+    bench.serve(*(Behaviour(etag=f'"{number}"') for number in range(9)))
+    assert bench.fetch().read_bytes() == DATA
+    assert len(bench.asked()) == 5
+
+
+def test_a_version_that_changes_in_the_middle_of_a_piece_begins_the_piece_again(bench: ModelBench) -> None:
+    bench.connections = 1
+    broken = Behaviour(body=OTHER, etag='"old"', stop_after=1500)
+    bench.serve(broken, Behaviour(etag='"new"'))
+    assert bench.fetch().read_bytes() == DATA
+    assert bench.asked()[1:3] == ["bytes=1500-2047", "bytes=1024-2047"]
+
+
+def test_a_file_that_changes_its_size_is_fetched_anew_where_the_size_is_not_pinned(bench: ModelBench) -> None:
+    bench.pin(manifest(size_bytes=None))
+    bench.connections = 1
+    bench.serve(Behaviour(body=OTHER[:200_000]), Behaviour(body=OTHER[:200_000]), GOOD)
+    assert bench.fetch().read_bytes() == DATA
+    assert "the file changed its size at the server; starting over" in bench.said.getvalue()
+
+
+def test_a_length_unlike_the_pinned_one_is_refused_before_the_body_is_read(bench: ModelBench) -> None:
+    bench.serve(data=DATA[:-1])
+    error = bench.refusal(FetchError)
+    assert error.found == f"{bench.hub.base}: its file has {len(DATA) - 1} bytes, pinned are {len(DATA)}"
+    assert (
+        error.fix
+        == f"PINNED_LLAMA_MIRROR=https://... {AGAIN}  # with a mirror that has it; or correct the pin"
+    )
+
+
+# Redirects and the token
+
+
+def test_a_redirect_is_followed_once_and_remembered(bench: ModelBench) -> None:
+    bench.connections = 1
+    bench.serve_by_redirect()
+    assert bench.fetch().read_bytes() == DATA
+    assert len(bench.asked()) == 1
+    assert len(bench.cdn.log) == 5
+
+
+def test_a_redirect_that_has_expired_is_asked_for_again_at_once(bench: ModelBench) -> None:
+    bench.connections = 1
+    bench.serve_by_redirect(GOOD, Behaviour(status=403, body=b"expired"), GOOD)
+    assert bench.fetch().read_bytes() == DATA
+    assert len(bench.asked()) == 2
+    assert bench.waits == []
+
+
+def test_a_redirect_that_never_works_is_given_up(bench: ModelBench) -> None:
+    bench.connections = 1
+    bench.serve_by_redirect(Behaviour(status=403, body=b"expired"))
+    found = bench.refusal(FetchError).found
+    assert found == f"{bench.hub.base}: HTTP 403 Forbidden, where it sent us on to; given up after 5 tries"
+    assert bench.waits == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_the_token_goes_to_the_hub_and_never_on(bench: ModelBench) -> None:
+    bench.set(hub_token="hf_secret")
+    bench.serve_by_redirect()
+    bench.fetch()
+    assert {request.headers.get("authorization") for request in bench.hub.log} == {"Bearer hf_secret"}
+    assert {request.headers.get("authorization") for request in bench.cdn.log} == {None}
+
+
+def test_the_token_does_not_go_to_where_the_hub_redirects_even_on_its_own_host(bench: ModelBench) -> None:
+    bench.set(hub_token="hf_secret")
+    bench.serve(servers.redirects_to("/elsewhere"))
+    bench.hub.serve("/elsewhere", DATA)
+    assert bench.fetch().read_bytes() == DATA
+    asked = {request.path: request.headers.get("authorization") for request in bench.hub.log}
+    assert asked == {AT: "Bearer hf_secret", MMPROJ_AT: "Bearer hf_secret", "/elsewhere": None}
+
+
+def test_the_token_does_not_go_to_a_mirror(bench: ModelBench) -> None:
+    bench.serve()
+    bench.cdn.serve(f"/{SHA.hex}", b"", servers.redirects_to(bench.hub.url(AT)))
+    bench.set(hub_token="hf_secret", mirrors=(bench.cdn.base,))
+    bench.fetch()
+    assert {request.headers.get("authorization") for request in bench.cdn.log} == {None}
+    assert {request.headers.get("authorization") for request in bench.hub.log if request.path == AT} == {None}
+
+
+def test_a_login_of_netrc_does_not_take_the_tokens_place_and_goes_nowhere(
+    bench: ModelBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bench.folder / "netrc").write_text("machine 127.0.0.1 login someone password secret\n")
+    monkeypatch.setenv("NETRC", str(bench.folder / "netrc"))
+    bench.set(hub_token="hf_secret")
+    bench.serve_by_redirect()
+    bench.fetch()
+    assert {request.headers.get("authorization") for request in bench.hub.log} == {"Bearer hf_secret"}
+    assert {request.headers.get("authorization") for request in bench.cdn.log} == {None}
+
+
+def test_the_token_is_in_nothing_that_is_said_kept_or_noted(bench: ModelBench) -> None:
+    bench.set(hub_token="hf_secret")
+    bench.serve(Behaviour(status=401, body=b"hf_secret?"))
+    error = bench.refusal(FetchError)
+    assert "HTTP 401 Unauthorized: for a gated model, set HF_TOKEN" in error.found
+    bench.serve(servers.closes_after(100_000), replace(GOOD, body=OTHER))
+    bench.refusal(VerifyError)
+    texts = [path.read_bytes() for path in bench.store.root.rglob("*") if path.is_file()]
+    assert not any(
+        b"hf_secret" in text for text in (*texts, bench.said.getvalue().encode(), str(error).encode())
+    )
+
+
+# What is not the pinned file
+
+
+def kept(bench: ModelBench) -> Path:
+    return next(path for path in bench.store.rejected.glob("*/*") if path.name != "why.txt")
+
+
+def test_other_bytes_are_kept_with_the_cause_and_the_whole_message(bench: ModelBench) -> None:
+    bench.serve(data=OTHER)
+    error = bench.refusal(VerifyError)
+    found = Sha256.of_bytes(OTHER)
+    start = repr(OTHER[:16])[1:]
+    assert str(error) == (
+        "error: the bytes differ from their pin\n"
+        "  where:    manifests/models/hub.yaml: files[0], model.gguf\n"
+        f"  expected: {SHA}, {len(DATA)} bytes\n"
+        f"  found:    {bench.hub.base}: it is not a GGUF file: it starts with {start}\n"
+        f"              found {found}, {len(DATA)} bytes, kept in {kept(bench)}\n"
+        f"  fix:      fetch it from another network or mirror: {AGAIN}"
+    )
+    assert bench.rejected() == [OTHER]
+    assert [path for path in bench.store.partial.iterdir() if path.stat().st_size] == []
+    assert list(bench.store.blobs.iterdir()) == []
+
+
+def sound(file_type: int) -> bytes:
+    keys = {**model_keys("qwen3vlmoe"), "general.file_type": number(file_type)}
+    return whole_draft(keys, model_tensors("qwen3vlmoe")).encode()
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"ab" * 32 + b"\nsize 18556686912\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "cause"),
+    [
+        (
+            servers.PAGE,
+            r"it is a web page: '<!DOCTYPE html>\n<html><body>Please log in to use this network.</body></html>\n'",
+        ),
+        (
+            b'{"error": "Rate limited"}',
+            'it is JSON, as servers put an error in: \'{"error": "Rate limited"}\'',
+        ),
+        (LFS, "it is a Git LFS pointer to a file of 18556686912 bytes, not the file"),
+        (bytes(4096), "it is zeros, as a disk gives them where nothing was written"),
+        (sound(15)[:-20], "it is truncated: "),
+        (sound(14), "it is another quantisation: Q4_K_S, pinned is Q4_K_M"),
+        (
+            sound(15),
+            "it is a sound model file with other contents: upstream changed it, the pin is wrong, or it was damaged",
+        ),
+        (b"GGUF" + sound(15)[8:], "it is damaged, and not sound GGUF: "),
+        (MMPROJ, "it is another pinned file: mmproj.gguf of hub"),
+    ],
+)
+def test_the_cause_is_named(bench: ModelBench, data: bytes, cause: str) -> None:
+    bench.pin(manifest(size_bytes=None))
+    bench.serve(data=data)
+    error = bench.refusal(VerifyError)
+    assert error.found.startswith(f"{bench.hub.base}: {cause}")
+    assert bench.rejected() == [data]
+
+
+@pytest.mark.parametrize(
+    ("data", "cause"), [(servers.PAGE, "a web page: "), (LFS, "a Git LFS pointer to a file of ")]
+)
+def test_the_cause_is_named_and_the_answer_kept_where_its_length_alone_is_wrong(
+    bench: ModelBench, data: bytes, cause: str
+) -> None:
+    bench.serve(replace(servers.IGNORES_RANGE, body=data))
+    error = bench.refusal(FetchError)
+    assert f"it would send {len(data)} bytes, pinned are {len(DATA)}: {cause}" in error.found
+    assert error.found.endswith(f", kept in {kept(bench)}")
+    assert bench.rejected() == [data]
+
+
+REVISION = "c3" * 20
+AT_REVISION = AT.replace("main", REVISION)
+
+
+def linked(data: bytes, **more: str) -> dict[str, str]:
+    return {"X-Linked-ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Linked-Size": str(len(data)), **more}
+
+
+def test_a_hub_that_says_it_has_other_bytes_is_refused_before_the_first_of_them(bench: ModelBench) -> None:
+    bench.serve_by_redirect(data=OTHER, headers=linked(OTHER, **{"X-Repo-Commit": REVISION}))
+    error = bench.refusal(FetchError)
+    assert error.found == (
+        f"{bench.hub.base}: upstream changed, or the pin is wrong: the hub has {Sha256.of_bytes(OTHER)},"
+        f" {len(OTHER)} bytes, at its commit {REVISION}"
+    )
+    assert error.fix == "python3 noxfile.py -s lock -- --model hub  # shows what the hub has now"
+    assert {request.range for request in bench.cdn.log} <= {"bytes=0-65535"} | set(bench.asked())
+
+
+def test_a_hub_that_says_it_has_the_pinned_bytes_and_sends_others(bench: ModelBench) -> None:
+    bench.serve_by_redirect(data=OTHER, headers=linked(DATA))
+    assert "it is not a GGUF file" in bench.refusal(VerifyError).found
+
+
+# Room, this machine, mirrors, offline
+
+
+def test_room_on_the_disk_is_asked_for_before_the_first_byte(
+    bench: ModelBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_fetch, "free_bytes", lambda _: 300_000)
+    bench.serve()
+    error = bench.refusal(StoreError)
+    assert (error.where, error.expected, error.found) == (
+        str(bench.store.root),
+        "305.1 kB free, for model.gguf and what comes after it",
+        "300.0 kB free",
+    )
+    assert error.fix == (f"free some space, or set PINNED_LLAMA_STORE to a folder with room, then {AGAIN}")
+    assert bench.hub.log == []
+
+
+def test_what_has_arrived_already_needs_no_room(bench: ModelBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.connections = 1
+    bench.serve(GOOD, Behaviour(status=404, body=b""))
+    bench.refusal(FetchError)
+    arrived = bench.pieces.stat().st_blocks * 512
+    monkeypatch.setattr(model_fetch, "free_bytes", lambda _: len(DATA) - arrived + len(MMPROJ))
+    bench.serve()
+    assert bench.fetch().read_bytes() == DATA
+
+
+def test_a_model_without_a_digest_is_refused_by_the_command_that_pins_it(bench: ModelBench) -> None:
+    bench.pin(manifest(sha=None, size_bytes=None))
+    error = bench.refusal(PinMissingError)
+    assert (error.where, error.expected, error.found, error.fix) == (
+        "manifests/models/hub.yaml: files[0]",
+        "the sha256 of model.gguf",
+        "unlocked: no digest is known",
+        "python3 noxfile.py -s lock -- --model hub  # shows what the hub has; --write pins it",
+    )
+    assert bench.hub.log == []
+
+
+def in_hub_cache(bench: ModelBench, data: bytes) -> Path:
+    """As the hub's own client lays a file down: a blob by its digest, and a link by its name."""
+    base = bench.folder / "cache" / "models--someone--Some-GGUF"
+    blob = base / "blobs" / SHA.hex
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(data)
+    link = base / "snapshots" / REVISION / "model.gguf"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(f"../../blobs/{SHA.hex}")
+    bench.set(hub_cache=bench.folder / "cache")
+    return blob
+
+
+def test_a_file_of_the_hubs_own_cache_is_taken_over_without_a_copy(bench: ModelBench) -> None:
+    bench.serve()
+    blob = in_hub_cache(bench, DATA)
+    before = blob.stat().st_mode
+    path = bench.fetch()
+    assert path.read_bytes() == DATA
+    assert bench.asked() == []
+    assert blob.stat().st_mode == before
+    assert re.search(r"model.gguf: taken over from .* by (reflink|hard link)\n", bench.said.getvalue())
+
+
+def test_a_file_of_the_cache_with_other_bytes_is_left_alone_and_passed_over(bench: ModelBench) -> None:
+    bench.serve()
+    blob = in_hub_cache(bench, OTHER)
+    assert bench.fetch().read_bytes() == DATA
+    assert blob.read_bytes() == OTHER
+    assert f"{blob} is another file: {Sha256.of_bytes(OTHER)}, pinned is {SHA}" in bench.said.getvalue()
+
+
+def test_a_file_of_the_cache_with_another_size_is_not_even_read(
+    bench: ModelBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.serve()
+    blob = in_hub_cache(bench, DATA[:-1])
+    monkeypatch.setattr(model_fetch, "take_over", lambda *_: pytest.fail("it was taken"))
+    assert bench.fetch().read_bytes() == DATA
+    assert f"{blob} is another file: {len(DATA) - 1} bytes, pinned are {len(DATA)}" in bench.said.getvalue()
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_file_that_the_user_names_is_taken_over(bench: ModelBench, *, is_folder: bool) -> None:
+    bench.serve()
+    folder = bench.folder / "mine"
+    folder.mkdir()
+    (folder / "model.gguf").write_bytes(DATA)
+    assert bench.fetch(folder if is_folder else folder / "model.gguf").read_bytes() == DATA
+    assert bench.asked() == []
+
+
+def test_where_there_are_neither_reflinks_nor_hard_links_it_is_copied(
+    bench: ModelBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(reuse, "_reflink", lambda *_: False)
+    monkeypatch.setattr(os, "link", refuse)
+    bench.serve()
+    blob = in_hub_cache(bench, DATA)
+    path = bench.fetch()
+    assert path.read_bytes() == DATA
+    assert path.stat().st_ino != blob.stat().st_ino
+    assert "by copy" in bench.said.getvalue()
+
+
+def test_a_mirror_is_asked_first_and_passed_over_where_it_lies(bench: ModelBench) -> None:
+    bench.serve()
+    bench.cdn.serve(f"/{SHA.hex}", OTHER)
+    bench.set(mirrors=(bench.cdn.base,))
+    assert bench.fetch().read_bytes() == DATA
+    assert f"passed over: mirror {bench.cdn.base}: it is not a GGUF file" in bench.said.getvalue()
+    assert bench.rejected() == [OTHER]
+    bench.assert_nothing_wrong_in_store()
+
+
+def test_a_mirror_that_has_it_leaves_the_hub_alone(bench: ModelBench) -> None:
+    bench.serve()
+    bench.cdn.serve(f"/{SHA.hex}", DATA)
+    bench.set(mirrors=(bench.cdn.base,))
+    assert bench.fetch().read_bytes() == DATA
+    assert bench.asked() == []
+
+
+def test_what_a_mirror_brought_is_completed_by_the_hub(bench: ModelBench) -> None:
+    bench.connections = 1
+    bench.serve()
+    bench.cdn.serve(f"/{SHA.hex}", DATA, GOOD, servers.NOT_FOUND)
+    bench.set(mirrors=(bench.cdn.base,))
+    assert bench.fetch().read_bytes() == DATA
+    assert bench.asked()[0] == "bytes=65536-131071"
+
+
+def test_offline_nothing_is_asked_and_what_lacks_is_named(bench: ModelBench) -> None:
+    bench.serve()
+    bench.set(offline=True)
+    error = bench.refusal(FetchError)
+    assert (error.found, error.fix) == (
+        "model.gguf: not on this machine, and PINNED_LLAMA_OFFLINE=1 forbids the network",
+        f"PINNED_LLAMA_OFFLINE=0 {AGAIN}",
+    )
+    assert bench.hub.log == []
+
+
+def test_offline_what_is_here_is_given(bench: ModelBench) -> None:
+    bench.serve()
+    bench.fetch()
+    bench.set(offline=True)
+    assert bench.fetch().read_bytes() == DATA
+
+
+# What a killed process leaves
+
+WORKER = """
+import sys
+from pathlib import Path
+from recipes.core.console import Silent
+from recipes.manifest.load import Manifests
+from recipes.models.fetch import ModelFetcher
+from recipes.core.settings import Settings
+from recipes.store.store import Store
+store = Store.open(Path(sys.argv[1]))
+manifests = Manifests(Path(sys.argv[2]))
+settings = Settings(store.root, hub_url=sys.argv[3])
+ModelFetcher(manifests, store, Silent(), settings, piece_bytes=1024).fetch(manifests.model("hub"))
+"""
+
+
+def noted(bench: ModelBench) -> int:
+    path = note_path(bench.pieces)
+    return path.read_text().count("\n") if path.is_file() else 0
+
+
+def test_a_process_that_is_killed_again_and_again_gets_there_and_asks_for_no_noted_piece_twice(
+    bench: ModelBench,
+) -> None:
+    bench.serve(servers.stalls_after(20_000), *(servers.stalls_after(20_000),) * 40)
+    argv = (
+        sys.executable,
+        "-c",
+        WORKER,
+        str(bench.folder / "store"),
+        str(bench.manifests.project),
+        bench.hub.base,
+    )
+    for _ in range(3):
+        count = noted(bench)
+        with subprocess.Popen(argv, env={**os.environ, "PYTHONPATH": str(paths.PROJECT)}) as process:
+            while noted(bench) < count + 40:
+                assert process.poll() is None
+                threading.Event().wait(0.01)
+            process.send_signal(signal.SIGKILL)
+    arrived = noted(bench)
+    bench.serve()
+    count = len(bench.asked())
+    assert bench.fetch().read_bytes() == DATA
+    asked = [
+        tuple(map(int, match.groups()))
+        for text in bench.asked()[count:]
+        if (match := RANGE.fullmatch(text or ""))
+    ]
+    wanted = sum(end + 1 - start for start, end in asked)
+    assert wanted <= len(DATA) - PIECE * (arrived - 5)
+    bench.assert_nothing_wrong_in_store()
+
+
+def test_a_process_that_was_killed_after_the_last_byte_needs_no_network(bench: ModelBench) -> None:
+    bench.serve()
+    bench.connections = 1
+    path, pieces = bench.fetch(), bench.pieces
+    path.rename(pieces)
+    pieces.chmod(0o644)
+    import zlib
+
+    from recipes.fetch.download.piece_file import PieceFile
+    from recipes.fetch.download.piece_map import Layout, Version
+
+    note_path(pieces).unlink(missing_ok=True)
+    data = pieces.read_bytes()
+    with PieceFile(pieces, Layout(len(data), PIECE)) as file:
+        number_of = file.version(Version("there", "x"))
+        for index in range(file.layout.count):
+            chunk = data[file.layout.start(index) : file.layout.end(index)]
+            file.write(file.layout.start(index), chunk)
+            file.note(index, zlib.crc32(chunk), number_of)
+    bench.set(offline=True)
+    assert bench.fetch().read_bytes() == DATA
+
+
+@pytest.mark.parametrize("damage", [b"\0" * PIECE, b"x"])
+def test_a_piece_that_a_power_cut_left_empty_is_fetched_again_and_no_other(
+    bench: ModelBench, damage: bytes
+) -> None:
+    bench.connections = 1
+    bench.serve(GOOD, GOOD, Behaviour(status=404, body=b""))
+    bench.refusal(FetchError)
+    with bench.pieces.open("r+b") as file:
+        file.seek(7 * PIECE)
+        file.write(damage)
+    bench.serve()
+    count = len(bench.asked())
+    assert bench.fetch().read_bytes() == DATA
+    assert f"what had arrived at byte {7 * PIECE} is damaged, and fetched again" in bench.said.getvalue()
+    assert f"bytes={7 * PIECE}-{8 * PIECE - 1}" in bench.asked()[count:]
+    assert "bytes=0-65535" not in bench.asked()[count:]
+
+
+@pytest.mark.parametrize(
+    "note", [b"", b"pieces/1 5 5\n", b"\xff\xfe", b"pieces/1 300123 1024\n0 00000000 0\n"]
+)
+def test_a_note_that_cannot_be_meant_costs_what_had_arrived_and_nothing_else(
+    bench: ModelBench, note: bytes
+) -> None:
+    bench.pieces.write_bytes(OTHER)
+    note_path(bench.pieces).write_bytes(note)
+    bench.serve()
+    assert bench.fetch().read_bytes() == DATA
+
+
+def test_a_disk_that_is_full_in_the_middle_is_an_error_with_a_fix_and_keeps_what_came(
+    bench: ModelBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = os.pwrite
+
+    def pwrite(descriptor: int, data: bytes, offset: int) -> int:
+        if offset > 150_000:
+            raise OSError(28, "No space left on device")
+        return whole(descriptor, data, offset)
+
+    bench.serve()
+    bench.connections = 1
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    error = bench.refusal(StoreError)
+    assert error.found.startswith("No space left on device")
+    monkeypatch.setattr(os, "pwrite", whole)
+    count = len(bench.asked())
+    assert bench.fetch().read_bytes() == DATA
+    assert "bytes=0-65535" not in bench.asked()[count:]
+
+
+def test_two_processes_fetch_a_file_once(bench: ModelBench) -> None:
+    bench.serve()
+    results: list[Path] = []
+    threads = [threading.Thread(target=lambda: results.append(bench.fetch())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [path.read_bytes() for path in results] == [DATA, DATA]
+    assert len(bench.asked()) == 5
+
+
+def test_a_store_that_was_changed_is_refused(bench: ModelBench) -> None:
+    bench.serve()
+    path = bench.fetch()
+    path.chmod(0o644)
+    path.write_bytes(OTHER)
+    error = bench.refusal(StoreError)
+    assert (error.where, error.expected, error.found) == (str(path), str(SHA), str(Sha256.of_bytes(OTHER)))
+    assert error.fix == f"python3 noxfile.py -s gc -- --damaged, then\n{AGAIN}"
+
+
+def test_the_fetcher_takes_the_users_patience(bench: ModelBench) -> None:
+    fetcher = ModelFetcher(bench.manifests, bench.store, bench.fetcher().console, bench.settings)
+    bench.serve()
+    assert fetcher.fetch(bench.manifests.model("hub"))[0].path.read_bytes() == DATA
+    assert random.Random(1).random() < 1
+    assert MMPROJ_AT in {request.path for request in bench.hub.log}
+    assert CDN not in {request.path for request in bench.hub.log}

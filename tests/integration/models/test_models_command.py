@@ -1,0 +1,344 @@
+"""The session `models` from its command line: what it prints, and what it ends with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from recipes.cli.main import main
+from recipes.core.digest import Sha256
+from recipes.fetch.download.piece_file import PieceFile
+from recipes.fetch.download.piece_map import Layout, Version
+from recipes.manifest.load import PROJECT
+from recipes.models import inspect as model_look
+from recipes.models.gguf.reader import read_gguf
+from recipes.models.inspect import GROUPS, OTHER, Memory, estimate_memory, group_of, inspect, share_out
+from recipes.models.quantisation_chart import draw_mix
+from recipes.models.report import count_text, inspection_lines, template_text
+from recipes.store.store import Store
+from tests.benchmarks.sparse_model import TEMPLATE, write_mmproj, write_model
+from tests.support.http_server import Server
+from tests.support.model_manifests import HUB, a_project
+from tests.unit.models.test_gguf_lint import MMPROJ_KEYS, MMPROJ_TENSORS, model_keys, model_tensors, word
+from tests.unit.models.test_gguf_reader import whole_draft
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MODEL = whole_draft(model_keys("qwen3vlmoe"), model_tensors("qwen3vlmoe")).encode()
+MMPROJ = whole_draft(MMPROJ_KEYS, MMPROJ_TENSORS).encode()
+
+
+class Bench:
+    def __init__(self, folder: Path, hub: Server, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.hub, self._capsys = folder, hub, capsys
+        self.project = folder / "project"
+        text = HUB.replace("unlocked: no digest is known", f"sha256: {Sha256.of_bytes(MODEL).hex}")
+        text = text.replace("max_bytes: 5000", f"size_bytes: {len(MODEL)}").replace(
+            "b2" * 32, Sha256.of_bytes(MMPROJ).hex
+        )
+        text = text.replace("size_bytes: 4\n", f"size_bytes: {len(MMPROJ)}\n")
+        self.manifests = a_project(self.project, hub=text, bare=HUB.replace("name: hub", "name: bare"))
+        for name, data in (("model", MODEL), ("mmproj", MMPROJ)):
+            hub.serve(f"/someone/Some-GGUF/resolve/main/{name}.gguf", data)
+
+    def run(self, *words: str) -> tuple[int, str, str]:
+        code = main(["models", *words, "--project", str(self.project)])
+        captured = self._capsys.readouterr()
+        return code, captured.out, captured.err
+
+
+@pytest.fixture
+def bench(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Bench]:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("PINNED_LLAMA_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "none"))
+    with Server() as hub:
+        monkeypatch.setenv("PINNED_LLAMA_HUB_URL", hub.base)
+        yield Bench(tmp_path, hub, capsys)
+
+
+def test_fetch_prints_where_each_file_is(bench: Bench) -> None:
+    code, out, err = bench.run("fetch", "hub")
+    blobs = bench.folder / "store" / "v1" / "blobs" / "sha256"
+    assert code == 0
+    assert out == (
+        f"model   {blobs / Sha256.of_bytes(MODEL).hex}\nmmproj  {blobs / Sha256.of_bytes(MMPROJ).hex}\n"
+    )
+    assert f"fetch from {bench.hub.base}" in err
+
+
+def test_verify_has_a_row_for_each_file_and_leaves_out_what_is_not_pinned(bench: Bench) -> None:
+    bench.run("fetch", "hub")
+    code, out, _ = bench.run("verify")
+    assert code == 0
+    assert out == (
+        f"unchanged hub: model.gguf   {Sha256.of_bytes(MODEL)}\n"
+        f"unchanged hub: mmproj.gguf  {Sha256.of_bytes(MMPROJ)}\n"
+    )
+    assert [line.split()[0] for line in bench.run("verify", "hub", "--full")[1].splitlines()] == ["ok", "ok"]
+
+
+def test_verify_of_a_model_that_is_not_pinned_is_refused_where_it_is_named(bench: Bench) -> None:
+    code, _, err = bench.run("verify", "bare")
+    assert code == 11
+    assert "  found:    unlocked: no digest is known\n" in err
+
+
+def test_verify_of_what_is_not_here_fails_where_it_is_named(bench: Bench) -> None:
+    code, out, err = bench.run("verify", "hub")
+    assert code == 23
+    assert [line.split()[0] for line in out.splitlines()] == ["absent", "absent"]
+    path = bench.folder / "store" / "v1" / "blobs" / "sha256" / Sha256.of_bytes(MODEL).hex
+    assert err.endswith(
+        "error: the model is not on this machine\n"
+        "  where:    manifests/models/hub.yaml: files[0]\n"
+        f"  expected: model.gguf of hub, at {path}\n"
+        "  found:    no such file\n"
+        "  fix:      python3 noxfile.py -s models -- fetch hub\n"
+    )
+    code, out, _ = bench.run("verify")
+    assert (code, {line.split()[0] for line in out.splitlines()}) == (0, {"absent"})
+
+
+def test_verify_says_what_is_wrong_and_ends_with_its_code(bench: Bench) -> None:
+    bench.run("fetch", "hub")
+    path = bench.folder / "store" / "v1" / "blobs" / "sha256" / Sha256.of_bytes(MODEL).hex
+    path.chmod(0o644)
+    path.write_bytes(MODEL[:-1])
+    code, out, err = bench.run("verify", "hub")
+    assert code == 20
+    assert out.startswith("BAD       hub: model.gguf ")
+    assert f"  found:    {Sha256.of_bytes(MODEL[:-1])}\n" in err
+
+
+def test_list_says_what_is_here_what_is_not_and_what_is_refused(bench: Bench) -> None:
+    def listed() -> list[str]:
+        return bench.run("list")[1].splitlines()
+
+    lock = "python3 noxfile.py -s lock -- --model bare"
+    size = f"{len(MODEL) / 1000:.1f} kB"
+    assert listed() == [
+        "bare: files of a hub (Apache-2.0)",
+        f"  model   model.gguf (Q4_K_M, at most 5.0 kB): unlocked, and refused until {lock} --write",
+        "  mmproj  mmproj.gguf (F16, 4 B): pinned",
+        "hub: files of a hub (Apache-2.0)",
+        f"  model   model.gguf (Q4_K_M, {size}): not here",
+        f"  mmproj  mmproj.gguf (F16, {len(MMPROJ) / 1000:.1f} kB): not here",
+    ]
+    bench.run("fetch", "hub")
+    assert listed()[4] == f"  model   model.gguf (Q4_K_M, {size}): here"
+    (bench.folder / "store/v1/sightings" / f"{Sha256.of_bytes(MODEL).hex}.json").unlink()
+    assert listed()[4].endswith(": here, not verified since it changed")
+
+
+def test_list_says_how_much_of_a_download_has_arrived(bench: Bench) -> None:
+    path = Store.open(bench.folder / "store").partial_path(Sha256.of_bytes(MODEL)).with_suffix(".pieces")
+    with PieceFile(path, Layout(len(MODEL), 1024)) as file:
+        version = file.version(Version("there"))
+        for index in range(file.layout.count // 4):
+            file.note(index, 0, version)
+    assert bench.run("list", "hub")[1].splitlines()[1].endswith(": 25% of it has arrived")
+
+
+def test_a_name_is_asked_for(bench: Bench) -> None:
+    code, _, err = bench.run("fetch")
+    assert code == 2
+    assert (
+        "  where:    models -- fetch\n"
+        "  expected: the name of a model\n"
+        "  found:    none\n"
+        "  fix:      python3 noxfile.py -s models -- fetch bare\n"
+    ) in err
+
+
+def test_inspect_says_what_a_model_is_and_draws_its_mix(bench: Bench) -> None:
+    bench.run("fetch", "hub")
+    picture = bench.folder / "mix.svg"
+    code, out, _ = bench.run("inspect", "hub", "--context", "100", "--picture", str(picture))
+    assert code == 0
+    assert out.startswith(
+        "architecture:  qwen3vlmoe (Tiny)\n"
+        # 18,432 in experts, of which half is used, and 3,680 elsewhere
+        "parameters:    22.11 k, 12.90 k for each token\n"
+        "context:       up to 64 tokens\n"
+        "chat template: none: the server would guess one\n"
+        "projector:     fits the model\n"
+        "memory:        "
+    )
+    assert out.endswith(f"lint: 0 errors, 0 warnings\npicture: {picture}\n")
+    assert picture.read_text().startswith('<svg xmlns="http://www.w3.org/2000/svg"')
+
+
+def test_inspect_takes_files_and_refuses_a_projector_of_another_model(bench: Bench) -> None:
+    keys = {
+        **model_keys("qwen3vlmoe"),
+        "qwen3vlmoe.n_deepstack_layers": model_keys("qwen3vl")["qwen3vl.block_count"],
+    }
+    model, mmproj = bench.folder / "a.gguf", bench.folder / "b.gguf"
+    model.write_bytes(whole_draft(keys, model_tensors("qwen3vlmoe")).encode())
+    mmproj.write_bytes(MMPROJ)
+    code, out, err = bench.run("inspect", str(model), "--mmproj", str(mmproj))
+    assert code == 13
+    assert "projector:     does NOT fit the model\n" in out
+    assert "error: both: mmproj: v.deepstack gives 1 layers, and the model takes 2\n" in out
+    assert (
+        "  where:    a.gguf, both: mmproj: v.deepstack\n"
+        "  expected: a model that llama.cpp loads, and a projector that belongs to it\n"
+        "  found:    mmproj: v.deepstack gives 1 layers, and the model takes 2\n"
+        "  fix:      do not load it: take a file that its publisher vouches for\n"
+    ) in err
+
+
+def test_inspect_of_what_is_not_here_names_the_command_that_fetches_it(bench: Bench) -> None:
+    code, _, err = bench.run("inspect", "hub")
+    assert code == 23
+    assert "  fix:      python3 noxfile.py -s models -- fetch hub\n" in err
+
+
+def test_inspect_of_a_hostile_file_is_a_refusal(bench: Bench) -> None:
+    path = bench.folder / "evil.gguf"
+    path.write_bytes(b"GGUF" + bytes([3, 0, 0, 0]) + b"\xff" * 16)
+    code, _, err = bench.run("inspect", str(path))
+    assert code == 13
+    assert "  expected: at most 65536 tensors\n" in err
+
+
+# The full size, from its head alone
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("large")
+    write_model(folder / "model.gguf")
+    write_mmproj(folder / "mmproj.gguf")
+    return folder
+
+
+def test_the_model_that_people_want_is_sound_and_its_figures_are_the_published_ones(large: Path) -> None:
+    found = inspect(read_gguf(large / "model.gguf"), read_gguf(large / "mmproj.gguf"), 8192)
+    assert (found.findings, found.fits) == ((), True)
+    assert (count_text(found.parameters), count_text(found.active_parameters)) == ("30.53 B", "3.35 B")
+    assert found.template == TEMPLATE
+    memory = found.memory
+    assert memory is not None
+    # keys and values: 48 layers, 4 heads of 128, two of them, in 2 bytes
+    assert memory.cache == 8192 * 48 * 4 * (128 + 128) * 2
+    assert memory.weights == sum(share.size_bytes for share in found.model_shares)
+    assert memory.projector == sum(share.size_bytes for share in found.mmproj_shares)
+    assert memory.total == memory.without_projector + memory.projector + memory.picture
+    experts = [share for share in found.model_shares if share.group == "experts"]
+    assert [(share.type, share.tensors, share.bits) for share in experts] == [
+        ("Q4_K", 120, 4.5),
+        ("Q6_K", 24, 6.5625),
+    ]
+    assert {share.group for share in (*found.model_shares, *found.mmproj_shares)} == {
+        name for name, _ in GROUPS if name != "feed forward"
+    }
+
+
+def test_text_alone_needs_less(large: Path) -> None:
+    model = read_gguf(large / "model.gguf")
+    alone, both = (
+        estimate_memory(model, mmproj, 1000) for mmproj in (None, read_gguf(large / "mmproj.gguf"))
+    )
+    assert alone is not None
+    assert both is not None
+    assert alone.total == alone.without_projector == both.without_projector
+    assert both.total > alone.total
+
+
+def test_a_file_that_does_not_say_its_sizes_has_no_estimate(large: Path) -> None:
+    projector = read_gguf(large / "mmproj.gguf")
+    assert estimate_memory(projector, None, 1000) is None
+    lines = "\n".join(inspection_lines(inspect(projector, None, 1000), 1000))
+    assert "memory:        cannot be estimated: the file does not say its sizes" in lines
+    assert "projector:     none given" in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("token_embd.weight", "token embedding"),
+        ("output.weight", "output"),
+        ("output_norm.weight", "norms"),
+        ("blk.0.attn_q_norm.weight", "norms"),
+        ("blk.11.ffn_norm.weight", "norms"),
+        ("blk.3.ffn_down_exps.weight", "experts"),
+        ("blk.3.ffn_gate_inp.weight", "router"),
+        ("blk.3.ffn_gate.weight", "feed forward"),
+        ("blk.3.attn_output.weight", "attention"),
+        ("v.patch_embd.weight.1", "vision: patches"),
+        ("v.blk.2.ln1.bias", "vision: norms"),
+        ("v.blk.2.ffn_up.bias", "vision: feed forward"),
+        ("v.deepstack.8.norm.weight", "vision: norms"),
+        ("v.deepstack.8.fc1.weight", "vision: mergers"),
+        ("mm.0.weight", "vision: mergers"),
+        ("rope_freqs.weight", OTHER),
+    ],
+)
+def test_each_tensor_belongs_to_its_part(name: str, group: str) -> None:
+    assert group_of(name) == group
+
+
+def test_nothing_is_left_out_of_the_shares_and_nothing_counted_twice(tmp_path: Path) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(
+        whole_draft(model_keys("qwen3vl"), {**model_tensors("qwen3vl"), "strange": (0, (5,))}).encode()
+    )
+    file = read_gguf(path)
+    shares = share_out(file)
+    assert sum(share.tensors for share in shares) == len(file.tensors)
+    assert sum(share.size_bytes for share in shares) == sum(tensor.size_bytes for tensor in file.tensors)
+    assert shares[-1].group == OTHER
+
+
+def test_a_hostile_template_is_safe_to_print() -> None:
+    assert template_text("\x1b[2J{{ image }}\n") == "16 characters, with pictures: \\x1b[2J{{ image }}"
+    assert template_text("x" * 500 + "tools").startswith("505 characters, text alone, with tools: xxx")
+    assert template_text("x" * 500).endswith("xxx...")
+
+
+def test_a_hostile_name_is_safe_to_print(tmp_path: Path) -> None:
+    # found by the changed heads: seed 16497
+    path = tmp_path / "x.gguf"
+    keys = {"general.architecture": word("\x1b[2J"), "general.name": word("a\nb\u202e" + "c" * 99)}
+    path.write_bytes(whole_draft(keys, {}).encode())
+    first = next(inspection_lines(inspect(read_gguf(path), None, 10), 10))
+    assert first == f"architecture:  \\x1b[2J (a\\nb\\u202e{'c' * 56}...)"
+
+
+def test_whoever_reads_the_answer_may_have_enough_of_it(bench: Bench) -> None:
+    argv = (sys.executable, "-m", "recipes", "models", "list", "--project", str(bench.project))
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        argv, cwd=PROJECT, env=environment, stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_picture_is_well_formed_whatever_the_names_are() -> None:
+    from xml.etree import ElementTree as ET
+
+    share = model_look.Share("a <b>", "Q&K", 1, 8, 4)
+    root = ET.fromstring(  # noqa: S314 - it is ours
+        draw_mix("<&>", (share, model_look.Share("c", "F32", 1, 1, 4_000_000)))
+    )
+    assert root.tag.endswith("svg")
+    assert len(root.findall(".//{http://www.w3.org/2000/svg}rect")) == 5
+    assert draw_mix("", ()).startswith("<svg")
+
+
+def test_memory_adds_up() -> None:
+    memory = Memory(1, 20, 300, 4000, 50_000)
+    assert (memory.without_projector, memory.total) == (321, 54_321)

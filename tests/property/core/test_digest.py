@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recipes.core.digest import Digest, Sha1, Sha256, blob_entries, hash_tree, tree_of_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from random import Random
+
+# a busy machine is no failure
+UNHURRIED = settings(suppress_health_check=[HealthCheck.too_slow])
+# any byte but NUL and slash; git refuses a name that a file system could take for its own folder
+NAMES = (
+    st.binary(min_size=1, max_size=12)
+    .filter(lambda name: not {b"/"[0], 0} & set(name))
+    .filter(lambda name: name not in {b".", b".."} and not name.lower().startswith((b".git", b"git~")))
+    .map(os.fsdecode)
+)
+FILES = st.tuples(st.just("file"), st.binary(max_size=64), st.booleans())
+LINKS = st.tuples(st.just("link"), st.binary(min_size=1, max_size=64).filter(lambda data: 0 not in data))
+LEAVES = FILES | LINKS
+TREES = st.dictionaries(
+    NAMES,
+    st.recursive(LEAVES, lambda inner: st.dictionaries(NAMES, inner, max_size=4), max_leaves=12),
+    max_size=5,
+)
+
+
+def plant(root: Path, tree: dict[str, object]) -> None:
+    root.mkdir(exist_ok=True)
+    for name, node in tree.items():
+        match node:
+            case dict():
+                plant(root / name, node)
+            case ("file", bytes(data), bool(runs)):
+                (root / name).write_bytes(data)
+                (root / name).chmod(0o755 if runs else 0o644)
+            case ("link", bytes(target)):
+                (root / name).symlink_to(os.fsdecode(target))
+
+
+@pytest.fixture(scope="module", params=[Sha1, Sha256], ids=["sha1", "sha256"])
+def repository(request: pytest.FixtureRequest) -> Iterator[tuple[type[Sha1 | Sha256], Path]]:
+    kind = request.param
+    with tempfile.TemporaryDirectory() as folder:
+        git(Path(folder), Path(folder), "init", "--quiet", f"--object-format={kind.algorithm}")
+        yield kind, Path(folder) / ".git"
+
+
+def git(folder: Path, tree: Path, *argv: str) -> str:
+    settings = (
+        "core.autocrlf=false",
+        "core.protectNTFS=false",
+        "core.protectHFS=false",
+        "core.precomposeUnicode=false",
+    )
+    flags = [part for setting in settings for part in ("-c", setting)]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+    }
+    if folder.name == ".git":
+        environment |= {"GIT_DIR": str(folder), "GIT_WORK_TREE": str(tree), "GIT_INDEX_FILE": f"{tree}.index"}
+    done = subprocess.run(
+        ["git", *flags, *argv], cwd=tree, env=environment, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@settings(UNHURRIED, max_examples=40)
+@given(tree=TREES)
+def test_the_digest_of_any_tree_is_the_one_that_git_writes(
+    repository: tuple[type[Sha1 | Sha256], Path], tree: dict[str, object]
+) -> None:
+    kind, git_folder = repository
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "tree"
+        plant(root, tree)
+        git(git_folder, root, "add", "--all", "--force", ".")
+        expected = git(git_folder, root, "write-tree")
+        found: Digest = hash_tree(root, Sha1) if kind is Sha1 else hash_tree(root, Sha256)
+    assert found.hex == expected
+
+
+@settings(UNHURRIED, max_examples=60)
+@given(tree=TREES, seed=st.randoms(use_true_random=False))
+def test_the_digest_does_not_depend_on_the_order_of_the_files(tree: dict[str, object], seed: Random) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "tree"
+        plant(root, tree)
+        entries = blob_entries(root, Sha256)
+        names = list(entries)
+        seed.shuffle(names)
+        assert tree_of_entries({name: entries[name] for name in names}, Sha256) == hash_tree(root, Sha256)
+
+
+@settings(UNHURRIED)
+@given(st.text(max_size=80))
+def test_text_is_a_digest_exactly_if_it_is_so_many_lower_case_hexadecimal_digits(text: str) -> None:
+    for kind in (Sha1, Sha256):
+        fits = len(text) == kind.length and set(text) <= set("0123456789abcdef")
+        try:
+            accepted = kind(text).hex == text
+        except ValueError:
+            accepted = False
+        assert accepted == fits
+
+
+@settings(UNHURRIED)
+@given(st.binary(max_size=64))
+def test_a_digest_survives_its_own_text(data: bytes) -> None:
+    for kind in (Sha1, Sha256):
+        digest = kind.of_bytes(data)
+        assert kind(str(digest).removeprefix(f"{kind.algorithm}:")) == digest

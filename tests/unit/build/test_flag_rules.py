@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import pytest
+
+from recipes.build.audit.flag_rules import AllowedFlags, judge_compile
+
+ROOTS = ("/somewhere/source", "/somewhere/build", "/somewhere/tools")
+ALLOWED = AllowedFlags(
+    isa_flags=("-mavx2", "-msse4.2"),
+    march=("armv8.2-a+dotprod",),
+    exact=("-fsanitize=none", "/usr/bin/clang"),
+)
+
+
+def found(*words: str, allowed: AllowedFlags = ALLOWED) -> list[str]:
+    command = ("/somewhere/tools/cc", "-O3", *words, "-c", "/somewhere/source/a.c")
+    return [departure.found for departure in judge_compile(command, allowed, ROOTS, "/somewhere/build")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-mavx2", "-msse4.2", "-march=armv8.2-a+dotprod"),
+        (
+            "-g0",
+            "-fPIC",
+            "-fvisibility=hidden",
+            "-std=gnu++17",
+            "-Wall",
+            "-Werror=date-time",
+            "-pthread",
+            "-w",
+        ),
+        ("-MD", "-MT", "a.o", "-MF", "a.o.d"),
+        ("-ObjC", "-x", "objective-c"),
+        ("-DNDEBUG", "-D", "X=1", '-DVERSION="0.9.5"', "-D_XOPEN_SOURCE=600"),
+        (
+            "-I/somewhere/source/include",
+            "-I",
+            "/somewhere/build",
+            "-I../source/vendor",
+            "-isystem",
+            "/somewhere/tools/include",
+        ),
+        ("-I/somewhere/source/a/../../build",),
+        ("-ffile-prefix-map=/somewhere/source=/source", "-fmacro-prefix-map=/somewhere/build=/build"),
+        ("-fprofile-prefix-map=/somewhere/source=/source", "-fcoverage-prefix-map=/somewhere/build=/build"),
+        ("-fno-fast-math", "-ffp-contract=off", "-fno-finite-math-only", "-fsanitize=none"),
+        ("-Wa,--noexecstack", "-Wp,-DX"),
+    ],
+)
+def test_words_that_change_nothing_that_is_pinned_pass(words: tuple[str, ...]) -> None:
+    assert found(*words) == []
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *(
+            "-march=native",
+            "-march=x86-64-v3",
+            "-march=armv8.2-a",
+            "-mtune=native",
+            "-mcpu=native",
+            "-mavx512f",
+        ),
+        *(
+            "-mno-avx2",
+            "-m32",
+            "-mllvm",
+            "-mcmodel=large",
+            "-target-feature",
+            "--target=x86_64-linux-musl",
+            "-target",
+        ),
+        *("-O", "-O0", "-O2", "-Os", "-Oz", "-Og", "-Ofast", "-O4"),
+        *("-g", "-g1", "-g3", "-ggdb", "-gdwarf-4", "-gline-tables-only", "-gz"),
+        *(
+            "-flto",
+            "-flto=thin",
+            "-fprofile-generate",
+            "-fprofile-use=/somewhere/build/x",
+            "-fauto-profile",
+            "-pg",
+            "-p",
+        ),
+        *("--coverage", "-fcoverage-mapping", "-ftime-trace"),
+        *("-fsanitize=address", "-fplugin=x", "-fopenmp", "-fopenmp=libgomp", "-fuse-ld=lld", "-specs=x"),
+        *("-ffast-math", "-funsafe-math-optimizations", "-ffinite-math-only", "-fassociative-math"),
+        *("-D__DATE__=x", "-D__TIME__=1", "-D__TIMESTAMP__"),
+        "@flags.rsp",
+    ],
+)
+def test_each_kind_of_word_that_the_plan_must_list_is_refused(word: str) -> None:
+    assert found(word) == [word]
+
+
+def test_words_behind_the_assembler_and_the_preprocessor_are_judged_too() -> None:
+    assert found("-Wa,-march=native,-g") == ["-march=native", "-g"]
+    assert found("-Xclang", "-target-feature", "-Xclang", "+avx512f") == ["-target-feature"]
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("-I/usr/include",), "-I/usr/include"),
+        (("-I", "/usr/include"), "-I /usr/include"),
+        (("-I../../usr/include",), "-I../../usr/include"),
+        (("-isystem/usr/include",), "-isystem/usr/include"),
+        (("-isystem", "/usr/include"), "-isystem /usr/include"),
+        (("-include", "/etc/config.h"), "-include /etc/config.h"),
+        (("-L/usr/lib",), "-L/usr/lib"),
+        (("--sysroot=/",), "--sysroot=/"),
+        (("-isysroot", "/Applications/Xcode.app"), "-isysroot /Applications/Xcode.app"),
+        (("-B/usr/bin",), "-B/usr/bin"),
+        (("-fdebug-compilation-dir=/home/me",), "-fdebug-compilation-dir=/home/me"),
+        (("-ffile-prefix-map=/home/me=/source",), "-ffile-prefix-map=/home/me=/source"),
+        (("/usr/lib/crt1.o",), "/usr/lib/crt1.o"),
+        (('-DDATA="/usr/share/x"',), '-DDATA="/usr/share/x"'),
+        (("-D", "DATA=/usr/share/x"), "-D DATA=/usr/share/x"),
+    ],
+)
+def test_a_path_of_the_host_is_refused_with_its_option(words: tuple[str, ...], shown: str) -> None:
+    assert found(*words) == [shown]
+
+
+def test_a_folder_of_this_build_in_a_macro_is_refused_because_no_prefix_map_reaches_it() -> None:
+    command = ("/somewhere/tools/cc", "-O3", '-DROOT="/somewhere/source/x"')
+    (departure,) = judge_compile(command, ALLOWED, ROOTS, "/somewhere/build")
+    assert departure.expected == "no folder of the build machine in a macro"
+    assert departure.found == '-DROOT="/somewhere/source/x"'
+
+
+def test_a_launcher_before_the_compiler_is_refused() -> None:
+    command = ("/usr/bin/ccache", "/somewhere/tools/cc", "-O3", "-c", "a.c")
+    (departure,) = judge_compile(command, ALLOWED, ROOTS, "/somewhere/build")
+    assert departure.expected == "the plan's compiler, without a launcher before it"
+    assert departure.found == "/usr/bin/ccache"
+
+
+def test_a_compiler_found_by_name_is_refused() -> None:
+    (departure,) = judge_compile(("cc", "-O3"), ALLOWED, ROOTS, "/somewhere/build")
+    assert departure.found == "cc"
+
+
+def test_a_compiler_that_the_plan_names_may_lie_outside() -> None:
+    assert list(judge_compile(("/usr/bin/clang", "-O3"), ALLOWED, ROOTS, "/somewhere/build")) == []
+
+
+def test_a_command_without_the_plans_optimisation_is_refused() -> None:
+    (departure,) = judge_compile(("/somewhere/tools/cc", "-c", "a.c"), ALLOWED, ROOTS, "/somewhere/build")
+    assert (departure.expected, departure.found) == ("one of -O3", "no -O")
+
+
+def test_an_empty_command_is_refused() -> None:
+    assert [
+        item.found for item in judge_compile((), AllowedFlags(optimise=()), ROOTS, "/somewhere/build")
+    ] == ["no compiler"]

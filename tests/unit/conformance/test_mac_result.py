@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from recipes.conformance.mac_result import compare_results, read_result, verdict_of
+from recipes.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def result(verdict: str = "passed", given: str = "green", step: str = "passed") -> dict[str, Any]:
+    return {
+        "format": "mac-check/1",
+        "digest": given,
+        "steps": [{"name": "devices", "verdict": step, "words": "MTL0"}],
+        "conformance": {
+            "-ngl 99": {
+                "outcomes": [
+                    {"part": "image prompts", "name": "colours", "verdict": verdict, "words": "3 of 3"}
+                ],
+                "exhibits": [{"name": "colour", "question": "What colour?", "given": given}],
+            }
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        (["passed", "passed"], "passed"),
+        (["passed", "not run"], "incomplete"),
+        (["failed", "not run"], "failed"),
+        ([], "incomplete"),
+    ],
+)
+def test_one_failure_is_a_failure_and_what_was_not_run_is_not_passed(
+    verdicts: list[str], expected: str
+) -> None:
+    assert verdict_of(verdicts) == expected
+
+
+def test_equal_findings_have_no_difference() -> None:
+    assert compare_results(result(), result()) == []
+
+
+def test_each_difference_is_named() -> None:
+    assert compare_results(result(), result("deviates", "blue", "failed")) == [
+        "devices: passed in the first, failed in the second",
+        "-ngl 99: image prompts, colours: passed in the first, deviates in the second",
+        "-ngl 99: colour: 'What colour?': green in the first, blue in the second",
+    ]
+
+
+def test_a_setting_that_only_one_has_is_a_difference() -> None:
+    other = result()
+    other["conformance"] = {}
+    assert compare_results(result(), other) == [
+        "-ngl 99: image prompts, colours: passed in the first, absent in the second",
+        "-ngl 99: colour: 'What colour?': green in the first, absent in the second",
+    ]
+
+
+def test_a_result_is_read_and_anything_else_refused(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(result()))
+    assert read_result(path) == result()
+    path.write_text('{"format": "conformance/1"}')
+    with pytest.raises(UsageError) as caught:
+        read_result(path)
+    assert str(caught.value) == (
+        "error: this command line names something that does not exist\n"
+        f"  where:    {path}\n"
+        "  expected: a result of mac-check, of format mac-check/1\n"
+        "  found:    conformance/1\n"
+        "  fix:      python3 noxfile.py -s mac-check -- --bundle PATH --result FILE writes one"
+    )

@@ -1,0 +1,46 @@
+"""What conformance judges with: models that a reference has answered for, and no others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from recipes.conformance.results.model_choice import reference_of
+from recipes.core.errors import PinMissingError
+from recipes.manifest.load import PROJECT, Manifests
+from tests.support.model_manifests import HUB, LOCAL, a_project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_model_of_the_repository_has_a_reference(tmp_path: Path) -> None:
+    manifests = a_project(tmp_path, local=LOCAL)
+    assert reference_of(manifests, manifests.model("local")) == tmp_path / "tests" / "golden.json"
+
+
+def test_a_fetched_model_is_refused_with_what_judges_instead() -> None:
+    manifests = Manifests()
+    with pytest.raises(PinMissingError) as caught:
+        reference_of(manifests, manifests.model("qwen3-vl-30b-a3b-instruct"))
+    assert str(caught.value) == (
+        "error: a pin is missing, and nothing is used without one\n"
+        "  where:    manifests/models/qwen3-vl-30b-a3b-instruct.yaml\n"
+        "  expected: `golden:`, what transformers answers with the very files, which conformance compares with\n"
+        "  found:    none: only models whose files lie in this repository have it\n"
+        "  fix:      python3 noxfile.py -s conformance -- --model pocket  # judges the same llama.cpp\n"
+        "            python3 noxfile.py -s models -- verify qwen3-vl-30b-a3b-instruct"
+        "  # says whether its files are the pinned ones"
+    )
+
+
+def test_the_default_model_of_conformance_has_a_reference() -> None:
+    manifests = Manifests()
+    assert reference_of(manifests, manifests.model(str(manifests.defaults().model))).is_relative_to(PROJECT)
+
+
+def test_a_hub_model_with_a_reference_is_no_manifest(tmp_path: Path) -> None:
+    text = HUB.replace("unlocked: no digest is known", f"sha256: {'a1' * 32}") + "golden: tests/golden.json\n"
+    with pytest.raises(Exception, match="conformance takes models whose files lie in this repository"):
+        a_project(tmp_path, hub=text).model("hub")

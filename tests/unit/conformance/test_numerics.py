@@ -1,0 +1,250 @@
+"""Which known deviations account for what was measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from recipes.conformance.results.numerics import UNSEEN, difference, explain
+from recipes.evalset.golden import JOIN, Case, Deviation, NearTie
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+TOKENS = ("red", "blue", "green", "one", "two")
+EXACT = (-0.5, -1.5, -2.5, -3.5, -4.5)
+LITTLE = 0.02  # as tolerances are
+
+
+def deviation(name: str, *, fails: bool = False) -> Deviation:
+    return Deviation(name=name, words=f"what {name} does", where=f"where {name} is", fails=fails)
+
+
+FILTER, CENTRES, HALF = deviation("filter"), deviation("centres"), deviation("half")
+MASK, THETA = deviation("mask", fails=True), deviation("theta", fails=True)
+KNOWN = (FILTER, CENTRES, HALF, MASK, THETA)
+
+
+@dataclass(frozen=True)
+class World:
+    """What each deviation adds to each token's logarithm, by case; a deviation that is not named does not touch it."""
+
+    effects: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+
+    def logprobs(self, name: str, chosen: Collection[str]) -> tuple[float, ...]:
+        touching = [row for which, row in self.effects[name].items() if which in chosen]
+        return tuple(value + sum(row[index] for row in touching) for index, value in enumerate(EXACT))
+
+    def case(self, name: str) -> Case:
+        touching = sorted(self.effects[name])
+        subsets = [chosen for count in range(len(touching) + 1) for chosen in combinations(touching, count)]
+        return Case(
+            name=name,
+            with_images=True,
+            resized=True,
+            prompt_tokens=9,
+            answer="red",
+            margin=1.0,
+            tokens=TOKENS,
+            logprobs={JOIN.join(chosen): self.logprobs(name, chosen) for chosen in subsets},
+        )
+
+    def cases(self) -> list[Case]:
+        return [self.case(name) for name in self.effects]
+
+    def measured(self, chosen: Collection[str], noise: float = 0.0) -> dict[str, dict[str, float]]:
+        """What a llama.cpp with these deviations lists, each logarithm off by the noise."""
+        return {
+            name: {
+                token: value + noise for token, value in zip(TOKENS, self.logprobs(name, chosen), strict=True)
+            }
+            for name in self.effects
+        }
+
+
+def only(index: int, size: float) -> tuple[float, ...]:
+    return tuple(size if other == index else 0.0 for other in range(len(TOKENS)))
+
+
+# Each deviation moves a token of its own, so that no combination looks like another one. Of text only one is known.
+WORLD = World(
+    {
+        "text": {"theta": only(4, -2.0)},
+        "image": {
+            "filter": only(0, 0.5),
+            "centres": only(1, -0.75),
+            "half": only(2, 0.25),
+            "mask": only(3, 3.0),
+            "theta": only(4, -1.0),
+        },
+    }
+)
+
+
+def names_of(explained_deviations: Sequence[tuple[Deviation, float]]) -> list[str]:
+    return [one.name for one, _ in explained_deviations]
+
+
+@given(
+    planted=st.sets(st.sampled_from([one.name for one in KNOWN])),
+    noise=st.floats(-0.03, 0.03),
+    known=st.permutations(KNOWN),
+)
+def test_a_planted_combination_is_found_in_the_order_in_which_they_are_known(
+    planted: set[str], noise: float, known: list[Deviation]
+) -> None:
+    explained = explain(WORLD.measured(planted, noise), WORLD.cases(), known, LITTLE)
+    assert names_of(explained.deviations) == [one.name for one in known if one.name in planted]
+    assert explained.after == pytest.approx(abs(noise), abs=1e-9)
+
+
+def test_sizes_and_distances_are_those_of_the_worst_case() -> None:
+    measured = WORLD.measured({"filter", "theta"})
+    measured["image"]["green"] += 0.125
+    explained = explain(measured, WORLD.cases(), KNOWN, LITTLE)
+    assert explained.deviations == ((FILTER, 0.5), (THETA, 2.0))
+    assert explained.before == 2.0
+    assert (explained.after, explained.worst) == (0.125, "image")
+
+
+def test_the_reference_itself_is_explained_by_nothing() -> None:
+    explained = explain(WORLD.measured(()), WORLD.cases(), KNOWN, LITTLE)
+    assert (explained.deviations, explained.before, explained.after) == ((), 0.0, 0.0)
+
+
+def test_what_no_deviation_does_is_blamed_on_none() -> None:
+    world = World({"image": {"filter": only(0, 0.5), "mask": only(3, 3.0)}})
+    measured = world.measured(())
+    measured["image"]["green"] -= 4.0
+    explained = explain(measured, world.cases(), KNOWN, LITTLE)
+    assert (explained.deviations, explained.before, explained.after) == ((), 4.0, 4.0)
+
+
+def test_a_deviation_that_changes_nothing_is_not_blamed_along_with_one_that_does() -> None:
+    world = World({"image": {"filter": only(0, 0.5), "half": only(2, 0.0)}})
+    assert names_of(explain(world.measured({"filter"}), world.cases(), KNOWN, LITTLE).deviations) == [
+        "filter"
+    ]
+    assert names_of(explain(world.measured({"half"}), world.cases(), KNOWN, LITTLE).deviations) == []
+
+
+@pytest.mark.parametrize(("size", "blamed"), [(0.005, []), (0.02, ["half"])])
+def test_a_deviation_is_blamed_only_where_it_explains_more_than_a_fiftieth(
+    size: float, blamed: list[str]
+) -> None:
+    world = World({"image": {"half": only(0, size)}})
+    measured = world.measured(())
+    measured["image"]["red"] += 1.0  # its square goes down by 1 % and by 4 %
+    assert names_of(explain(measured, world.cases(), KNOWN, LITTLE).deviations) == blamed
+
+
+def test_one_deviation_is_blamed_rather_than_two_that_look_the_same_together() -> None:
+    world = World({"image": {"a": only(0, 1.0), "b": only(0, 2.0), "c": only(0, 3.0)}})
+    known = [deviation(name) for name in "abc"]
+    assert names_of(explain(world.measured({"a", "b"}), world.cases(), known, LITTLE).deviations) == ["c"]
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_of_two_that_look_the_same_the_first_by_name_is_blamed(order: str) -> None:
+    world = World({"image": {name: only(0, 1.0) for name in order}})
+    known = [deviation(name) for name in order]
+    assert names_of(explain(world.measured({"b"}), world.cases(), known, LITTLE).deviations) == ["a"]
+
+
+def test_where_nothing_may_be_blamed_all_of_it_is_left() -> None:
+    explained = explain(WORLD.measured({"mask"}), WORLD.cases(), (), LITTLE)
+    assert (explained.deviations, explained.before, explained.after) == ((), 3.0, 3.0)
+
+
+def test_only_what_is_known_is_blamed() -> None:
+    explained = explain(WORLD.measured({"centres", "filter"}), WORLD.cases(), (HALF, CENTRES), LITTLE)
+    assert (explained.deviations, explained.after) == (((CENTRES, 0.75),), 0.5)
+
+
+def test_a_fault_of_text_shows_in_a_case_that_image_deviations_do_not_touch() -> None:
+    explained = explain(WORLD.measured({"theta"}), [WORLD.case("text")], KNOWN, LITTLE)
+    assert explained.deviations == ((THETA, 2.0),)
+
+
+def test_cases_that_were_not_measured_are_left_out_by_whoever_asks() -> None:
+    with pytest.raises(KeyError, match="text"):
+        explain({"image": WORLD.measured(())["image"]}, WORLD.cases(), KNOWN, LITTLE)
+
+
+def test_a_token_that_is_not_listed_counts_as_less_likely_than_any() -> None:
+    measured = WORLD.measured(())
+    del measured["image"]["blue"]
+    explained = explain(measured, WORLD.cases(), KNOWN, LITTLE)
+    assert explained.before == EXACT[1] - UNSEEN
+    assert explained.worst == "image"
+
+
+@given(st.lists(st.tuples(st.floats(-29, 0), st.floats(-29, 0)), min_size=1, max_size=5))
+def test_the_difference_is_that_of_the_token_that_is_farthest_off(pairs: list[tuple[float, float]]) -> None:
+    tokens = TOKENS[: len(pairs)]
+    measured = {token: pair[0] for token, pair in zip(tokens, pairs, strict=True)}
+    found = difference(measured | {"a token of no interest": -1e9}, tokens, [pair[1] for pair in pairs])
+    distances = sorted(abs(one - other) for one, other in pairs)
+    assert found == distances[-1]
+
+
+def test_the_difference_demands_a_logarithm_for_each_token() -> None:
+    with pytest.raises(ValueError, match=r"zip\(\) argument"):
+        difference({}, TOKENS, EXACT[:-1])
+
+
+def tie(token: int, size: float, key: str = "") -> NearTie:
+    values = tuple(value + step for value, step in zip(EXACT, only(token, size), strict=True))
+    return NearTie(layer=1, token=token, gap=1e-5, logprobs={key: values})
+
+
+def with_ties(*ties: NearTie) -> list[Case]:
+    return [WORLD.case("text"), structs.replace(WORLD.case("image"), ties=ties)]
+
+
+def off_by(token: int, size: float) -> dict[str, dict[str, float]]:
+    measured = WORLD.measured(())
+    measured["image"][TOKENS[token]] += size
+    return measured
+
+
+def test_a_near_tie_that_gives_the_numbers_accounts_for_them() -> None:
+    near, other = tie(3, 0.09), tie(2, 0.4)
+    explained = explain(off_by(3, 0.1), with_ties(other, near), (), LITTLE)
+    (found,) = explained.tipped
+    assert (found.case, found.tie) == ("image", near)
+    assert [found.size, explained.before] == pytest.approx([0.1, 0.1])
+    assert [found.left, explained.after] == pytest.approx([0.01, 0.01])
+
+
+@pytest.mark.parametrize(
+    ("ties", "token", "size"),
+    [
+        ((tie(3, 0.07),), 3, 0.1),  # leaves 0.03
+        ((tie(3, -0.1),), 3, 0.1),
+        ((tie(2, 0.1),), 3, 0.1),
+        ((tie(3, 0.1, "filter"),), 3, 0.1),  # only with a deviation that is not there
+        ((tie(3, 0.015),), 3, 0.015),  # within the tolerance without it
+    ],
+)
+def test_a_near_tie_that_does_not_is_left_alone(ties: tuple[NearTie, ...], token: int, size: float) -> None:
+    explained = explain(off_by(token, size), with_ties(*ties), (), LITTLE)
+    assert explained.tipped == ()
+    assert explained.after == pytest.approx(size)
+
+
+def test_near_ties_are_looked_up_with_the_deviations_that_were_found() -> None:
+    near = tie(3, 0.1, "half")
+    near = structs.replace(near, logprobs={"half": (-0.5, -1.5, -2.25, -3.4, -4.5)})
+    measured = WORLD.measured({"half"})
+    measured["image"]["one"] += 0.1
+    explained = explain(measured, with_ties(near), KNOWN, LITTLE)
+    assert names_of(explained.deviations) == ["half"]
+    assert [one.tie for one in explained.tipped] == [near]
+    assert explained.after == pytest.approx(0)

@@ -1,0 +1,206 @@
+"""What the reference said, as a file: read or refused, and held against what is used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recipes.core.digest import Sha256
+from recipes.core.errors import VerifyError
+from recipes.evalset.golden import JOIN, Case, Deviation, Golden, HeldOut, read_golden, verify_golden
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+MODEL, MMPROJ = b"a model", b"its projector"
+PROMPTS = Sha256.of_bytes(b"prompts").hex
+OTHER = Sha256.of_bytes(b"other prompts").hex
+
+
+def case(**logprobs: float) -> Case:
+    """A case with one token; what it says with each combination, `_` between names, `exact` without any."""
+    keys: dict[str, tuple[float, ...]] = {
+        "" if name == "exact" else name.replace("_", JOIN): (value,) for name, value in logprobs.items()
+    }
+    return Case(
+        name="a case",
+        with_images=True,
+        resized=False,
+        prompt_tokens=12,
+        answer="red",
+        margin=2.5,
+        tokens=("red",),
+        logprobs=keys,
+    )
+
+
+GOLDEN = Golden(
+    made_with={"torch": "2"},
+    model=Sha256.of_bytes(MODEL).hex,
+    mmproj=Sha256.of_bytes(MMPROJ).hex,
+    prompts=PROMPTS,
+    sections=(14, 10, 8),
+    deviations=(Deviation(name="mask", words="w", where="h", fails=True),),
+    cases=(case(exact=-0.1, mask=-3.0),),
+    held_out=(HeldOut(task="shape", answers=("ring", "star"), margins=(3.0, 0.5)),),
+)
+TEXT = msgspec.json.encode(GOLDEN)
+
+
+def refusal(act: Callable[[], object]) -> str:
+    with pytest.raises(VerifyError) as refused:
+        act()
+    return str(refused.value)
+
+
+def lines(where: object, expected: str, found: str, fix: str) -> str:
+    return (
+        "error: the bytes differ from their pin\n"
+        f"  where:    {where}\n"
+        f"  expected: {expected}\n"
+        f"  found:    {found}\n"
+        f"  fix:      {fix}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "value"),
+    [
+        ((), -1.0),
+        (("half",), -2.0),
+        (("half", "filter"), -3.0),
+        (("theta",), -1.0),
+        (("theta", "half"), -2.0),
+        (("filter", "theta", "half", "x"), -3.0),
+    ],
+)
+def test_deviations_that_do_not_touch_a_case_change_nothing(names: tuple[str, ...], value: float) -> None:
+    touched = case(exact=-1.0, half=-2.0, filter=-2.5, filter_half=-3.0)
+    assert touched.with_deviations(frozenset(names)) == (value,)
+
+
+def test_a_combination_that_the_reference_was_not_asked_with_is_no_other_one() -> None:
+    with pytest.raises(KeyError, match=r"half\+mask"):
+        case(exact=-1.0, half=-2.0, mask=-2.5).with_deviations(frozenset({"mask", "half"}))
+
+
+@given(st.sets(st.sampled_from("abcdef")))
+def test_the_order_in_which_deviations_are_named_is_of_no_account(names: set[str]) -> None:
+    key = JOIN.join(sorted(names))
+    asked = Case(
+        name="",
+        with_images=False,
+        resized=False,
+        prompt_tokens=1,
+        answer="",
+        margin=0.0,
+        tokens=("x",),
+        logprobs={"": (0.0,), key: (1.0,)},
+    )
+    assert asked.with_deviations(frozenset(sorted(names, reverse=True))) == (1.0,)
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "golden.json"
+    path.write_bytes(msgspec.json.format(TEXT, indent=1))
+    assert read_golden(path) == GOLDEN
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "golden.json"
+    assert refusal(lambda: read_golden(path)) == lines(
+        path,
+        "the reference's values",
+        f"[Errno 2] No such file or directory: '{path}'",
+        f"git checkout {path}, or python3 noxfile.py -s reference -- --write",
+    )
+
+
+def changed(**changes: object) -> dict[str, Any]:
+    return {**msgspec.json.decode(TEXT), **changes}
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ([], "Expected `object`, got `array`"),
+        ({"made_with": {}}, "Object missing required field `model`"),
+        (changed(more=1), "Object contains unknown field `more`"),
+        (changed(sections=[14, 10]), "Expected `array` of length 3 - at `$.sections`"),
+        (changed(cases=[{"name": 1}]), "Expected `str`, got `int` - at `$.cases[0].name`"),
+        (
+            changed(deviations=[{"name": "a", "words": "b", "where": "c", "fails": "yes"}]),
+            "Expected `bool`, got `str` - at `$.deviations[0].fails`",
+        ),
+    ],
+)
+def test_a_file_of_another_form_is_refused_with_what_is_wrong(
+    tmp_path: Path, data: object, found: str
+) -> None:
+    path = tmp_path / "golden.json"
+    path.write_bytes(msgspec.json.encode(data))
+    assert refusal(lambda: read_golden(path)).splitlines()[3] == f"  found:    {found}"
+
+
+@given(st.integers(0, len(TEXT) - 1))
+def test_a_file_that_was_cut_short_is_refused(tmp_path_factory: pytest.TempPathFactory, size: int) -> None:
+    path = tmp_path_factory.mktemp("cut") / "golden.json"
+    path.write_bytes(TEXT[:size])
+    assert "expected: the reference's values" in refusal(lambda: read_golden(path))
+
+
+@given(st.integers(0, len(TEXT) - 1), st.binary(min_size=1, max_size=3))
+def test_bytes_that_changed_are_read_as_another_value_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, start: int, data: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("changed") / "golden.json"
+    path.write_bytes(TEXT[:start] + data + TEXT[start + len(data) :])
+    try:
+        assert isinstance(read_golden(path), Golden)
+    except VerifyError as error:
+        assert error.where == str(path)  # noqa: PT017 - refused or not, both are right
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    model, mmproj = tmp_path / "model.gguf", tmp_path / "mmproj.gguf"
+    model.write_bytes(MODEL)
+    mmproj.write_bytes(MMPROJ)
+    return model, mmproj
+
+
+def test_the_files_and_prompts_that_it_was_made_of_are_taken(files: tuple[Path, Path]) -> None:
+    verify_golden(GOLDEN, *files, PROMPTS)
+
+
+MEND = "python3 noxfile.py -s reference -- --write  # if the change was meant; else take it back"
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_another_file_is_refused(files: tuple[Path, Path], index: int) -> None:
+    files[index].write_bytes(b"another")
+    wanted = (GOLDEN.model, GOLDEN.mmproj)[index]
+    assert refusal(lambda: verify_golden(GOLDEN, *files, PROMPTS)) == lines(
+        files[index],
+        f"sha256:{wanted}, which the reference was made of",
+        f"sha256:{Sha256.of_bytes(b'another').hex}",
+        MEND,
+    )
+
+
+def test_prompts_that_are_drawn_otherwise_are_refused(files: tuple[Path, Path]) -> None:
+    assert refusal(lambda: verify_golden(GOLDEN, *files, OTHER)) == lines(
+        "the prompts, as they are drawn here",
+        f"sha256:{PROMPTS}, which the reference was made of",
+        f"sha256:{OTHER}",
+        MEND,
+    )
+
+
+def test_model_and_projector_cannot_change_places(files: tuple[Path, Path]) -> None:
+    assert f"where:    {files[1]}" in refusal(lambda: verify_golden(GOLDEN, files[1], files[0], PROMPTS))

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from recipes.core.console import Silent
+from recipes.fetch.http.network_errors import OriginError
+from recipes.fetch.http.response_rules import Patience, TryLater
+from recipes.fetch.http.retry import Pace, Tempo
+
+
+class Saying(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_what_fails_for_a_while_is_repeated_with_exact_waits() -> None:
+    waits: list[float] = []
+    outcomes = iter([TryLater("busy"), TryLater("busy", 9.0), "found"])
+    console = Saying()
+    found = Tempo(sleep=waits.append).persist("index", lambda: next(outcomes), console)
+    assert found == "found"
+    assert waits == [1.0, 9.0]
+    assert console.lines == ["index: busy; trying again in 1 s", "index: busy; trying again in 9 s"]
+
+
+def test_what_fails_too_often_is_given_up_with_its_last_reason() -> None:
+    waits: list[float] = []
+    with pytest.raises(OriginError, match=r"^busy; given up after 3 tries$") as caught:
+        Tempo(Patience(tries=3), sleep=waits.append).persist("index", lambda: TryLater("busy"), Silent())
+    assert waits == [1.0, 2.0]
+    assert caught.value.may_pass
+
+
+def test_a_report_is_due_ten_times_a_second_at_most() -> None:
+    times = iter([0.0, 0.05, 0.1, 0.15, 0.25])
+    pace = Pace(Tempo(clock=lambda: next(times)), 0)
+    assert [pace.is_report_due() for _ in range(4)] == [False, True, False, True]
+
+
+def test_a_server_is_too_slow_that_sends_less_than_a_kibibyte_within_the_timeout() -> None:
+    times = iter([0.0, 9.0, 10.0, 19.0, 20.0, 31.0])
+    pace = Pace(Tempo(Patience(timeout_s=10), clock=lambda: next(times)), 500)
+    slow = []
+    for size_bytes in (500, 500 + 1024, 500 + 1024, 500 + 2048, 500 + 2048 + 1023):
+        pace.is_report_due()
+        slow.append(pace.is_too_slow(size_bytes))
+    assert slow == [False, False, False, False, True]

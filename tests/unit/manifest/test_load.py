@@ -1,0 +1,423 @@
+"""Manifests by name: the committed ones hold, and each way to spoil one has its refusal in exact words.
+
+tests/data/manifests/refusals.yaml changes the small project beside it, one place at a time.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recipes.core.errors import RecipeError, StoreError, UsageError
+from recipes.manifest.edit_values import dump_canonical
+from recipes.manifest.load import PROJECT, SCHEMAS, Manifests, schema_text, write_schemas
+from tests.support import paths
+
+DATA = paths.DATA / "manifests"
+RECIPE = "recipes/small.yaml"
+# BaseLoader: each scalar is text, as in what is tested, but by other code
+REFUSALS: dict[str, dict[str, str]] = yaml.load((DATA / "refusals.yaml").read_text(), Loader=yaml.BaseLoader)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    shutil.copytree(DATA / "project", tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def edit(project: Path, file: str, old: str, new: str) -> None:
+    path = project / "manifests" / file
+    text = path.read_text()
+    if old:
+        assert text.count(old) == 1, "a case changes one place"
+        new = text.replace(old, new)
+    path.write_text(new)
+
+
+def fields(error: RecipeError) -> tuple[str, str, str, str]:
+    return error.where, error.expected, error.found, error.fix
+
+
+def refusal(project: Path) -> RecipeError:
+    with pytest.raises(RecipeError) as caught:
+        Manifests(project).defaults()
+    return caught.value
+
+
+def test_the_small_project_is_valid(project: Path) -> None:
+    manifests = Manifests(project)
+    assert manifests.defaults().recipe == "small"
+    assert manifests.recipe_names() == ("small",)
+    assert manifests.toolchain_names() == ("host", "zig-1")
+    recipe = manifests.recipe("small")
+    assert [type(origin).__name__ for origin in recipe.source.origins] == [
+        "PypiOrigin",
+        "ArchiveOrigin",
+        "GitOrigin",
+    ]
+    assert recipe.platforms["macos-arm64-metal"].cmake["MINIMUM"] == "13.0"
+    assert manifests.toolchain("zig-1").hosts["linux-x86_64"][0].version == "1.10"
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_spoiled_manifest_is_refused_in_exact_words(name: str, project: Path) -> None:
+    case = REFUSALS[name]
+    edit(project, case["file"], case.get("old", ""), case["new"])
+    error = refusal(project)
+    assert type(error).__name__ == case.get("error", "ManifestError")
+    assert fields(error) == (case["where"], case["expected"], case["found"], case["fix"])
+
+
+def test_a_number_of_any_length_is_refused_where_it_does_not_fit(project: Path) -> None:
+    edit(project, RECIPE, "epoch: 1700000000", f"epoch: {'9' * 5000}")
+    assert fields(refusal(project)) == (
+        "manifests/recipes/small.yaml:12: source.epoch",
+        "a whole number from 0",
+        f"`{'9' * 77}...`",
+        "write the number in decimal digits alone",
+    )
+
+
+def test_a_missing_pin_names_the_command_that_locks_it(project: Path) -> None:
+    edit(project, RECIPE, f"      sha256: {'b4' * 32}\n", "")
+    error = refusal(project)
+    assert error.exit_code == 11
+    assert str(error) == (
+        "error: a pin is missing, and nothing is used without one\n"
+        "  where:    manifests/recipes/small.yaml:15: source.origins[0]\n"
+        "  expected: the key `sha256`, a sha256 digest of 64 digits 0-9 and a-f\n"
+        "  found:    an object with only `kind`, `project`, `version`, `file`, `size_bytes`, `subdirectory`"
+        " and `drop`\n"
+        "  fix:      python3 noxfile.py -s lock -- --recipe small"
+    )
+
+
+def test_a_misspelled_pin_is_told_as_misspelled_and_not_as_missing(project: Path) -> None:
+    edit(project, RECIPE, f"sha256: {'c4' * 32}", f"sha265: {'c4' * 32}")
+    edit(project, RECIPE, f"      sha256: {'b4' * 32}\n", "")  # stands before it, and is missing indeed
+    assert refusal(project).found == "unknown key `sha265`, did you mean `sha256`?"
+
+
+def test_of_several_problems_the_first_in_the_file_is_told(project: Path) -> None:
+    edit(project, RECIPE, "epoch: 1700000000", "epoch: soon")
+    edit(project, RECIPE, "build_number: 7", "build_number: seven")
+    assert refusal(project).where == "manifests/recipes/small.yaml:9: source.build_number"
+
+
+def test_what_an_object_lacks_is_told_before_what_is_wrong_inside_it(project: Path) -> None:
+    edit(project, RECIPE, "epoch: 1700000000", "epoch: soon")
+    edit(project, RECIPE, "  licence: MIT\n", "")
+    assert refusal(project).where == "manifests/recipes/small.yaml:6: source"
+
+
+def test_a_number_at_its_limit_is_not_what_is_wrong(project: Path) -> None:
+    edit(project, RECIPE, "size_bytes: 3000", f"size_bytes: {1 << 40}")
+    assert Manifests(project).recipe("small").source.build_number == 7
+    edit(project, RECIPE, "max_bytes: 4000", "max_bytes: lots")
+    assert refusal(project).where == "manifests/recipes/small.yaml:26: source.origins[1].max_bytes"
+
+
+def test_patches_are_listed_in_the_order_of_their_numbers(project: Path) -> None:
+    edit(project, RECIPE, "file: small/0001-first.patch", "file: small/0003-third.patch")
+    (project / "patches/small/0003-third.patch").write_text("")
+    assert fields(refusal(project)) == (
+        "manifests/recipes/small.yaml:37: patches[1].file",
+        "patches in the order of their numbers",
+        "`0002-second.patch` behind `0003-third.patch`",
+        "reorder, or renumber",
+    )
+
+
+def test_two_patches_of_one_number_are_refused(project: Path) -> None:
+    edit(project, RECIPE, "file: small/0002-second.patch", "file: small/0001-second.patch")
+    (project / "patches/small/0001-second.patch").write_text("")
+    assert refusal(project).found == "`0001-second.patch` behind `0001-first.patch`"
+
+
+def test_a_series_may_mix_folders_each_in_its_own_order(project: Path) -> None:
+    edit(project, RECIPE, "file: small/0002-second.patch", "file: other/0001-second.patch")
+    (project / "patches/other").mkdir()
+    (project / "patches/other/0001-second.patch").write_text("")
+    assert [patch.file for patch in Manifests(project).recipe("small").patches] == [
+        "small/0001-first.patch",
+        "other/0001-second.patch",
+    ]
+
+
+def test_a_patch_that_is_a_link_out_of_the_folder_is_refused(project: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.patch"
+    outside.write_text("")
+    path = project / "patches/small/0002-second.patch"
+    path.unlink()
+    path.symlink_to(outside)
+    assert fields(refusal(project)) == (
+        "manifests/recipes/small.yaml:37: patches[1].file",
+        "a file below patches",
+        "a link that leads out of it: small/0002-second.patch",
+        "put the file itself into patches",
+    )
+
+
+def test_a_folder_is_not_a_patch(project: Path) -> None:
+    path = project / "patches/small/0002-second.patch"
+    path.unlink()
+    path.mkdir()
+    assert refusal(project).found.startswith("no such file: `small/0002-second.patch`")
+
+
+def test_a_link_that_leads_to_itself_is_not_a_patch(project: Path) -> None:
+    path = project / "patches/small/0002-second.patch"
+    path.unlink()
+    path.symlink_to(path.name)
+    assert refusal(project).where == "manifests/recipes/small.yaml:37: patches[1].file"
+
+
+def test_a_broken_toolchain_is_told_by_its_own_file(project: Path) -> None:
+    edit(project, "toolchains/host.yaml", "kind: host", "kind: hosts")
+    assert refusal(project).where == "manifests/toolchains/host.yaml:4: kind"
+
+
+def test_a_toolchain_that_no_recipe_names_is_not_read(project: Path) -> None:
+    (project / "manifests/toolchains/broken.yaml").write_text("\0")
+    assert Manifests(project).recipe("small").name == "small"
+
+
+ABSOLUTE = (
+    "/usr/lib/libm.a",
+    "-I/usr/include",
+    "-L/opt",
+    "-isystem/usr/include",
+    "--sysroot=/opt/sdk",
+    "-Wl,-rpath,/opt/lib",
+    '-DCONFIG="/etc/x"',
+    "@/tmp/flags",
+    "-I~/include",
+    "-ffile-prefix-map=/home/me=/source",
+    "-ffile-prefix-map={source}={build}=/x",
+    "-ffile-prefix-map={source}=/source -I/usr/include",
+    "-Wl,-L/usr/lib",
+    "-DURL=https://example.org",
+    "-B /usr/bin",
+)
+
+
+@pytest.mark.parametrize("flag", ABSOLUTE)
+def test_a_flag_with_an_absolute_path_is_refused(flag: str, project: Path) -> None:
+    edit(project, RECIPE, '"-I{build}/include"', f"'{flag}'")
+    error = refusal(project)
+    assert error.expected.startswith("no absolute path")
+    assert error.found == f"`{flag}`"
+
+
+RELATIVE = (
+    "{toolchain}/lib/libm.a",
+    "-I{source}/include",
+    "-Ithird/party",
+    "-Wl,-rpath,$ORIGIN/../lib",
+    "-Wl,-rpath,@loader_path/../lib",
+    "-ffile-prefix-map={source}=/source",
+    "-ffile-prefix-map={source}/ggml=/source/ggml",
+    "-fdebug-prefix-map={build}=.",
+    "-isystem{build}/include",
+)
+
+
+@pytest.mark.parametrize("flag", RELATIVE)
+def test_a_flag_with_no_path_of_this_machine_is_taken(flag: str, project: Path) -> None:
+    edit(project, RECIPE, '"-I{build}/include"', f"'{flag}'")
+    assert Manifests(project).recipe("small").platforms["linux-x86_64-cpu"].flags.cxx == ("-g0", flag)
+
+
+OTHER_PINS = f"\n      size_bytes: 3001\n      sha256: {'e1' * 32}\n      subdirectory: elsewhere"
+SDIST = "\n      version: 0.1.0\n      file: small_source-0.1.0.tar.gz"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (
+            "kind: git\n      url: https://example.org/upstream.git",
+            "kind: git\n      url: https://example.org/upstream/",
+        ),
+        (
+            f"kind: pypi\n      project: small-source{SDIST}",
+            f"kind: pypi\n      project: Small_Source{SDIST}{OTHER_PINS}",
+        ),
+        (
+            "kind: archive\n      url: https://example.org/upstream-7.tar.gz",
+            f"kind: archive\n      url: https://example.org/upstream-7.tar.gz{OTHER_PINS}",
+        ),
+    ],
+)
+def test_the_same_place_in_other_words_is_the_same_origin(first: str, second: str, project: Path) -> None:
+    edit(project, RECIPE, f"    - {first}", f"    - {second}\n    - {first}")
+    assert refusal(project).expected == "each origin once"
+
+
+def test_two_places_of_one_kind_are_two_origins(project: Path) -> None:
+    old = "    - kind: git\n"
+    edit(project, RECIPE, old, f"    - kind: git\n      url: https://example.com/mirror.git\n{old}")
+    assert len(Manifests(project).recipe("small").source.origins) == 4
+
+
+def test_an_unknown_recipe_is_refused_with_what_exists(project: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        Manifests(project).recipe("smal")
+    assert caught.value.exit_code == 2
+    assert str(caught.value) == (
+        "error: this command line names something that does not exist\n"
+        "  where:    --recipe\n"
+        "  expected: `small`\n"
+        "  found:    `smal`, did you mean `small`?\n"
+        "  fix:      python3 noxfile.py -s build -- --recipe small"
+    )
+
+
+def test_a_recipe_that_is_like_no_other_gets_no_guess(project: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        Manifests(project).recipe("xyz")
+    assert caught.value.found == "`xyz`"
+    assert caught.value.fix == "python3 noxfile.py -s build -- --recipe small"
+
+
+@pytest.mark.parametrize("name", ["../recipes/small", "/etc/passwd", "small.yaml", "", ".", "small\0"])
+def test_a_recipe_is_asked_for_by_name_and_not_by_path(name: str, project: Path) -> None:
+    with pytest.raises(UsageError):
+        Manifests(project).recipe(name)
+
+
+def test_an_unknown_platform_is_refused_with_what_exists(project: Path) -> None:
+    manifests = Manifests(project)
+    with pytest.raises(UsageError) as caught:
+        manifests.platform(manifests.recipe("small"), "linux-x86-64-cpu")
+    assert fields(caught.value) == (
+        "--platform",
+        "`linux-x86_64-cpu` or `macos-arm64-metal`",
+        "`linux-x86-64-cpu`, did you mean `linux-x86_64-cpu`?",
+        "python3 noxfile.py -s build -- --recipe small --platform linux-x86_64-cpu",
+    )
+    assert manifests.platform(manifests.recipe("small"), "macos-arm64-metal").toolchain == "host"
+
+
+def test_an_unknown_toolchain_is_refused_with_what_exists(project: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        Manifests(project).toolchain("zig")
+    assert fields(caught.value) == (
+        "a toolchain's name",
+        "`host` or `zig-1`",
+        "`zig`, did you mean `zig-1`?",
+        "ask for `zig-1`",
+    )
+
+
+def test_a_project_without_manifests_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        Manifests(tmp_path).recipe("small")
+    assert fields(caught.value) == (
+        "--recipe",
+        "a manifest, and there is none",
+        "`small`",
+        "git checkout -- manifests",
+    )
+    assert refusal(tmp_path).found == "No such file or directory"
+
+
+def test_editors_and_hidden_files_are_no_manifests(project: Path) -> None:
+    for name in (".#small.yaml", ".small.yaml.swp", "small.yaml~", "small.yml", "notes.txt"):
+        (project / "manifests/recipes" / name).write_text("")
+    assert Manifests(project).recipe_names() == ("small",)
+
+
+def test_a_manifest_is_read_once(project: Path) -> None:
+    manifests = Manifests(project)
+    first = manifests.recipe("small"), manifests.toolchain("zig-1"), manifests.defaults()
+    shutil.rmtree(project / "manifests")
+    second = manifests.recipe("small"), manifests.toolchain("zig-1"), manifests.defaults()
+    assert all(one is other for one, other in zip(first, second, strict=True))
+
+
+def test_a_pinned_listing_is_found_where_there_is_one(project: Path) -> None:
+    manifests = Manifests(project)
+    assert manifests.output_listing("small", "linux-x86_64-cpu") is None
+    path = manifests.output_path("small", "linux-x86_64-cpu")
+    path.parent.mkdir()
+    path.write_text("a listing\n")
+    assert manifests.output_listing("small", "linux-x86_64-cpu") == "a listing\n"
+    path.write_bytes(b"\xff")
+    assert manifests.output_listing("small", "linux-x86_64-cpu") is None
+
+
+def test_a_file_outside_the_project_is_named_in_full(project: Path) -> None:
+    manifests = Manifests(project)
+    assert manifests.show(project / "manifests/defaults.yaml") == "manifests/defaults.yaml"
+    assert manifests.show(Path("/elsewhere/a.yaml")) == "/elsewhere/a.yaml"
+
+
+# The committed manifests
+
+COMMITTED = [
+    *((path, "recipe", "../") for path in sorted((PROJECT / "manifests/recipes").glob("*.yaml"))),
+    *((path, "toolchain", "../") for path in sorted((PROJECT / "manifests/toolchains").glob("*.yaml"))),
+    *((path, "model", "../") for path in sorted((PROJECT / "manifests/models").glob("*.yaml"))),
+    (PROJECT / "manifests/defaults.yaml", "defaults", ""),
+]
+
+
+def load(path: Path, kind: str) -> object:
+    manifests = Manifests()
+    if kind == "defaults":
+        return manifests.defaults()
+    loaders = {"recipe": manifests.recipe, "toolchain": manifests.toolchain, "model": manifests.model}
+    return loaders[kind](path.stem)
+
+
+def test_each_kind_of_manifest_is_committed() -> None:
+    assert {kind for _, kind, _ in COMMITTED} == set(SCHEMAS)
+
+
+@pytest.mark.parametrize(("path", "kind", "up"), COMMITTED, ids=[path.name for path, _, _ in COMMITTED])
+def test_a_committed_manifest_is_valid(path: Path, kind: str, up: str) -> None:  # noqa: ARG001 - one table for all
+    assert isinstance(load(path, kind), SCHEMAS[kind])
+
+
+@pytest.mark.parametrize(("path", "kind", "up"), COMMITTED, ids=[path.name for path, _, _ in COMMITTED])
+def test_a_committed_manifest_names_its_schema_in_its_first_line(path: Path, kind: str, up: str) -> None:
+    first = path.read_text().splitlines()[0]
+    assert first == f"# yaml-language-server: $schema={up}schema/{kind}.schema.json"
+    assert (path.parent / up / "schema" / f"{kind}.schema.json").is_file()
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_the_committed_schema_is_the_generated_one(kind: str) -> None:
+    assert (PROJECT / "manifests/schema" / f"{kind}.schema.json").read_text() == schema_text(kind)
+
+
+def test_schemas_are_written_to_a_folder(tmp_path: Path) -> None:
+    paths = write_schemas(tmp_path / "new/schema")
+    assert [path.name for path in paths] == [
+        "recipe.schema.json",
+        "toolchain.schema.json",
+        "model.schema.json",
+        "defaults.schema.json",
+    ]
+    assert [path.read_text() for path in paths] == [schema_text(kind) for kind in SCHEMAS]
+
+
+def test_schemas_are_not_written_where_a_file_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "schema").write_text("")
+    with pytest.raises(StoreError) as caught:
+        write_schemas(tmp_path / "schema")
+    assert caught.value.found == "File exists"
+
+
+def test_the_canonical_form_of_the_small_recipe_is_known(project: Path) -> None:
+    manifests = Manifests(project)
+    assert dump_canonical(manifests.defaults()) == (
+        "schema: defaults/1\nrecipe: small\nplatforms:\n  linux-x86_64: linux-x86_64-cpu\n"
+        "  macos-arm64: macos-arm64-metal\n"
+    )
+    assert dump_canonical(manifests.toolchain("host")).endswith("install: install one\nhosts: {}\n")
+    assert '      version: "1.10"\n' in dump_canonical(manifests.toolchain("zig-1"))

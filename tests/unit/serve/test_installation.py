@@ -1,0 +1,239 @@
+"""Which llama.cpp is judged, on folders whose programs are a few lines of shell."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from recipes.core.digest import Sha256, hash_file, hash_tree
+from recipes.core.errors import UsageError
+from recipes.serve.llamacpp.installation import SERVER, find_subject
+
+SAYS_VERSION = 'case "$1" in --version) echo "version: 7827 (abc1234)" >&2; echo "built with cc" >&2;; esac\n'
+RECORD = {
+    "recipe": "b7827",
+    "platform": "linux-x86_64-cpu",
+    "plan": {"version": "7827", "commit": "0" * 40},
+}
+
+
+def program(path: Path, script: str = SAYS_VERSION) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def test_an_installation_is_named_by_its_server(tmp_path: Path) -> None:
+    server = program(tmp_path / "bin" / SERVER)
+    subject = find_subject(tmp_path)
+    assert (subject.folder, subject.programs) == (tmp_path, tmp_path / "bin")
+    assert subject.digest == hash_file(server)
+    assert subject.title == "not built by this project, version: 7827 (abc1234)"
+    assert subject.is_bundle is False
+
+
+def test_programs_may_lie_in_the_folder_itself_but_bin_comes_first(tmp_path: Path) -> None:
+    program(tmp_path / SERVER)
+    assert find_subject(tmp_path).programs == tmp_path
+    program(tmp_path / "bin" / SERVER)
+    assert find_subject(tmp_path).programs == tmp_path / "bin"
+
+
+@pytest.mark.parametrize("script", ["echo 'llama-server 1.2'\n", "exit 1\n"])
+def test_a_server_that_says_no_version_is_judged_all_the_same(tmp_path: Path, script: str) -> None:
+    program(tmp_path / SERVER, script)
+    assert find_subject(tmp_path).title == "not built by this project, says no version"
+
+
+def test_a_version_on_standard_output_is_one_too(tmp_path: Path) -> None:
+    program(tmp_path / SERVER, "echo noise; echo 'version: 1'\n")
+    assert find_subject(tmp_path).title == "not built by this project, version: 1"
+
+
+def test_a_bundle_is_named_by_its_record_and_its_whole_tree_and_none_of_it_is_run(tmp_path: Path) -> None:
+    program(tmp_path / "bin" / SERVER, "touch ran\n")
+    (tmp_path / "build.json").write_text(json.dumps(RECORD), encoding="utf-8")
+    before = sorted(tmp_path.rglob("*"))
+    subject = find_subject(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert subject.digest == hash_tree(tmp_path, Sha256)
+    assert subject.title == "b7827@linux-x86_64-cpu, version 7827"
+    assert subject.is_bundle is True
+
+
+def test_one_changed_byte_anywhere_is_another_bundle(tmp_path: Path) -> None:
+    program(tmp_path / "bin" / SERVER)
+    (tmp_path / "build.json").write_text(json.dumps(RECORD), encoding="utf-8")
+    (tmp_path / "lib").mkdir()
+    library = tmp_path / "lib" / "libggml.so"
+    library.write_bytes(b"one")
+    first = find_subject(tmp_path)
+    library.write_bytes(b"two")
+    assert find_subject(tmp_path).digest != first.digest
+
+
+def test_a_record_beside_the_programs_makes_no_bundle(tmp_path: Path) -> None:
+    server = program(tmp_path / SERVER)
+    (tmp_path / "build.json").write_text(json.dumps(RECORD), encoding="utf-8")
+    subject = find_subject(tmp_path)
+    assert (subject.is_bundle, subject.digest) == (False, hash_file(server))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"recipe": "x"}', '{"recipe": 1, "platform": 2, "plan": 3}']
+)
+def test_another_project_s_record_makes_no_bundle(tmp_path: Path, text: str) -> None:
+    server = program(tmp_path / "bin" / SERVER)
+    (tmp_path / "build.json").write_text(text, encoding="utf-8")
+    subject = find_subject(tmp_path)
+    assert (subject.is_bundle, subject.digest) == (False, hash_file(server))
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(UsageError) as refused:
+        find_subject(folder)
+    return str(refused.value)
+
+
+def lines(folder: Path, found: str) -> str:
+    return (
+        "error: this command line names something that does not exist\n"
+        f"  where:    --bundle {folder}\n"
+        "  expected: a folder with llama-server in it, or in its bin/\n"
+        f"  found:    {found}\n"
+        "  fix:      name the folder that `build` prints after `bundle:`, or that of another llama.cpp"
+    )
+
+
+def test_a_folder_without_a_server_is_refused(tmp_path: Path) -> None:
+    program(tmp_path / "bin" / "llama-cli")
+    (tmp_path / SERVER).mkdir()  # a folder of that name is no program
+    assert refusal(tmp_path) == lines(tmp_path, "no such program")
+
+
+@pytest.mark.parametrize("place", ["bin/llama-server.exe", "llama-server.exe"])
+def test_programs_for_windows_are_refused_with_the_way_to_start_them(tmp_path: Path, place: str) -> None:
+    program(tmp_path / place)
+    assert refusal(tmp_path) == (
+        "error: this command line names something that does not exist\n"
+        f"  where:    --bundle {tmp_path}\n"
+        "  expected: a folder with llama-server in it, or in its bin/\n"
+        "  found:    programs for Windows\n"
+        "  fix:      make launchers that start its programs in wine, as docs/explanation/windows.md shows,"
+        " and name their folder"
+    )
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "x") == lines(tmp_path / "x", "no such folder")
+
+
+def test_a_server_that_may_not_be_run_is_refused(tmp_path: Path) -> None:
+    program(tmp_path / SERVER).chmod(0o644)
+    assert refusal(tmp_path) == lines(tmp_path, "it does not run here: llama-server")
+
+
+def test_a_server_of_another_machine_is_refused(tmp_path: Path) -> None:
+    server = program(tmp_path / SERVER)
+    server.write_bytes(b"\x7fELF of another machine")
+    found = f"it does not run here: [Errno 8] Exec format error: '{server}'"
+    assert refusal(tmp_path) == lines(tmp_path, found)
+
+
+def test_a_server_that_does_not_say_its_version_in_time_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recipes.serve.llamacpp.installation.HELP_S", 0.05)
+    server = program(tmp_path / SERVER, "while :; do :; done\n")
+    assert refusal(tmp_path) == lines(tmp_path, f"it does not run here: {server} did not end within 0.05 s")
+
+
+def test_a_program_is_found_only_where_it_can_be_run(tmp_path: Path) -> None:
+    program(tmp_path / SERVER)
+    quantize = program(tmp_path / "llama-quantize")
+    subject = find_subject(tmp_path)
+    assert subject.path("llama-quantize") == quantize
+    quantize.chmod(0o644)
+    assert subject.path("llama-quantize") is None
+    assert subject.path("llama-cli") is None
+    with pytest.raises(FileNotFoundError, match=r"^llama-cli$"):
+        subject.run("llama-cli", (), tmp_path)
+
+
+def test_a_program_runs_where_it_is_told_with_nothing_of_our_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_ARG_N_GPU_LAYERS", "99")
+    program(
+        tmp_path / SERVER, 'echo "$PWD $HOME $TMPDIR $LC_ALL ${LLAMA_ARG_N_GPU_LAYERS-unset} $*"; exit 3\n'
+    )
+    work = tmp_path / "work"
+    work.mkdir()
+    done = find_subject(tmp_path).run(SERVER, ("-m", "a b"), work)
+    assert (done.status, done.out) == (3, f"{work} {work} {work} C unset -m a b\n")
+
+
+def test_a_program_that_does_not_end_is_ended(tmp_path: Path) -> None:
+    program(tmp_path / SERVER)
+    endless = program(tmp_path / "llama-cli", "while :; do :; done\n")
+    with pytest.raises(TimeoutError) as late:
+        find_subject(tmp_path).run("llama-cli", (), tmp_path, timeout_s=0.05)
+    assert str(late.value) == f"{endless} did not end within 0.05 s"
+
+
+def test_the_options_that_a_server_knows_are_read_from_its_help(tmp_path: Path) -> None:
+    help_text = """cat <<'END'
+usage: a-b [--not-in-brackets]
+-h,    --help, --usage                  print usage and exit
+-c,    --ctx-size N                     size (default: 0, -1 = infinity), well-known --no-warmup--
+                                        (env: LLAMA_ARG_CTX_SIZE)
+END
+echo '--on-error' >&2
+"""
+    program(tmp_path / SERVER, help_text)
+    assert find_subject(tmp_path).server_options == {
+        "-h",
+        "--help",
+        "--usage",
+        "-c",
+        "--ctx-size",
+        "--not-in-brackets",
+        "--no-warmup--",
+        "--on-error",
+    }
+
+
+def test_the_help_is_asked_for_once(tmp_path: Path) -> None:
+    program(tmp_path / SERVER, 'case "$1" in --help) echo x >> asked; echo --temp;; esac\n')
+    subject = find_subject(tmp_path)
+    assert subject.server_options == subject.server_options == {"--temp"}
+    assert (tmp_path / "asked").read_text(encoding="utf-8") == "x\n"
+
+
+def test_a_folder_may_be_named_as_seen_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "llama" / "bin" / SERVER, 'echo "version: 1 $1"\n')
+    monkeypatch.chdir(tmp_path)
+    subject = find_subject(Path("llama"))
+    assert subject.title == "not built by this project, version: 1 --version"
+    (tmp_path / "work").mkdir()
+    assert subject.run(SERVER, ("a",), tmp_path / "work").out == "version: 1 a\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "is_offloaded"),
+    [
+        ((), False),
+        (("-ngl", "99"), True),
+        (("-ngl", "0", "--no-mmproj-offload"), False),
+        (("-fa", "off"), False),
+    ],
+)
+def test_a_subject_is_offloaded_where_layers_are(
+    tmp_path: Path, words: tuple[str, ...], *, is_offloaded: bool
+) -> None:
+    program(tmp_path / SERVER)
+    assert replace(find_subject(tmp_path), model_options=words).is_offloaded is is_offloaded

@@ -1,0 +1,549 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+import pytest
+
+from recipes.core.console import Plain, Silent
+from recipes.core.digest import Sha256, hash_tree
+from recipes.core.errors import StoreError
+from recipes.core.file_lock import is_held
+from recipes.store.store import Entry, Store, is_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from recipes.store.staging import Staging
+
+FIX = "python3 noxfile.py -s gc -- --damaged"
+INPUTS = {"source": "sha256:" + "1" * 64, "flags": "-O2"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "store")
+
+
+def fill(root: Path) -> None:
+    (root / "bin").mkdir()
+    (root / "bin" / "tool").write_bytes(b"#!/bin/sh\n")
+    (root / "bin" / "tool").chmod(0o700)
+    (root / "data").write_bytes(b"data")
+    (root / "link").symlink_to("bin/tool")
+
+
+def make(store: Store, key: str = "key") -> Entry:
+    with store.stage(key, "bundle", INPUTS) as staging:
+        fill(staging.path)
+    return staging.entry
+
+
+def fail(
+    store: Store, error: BaseException, *, keep: bool = False, seen: list[Staging] | None = None
+) -> None:
+    """Stage a tree, and leave the block with the error."""
+    with store.stage("key", "bundle", INPUTS) as staging:
+        if seen is not None:
+            seen.append(staging)
+        staging.keep_on_failure = keep
+        fill(staging.path)
+        raise error
+
+
+def snapshot(store: Store) -> dict[str, tuple[int, bytes]]:
+    """All files of the store but locks, with mode and content."""
+    return {
+        str(path.relative_to(store.root)): (
+            path.lstat().st_mode,
+            path.read_bytes() if path.is_file() else b"",
+        )
+        for path in store.root.rglob("*")
+        if path.suffix != ".lock"
+    }
+
+
+class TestOpen:
+    def test_a_new_store_has_all_its_folders_below_its_format(self, tmp_path: Path) -> None:
+        store = Store.open(tmp_path / "deep" / "store")
+        assert store.root == tmp_path / "deep" / "store" / "v1"
+        assert sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*")) == [
+            "blobs",
+            "blobs/sha256",
+            "entries",
+            "history",
+            "listings",
+            "locks",
+            "logs",
+            "partial",
+            "provenance",
+            "rejected",
+            "tmp",
+        ]
+
+    def test_the_variable_moves_it_and_an_argument_wins(self, tmp_path: Path) -> None:
+        environ = {"PINNED_LLAMA_STORE": str(tmp_path / "a")}
+        assert Store.open(None, environ).root == tmp_path / "a" / "v1"
+        assert Store.open(tmp_path / "b", environ).root == tmp_path / "b" / "v1"
+
+    def test_the_default_is_the_users_cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setenv("HOME", str(tmp_path))
+        expected = platformdirs.user_cache_path("pinned-llama", appauthor=False) / "v1"
+        assert expected.is_relative_to(tmp_path)
+        assert Store.open(None, {}).root == Store.open(None, {"PINNED_LLAMA_STORE": ""}).root == expected
+
+    def test_a_tilde_and_a_relative_path_become_absolute(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.chdir(tmp_path)
+        assert Store.open(None, {"PINNED_LLAMA_STORE": "~/s"}).root == tmp_path / "s" / "v1"
+        assert Store.open(Path("r")).root == tmp_path / "r" / "v1"
+
+    def test_opening_again_finds_what_is_there(self, store: Store) -> None:
+        entry = make(store)
+        assert Store.open(store.root.parent).find("key") == entry
+
+    @pytest.mark.parametrize("below", ["file", "file/below", "dangling"])
+    def test_where_no_store_can_be_made_the_error_says_what_to_set(self, tmp_path: Path, below: str) -> None:
+        (tmp_path / "file").touch()
+        (tmp_path / "dangling").symlink_to("nowhere/there")
+        root = tmp_path / below
+        number = errno.EEXIST if below == "dangling" else errno.ENOTDIR
+        with pytest.raises(StoreError) as caught:
+            Store.open(root)
+        assert str(caught.value) == (
+            "error: the store cannot be used\n"
+            f"  where:    {root}\n"
+            "  expected: a folder that can be made and written\n"
+            f"  found:    {os.strerror(number)}\n"
+            "  fix:      set PINNED_LLAMA_STORE to a folder that you can write, then run the same command"
+        )
+
+
+class TestStage:
+    def test_a_staged_tree_becomes_a_read_only_entry(self, store: Store, tmp_path: Path) -> None:
+        (tmp_path / "same").mkdir()
+        fill(tmp_path / "same")
+        entry = make(store)
+        tree = hash_tree(tmp_path / "same", Sha256)
+        assert entry == Entry("key", "bundle", tree, INPUTS, store.root / "entries" / "key")
+        assert store.find("key") == entry
+        store.verify(entry)
+        modes = {
+            str(path.relative_to(entry.path)): f"{path.stat().st_mode & 0o7777:o}"
+            for path in (entry.path, *entry.path.rglob("*"))
+        }
+        assert modes == {".": "555", "bin": "555", "bin/tool": "555", "data": "444", "link": "555"}
+        assert (entry.path / "link").readlink() == Path("bin/tool")
+
+    def test_the_record_says_what_the_entry_is_with_its_inputs_in_order(self, store: Store) -> None:
+        entry = make(store)
+        record = json.loads(store.record_path("key").read_text(encoding="utf-8"))
+        assert record == {
+            "schema": "entry/1",
+            "key": "key",
+            "kind": "bundle",
+            "tree": entry.tree.hex,
+            "inputs": INPUTS,
+        }
+        assert list(record["inputs"]) == ["source", "flags"]
+
+    def test_nothing_temporary_stays(self, store: Store) -> None:
+        make(store)
+        assert list(store.tmp.root.iterdir()) == []
+
+    def test_nobody_sees_the_entry_before_it_is_whole(self, store: Store) -> None:
+        with store.stage("key", "bundle", INPUTS) as staging:
+            fill(staging.path)
+            assert store.find("key") is None
+            assert list(store.entries.iterdir()) == []
+        assert store.find("key") == staging.entry
+
+    @pytest.mark.parametrize("leave", [ValueError, KeyboardInterrupt, SystemExit])
+    def test_an_error_or_interrupt_leaves_nothing(self, store: Store, leave: type[BaseException]) -> None:
+        before = snapshot(store)
+        with pytest.raises(leave):
+            fail(store, leave())
+        assert snapshot(store) == before
+        assert store.find("key") is None
+
+    def test_a_failure_can_be_kept_and_says_where(self, store: Store) -> None:
+        seen: list[Staging] = []
+        with pytest.raises(ValueError, match="broken") as caught:
+            fail(store, ValueError("broken"), keep=True, seen=seen)
+        (staging,) = seen
+        assert staging.kept_at == staging.path
+        assert (staging.path / "data").read_bytes() == b"data"
+        assert caught.value.__notes__ == [f"the unfinished work is kept: {staging.path}"]
+        make(store)
+        assert not staging.path.exists()  # the next attempt takes its place
+
+    def test_an_interrupted_work_is_not_kept(self, store: Store) -> None:
+        seen: list[Staging] = []
+        with pytest.raises(KeyboardInterrupt):
+            fail(store, KeyboardInterrupt(), keep=True, seen=seen)
+        assert seen[0].kept_at is None
+        assert list(store.tmp.root.iterdir()) == []
+
+    def test_a_success_is_not_kept_twice(self, store: Store) -> None:
+        with store.stage("key", "b", {}) as staging:
+            staging.keep_on_failure = True
+        assert staging.kept_at is None
+        assert list(store.tmp.root.iterdir()) == []
+
+    def test_a_pipe_in_the_tree_is_refused(self, store: Store) -> None:
+        with pytest.raises(StoreError) as caught, store.stage("key", "b", {}) as staging:
+            os.mkfifo(staging.path / "pipe")
+        assert str(caught.value) == (
+            "error: the store cannot be used\n"
+            f"  where:    {staging.path}\n"
+            "  expected: files, links and folders only\n"
+            "  found:    pipe is neither a file, a link nor a folder: git cannot store it\n"
+            "  fix:      let the step that made this tree leave it out"
+        )
+        assert store.find("key") is None
+
+    def test_an_error_about_a_file_outside_the_store_passes(self, store: Store) -> None:
+        with pytest.raises(PermissionError), store.stage("key", "b", {}):
+            raise PermissionError(errno.EACCES, "Permission denied", "/elsewhere")
+
+    def test_a_write_that_the_disk_refuses_is_a_store_error(self, store: Store) -> None:
+        with pytest.raises(StoreError) as caught, store.stage("key", "b", {}) as staging:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        assert caught.value.where == str(staging.path)
+
+    def test_of_two_equal_trees_the_first_stays(self, store: Store) -> None:
+        with store.stage("key", "bundle", INPUTS) as second:
+            fill(second.path)
+            first = make(store)
+            inode = first.path.stat().st_ino
+        assert second.entry == first
+        assert first.path.stat().st_ino == inode
+        assert list(store.tmp.root.iterdir()) == []
+
+    def test_of_two_different_trees_the_first_stays_and_the_second_is_kept_apart(self, store: Store) -> None:
+        def race() -> None:
+            with store.stage("key", "bundle", INPUTS) as second:
+                (second.path / "other").touch()
+                make(store)
+
+        with pytest.raises(StoreError) as caught:
+            race()
+        first = store.find("key")
+        assert first is not None
+        ours = store.rejected / "key-1" / "tree"
+        assert str(caught.value) == (
+            "error: the store cannot be used\n"
+            f"  where:    {first.path}\n"
+            f"  expected: {hash_tree(ours, Sha256)}, made from the same inputs and kept in {ours}\n"
+            f"  found:    {first.tree}, stored meanwhile\n"
+            f"  fix:      compare the two folders; if the stored one was changed by hand: {FIX}"
+        )
+        assert [path.name for path in ours.iterdir()] == ["other"]
+        store.verify(first)
+
+    def test_what_a_killed_process_left_between_two_renames_is_replaced(self, store: Store) -> None:
+        entry = make(store)
+        store.record_path("key").unlink()
+        assert store.find("key") is None
+        assert make(store) == entry
+        store.verify(entry)
+        assert list(store.tmp.root.iterdir()) == []
+
+    def test_a_record_without_its_folder_is_no_entry_and_is_replaced(self, store: Store) -> None:
+        entry = make(store)
+        entry.path.rename(store.root / "gone")
+        assert store.find("key") is None
+        with store.stage("key", "other", {"x": "y"}) as staging:
+            (staging.path / "new").touch()
+        assert store.find("key") == staging.entry
+        assert staging.entry.kind == "other"
+
+    def test_stagings_of_dead_owners_go_and_those_of_living_ones_stay(self, store: Store) -> None:
+        (store.tmp.root / "key.dead").mkdir()
+        (store.tmp.root / "key.dead.lock").touch()
+        (store.tmp.root / "other.dead").mkdir()
+        with store.scratch("key") as alive:
+            make(store)
+            assert alive.is_dir()
+        assert [path.name for path in store.tmp.root.iterdir()] == ["other.dead"]
+
+    @pytest.mark.parametrize(
+        "key", ["", ".", "..", "a/b", "/a", ".hidden", "a\n", "a\0", "x.json", "x.lock", "é", "a" * 201]
+    )
+    def test_a_key_is_a_plain_file_name(self, store: Store, key: str) -> None:
+        assert not is_key(key)
+        with pytest.raises(ValueError, match="a key has at most 200 letters"):
+            store.find(key)
+        with pytest.raises(ValueError, match="a key"):
+            store.lock(key, Silent())
+
+    @pytest.mark.parametrize("key", ["a", "bundle-b7827-linux-x86_64-cpu-0f", "b@l+1.0", "a" * 200])
+    def test_such_keys_work(self, store: Store, key: str) -> None:
+        assert make(store, key) == store.find(key)
+
+
+class TestScratch:
+    def test_it_is_empty_and_gone_afterwards_whatever_happens(self, store: Store) -> None:
+        with store.scratch("work") as folder:
+            (folder / "file").touch()
+        assert not folder.exists()
+        with pytest.raises(KeyboardInterrupt), store.scratch("work"):
+            raise KeyboardInterrupt
+        assert list(store.tmp.root.iterdir()) == []
+
+    def test_one_of_a_killed_process_is_removed_by_the_next(self, store: Store) -> None:
+        (store.tmp.root / "work.dead").mkdir()
+        with store.scratch("work"):
+            assert not (store.tmp.root / "work.dead").exists()
+
+    def test_a_full_disk_in_it_is_a_store_error(self, store: Store) -> None:
+        with pytest.raises(StoreError) as caught, store.scratch("work") as folder:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        assert caught.value.where == str(folder)
+
+
+def set_data(path: Path) -> None:
+    (path / "data").chmod(0o644)
+    (path / "data").write_bytes(b"DATA")
+
+
+def add_file(path: Path) -> None:
+    (path / "bin").chmod(0o755)
+    (path / "bin" / "new").touch()
+
+
+def remove_file(path: Path) -> None:
+    path.chmod(0o755)
+    (path / "data").unlink()
+
+
+def drop_execute_bit(path: Path) -> None:
+    (path / "bin" / "tool").chmod(0o644)
+
+
+def add_execute_bit(path: Path) -> None:
+    (path / "data").chmod(0o755)
+
+
+def turn_link(path: Path) -> None:
+    path.chmod(0o755)
+    (path / "link").unlink()
+    (path / "link").symlink_to("./data")
+
+
+def replace_link(path: Path) -> None:
+    path.chmod(0o755)
+    (path / "link").unlink()
+    (path / "link").write_bytes(b"bin/tool")
+
+
+def change_all(path: Path) -> None:
+    set_data(path)
+    add_file(path)
+    drop_execute_bit(path)
+    turn_link(path)
+    for number in range(3):
+        (path / f"z{number}").touch()
+
+
+class TestVerify:
+    @pytest.mark.parametrize(
+        ("change", "lines"),
+        [
+            (set_data, ["changed: data"]),
+            (add_file, ["extra: bin/new"]),
+            (remove_file, ["missing: data"]),
+            (drop_execute_bit, ["no longer executable: bin/tool"]),
+            (add_execute_bit, ["executable now: data"]),
+            (turn_link, ["leads to ./data now: link"]),
+            (replace_link, ["no longer a link: link"]),
+            (
+                change_all,
+                [
+                    "extra: bin/new",
+                    "no longer executable: bin/tool",
+                    "changed: data",
+                    "leads to ./data now: link",
+                    "extra: z0",
+                    "and 2 more",
+                ],
+            ),
+        ],
+    )
+    def test_an_entry_changed_afterwards_is_refused_by_name(
+        self, store: Store, change: Callable[[Path], None], lines: list[str]
+    ) -> None:
+        entry, other = make(store), make(store, "other")
+        change(entry.path)
+        before = snapshot(store)
+        with pytest.raises(StoreError) as caught:
+            store.verify(entry)
+        rows = "".join(f"            {line}\n" for line in lines)
+        assert str(caught.value) == (
+            "error: the store cannot be used\n"
+            f"  where:    {entry.path}\n"
+            f"  expected: {entry.tree}\n"
+            f"  found:    {hash_tree(entry.path, Sha256)}\n"
+            f"{rows}"
+            f"  fix:      {FIX}"
+        )
+        assert caught.value.exit_code == 20
+        assert snapshot(store) == before
+        store.verify(other)
+
+    def test_a_write_permission_alone_is_no_damage(self, store: Store) -> None:
+        entry = make(store)
+        for path in (entry.path, entry.path / "bin", entry.path / "data"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        store.verify(entry)
+
+    def test_without_the_listing_the_change_is_found_all_the_same(self, store: Store) -> None:
+        entry = make(store)
+        (store.listings / "key").unlink()
+        store.verify(entry)
+        set_data(entry.path)
+        with pytest.raises(StoreError) as caught:
+            store.verify(entry)
+        assert caught.value.found.splitlines()[1:] == [
+            "which files differ is not known: the listing of this tree is lost"
+        ]
+
+    def test_a_pipe_put_into_the_entry_is_refused(self, store: Store) -> None:
+        entry = make(store)
+        entry.path.chmod(0o755)
+        os.mkfifo(entry.path / "pipe")
+        with pytest.raises(StoreError) as caught:
+            store.verify(entry)
+        assert caught.value.found == "pipe is neither a file, a link nor a folder: git cannot store it"
+
+    def test_an_entry_removed_meanwhile_is_missing(self, store: Store) -> None:
+        entry = make(store)
+        entry.path.rename(store.root / "gone")
+        with pytest.raises(StoreError) as caught:
+            store.verify(entry)
+        assert (caught.value.expected, caught.value.found) == (str(entry.tree), f"{entry.path} is missing")
+        assert caught.value.fix == FIX
+
+    def test_a_record_changed_to_another_tree_is_refused(self, store: Store) -> None:
+        entry = make(store)
+        path = store.record_path("key")
+        path.write_text(path.read_text(encoding="utf-8").replace(entry.tree.hex, "0" * 64), encoding="utf-8")
+        changed = store.find("key")
+        assert changed is not None
+        with pytest.raises(StoreError) as caught:
+            store.verify(changed)
+        assert caught.value.found.splitlines()[0] == str(entry.tree)
+
+
+class TestFind:
+    @pytest.mark.parametrize(
+        ("data", "found"),
+        [
+            (b"", "Input data was truncated"),
+            (b'{"schema": "entry/1"', "Input data was truncated"),
+            (b"[]", "Expected `object`, got `array`"),
+            (b"\xff", "JSON is malformed: invalid character (byte 0)"),
+            (
+                b'{"schema":"entry/1","key":"key","kind":"b","tree":"0","inputs":{}}',
+                "a sha256 digest has 64 digits, this has 1",
+            ),
+            (
+                b'{"schema":"entry/1","key":"other","kind":"b","tree":"%s","inputs":{}}' % (b"0" * 64),
+                "the record of something else",
+            ),
+            (
+                b'{"schema":"entry/2","key":"key","kind":"b","tree":"%s","inputs":{}}' % (b"0" * 64),
+                "the record of something else",
+            ),
+            (
+                b'{"schema":"entry/1","key":"key","kind":"b","tree":"%s","inputs":{},"x":1}' % (b"0" * 64),
+                "Object contains unknown field `x`",
+            ),
+        ],
+    )
+    def test_a_record_that_is_not_one_is_refused(self, store: Store, data: bytes, found: str) -> None:
+        make(store)
+        path = store.record_path("key")
+        path.write_bytes(data)
+        with pytest.raises(StoreError) as caught:
+            store.find("key")
+        assert str(caught.value) == (
+            "error: the store cannot be used\n"
+            f"  where:    {path}\n"
+            "  expected: the record of key\n"
+            f"  found:    {found}\n"
+            f"  fix:      {FIX}"
+        )
+
+    def test_there_is_no_entry_where_none_was_made(self, store: Store) -> None:
+        make(store, "key")
+        assert store.find("ke") is None
+        assert store.find("key2") is None
+
+    def test_a_file_in_the_place_of_the_folder_is_no_entry(self, store: Store) -> None:
+        entry = make(store)
+        entry.path.rename(store.root / "gone")
+        entry.path.touch()
+        assert store.find("key") is None
+        assert make(store) == entry
+
+
+class TestSetAside:
+    def test_a_damaged_entry_is_kept_whole_with_the_reason_and_can_be_made_again(self, store: Store) -> None:
+        entry = make(store)
+        set_data(entry.path)
+        folder = store.set_aside("key", "changed by hand")
+        assert folder == store.rejected / "key-1"
+        assert sorted(path.name for path in folder.iterdir()) == ["listing", "record.json", "tree", "why.txt"]
+        assert (folder / "why.txt").read_text(encoding="utf-8") == "changed by hand\n"
+        assert (folder / "tree" / "data").read_bytes() == b"DATA"
+        assert store.find("key") is None
+        assert make(store) == entry
+        assert store.set_aside("key", "again") == store.rejected / "key-2"
+
+    def test_its_record_need_not_be_readable(self, store: Store) -> None:
+        make(store)
+        store.record_path("key").write_bytes(b"")
+        assert (store.set_aside("key", "why") / "tree" / "data").exists()
+        assert store.find("key") is None
+
+
+class TestDiscard:
+    def test_an_entry_goes_with_all_its_pieces(self, store: Store) -> None:
+        empty = snapshot(store)
+        make(store)
+        store.discard("key")
+        assert snapshot(store) == empty
+        store.discard("key")
+
+    def test_one_that_was_published_meanwhile_can_be_spared(self, store: Store) -> None:
+        entry = make(store)
+        store.discard("key", only_unfinished=True)
+        store.verify(entry)
+        store.record_path("key").unlink()
+        store.discard("key", only_unfinished=True)
+        assert not entry.path.exists()
+
+
+class TestLock:
+    def test_a_name_is_locked_within_the_block_only(self, store: Store) -> None:
+        with store.lock("key", Silent()):
+            assert is_held(store.lock_path("key"))
+            assert not is_held(store.lock_path("other"))
+        assert not is_held(store.lock_path("key"))
+
+    def test_nothing_is_said_where_nobody_is_waited_for(
+        self, store: Store, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        import sys
+
+        with store.lock("key", Plain(sys.stdout)):
+            make(store)
+        assert capsys.readouterr().out == ""
