@@ -6,26 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import Plan, make_plan
+from recipes.store.context import Context
 
 if TYPE_CHECKING:
-    from recipes.core.console import Console
     from recipes.core.sandbox import Surroundings
-    from recipes.core.settings import Settings
     from recipes.manifest.load import Manifests
     from recipes.manifest.schema import Platform, Recipe, Toolchain
-    from recipes.store.store import Store
 
 
-@dataclass(frozen=True)
-class Job:
+@dataclass(frozen=True, kw_only=True)
+class Job(Context):
     """One recipe for one platform, and where it is worked on."""
 
     manifests: Manifests
     recipe: Recipe
     platform_name: str
-    store: Store
-    console: Console
-    settings: Settings
     surroundings: Surroundings
 
     @property

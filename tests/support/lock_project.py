@@ -148,7 +148,13 @@ class Workshop:
         console = Plain(log or io.StringIO())
         store = Store.open(self.root)
         return Job(
-            manifests, manifests.recipe("small"), platform, store, console, settings, Surroundings(jobs=1)
+            store=store,
+            console=console,
+            settings=settings,
+            manifests=manifests,
+            recipe=manifests.recipe("small"),
+            platform_name=platform,
+            surroundings=Surroundings(jobs=1),
         )
 
     def lock(self, *arguments: str, offline: bool = False) -> tuple[str, str]:
