@@ -1,12 +1,14 @@
-"""The workflows of hosted machines are judged by actionlint, and name what this repository has."""
+"""The workflows of hosted machines pass actionlint, name what this repository has, and may write only where they must."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +16,8 @@ import yaml
 from recipes.cli.parser import parser
 from recipes.manifest.load import PROJECT, Manifests
 
-WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
+FOLDER = PROJECT / ".github" / "workflows"
+WORKFLOWS = sorted(FOLDER.glob("*.yml"))
 
 
 def lint(path: Path) -> subprocess.CompletedProcess[str]:
@@ -31,7 +34,7 @@ def test_actionlint_finds_nothing(path: Path) -> None:
 
 
 def test_actionlint_finds_a_planted_fault(tmp_path: Path) -> None:
-    text = WORKFLOWS[0].read_text().replace("needs: cross", "needs: crossed")
+    text = (FOLDER / "macos.yml").read_text().replace("needs: cross", "needs: crossed")
     path = tmp_path / "macos.yml"
     path.write_text(text)
     done = lint(path)
@@ -47,22 +50,52 @@ def test_every_action_is_pinned_by_its_commit(path: Path) -> None:
     assert [each for each in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", each)] == []
 
 
+def jobs(path: Path) -> dict[str, dict[str, Any]]:
+    return dict(yaml.safe_load(path.read_text())["jobs"])
+
+
 def commands(path: Path) -> list[list[str]]:
-    """Give the words of each call of noxfile.py in a workflow."""
-    workflow = yaml.safe_load(path.read_text())
-    scripts = [step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"]]
+    """The words of each call of noxfile.py in a workflow, up to where its output goes."""
+    scripts = [step.get("run", "") for job in jobs(path).values() for step in job["steps"]]
     lines = [line for script in scripts for line in script.replace("\\\n", " ").splitlines()]
-    return [shlex.split(line)[2:] for line in lines if line.startswith("python3 noxfile.py")]
+    called = [shlex.split(line)[2:] for line in lines if line.startswith("python3 noxfile.py")]
+    return [list(itertools.takewhile(lambda word: word != ">", words)) for words in called]
+
+
+def recipes_of_the_matrix() -> list[str]:
+    return list(jobs(FOLDER / "ci.yml")["lock"]["strategy"]["matrix"]["recipe"])
 
 
 def test_every_session_and_option_that_a_workflow_calls_is_there() -> None:
     manifests = Manifests()
     recipe = manifests.recipe(manifests.defaults().recipe)
+    noxfile = (PROJECT / "noxfile.py").read_text()
     called = [words for path in WORKFLOWS for words in commands(path)]
-    assert len(called) == 5
-    for option, session, dashes, *words in called:
-        assert (option, dashes) == ("-s", "--")
-        options = parser().parse_args([session, *words])
-        assert options.platform in {None, *recipe.platforms}
-        archive = getattr(options, "bundle", None)
-        assert archive is None or archive.name == f"llama.cpp-{recipe.name}-{options.platform}.tar.zst"
+    assert len(called) == 12
+    for option, name, *words in called:
+        if option == "-t":
+            assert re.search(rf"tags=\[[^]]*\"{name}\"", noxfile), name
+        elif name == "tests":
+            assert option == "-s"
+            assert [word for word in words[1:] if not (PROJECT / word).exists()] == []
+        else:
+            assert (option, words[0]) == ("-s", "--")
+            options = parser().parse_args([name, *words[1:]])
+            assert options.recipe in {None, "$RECIPE", *recipes_of_the_matrix()}
+            assert options.platform in {None, *recipe.platforms}
+            archive = getattr(options, "bundle", None)
+            assert archive is None or archive.name == f"llama.cpp-{recipe.name}-{options.platform}.tar.zst"
+
+
+def test_the_weekly_proposal_looks_at_every_recipe() -> None:
+    assert recipes_of_the_matrix() == sorted(Manifests().recipe_names())
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_job_that_may_write_runs_nothing_of_ours_or_of_others(path: Path) -> None:
+    assert yaml.safe_load(path.read_text())["permissions"] == {"contents": "read"}
+    writers = {name: job for name, job in jobs(path).items() if "permissions" in job}
+    assert set(writers) == ({"propose"} if path.name == "ci.yml" else set())
+    for job in writers.values():
+        scripts = "".join(step.get("run", "") for step in job["steps"])
+        assert "python" not in scripts
