@@ -1,4 +1,4 @@
-"""The workflows of hosted machines pass actionlint, name what this repository has, and may write only where they must."""
+"""The workflows of hosted machines pass actionlint, name what is here, and may write only where they must."""
 
 from __future__ import annotations
 
