@@ -21,14 +21,14 @@ from recipes.core.errors import ConformanceError
 from recipes.core.filesystem import storage_errors
 from recipes.evalset.golden import read_golden, verify_golden
 from recipes.evalset.prompts import compared, digest, everything
-from recipes.serve.llamacpp.installation import find_subject
+from recipes.serve.llamacpp.installation import find_installation
 
 if TYPE_CHECKING:
     import argparse
 
     from recipes.build.context import Job
     from recipes.conformance.results.result import Result
-    from recipes.serve.llamacpp.installation import Subject
+    from recipes.serve.llamacpp.installation import Installation
 
 SHOWN = 6  # failures that the error names; the page has all
 
@@ -48,7 +48,7 @@ def conform(job: Job, options: argparse.Namespace) -> int:
     files = verified_files(job.manifests, model)
     golden = read_golden(golden_path)
     verify_golden(golden, files["model"], files["mmproj"], digest(everything()))
-    subject = find_subject(options.bundle or ensure_bundle(job, job.plan()).entry.path)
+    subject = find_installation(options.bundle or ensure_bundle(job, job.plan()).entry.path)
     if options.gpu_layers is not None:
         subject = replace(subject, model_options=("-ngl", str(options.gpu_layers)))
     name = options.bundle.absolute().name if options.bundle else f"{job.recipe.name}-{job.platform_name}"
@@ -69,7 +69,7 @@ def conform(job: Job, options: argparse.Namespace) -> int:
     return 0
 
 
-def print_result(subject: Subject, result: Result, page: Path) -> None:
+def print_result(subject: Installation, result: Result, page: Path) -> None:
     """Print what was judged, each part's grade, and where the page is."""
     print(f"judged:   {subject.title}")
     print(f"          {subject.folder}")

@@ -30,14 +30,14 @@ from recipes.core.process import Command, capture
 from recipes.evalset.golden import read_golden, verify_golden
 from recipes.evalset.prompts import compared, digest, everything
 from recipes.fetch.archives.unpack import unpack
-from recipes.serve.llamacpp.installation import SERVER, find_subject
+from recipes.serve.llamacpp.installation import SERVER, find_installation
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
     from recipes.build.context import Job
-    from recipes.serve.llamacpp.installation import Subject
+    from recipes.serve.llamacpp.installation import Installation
 
 QUICK_S = 60.0
 # How much of the model goes to the GPU; without it the picture's tower stays off it too.
@@ -74,7 +74,7 @@ def run_mac_check(job: Job, options: argparse.Namespace) -> int:
         return _compare(*options.compare)
     path = options.result or Path("out") / "mac-check.json"
     with _bundle(job, options.bundle) as folder:
-        subject = find_subject(folder)
+        subject = find_installation(folder)
         steps = [*check_files(subject), check_version(job, subject), list_devices(subject)]
         results: dict[str, Any] = {}
         for name, words in SETTINGS.items():
@@ -105,7 +105,7 @@ def run_mac_check(job: Job, options: argparse.Namespace) -> int:
     return 0
 
 
-def check_files(subject: Subject) -> list[Step]:
+def check_files(subject: Installation) -> list[Step]:
     """Ask Apple's own tool whether each file's signature holds."""
     if shutil.which("codesign") is None:
         return [Step("signatures", "not run", "there is no codesign on this machine")]
@@ -120,7 +120,7 @@ def check_files(subject: Subject) -> list[Step]:
     return [Step("signatures", "failed" if wrong or not files else "passed", words)]
 
 
-def check_version(job: Job, subject: Subject) -> Step:
+def check_version(job: Job, subject: Installation) -> Step:
     """Start a program, which loads every library of the bundle, and read who it says it is."""
     done = subject.run(SERVER, ("--version",), Path(tempfile.gettempdir()), QUICK_S)
     text = done.out + done.err
@@ -130,7 +130,7 @@ def check_version(job: Job, subject: Subject) -> Step:
     return Step("version", "passed" if is_right else "failed", words)
 
 
-def list_devices(subject: Subject) -> Step:
+def list_devices(subject: Installation) -> Step:
     """Ask which devices the programs see: on a Mac with a GPU, Metal's."""
     done = subject.run(SERVER, ("--list-devices",), Path(tempfile.gettempdir()), QUICK_S)
     lines = [line.strip() for line in done.out.splitlines() if line.startswith("  ")]
@@ -140,7 +140,7 @@ def list_devices(subject: Subject) -> Step:
     return Step("devices", "passed" if has_metal else "failed", "; ".join(lines) or "none")
 
 
-def check_answers(job: Job, subject: Subject, name: str) -> tuple[Step, dict[str, Any]]:
+def check_answers(job: Job, subject: Installation, name: str) -> tuple[Step, dict[str, Any]]:
     """Run the whole conformance suite with the default model, and give its record too."""
     model = chosen_model(job.manifests, None)
     golden = read_golden(reference_of(job.manifests, model))

@@ -60,7 +60,7 @@ class NearTie(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     logprobs: dict[str, tuple[float, ...]]
 
 
-class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GoldenCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One prompt, and what the reference says to it.
 
     Parameters
@@ -146,7 +146,7 @@ class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prompts: str
     sections: tuple[int, int, int]
     deviations: tuple[Deviation, ...]
-    cases: tuple[Case, ...]
+    cases: tuple[GoldenCase, ...]
     held_out: tuple[HeldOut, ...]
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from recipes.evalset.questions import Question
+    from recipes.evalset.questions import TaskQuestion
     from recipes.evalset.render import Scene
 
 SPLIT = "conformance"
@@ -133,7 +133,7 @@ def _texts() -> tuple[Prompt, ...]:
     return (*single, Prompt("text, three turns", tuple(text_turn(rng) for _ in range(3))))
 
 
-def asked_about(rng: Random, task: str, size: Size) -> tuple[Scene, Question]:
+def asked_about(rng: Random, task: str, size: Size) -> tuple[Scene, TaskQuestion]:
     """Compose a scene of a size, and a question of a task that it answers."""
     while True:
         scene = COMPOSERS[task](rng, size)
@@ -197,7 +197,7 @@ def _several_images() -> tuple[Prompt, ...]:
     return (*prompts, Prompt("two images, one a turn", turns))
 
 
-def which_of_two(rng: Random, sizes: tuple[Size, ...]) -> tuple[Scene, Scene, Question]:
+def which_of_two(rng: Random, sizes: tuple[Size, ...]) -> tuple[Scene, Scene, TaskQuestion]:
     """Compose two images, and a question which of them has what the other one lacks."""
     while True:
         first, second = (few_shapes(rng, size) for size in sizes)

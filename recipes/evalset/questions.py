@@ -20,7 +20,7 @@ ORDINALS = ("first", "second")
 LETTERS = ("bcdfghjklmnprstvwz", "aeiou")
 
 
-class Question(NamedTuple):
+class TaskQuestion(NamedTuple):
     """A task's name, the question and the one right answer."""
 
     task: str
@@ -49,91 +49,91 @@ def single_things(scene: Scene) -> list[Thing]:
     return [thing for thing in scene.things if shapes[thing.shape] == 1]
 
 
-def shape_questions(rng: Random, scene: Scene) -> list[Question]:
+def shape_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
     """Ask what shape has the thing of a colour; or the only thing."""
     colours = Counter(thing.colour for thing in scene.things)
     questions = [
-        Question("shape", f"What shape is the {thing.colour} one?", thing.shape)
+        TaskQuestion("shape", f"What shape is the {thing.colour} one?", thing.shape)
         for thing in scene.things
         if colours[thing.colour] == 1
     ]
     if len(scene.things) == 1 and rng.random() < 0.5:
-        return [Question("shape", "What shape is this?", scene.things[0].shape)]
+        return [TaskQuestion("shape", "What shape is this?", scene.things[0].shape)]
     return questions
 
 
-def colour_questions(rng: Random, scene: Scene) -> list[Question]:
+def colour_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
     """Ask what colour has a shape; or the only thing."""
     if len(scene.things) == 1 and rng.random() < 0.3:
-        return [Question("colour", "What colour is it?", scene.things[0].colour)]
+        return [TaskQuestion("colour", "What colour is it?", scene.things[0].colour)]
     return [
-        Question("colour", f"What colour is the {thing.shape}?", thing.colour)
+        TaskQuestion("colour", f"What colour is the {thing.shape}?", thing.colour)
         for thing in single_things(scene)
     ]
 
 
-def count_questions(rng: Random, scene: Scene) -> list[Question]:
+def count_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
     """How many of a shape are there."""
     counts = Counter(thing.shape for thing in scene.things)
     wording = rng.choice(("How many {} are there?", "Count the {}."))
     return [
-        Question("count", wording.format(plural(shape)), str(count))
+        TaskQuestion("count", wording.format(plural(shape)), str(count))
         for shape, count in counts.items()
         if count <= MOST_COUNTED
     ]
 
 
-def where_questions(rng: Random, scene: Scene) -> list[Question]:
+def where_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
     """Where is one shape relative to another."""
     single = single_things(scene)
     wording = rng.choice(("Where is the {} relative to the {}?", "Where is the {}, seen from the {}?"))
     return [
-        Question("where", wording.format(thing.shape, other.shape), where)
+        TaskQuestion("where", wording.format(thing.shape, other.shape), where)
         for thing in single
         for other in single
         if thing is not other and (where := direction(thing, other))
     ]
 
 
-def which_questions(rng: Random, first: Scene, second: Scene) -> list[Question]:
+def which_questions(rng: Random, first: Scene, second: Scene) -> list[TaskQuestion]:
     """Which of two images has a shape, or a colour, that the other one lacks."""
     wording = rng.choice(("Which image has a {}?", "In which image is a {}?"))
     questions = []
     for ordinal, scene, other in zip(ORDINALS, (first, second), (second, first), strict=True):
         shapes = {t.shape for t in scene.things} - {t.shape for t in other.things}
         colours = {t.colour for t in scene.things} - {t.colour for t in other.things}
-        questions += [Question("which", wording.format(shape), ordinal) for shape in sorted(shapes)]
+        questions += [TaskQuestion("which", wording.format(shape), ordinal) for shape in sorted(shapes)]
         questions += [
-            Question("which", wording.format(f"{colour} shape"), ordinal) for colour in sorted(colours)
+            TaskQuestion("which", wording.format(f"{colour} shape"), ordinal) for colour in sorted(colours)
         ]
     return questions
 
 
-def read_questions(rng: Random, scene: Scene) -> list[Question]:
+def read_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
     """Ask what number is written."""
     if scene.number is None:
         return []
     wording = rng.choice(("What number is this?", "Read the number."))
-    return [Question("read", wording, scene.number.digits)]
+    return [TaskQuestion("read", wording, scene.number.digits)]
 
 
-def text_question(rng: Random) -> Question:
+def text_question(rng: Random) -> TaskQuestion:
     """Ask something without any image: say a word or digits again, or a small sum."""
     kind = rng.choice(("word", "digits", "plus", "minus"))
     if kind == "word":
         word = "".join(rng.choice(LETTERS[index % 2]) for index in range(rng.choice((4, 5, 6))))
-        return Question("text", f"Repeat: {word}", word)
+        return TaskQuestion("text", f"Repeat: {word}", word)
     if kind == "digits":
         digits = "".join(rng.choice("0123456789") for _ in range(rng.choice((3, 4, 5))))
-        return Question("text", f"Repeat: {digits}", digits)
+        return TaskQuestion("text", f"Repeat: {digits}", digits)
     one, other = rng.randint(0, 9), rng.randint(0, 9)
     if kind == "plus":
-        return Question("text", f"What is {one} plus {other}?", str(one + other))
+        return TaskQuestion("text", f"What is {one} plus {other}?", str(one + other))
     one, other = max(one, other), min(one, other)
-    return Question("text", f"What is {one} minus {other}?", str(one - other))
+    return TaskQuestion("text", f"What is {one} minus {other}?", str(one - other))
 
 
-def scene_questions(rng: Random, scene: Scene) -> list[Question]:
+def scene_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
     """All that can be asked about one image."""
     makers = (shape_questions, colour_questions, count_questions, where_questions, read_questions)
     return [question for maker in makers for question in maker(rng, scene)]

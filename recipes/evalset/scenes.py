@@ -37,7 +37,7 @@ BACKGROUNDS: tuple[Colour, ...] = (
 )
 
 
-class Layout(NamedTuple):
+class Placement(NamedTuple):
     """Find a place for one shape."""
 
     x: float
@@ -85,8 +85,8 @@ def place(
     rng: Random,
     size: tuple[int, int],
     count: int,
-    accept: Callable[[list[Layout]], bool] = lambda _layout: True,
-) -> list[Layout]:
+    accept: Callable[[list[Placement]], bool] = lambda _layout: True,
+) -> list[Placement]:
     """Places for `count` shapes that do not touch each other or the edge.
 
     Parameters
@@ -105,7 +105,7 @@ def place(
     largest = max(LEAST_RADIUS_PX + 1, min(min(height, width) * 0.42, room * 0.38))
     while True:
         for _ in range(ATTEMPTS):
-            layout: list[Layout] = []
+            layout: list[Placement] = []
             for _ in range(count):
                 radius = rng.uniform(LEAST_RADIUS_PX, largest)
                 spot = find_room(rng, size, radius, layout)
@@ -117,19 +117,19 @@ def place(
         largest = max(LEAST_RADIUS_PX, largest * 0.85)
 
 
-def find_room(rng: Random, size: tuple[int, int], radius: float, taken: list[Layout]) -> Layout | None:
+def find_room(rng: Random, size: tuple[int, int], radius: float, taken: list[Placement]) -> Placement | None:
     """Find a place for one more shape, or None where a few tries found none."""
     height, width = size
     edge = radius + 1
     for _ in range(12):
         x, y = rng.uniform(edge, width - edge), rng.uniform(edge, height - edge)
         if all(max(abs(x - t.x), abs(y - t.y)) > radius + t.radius + 2 for t in taken):
-            return Layout(x, y, radius)
+            return Placement(x, y, radius)
     return None
 
 
 def shapes_scene(
-    rng: Random, size: tuple[int, int], kinds: list[tuple[str, str]], layout: list[Layout]
+    rng: Random, size: tuple[int, int], kinds: list[tuple[str, str]], layout: list[Placement]
 ) -> Scene:
     """Shapes of (shape, colour) at their places, with background and clutter chosen to suit."""
     height, width = size

@@ -20,8 +20,15 @@ from recipes.evalset.image_sizes import (
     odd_size,
     training_grids,
 )
-from recipes.evalset.questions import DIRECTIONS, MOST_COUNTED, Question
-from recipes.evalset.scenes import Layout, choose_kinds, compatible_colours, number_scene, place, shapes_scene
+from recipes.evalset.questions import DIRECTIONS, MOST_COUNTED, TaskQuestion
+from recipes.evalset.scenes import (
+    Placement,
+    choose_kinds,
+    compatible_colours,
+    number_scene,
+    place,
+    shapes_scene,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -111,7 +118,7 @@ def held_out_conversation(index: int, task: str, split: str = "held-out") -> Con
     return compose(rng, task, size, held_out=True)
 
 
-def follow_up(rng: Random, images: list[Scene]) -> Question | None:
+def follow_up(rng: Random, images: list[Scene]) -> TaskQuestion | None:
     """One more question about the images so far; None where there is nothing to ask."""
     if not images:
         return questions.text_question(rng)
@@ -206,7 +213,7 @@ def related_shapes(rng: Random, size: tuple[int, int]) -> Scene:
     wanted = rng.choice(DIRECTIONS)
     across = wanted in {"left", "right"}
 
-    def clear(layout: list[Layout]) -> bool:
+    def clear(layout: list[Placement]) -> bool:
         one, other = layout[0], layout[1]
         right, down = one.x - other.x, one.y - other.y
         far, near = (abs(right), abs(down)) if across else (abs(down), abs(right))

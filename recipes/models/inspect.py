@@ -55,7 +55,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryEstimate:
     """What a model needs to run, in bytes.
 
     Parameters
@@ -125,7 +125,7 @@ class Inspection:
     mmproj_shares: tuple[Share, ...]
     findings: tuple[tuple[str, Finding], ...]
     fits: bool | None
-    memory: Memory | None
+    memory: MemoryEstimate | None
 
 
 def inspect(model: GgufFile, mmproj: GgufFile | None, context: int) -> Inspection:
@@ -183,7 +183,7 @@ def group_of(name: str) -> str:
     return next((group for group, pattern in GROUPS if pattern.fullmatch(name)), OTHER)
 
 
-def estimate_memory(model: GgufFile, mmproj: GgufFile | None, context: int) -> Memory | None:
+def estimate_memory(model: GgufFile, mmproj: GgufFile | None, context: int) -> MemoryEstimate | None:
     """Say what a model needs to run; None where it does not say its sizes.
 
     The weights and the cache are exact. What is computed in is an estimate: for the language model, the logits of a
@@ -214,7 +214,7 @@ def estimate_memory(model: GgufFile, mmproj: GgufFile | None, context: int) -> M
     compute = BATCH * REAL_BYTES * (tokens + 16 * width)
     weights = sum(tensor.size_bytes for tensor in model.tensors)
     if mmproj is None:
-        return Memory(weights, cache, compute)
+        return MemoryEstimate(weights, cache, compute)
     vision = Look(mmproj)
     patch, inner, deep = (
         vision.size(f"clip.vision.{name}") or 0
@@ -222,7 +222,9 @@ def estimate_memory(model: GgufFile, mmproj: GgufFile | None, context: int) -> M
     )
     patches = (PICTURE_SIDE // patch) ** 2 if patch else 0
     picture = patches * REAL_BYTES * (2 * inner + 8 * deep)
-    return Memory(weights, cache, compute, sum(tensor.size_bytes for tensor in mmproj.tensors), picture)
+    return MemoryEstimate(
+        weights, cache, compute, sum(tensor.size_bytes for tensor in mmproj.tensors), picture
+    )
 
 
 def _active(look: Look, kind: str, shares: tuple[Share, ...]) -> int:

@@ -11,7 +11,7 @@ from recipes.core.filesystem import size_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from recipes.models.inspect import Memory
+    from recipes.models.inspect import MemoryEstimate
     from recipes.serve.free_memory import FreeMemory
 
 LEAST_CONTEXT = 2048  # tokens: less is no use for a question about a picture
@@ -37,7 +37,7 @@ class Wish:
 
     name: str
     context: int
-    memory: Memory
+    memory: MemoryEstimate
     has_pictures: bool
 
     @property

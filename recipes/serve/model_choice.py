@@ -24,7 +24,7 @@ CONTEXT_TOKENS = 8192  # where nothing is said, and the model was made for as ma
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenModel:
     """A model, and why it is that one.
 
     Parameters
@@ -65,7 +65,7 @@ class ReadyModel:
     is_local: bool = False
 
 
-def choose_model(manifests: Manifests, store: Store, name: str | None) -> Choice:
+def choose_model(manifests: Manifests, store: Store, name: str | None) -> ChosenModel:
     """Choose a model: the named one; else the default one where it is fetched; else one that needs no download.
 
     Raises
@@ -76,12 +76,12 @@ def choose_model(manifests: Manifests, store: Store, name: str | None) -> Choice
         Where none is named and there is no default.
     """
     if name is not None:
-        return Choice(manifests.model(name))
+        return ChosenModel(manifests.model(name))
     defaults = manifests.defaults()
     if defaults.served is not None:
         served = manifests.model(defaults.served)
         if is_here(served, manifests, store):
-            return Choice(served, f"no model was named: this is {served.name}, which is fetched")
+            return ChosenModel(served, f"no model was named: this is {served.name}, which is fetched")
     if defaults.model is None:
         raise PinMissingError(
             where="manifests/defaults.yaml: model",
@@ -91,7 +91,7 @@ def choose_model(manifests: Manifests, store: Store, name: str | None) -> Choice
         )
     small = manifests.model(defaults.model)
     larger = defaults.served or "NAME"
-    return Choice(
+    return ChosenModel(
         small,
         f"no model was named, and {defaults.served or 'no other'} is not fetched:"
         f" this is {small.name}, {small.summary}\n"

@@ -11,7 +11,7 @@ from recipes.core.errors import BundleMissingError
 from recipes.core.filesystem import size_text
 from recipes.serve.free_memory import free_memory
 from recipes.serve.lifecycle import Service, start_seconds
-from recipes.serve.llamacpp.installation import SERVER, Subject, find_subject
+from recipes.serve.llamacpp.installation import SERVER, Installation, find_installation
 from recipes.serve.memory_fit import Wish, demand_memory
 from recipes.serve.model_choice import ReadyModel, choose_model, needs_of_others, ready_model
 from recipes.serve.server_arguments import Manner, server_arguments
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedServer:
     """What can be started.
 
     Parameters
@@ -38,13 +38,13 @@ class Prepared:
     """
 
     ready: ReadyModel
-    subject: Subject
+    subject: Installation
     service: Service
 
 
 def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
     job: Job, options: argparse.Namespace, *, text_only: bool, host: str, port: int, api_key: str | None
-) -> Prepared:
+) -> PreparedServer:
     """Do all that comes before the start, the quick checks first.
 
     Raises
@@ -77,10 +77,10 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
         api_key=api_key,
     )
     job.console.say(f"loading {ready.name} ({size_text(size_bytes)})")
-    return Prepared(ready, subject, service)
+    return PreparedServer(ready, subject, service)
 
 
-def find_server(job: Job, bundle: Path | None) -> Subject:
+def find_server(job: Job, bundle: Path | None) -> Installation:
     """Give the llama.cpp that is named, or the recipe's bundle out of the store, every byte of it hashed.
 
     Raises
@@ -91,7 +91,7 @@ def find_server(job: Job, bundle: Path | None) -> Subject:
         Where it is not the pinned one, or there is no server in what is named.
     """
     if bundle is not None:
-        return find_subject(bundle)
+        return find_installation(bundle)
     warn_known_issues(job, refuse="refuse-known-issues" in job.settings.policy)
     plan = job.plan()
     found = find_bundle(job, plan)
@@ -102,7 +102,7 @@ def find_server(job: Job, bundle: Path | None) -> Subject:
             found="none was built here",
             fix=f"python3 noxfile.py -s build -- --recipe {plan.recipe} --platform {plan.platform}",
         )
-    return find_subject(found.entry.path)
+    return find_installation(found.entry.path)
 
 
 def check_memory(job: Job, ready: ReadyModel, *, ignore: bool) -> int | None:

@@ -6,7 +6,7 @@ from recipes.conformance.checks.numerics import FAULTY_REST, Kind, coarse_suspec
 from recipes.conformance.results.numerics import Explained, Tipped
 from recipes.conformance.results.outcome import Outcome, Verdict
 from recipes.conformance.results.result import Distance
-from recipes.evalset.golden import Case, Deviation, NearTie
+from recipes.evalset.golden import Deviation, GoldenCase, NearTie
 
 EXACT = Kind("f32", strict=True, tolerance=0.01)
 COARSE = Kind("Q8_0", strict=False, tolerance=0.5)
@@ -14,8 +14,8 @@ GRADE = Deviation(name="resize", words="images are resized otherwise", where="cl
 FAULT = Deviation(name="attention", words="tokens see later ones", where="mtmd", fails=True)
 
 
-def case(name: str, *, with_images: bool, resized: bool) -> Case:
-    return Case(
+def case(name: str, *, with_images: bool, resized: bool) -> GoldenCase:
+    return GoldenCase(
         name=name,
         with_images=with_images,
         resized=resized,

@@ -11,7 +11,7 @@ from recipes.conformance.checks.loading import memory_outcome
 from recipes.conformance.results.context import Context
 from recipes.conformance.results.outcome import Part, Verdict
 from recipes.conformance.suite import look
-from recipes.serve.llamacpp.installation import SERVER, find_subject
+from recipes.serve.llamacpp.installation import SERVER, find_installation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ def test_the_projectors_memory_is_compared_where_the_system_tells_it(
     server(tmp_path)
     mmproj = tmp_path / "mmproj.gguf"
     mmproj.write_bytes(bytes(40))
-    subject = replace(find_subject(tmp_path), model_options=words)
+    subject = replace(find_installation(tmp_path), model_options=words)
     context = Context(subject, tmp_path, mmproj, None, (), tmp_path)  # type: ignore[arg-type]  # nothing else is looked at
     outcome = memory_outcome(context, without, 100)
     assert (outcome.verdict, outcome.words) == (verdict, said)
@@ -47,7 +47,7 @@ def test_the_projectors_memory_is_compared_where_the_system_tells_it(
 
 def test_a_page_that_is_left_out_is_not_run(tmp_path: Path) -> None:
     server(tmp_path)
-    context = Context(find_subject(tmp_path), tmp_path, tmp_path, None, (), tmp_path, with_page=False)  # type: ignore[arg-type]  # as above
+    context = Context(find_installation(tmp_path), tmp_path, tmp_path, None, (), tmp_path, with_page=False)  # type: ignore[arg-type]  # as above
     (outcome,) = look(context, "http://127.0.0.1:1").outcomes
     assert (outcome.part, outcome.verdict) == (Part.PAGE, Verdict.NOT_RUN)
     assert outcome.words == "left out, as `--without web-page` asks"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recipes.build.context import Job
-    from recipes.serve.llamacpp.installation import Subject
+    from recipes.serve.llamacpp.installation import Installation
 
 pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="a Mac gives other verdicts")
 SERVER = """#!/bin/sh
@@ -45,7 +45,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """The suite takes minutes, and is tested by itself: here it is noted what would have been asked how."""
     options: list[tuple[str, ...]] = []
 
-    def answer(_: Job, subject: Subject, name: str) -> tuple[Step, dict[str, Any]]:
+    def answer(_: Job, subject: Installation, name: str) -> tuple[Step, dict[str, Any]]:
         options.append(subject.model_options)
         return Step(f"conformance, {name}", "passed", "passes"), {"outcomes": [], "exhibits": []}
 

@@ -14,7 +14,7 @@ from recipes.conformance.checks import loading as check_loading
 from recipes.conformance.checks import numerics as check_numerics
 from recipes.conformance.results.context import Context, Findings
 from recipes.conformance.results.outcome import Verdict
-from recipes.serve.llamacpp.installation import find_subject
+from recipes.serve.llamacpp.installation import find_installation
 from tests.support.mutants import MUTANTS, Mutant
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def judge_quickly(pocket: Pocket, bundle: Path, model: Path, mmproj: Path, work: Path) -> Findings:
     """Judge by files, loading and the strict numerics: what tells faults apart; the suite does more."""
-    context = Context(find_subject(bundle), model, mmproj, pocket.golden, pocket.prompts, work)
+    context = Context(find_installation(bundle), model, mmproj, pocket.golden, pocket.prompts, work)
     found = check_files.check(model, mmproj)
     with context.server() as server:
         found += check_loading.check(context, server)

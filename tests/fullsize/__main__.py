@@ -17,7 +17,7 @@ from recipes.cli.serve_options import positive
 from recipes.core.errors import INTERRUPTED, RecipeError
 from recipes.manifest.load import PROJECT, Manifests
 from recipes.serve.free_memory import free_memory
-from recipes.serve.llamacpp.installation import find_subject
+from recipes.serve.llamacpp.installation import find_installation
 from tests.benchmarks.__main__ import SIGNALS, interrupt
 from tests.benchmarks.image_speed import programs_of
 from tests.benchmarks.machine import this_machine
@@ -116,7 +116,7 @@ def measure(options: argparse.Namespace, command: str) -> Record:
         date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         command=command,
         machine=machine,
-        server=find_subject(bundle).title,
+        server=find_installation(bundle).title,
         layers=pair.language.layers,
         model_bytes=model_bytes,
         mmproj_bytes=mmproj_bytes,

@@ -13,7 +13,7 @@ from recipes.conformance.results.numerics import UNSEEN
 from recipes.evalset.prompts import compared
 from recipes.pocket.fidelity import query_server as asking
 from recipes.pocket.fidelity.query_server import Answer, Question, Run, ask, ask_all, question_of
-from recipes.serve.llamacpp.server import Reply, ServerError, TokenChoice
+from recipes.serve.llamacpp.server import ChatReply, ServerError, TokenChoice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ class FakeServer:
         response.status_code = 200
         return response
 
-    def chat(self, messages: list[dict[str, Any]], **options: Any) -> Reply:  # noqa: ANN401 - as the real one
+    def chat(self, messages: list[dict[str, Any]], **options: Any) -> ChatReply:  # noqa: ANN401 - as the real one
         name = messages[0]["name"]
         self.asked.append((name, options))
         if name == "fatal":
@@ -45,8 +45,10 @@ class FakeServer:
         if self.has_died:
             raise ServerError("no answer: ConnectionError")
         if name == "silent":
-            return Reply("")
-        return Reply("a", (TokenChoice("a", -float(name)), TokenChoice("b", -3.0), TokenChoice("b", -9.0)))
+            return ChatReply("")
+        return ChatReply(
+            "a", (TokenChoice("a", -float(name)), TokenChoice("b", -3.0), TokenChoice("b", -9.0))
+        )
 
 
 def a_question(name: str) -> Question:

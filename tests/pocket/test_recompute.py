@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from recipes.core.errors import VerifyError
-from recipes.evalset.golden import Case, Golden, read_golden
+from recipes.evalset.golden import Golden, GoldenCase, read_golden
 from recipes.pocket.model.files import GOLDEN
 from recipes.pocket.reference.recompute import SAME, compare
 from recipes.pocket.reference.reference import NEAR
@@ -14,12 +14,12 @@ from recipes.pocket.reference.reference import NEAR
 COMMITTED = read_golden(GOLDEN)
 
 
-def with_case(case: Case) -> Golden:
+def with_case(case: GoldenCase) -> Golden:
     cases = tuple(case if one.name == case.name else one for one in COMMITTED.cases)
     return structs.replace(COMMITTED, cases=cases)
 
 
-def with_tie(*, clear: bool) -> Case:
+def with_tie(*, clear: bool) -> GoldenCase:
     """The first case whose first near-tie is well within what is kept, or near its edge."""
     return next(one for one in COMMITTED.cases if one.ties and (one.ties[0].gap < NEAR / 2) is clear)
 

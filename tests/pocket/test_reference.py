@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from recipes.conformance.results.numerics import explain
-from recipes.evalset.golden import JOIN, Case
+from recipes.evalset.golden import JOIN, GoldenCase
 from recipes.evalset.mrope_sections import blocked, interleaved
 from recipes.evalset.prompts import Prompt, compared
 from recipes.pocket.model.preprocess import UNTRAINED
@@ -243,7 +243,7 @@ def test_texts_are_changed_by_the_language_model_alone_and_sizes_that_fit_by_no_
 def test_every_combination_of_one_prompt_can_be_looked_up_for_all_others() -> None:
     """Else `explain` would end with a KeyError: it asks all cases for each combination that any of them has."""
     cases = [
-        Case(
+        GoldenCase(
             name=prompt.name,
             with_images=bool(prompt.scenes),
             resized=prompt.is_resized,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recipes.conformance.results.context import Context
-    from recipes.evalset.golden import Case, HeldOut
+    from recipes.evalset.golden import GoldenCase, HeldOut
     from recipes.evalset.prompts import Prompt
     from recipes.serve.llamacpp.server import Server
 
@@ -68,7 +68,7 @@ def check_cases(context: Context, server: Server, names: Sequence[str]) -> Findi
     return Findings((outcome,), tuple(exhibits))
 
 
-def exhibit(prompt: Prompt, case: Case, given: str) -> Exhibit:
+def exhibit(prompt: Prompt, case: GoldenCase, given: str) -> Exhibit:
     """Give what a person would look at of one question."""
     return Exhibit(case.name, pictures(prompt), prompt.question, case.answer, given)
 

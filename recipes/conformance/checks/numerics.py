@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recipes.conformance.results.context import Context
-    from recipes.evalset.golden import Case, Deviation
+    from recipes.evalset.golden import Deviation, GoldenCase
     from recipes.serve.llamacpp.server import Server
 
 QUANTISE_S = 60.0
@@ -151,14 +151,14 @@ def first_tokens(context: Context, server: Server, name: str) -> dict[str, float
 
 
 def judge(
-    kind: Kind, cases: Sequence[Case], measured: Mapping[str, Mapping[str, float]], explained: Explained
+    kind: Kind, cases: Sequence[GoldenCase], measured: Mapping[str, Mapping[str, float]], explained: Explained
 ) -> Findings:
     """Say what the differences mean."""
     distances = tuple(distance(kind, case, measured[case.name], explained) for case in cases)
     return Findings((outcome(kind, explained, cases, distances),), (), distances)
 
 
-def distance(kind: Kind, case: Case, measured: Mapping[str, float], explained: Explained) -> Distance:
+def distance(kind: Kind, case: GoldenCase, measured: Mapping[str, float], explained: Explained) -> Distance:
     """Give one case's distance from the reference, before and after it is explained."""
     names = frozenset(deviation.name for deviation, _ in explained.deviations)
     tipped = [one.left for one in explained.tipped if one.case == case.name]
@@ -174,7 +174,7 @@ def distance(kind: Kind, case: Case, measured: Mapping[str, float], explained: E
 
 
 def outcome(
-    kind: Kind, explained: Explained, cases: Sequence[Case], distances: Sequence[Distance]
+    kind: Kind, explained: Explained, cases: Sequence[GoldenCase], distances: Sequence[Distance]
 ) -> Outcome:
     """Judge one kind: a fault fails, what nothing explains fails, a known grade is named with its size."""
     figures: dict[str, float | int | str] = {
@@ -223,7 +223,7 @@ def coarse_suspect(kind: Kind) -> str:
     return f"what f32 and f16 are off by; where they are right, llama-quantize or the products with {kind.weights}"
 
 
-def suspect(cases: Sequence[Case], distances: Sequence[Distance], tolerance: float) -> str:
+def suspect(cases: Sequence[GoldenCase], distances: Sequence[Distance], tolerance: float) -> str:
     """Say where to look: by which kinds of prompts are off."""
     by_name = {item.case: item.explained for item in distances}
     off = [case for case in cases if by_name[case.name] > tolerance]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from recipes.conformance.results.result import Distance, Exhibit
-    from recipes.evalset.golden import Case, Golden
-    from recipes.serve.llamacpp.installation import Subject
+    from recipes.evalset.golden import Golden, GoldenCase
+    from recipes.serve.llamacpp.installation import Installation
 
 CONTEXT_TOKENS = 4096
 STRICT = ("-fa", "off", "-ctk", "f32", "-ctv", "f32")  # so that the language model computes in f32 throughout
@@ -50,7 +50,7 @@ class Context:
         Whether the web page is looked at.
     """
 
-    subject: Subject
+    subject: Installation
     model: Path
     mmproj: Path
     golden: Golden
@@ -75,12 +75,12 @@ class Context:
         files = (model or self.model, None if text_only else mmproj or self.mmproj)
         return start_server(self.subject, *files, self.work, more)
 
-    def case(self, name: str) -> tuple[Prompt, Case]:
+    def case(self, name: str) -> tuple[Prompt, GoldenCase]:
         """Give a prompt and what the reference says to it, by its name."""
         return next(pair for pair in self.pairs if pair[0].name == name)
 
     @property
-    def pairs(self) -> tuple[tuple[Prompt, Case], ...]:
+    def pairs(self) -> tuple[tuple[Prompt, GoldenCase], ...]:
         """Each prompt with what the reference says to it."""
         return tuple(zip(self.prompts, self.golden.cases, strict=True))
 
@@ -101,7 +101,7 @@ class Findings:
 
 
 def start_server(
-    subject: Subject, model: Path, mmproj: Path | None, work: Path, more: Sequence[str]
+    subject: Installation, model: Path, mmproj: Path | None, work: Path, more: Sequence[str]
 ) -> AbstractContextManager[Server]:
     """Start a subject's server; options that it does not know are left out.
 

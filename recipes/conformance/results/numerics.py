@@ -10,7 +10,7 @@ from recipes.evalset.golden import JOIN
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from recipes.evalset.golden import Case, Deviation, NearTie
+    from recipes.evalset.golden import Deviation, GoldenCase, NearTie
 
 UNSEEN = -30.0  # the logarithm for a token that a server did not list: less than any it lists
 
@@ -71,7 +71,7 @@ def difference(measured: Mapping[str, float], tokens: Sequence[str], reference: 
 
 def explain(
     measured: Mapping[str, Mapping[str, float]],
-    cases: Sequence[Case],
+    cases: Sequence[GoldenCase],
     deviations: Sequence[Deviation],
     tolerance: float,
 ) -> Explained:
@@ -110,7 +110,7 @@ def explain(
 
 def account(
     measured: Mapping[str, Mapping[str, float]],
-    cases: Sequence[Case],
+    cases: Sequence[GoldenCase],
     deviations: Sequence[Deviation],
     tolerance: float,
 ) -> Explained:
@@ -126,7 +126,9 @@ def account(
     return Explained(sizes, max(before.values()), after[worst], worst, tipped)
 
 
-def _tipped(measured: Mapping[str, float], case: Case, names: frozenset[str], size: float) -> Tipped | None:
+def _tipped(
+    measured: Mapping[str, float], case: GoldenCase, names: frozenset[str], size: float
+) -> Tipped | None:
     """Give the near-tie that comes closest when it falls the other way, where the case has any."""
     key = case.key(names)
     tried = (
@@ -138,14 +140,14 @@ def _tipped(measured: Mapping[str, float], case: Case, names: frozenset[str], si
 
 
 def _distances(
-    measured: Mapping[str, Mapping[str, float]], cases: Sequence[Case], names: frozenset[str]
+    measured: Mapping[str, Mapping[str, float]], cases: Sequence[GoldenCase], names: frozenset[str]
 ) -> dict[str, float]:
     return {
         case.name: difference(measured[case.name], case.tokens, case.with_deviations(names)) for case in cases
     }
 
 
-def _size(cases: Sequence[Case], best: frozenset[str], name: str) -> float:
+def _size(cases: Sequence[GoldenCase], best: frozenset[str], name: str) -> float:
     """Give how far one deviation alone moves the worst case, in the company of the others."""
     return max(
         max(

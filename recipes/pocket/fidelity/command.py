@@ -21,7 +21,7 @@ from recipes.pocket.fidelity.measure import Contender, measure
 from recipes.pocket.fidelity.persistence import keep
 from recipes.pocket.fidelity.plot import draw
 from recipes.pocket.fidelity.results import LEDGER, encode, read
-from recipes.serve.llamacpp.installation import find_subject
+from recipes.serve.llamacpp.installation import find_installation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,9 +122,9 @@ def contender_of(option: str, text: str) -> Contender:
     """Give one llama.cpp: a recipe's bundle, built where it is not there yet, or a stranger's."""
     if option == "bundle":
         stranger = Named.parse(text)
-        return Contender(stranger.title, find_subject(stranger.folder), stranger.known)
+        return Contender(stranger.title, find_installation(stranger.folder), stranger.known)
     job = open_job(argparse.Namespace(session="fidelity", project=None, recipe=text, platform=None))
-    return Contender(text, find_subject(ensure_bundle(job, job.plan()).entry.path), known_of(text))
+    return Contender(text, find_installation(ensure_bundle(job, job.plan()).entry.path), known_of(text))
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from recipes.pocket.fidelity.model_shapes import Shape
     from recipes.pocket.fidelity.query_server import Answer
     from recipes.pocket.fidelity.random_prompts import Trial
-    from recipes.serve.llamacpp.installation import Subject
+    from recipes.serve.llamacpp.installation import Installation
 
 PACKAGES = ("torch", "transformers", "tokenizers", "pillow", "numpy", "gguf")
 TRAINED = "pocket"
@@ -59,7 +59,7 @@ class Contender:
     """
 
     title: str
-    subject: Subject
+    subject: Installation
     known: dict[str, frozenset[str]] | None
 
     def of(self, setting: str) -> frozenset[str] | None:
@@ -146,7 +146,7 @@ def write_model(shape: Shape | None, work: Path) -> ledger.Model:
 
 
 def ask(
-    subject: Subject, run: Run, pairs: Sequence[tuple[Trial, str]], oracles: Mapping[str, Oracle]
+    subject: Installation, run: Run, pairs: Sequence[tuple[Trial, str]], oracles: Mapping[str, Oracle]
 ) -> list[Answer]:
     """Ask a subject every case of a model in a setting; the answers come in the order of the cases."""
     answers: dict[int, Answer] = {}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recipes.evalset.prompts import Prompt
-    from recipes.serve.llamacpp.installation import Subject
+    from recipes.serve.llamacpp.installation import Installation
     from recipes.serve.llamacpp.server import Server
 
 CHOICES = 512  # the whole vocabulary of every model
@@ -78,7 +78,7 @@ class Run:
     work: Path
 
 
-def ask_all(subject: Subject, run: Run, server: str, asked: Sequence[Question]) -> list[Answer]:
+def ask_all(subject: Installation, run: Run, server: str, asked: Sequence[Question]) -> list[Answer]:
     """Ask questions of a server that is started one way; one that dies of a question is started again.
 
     Parameters

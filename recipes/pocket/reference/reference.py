@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recipes.evalset.golden import JOIN, Case, Deviation, NearTie
+from recipes.evalset.golden import JOIN, Deviation, GoldenCase, NearTie
 from recipes.evalset.render import draw
 from recipes.evalset.tasks import Turn
 from recipes.pocket.model.batches import Batch, collate, frames
@@ -183,7 +183,7 @@ class Reference:
             said.append(int(best.indices[0]))
         return self.tokenizer.decode(said), round(margin, DIGITS)
 
-    def case(self, prompt: Prompt) -> Case:
+    def case(self, prompt: Prompt) -> GoldenCase:
         """Give all that is compared of one prompt."""
         batch = self.prepare(prompt)
         answer, margin = self.answer(prompt)
@@ -193,7 +193,7 @@ class Reference:
             JOIN.join(sorted(chosen)): rounded(self.first(prompt, chosen, seen)[likeliest])
             for chosen in looked_at(prompt)
         }
-        return Case(
+        return GoldenCase(
             name=prompt.name,
             with_images=bool(prompt.scenes),
             resized=prompt.is_resized,

@@ -26,7 +26,7 @@ IN_WINE = "make launchers that start its programs in wine, as docs/explanation/w
 
 
 @dataclass(frozen=True)
-class Subject:
+class Installation:
     """A llama.cpp.
 
     Parameters
@@ -86,7 +86,7 @@ class Subject:
         return frozenset(re.findall(r"(?<![\w-])--?[a-z][\w-]*", done.out + done.err))
 
 
-def find_subject(folder: Path) -> Subject:
+def find_installation(folder: Path) -> Installation:
     """Look at a folder: a bundle, an installation with `bin/`, or a folder of programs.
 
     Raises
@@ -105,14 +105,14 @@ def find_subject(folder: Path) -> Subject:
         raise _refusal(folder, "no such program" if folder.is_dir() else "no such folder")
     title = title_of_bundle(folder / RECORD) if programs != whole else None
     if title is not None:
-        return Subject(folder, programs, hash_tree(folder, Sha256), title, is_bundle=True)
-    subject = Subject(folder, programs, hash_file(server), "", is_bundle=False)
+        return Installation(folder, programs, hash_tree(folder, Sha256), title, is_bundle=True)
+    subject = Installation(folder, programs, hash_file(server), "", is_bundle=False)
     try:
         said = subject.run(SERVER, ("--version",), folder, HELP_S)
     except OSError as error:
         raise _refusal(folder, f"it does not run here: {error}") from error
     version = re.search(r"version: .*", said.out + said.err)
-    return Subject(
+    return Installation(
         folder,
         programs,
         subject.digest,

@@ -52,7 +52,7 @@ class TokenChoice:
 
 
 @dataclass(frozen=True)
-class Reply:
+class ChatReply:
     """One answer.
 
     Parameters
@@ -101,7 +101,7 @@ class Server:
 
     def chat(
         self, messages: Sequence[dict[str, Any]], *, max_tokens: int = 16, choices: int = 0, **more: object
-    ) -> Reply:
+    ) -> ChatReply:
         """Ask greedily, and give the answer.
 
         Parameters
@@ -141,7 +141,7 @@ class Server:
             raise ServerError(f"not JSON: {answer.text[:500]}") from error
 
 
-def parse_reply(data: dict[str, Any]) -> Reply:
+def parse_reply(data: dict[str, Any]) -> ChatReply:
     """Read the body of a chat completion.
 
     Raises
@@ -158,7 +158,7 @@ def parse_reply(data: dict[str, Any]) -> Reply:
             if math.isfinite(float(item["logprob"]))
         )
         usage = data.get("usage") or {}
-        return Reply(_text(choice["message"]["content"] or ""), first, int(usage.get("prompt_tokens", 0)))
+        return ChatReply(_text(choice["message"]["content"] or ""), first, int(usage.get("prompt_tokens", 0)))
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise ServerError(f"not a chat completion: {json.dumps(data)[:500]}") from error
 

@@ -16,7 +16,15 @@ from recipes.fetch.download.piece_map import Layout, Version
 from recipes.manifest.load import PROJECT
 from recipes.models import inspect as model_look
 from recipes.models.gguf.reader import read_gguf
-from recipes.models.inspect import GROUPS, OTHER, Memory, estimate_memory, group_of, inspect, share_out
+from recipes.models.inspect import (
+    GROUPS,
+    OTHER,
+    MemoryEstimate,
+    estimate_memory,
+    group_of,
+    inspect,
+    share_out,
+)
 from recipes.models.quantisation_chart import draw_mix
 from recipes.models.report import count_text, inspection_lines, template_text
 from recipes.store.store import Store
@@ -340,5 +348,5 @@ def test_a_picture_is_well_formed_whatever_the_names_are() -> None:
 
 
 def test_memory_adds_up() -> None:
-    memory = Memory(1, 20, 300, 4000, 50_000)
+    memory = MemoryEstimate(1, 20, 300, 4000, 50_000)
     assert (memory.without_projector, memory.total) == (321, 54_321)

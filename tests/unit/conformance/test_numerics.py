@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from recipes.conformance.results.numerics import UNSEEN, difference, explain
-from recipes.evalset.golden import JOIN, Case, Deviation, NearTie
+from recipes.evalset.golden import JOIN, Deviation, GoldenCase, NearTie
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -41,10 +41,10 @@ class World:
         touching = [row for which, row in self.effects[name].items() if which in chosen]
         return tuple(value + sum(row[index] for row in touching) for index, value in enumerate(EXACT))
 
-    def case(self, name: str) -> Case:
+    def case(self, name: str) -> GoldenCase:
         touching = sorted(self.effects[name])
         subsets = [chosen for count in range(len(touching) + 1) for chosen in combinations(touching, count)]
-        return Case(
+        return GoldenCase(
             name=name,
             with_images=True,
             resized=True,
@@ -55,7 +55,7 @@ class World:
             logprobs={JOIN.join(chosen): self.logprobs(name, chosen) for chosen in subsets},
         )
 
-    def cases(self) -> list[Case]:
+    def cases(self) -> list[GoldenCase]:
         return [self.case(name) for name in self.effects]
 
     def measured(self, chosen: Collection[str], noise: float = 0.0) -> dict[str, dict[str, float]]:
@@ -204,7 +204,7 @@ def tie(token: int, size: float, key: str = "") -> NearTie:
     return NearTie(layer=1, token=token, gap=1e-5, logprobs={key: values})
 
 
-def with_ties(*ties: NearTie) -> list[Case]:
+def with_ties(*ties: NearTie) -> list[GoldenCase]:
     return [WORLD.case("text"), structs.replace(WORLD.case("image"), ties=ties)]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recipes.core.digest import Sha256
 from recipes.core.errors import VerifyError
-from recipes.evalset.golden import JOIN, Case, Deviation, Golden, HeldOut, read_golden, verify_golden
+from recipes.evalset.golden import JOIN, Deviation, Golden, GoldenCase, HeldOut, read_golden, verify_golden
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +22,12 @@ PROMPTS = Sha256.of_bytes(b"prompts").hex
 OTHER = Sha256.of_bytes(b"other prompts").hex
 
 
-def case(**logprobs: float) -> Case:
+def case(**logprobs: float) -> GoldenCase:
     """A case with one token; what it says with each combination, `_` between names, `exact` without any."""
     keys: dict[str, tuple[float, ...]] = {
         "" if name == "exact" else name.replace("_", JOIN): (value,) for name, value in logprobs.items()
     }
-    return Case(
+    return GoldenCase(
         name="a case",
         with_images=True,
         resized=False,
@@ -92,7 +92,7 @@ def test_a_combination_that_the_reference_was_not_asked_with_is_no_other_one() -
 @given(st.sets(st.sampled_from("abcdef")))
 def test_the_order_in_which_deviations_are_named_is_of_no_account(names: set[str]) -> None:
     key = JOIN.join(sorted(names))
-    asked = Case(
+    asked = GoldenCase(
         name="",
         with_images=False,
         resized=False,

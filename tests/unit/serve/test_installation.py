@@ -10,7 +10,7 @@ import pytest
 
 from recipes.core.digest import Sha256, hash_file, hash_tree
 from recipes.core.errors import UsageError
-from recipes.serve.llamacpp.installation import SERVER, find_subject
+from recipes.serve.llamacpp.installation import SERVER, find_installation
 
 SAYS_VERSION = 'case "$1" in --version) echo "version: 7827 (abc1234)" >&2; echo "built with cc" >&2;; esac\n'
 RECORD = {
@@ -29,7 +29,7 @@ def program(path: Path, script: str = SAYS_VERSION) -> Path:
 
 def test_an_installation_is_named_by_its_server(tmp_path: Path) -> None:
     server = program(tmp_path / "bin" / SERVER)
-    subject = find_subject(tmp_path)
+    subject = find_installation(tmp_path)
     assert (subject.folder, subject.programs) == (tmp_path, tmp_path / "bin")
     assert subject.digest == hash_file(server)
     assert subject.title == "not built by this project, version: 7827 (abc1234)"
@@ -38,27 +38,27 @@ def test_an_installation_is_named_by_its_server(tmp_path: Path) -> None:
 
 def test_programs_may_lie_in_the_folder_itself_but_bin_comes_first(tmp_path: Path) -> None:
     program(tmp_path / SERVER)
-    assert find_subject(tmp_path).programs == tmp_path
+    assert find_installation(tmp_path).programs == tmp_path
     program(tmp_path / "bin" / SERVER)
-    assert find_subject(tmp_path).programs == tmp_path / "bin"
+    assert find_installation(tmp_path).programs == tmp_path / "bin"
 
 
 @pytest.mark.parametrize("script", ["echo 'llama-server 1.2'\n", "exit 1\n"])
 def test_a_server_that_says_no_version_is_judged_all_the_same(tmp_path: Path, script: str) -> None:
     program(tmp_path / SERVER, script)
-    assert find_subject(tmp_path).title == "not built by this project, says no version"
+    assert find_installation(tmp_path).title == "not built by this project, says no version"
 
 
 def test_a_version_on_standard_output_is_one_too(tmp_path: Path) -> None:
     program(tmp_path / SERVER, "echo noise; echo 'version: 1'\n")
-    assert find_subject(tmp_path).title == "not built by this project, version: 1"
+    assert find_installation(tmp_path).title == "not built by this project, version: 1"
 
 
 def test_a_bundle_is_named_by_its_record_and_its_whole_tree_and_none_of_it_is_run(tmp_path: Path) -> None:
     program(tmp_path / "bin" / SERVER, "touch ran\n")
     (tmp_path / "build.json").write_text(json.dumps(RECORD), encoding="utf-8")
     before = sorted(tmp_path.rglob("*"))
-    subject = find_subject(tmp_path)
+    subject = find_installation(tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
     assert subject.digest == hash_tree(tmp_path, Sha256)
     assert subject.title == "b7827@linux-x86_64-cpu, version 7827"
@@ -71,15 +71,15 @@ def test_one_changed_byte_anywhere_is_another_bundle(tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
     library = tmp_path / "lib" / "libggml.so"
     library.write_bytes(b"one")
-    first = find_subject(tmp_path)
+    first = find_installation(tmp_path)
     library.write_bytes(b"two")
-    assert find_subject(tmp_path).digest != first.digest
+    assert find_installation(tmp_path).digest != first.digest
 
 
 def test_a_record_beside_the_programs_makes_no_bundle(tmp_path: Path) -> None:
     server = program(tmp_path / SERVER)
     (tmp_path / "build.json").write_text(json.dumps(RECORD), encoding="utf-8")
-    subject = find_subject(tmp_path)
+    subject = find_installation(tmp_path)
     assert (subject.is_bundle, subject.digest) == (False, hash_file(server))
 
 
@@ -89,13 +89,13 @@ def test_a_record_beside_the_programs_makes_no_bundle(tmp_path: Path) -> None:
 def test_another_project_s_record_makes_no_bundle(tmp_path: Path, text: str) -> None:
     server = program(tmp_path / "bin" / SERVER)
     (tmp_path / "build.json").write_text(text, encoding="utf-8")
-    subject = find_subject(tmp_path)
+    subject = find_installation(tmp_path)
     assert (subject.is_bundle, subject.digest) == (False, hash_file(server))
 
 
 def refusal(folder: Path) -> str:
     with pytest.raises(UsageError) as refused:
-        find_subject(folder)
+        find_installation(folder)
     return str(refused.value)
 
 
@@ -155,7 +155,7 @@ def test_a_server_that_does_not_say_its_version_in_time_is_refused(
 def test_a_program_is_found_only_where_it_can_be_run(tmp_path: Path) -> None:
     program(tmp_path / SERVER)
     quantize = program(tmp_path / "llama-quantize")
-    subject = find_subject(tmp_path)
+    subject = find_installation(tmp_path)
     assert subject.path("llama-quantize") == quantize
     quantize.chmod(0o644)
     assert subject.path("llama-quantize") is None
@@ -173,7 +173,7 @@ def test_a_program_runs_where_it_is_told_with_nothing_of_our_environment(
     )
     work = tmp_path / "work"
     work.mkdir()
-    done = find_subject(tmp_path).run(SERVER, ("-m", "a b"), work)
+    done = find_installation(tmp_path).run(SERVER, ("-m", "a b"), work)
     assert (done.status, done.out) == (3, f"{work} {work} {work} C unset -m a b\n")
 
 
@@ -181,7 +181,7 @@ def test_a_program_that_does_not_end_is_ended(tmp_path: Path) -> None:
     program(tmp_path / SERVER)
     endless = program(tmp_path / "llama-cli", "while :; do :; done\n")
     with pytest.raises(TimeoutError) as late:
-        find_subject(tmp_path).run("llama-cli", (), tmp_path, timeout_s=0.05)
+        find_installation(tmp_path).run("llama-cli", (), tmp_path, timeout_s=0.05)
     assert str(late.value) == f"{endless} did not end within 0.05 s"
 
 
@@ -195,7 +195,7 @@ END
 echo '--on-error' >&2
 """
     program(tmp_path / SERVER, help_text)
-    assert find_subject(tmp_path).server_options == {
+    assert find_installation(tmp_path).server_options == {
         "-h",
         "--help",
         "--usage",
@@ -209,7 +209,7 @@ echo '--on-error' >&2
 
 def test_the_help_is_asked_for_once(tmp_path: Path) -> None:
     program(tmp_path / SERVER, 'case "$1" in --help) echo x >> asked; echo --temp;; esac\n')
-    subject = find_subject(tmp_path)
+    subject = find_installation(tmp_path)
     assert subject.server_options == subject.server_options == {"--temp"}
     assert (tmp_path / "asked").read_text(encoding="utf-8") == "x\n"
 
@@ -217,7 +217,7 @@ def test_the_help_is_asked_for_once(tmp_path: Path) -> None:
 def test_a_folder_may_be_named_as_seen_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(tmp_path / "llama" / "bin" / SERVER, 'echo "version: 1 $1"\n')
     monkeypatch.chdir(tmp_path)
-    subject = find_subject(Path("llama"))
+    subject = find_installation(Path("llama"))
     assert subject.title == "not built by this project, version: 1 --version"
     (tmp_path / "work").mkdir()
     assert subject.run(SERVER, ("a",), tmp_path / "work").out == "version: 1 a\n"
@@ -236,4 +236,4 @@ def test_a_subject_is_offloaded_where_layers_are(
     tmp_path: Path, words: tuple[str, ...], *, is_offloaded: bool
 ) -> None:
     program(tmp_path / SERVER)
-    assert replace(find_subject(tmp_path), model_options=words).is_offloaded is is_offloaded
+    assert replace(find_installation(tmp_path), model_options=words).is_offloaded is is_offloaded

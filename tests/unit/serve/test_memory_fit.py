@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.core.errors import MemoryShortError
-from recipes.models.inspect import Memory
+from recipes.models.inspect import MemoryEstimate
 from recipes.serve.free_memory import FreeMemory
 from recipes.serve.memory_fit import LEAST_CONTEXT, STEP, Wish, demand_memory, proposals
 
 GB = 10**9
-LARGE = Memory(
+LARGE = MemoryEstimate(
     weights=18_600_000_000,
     cache=805_306_368,
     compute=400_000_000,
@@ -65,7 +65,7 @@ def test_every_context_that_is_proposed_fits_and_is_of_use(
     free_bytes: int, context: int, *, pictures: bool
 ) -> None:
     each = 98_304
-    memory = Memory(18 * GB, context * each, GB // 2, GB, GB // 3)
+    memory = MemoryEstimate(18 * GB, context * each, GB // 2, GB, GB // 3)
     wish = Wish("m", context, memory, has_pictures=pictures)
     for line in proposals(wish, free_bytes, {}):
         words = line.split()

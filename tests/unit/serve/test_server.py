@@ -20,7 +20,7 @@ from recipes.manifest.load import PROJECT
 from recipes.serve.llamacpp.listen_address import LOOPBACK
 from recipes.serve.llamacpp.server import (
     TAIL_LINES,
-    Reply,
+    ChatReply,
     Server,
     ServerError,
     TokenChoice,
@@ -97,7 +97,7 @@ COMPLETION = {
     ],
     "usage": {"prompt_tokens": 31, "completion_tokens": 2},
 }
-RED = Reply("red", (TokenChoice("red", -0.25), TokenChoice("blue", -3.0)), 31)
+RED = ChatReply("red", (TokenChoice("red", -0.25), TokenChoice("blue", -3.0)), 31)
 
 
 @pytest.fixture
@@ -273,11 +273,13 @@ def test_an_answer_that_is_no_json_is_an_error(program: Path, tmp_path: Path) ->
 
 
 def test_a_completion_without_probabilities_or_usage_is_read() -> None:
-    assert parse_reply({"choices": [{"message": {"content": "red"}}]}) == Reply("red")
+    assert parse_reply({"choices": [{"message": {"content": "red"}}]}) == ChatReply("red")
     assert parse_reply(
         {"choices": [{"message": {"content": None}, "logprobs": None}], "usage": None}
-    ) == Reply("")
-    assert parse_reply({"choices": [{"message": {"content": ""}, "logprobs": {"content": []}}]}) == Reply("")
+    ) == ChatReply("")
+    assert parse_reply({"choices": [{"message": {"content": ""}, "logprobs": {"content": []}}]}) == ChatReply(
+        ""
+    )
 
 
 def test_a_token_that_cannot_be_is_left_out() -> None:
