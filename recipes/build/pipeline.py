@@ -57,14 +57,8 @@ def find_bundle(job: Job, plan: Plan) -> Bundle | None:
     OutputError
         Where it is whole, and not the pinned one.
     """
-    entry = job.store.find(plan.bundle_key)
-    if entry is None:
-        return None
-    job.store.verify(entry)
-    pinned = job.platform.output if plan.whole else None
-    if pinned is not None and entry.tree != pinned:
-        raise mismatch(job, plan, entry.path, entry.tree)
-    return Bundle(entry, plan, pinned, built=False)
+    entry = job.store.find_verified(plan.bundle_key, lambda entry: _check_bundle(job, plan, entry))
+    return Bundle(entry, plan, _pinned(job, plan), built=False) if entry else None
 
 
 def ensure_bundle(job: Job, plan: Plan) -> Bundle:
@@ -77,11 +71,8 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
     """
     check_pin(job, plan)
     drop_if_tools_changed(job, plan)
-    if found := find_bundle(job, plan):
-        return found
-    with job.store.lock(plan.bundle_key, job.console):
-        if found := find_bundle(job, plan):  # built by another process, while this one waited
-            return found
+
+    def make(folder: Path) -> None:
         say_why(job, plan)
         tools = ask_host_tools(job.toolchain)  # before anything is fetched for a machine that cannot build
         toolchain = ensure_toolchain(job.toolchain, job.store, job.console, job.settings)
@@ -91,15 +82,32 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
             workplace = Workplace(work, source.path, toolchain.path, runtime, log_path(job.store, plan))
             started = now()
             built = build(plan, workplace, job.surroundings, job.console)
-            with job.store.stage(plan.bundle_key, "bundle", plan.named_inputs()) as staging:
-                make_bundle(job, plan, workplace, built, staging.path)
+            tree = make_bundle(job, plan, workplace, built, folder)
         circumstances = Circumstances(started, now(), find_isolation(), job.surroundings, tools)
+        # before the bundle appears: who finds a bundle of the machine's own tools asks which they were
         with storage_errors(job.store.root):
-            content = statement(plan, staging.entry.tree.hex, circumstances)
-            write_statement(provenance_path(job.store, plan), content)
-        if plan.whole:
-            job.store.history.record_inputs(plan.name, plan.named_inputs())
-        return Bundle(staging.entry, plan, job.platform.output if plan.whole else None, built=True)
+            write_statement(provenance_path(job.store, plan), statement(plan, tree.hex, circumstances))
+
+    entry, is_new = job.store.ensure(
+        plan.bundle_key,
+        "bundle",
+        plan.named_inputs(),
+        make,
+        console=job.console,
+        check=lambda entry: _check_bundle(job, plan, entry),
+    )
+    if is_new and plan.whole:
+        job.store.history.record_inputs(plan.name, plan.named_inputs())
+    return Bundle(entry, plan, _pinned(job, plan), built=is_new)
+
+
+def _pinned(job: Job, plan: Plan) -> Sha256 | None:
+    return job.platform.output if plan.whole else None
+
+
+def _check_bundle(job: Job, plan: Plan, entry: Entry) -> None:
+    if _pinned(job, plan) not in {None, entry.tree}:
+        raise mismatch(job, plan, entry.path, entry.tree)
 
 
 def drop_if_tools_changed(job: Job, plan: Plan) -> None:
@@ -121,8 +129,8 @@ def drop_if_tools_changed(job: Job, plan: Plan) -> None:
         job.store.discard(plan.bundle_key)
 
 
-def make_bundle(job: Job, plan: Plan, workplace: Workplace, built: Path, into: Path) -> None:
-    """Lay out what was built, check it, and compare it with the pinned digest.
+def make_bundle(job: Job, plan: Plan, workplace: Workplace, built: Path, into: Path) -> Sha256:
+    """Lay out what was built, check it, compare it with the pinned digest, and return its digest.
 
     Raises
     ------
@@ -140,9 +148,10 @@ def make_bundle(job: Job, plan: Plan, workplace: Workplace, built: Path, into: P
     check_no_leak(into, job.store.root, workplace.work, where)
     check_version(plan, into, where)
     digest = hash_tree(into, Sha256)
-    if plan.whole and job.platform.output not in (None, digest):
+    if _pinned(job, plan) not in {None, digest}:
         kept = job.store.reject(into, f"{plan.name}: not the pinned bundle")
         raise mismatch(job, plan, kept, digest)
+    return digest
 
 
 def mismatch(job: Job, plan: Plan, path: Path, found: Sha256) -> OutputError:

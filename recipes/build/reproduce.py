@@ -213,8 +213,13 @@ def _share_downloads(job: Job, theirs: Store) -> None:
         shutil.copyfile(blob, theirs.root / "blobs" / "sha256" / blob.name)
     if job.recipe.page is not None:
         packages = fetch_packages(page_job(job, ensure_patched(job)))
-        with theirs.stage(packages.key, packages.kind, packages.inputs) as staging:
-            copy_writable(packages.path, staging.path)
+        theirs.ensure(
+            packages.key,
+            packages.kind,
+            packages.inputs,
+            lambda folder: copy_writable(packages.path, folder),
+            console=job.console,
+        )
 
 
 def _print_variations(variations: tuple[Variation, ...]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import final_tree
-from recipes.build.toolchain.toolchain import ensure_toolchain, host_name, verified_entry, wheels_of_host
+from recipes.build.toolchain.toolchain import ensure_toolchain, host_name, wheels_of_host
 from recipes.build.webpage.build_page import PageJob, ensure_page, fetch_packages
 from recipes.core.digest import Sha1, Sha256, hash_file, hash_tree
 from recipes.core.errors import StoreError, VerifyError
@@ -18,6 +18,7 @@ from recipes.patches.apply import apply_patch
 from recipes.patches.parse import parse_patch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from recipes.build.context import Job
@@ -36,71 +37,70 @@ def fetch_all(job: Job) -> None:
 
 
 def ensure_source(job: Job) -> Entry:
-    """Give the source that is compiled: patched, and with the page in it where the recipe builds one."""
+    """Return the source that is compiled: patched, and with the page in it where the recipe builds one."""
     patched = ensure_patched(job)
     if job.recipe.page is None:
         return patched
-    page = ensure_page(page_job(job, patched))
-    key = paged_source_key(job.recipe)
-    if entry := verified_entry(job.store, key):
-        return entry
-    with job.store.lock(key, job.console):
-        if entry := verified_entry(job.store, key):
-            return entry
-        inputs = {"source": patched.key, "page": page.key}
-        with job.store.stage(key, "source", inputs) as staging:
-            copy_writable(patched.path, staging.path)
-            into = staging.path / job.recipe.page.into
-            into.mkdir(parents=True)
-            copy_writable(page.path, into)
-        return staging.entry
+    page, into = ensure_page(page_job(job, patched)), job.recipe.page.into
+
+    def make(folder: Path) -> None:
+        copy_writable(patched.path, folder)
+        (folder / into).mkdir(parents=True)
+        copy_writable(page.path, folder / into)
+
+    inputs = {"source": patched.key, "page": page.key}
+    return job.store.ensure(paged_source_key(job.recipe), "source", inputs, make, console=job.console).entry
 
 
 def ensure_unpatched(job: Job) -> Entry:
-    """Give the source as upstream's commit has it, from the first origin that delivers that very tree."""
+    """Return the source as upstream's commit has it, from the first origin that delivers that very tree."""
     source = job.recipe.source
-    key = source_key(source.tree_sha256)
-    if entry := find_source(job.store, source.tree_sha256):
-        return entry
-    with job.store.lock(key, job.console):
-        if entry := find_source(job.store, source.tree_sha256):
-            return entry
-        inputs = {"commit": str(source.commit), "tree": str(source.tree)}
-        with job.store.stage(key, "source", inputs) as staging:
-            where = f"{job.where}: source.origins"
-            fetched = fetch_source(
-                job.recipe.name, source, where, job.store, job.console, job.settings, into=staging.path
-            )
+
+    def make(folder: Path) -> None:
+        where = f"{job.where}: source.origins"
+        fetched = fetch_source(
+            job.recipe.name, source, where, job.store, job.console, job.settings, into=folder
+        )
         for failure in fetched.failures:
             job.console.warn(f"origin passed over: {failure}")
         job.console.say(
             f"source of {job.recipe.name}: commit {source.commit.hex}, from {fetched.origin_label}"
         )
-        return staging.entry
+
+    inputs = {"commit": str(source.commit), "tree": str(source.tree)}
+    return _ensure_tree(job, source.tree_sha256, inputs, make)
 
 
 def ensure_patched(job: Job) -> Entry:
-    """Give the patched source: each patch checked by its hash, each resulting tree by both of its digests."""
-    if not job.recipe.patches:
+    """Return the patched source: each patch checked by its hash, each resulting tree by both of its digests."""
+    patches = job.recipe.patches
+    if not patches:
         return ensure_unpatched(job)
-    wanted = job.recipe.patches[-1].tree_sha256
-    key = source_key(wanted)
-    if entry := find_source(job.store, wanted):
-        return entry
-    with job.store.lock(key, job.console):
-        if entry := find_source(job.store, wanted):
-            return entry
+
+    def make(folder: Path) -> None:
         unpatched = ensure_unpatched(job)
-        inputs = {"source": unpatched.key, **{patch.file: str(patch.sha256) for patch in job.recipe.patches}}
-        with (
-            job.console.task(f"patch {job.recipe.name}", len(job.recipe.patches), "patches") as task,
-            job.store.stage(key, "source", inputs) as staging,
-        ):
-            copy_writable(unpatched.path, staging.path)
-            for index in range(len(job.recipe.patches)):
-                apply_pinned(job, index, staging.path)
+        with job.console.task(f"patch {job.recipe.name}", len(patches), "patches") as task:
+            copy_writable(unpatched.path, folder)
+            for index in range(len(patches)):
+                apply_pinned(job, index, folder)
                 task.advance(1)
-        return staging.entry
+
+    inputs = {
+        "source": source_key(job.recipe.source.tree_sha256),
+        **{patch.file: str(patch.sha256) for patch in patches},
+    }
+    return _ensure_tree(job, patches[-1].tree_sha256, inputs, make)
+
+
+def _ensure_tree(job: Job, tree: Sha256, inputs: dict[str, str], make: Callable[[Path], None]) -> Entry:
+    return job.store.ensure(
+        source_key(tree),
+        "source",
+        inputs,
+        make,
+        console=job.console,
+        check=lambda entry: _check_tree(job.store, entry, tree),
+    ).entry
 
 
 def apply_pinned(job: Job, index: int, tree: Path) -> None:
@@ -140,22 +140,24 @@ def apply_pinned(job: Job, index: int, tree: Path) -> None:
 
 
 def find_source(store: Store, tree: Sha256) -> Entry | None:
-    """Give a source tree that is in the store, every byte of it hashed again and compared with the pin itself.
+    """Return a source tree that is in the store, every byte of it hashed again and compared with the pin itself.
 
     Raises
     ------
     StoreError
         Where the entry is not that tree.
     """
-    entry = verified_entry(store, source_key(tree))
-    if entry is not None and entry.tree != tree:
+    return store.find_verified(source_key(tree), lambda entry: _check_tree(store, entry, tree))
+
+
+def _check_tree(store: Store, entry: Entry, tree: Sha256) -> None:
+    if entry.tree != tree:
         raise StoreError(
             where=str(entry.path),
             expected=f"tree {tree}, as pinned",
             found=f"tree {entry.tree}, set aside in {store.set_aside(entry.key, 'not the tree of its name')}",
             fix="run the same command again: the source is unpacked anew",
         )
-    return entry
 
 
 def page_job(job: Job, source: Entry) -> PageJob:

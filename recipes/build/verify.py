@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from recipes.build.pipeline import find_bundle
 from recipes.build.plan.plan import final_tree
 from recipes.build.source_tree import find_source
-from recipes.build.toolchain.toolchain import host_name, toolchain_key, verified_entry
+from recipes.build.toolchain.toolchain import host_name, toolchain_key
 from recipes.build.webpage.build_page import find_page, page_key
 from recipes.build.webpage.npm_packages import packages_key
 from recipes.core.digest import hash_file
@@ -89,13 +89,13 @@ def _toolchain(toolchain: Toolchain, store: Store) -> Iterator[Row]:
         )
     if host_name() in toolchain.hosts:
         key = toolchain_key(toolchain, host_name())
-        yield _row(f"toolchain {toolchain.name}", key, lambda: verified_entry(store, key))
+        yield _row(f"toolchain {toolchain.name}", key, lambda: store.find_verified(key))
 
 
 def _page(recipe: Recipe, page: Page, node: Toolchain, store: Store) -> Iterator[Row]:
     if host_name() in node.hosts:
         packages = packages_key(final_tree(recipe), page.folder, toolchain_key(node, host_name()))
-        yield _row("npm packages of the page", packages, lambda: verified_entry(store, packages))
+        yield _row("npm packages of the page", packages, lambda: store.find_verified(packages))
     key = page_key(recipe, page, node)
     where = f"manifests/recipes/{recipe.name}.yaml: page"
     yield _row("page", str(page.tree_sha256), lambda: find_page(store, key, page, where))

@@ -30,10 +30,6 @@ class Staging:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.keep_on_failure = False
-        """Leave the folder for diagnosis where an error ends the work; the key's next `stage` removes it."""
-        self.kept_at: Path | None = None
-        """Where the unfinished work was left, if it was."""
         self._entry: Entry | None = None
 
     @property

@@ -11,7 +11,7 @@ import os
 import re
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from recipes.core.digest import Sha256, tree_of_entries
 from recipes.core.errors import StoreError
@@ -34,21 +34,27 @@ from recipes.store.entry import Entry, encode_record, hash_staged, parse_record,
 from recipes.store.staging import Staging, StagingArea, remove_if_possible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from recipes.core.console import Console
 
-__all__ = ["Entry", "Staging", "Store", "storage_errors"]
+__all__ = ["Ensured", "Entry", "Store"]
 
 FORMAT = "v1"  # a change of layout takes a new folder: old and new programs share a root without harm
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,199}")
 
 
+class Ensured(NamedTuple):
+    """An entry, and whether this call made it."""
+
+    entry: Entry
+    is_new: bool
+
+
 class Store(BlobStore):
     """Entries, blobs and history below one folder; open it with `Store.open`.
 
-    To make an entry once, whoever asks: look for it with `find`; where it is missing, take `lock(key)`, look
-    again, and `stage` it under the lock. Looking first lets a read-only store serve what it has.
+    `ensure` makes an entry once, whichever process asks first.
 
     Parameters
     ----------
@@ -125,13 +131,43 @@ class Store(BlobStore):
         """
         verify_tree(entry, self.listings / entry.key)
 
-    @contextmanager
-    def stage(self, key: str, kind: str, inputs: Mapping[str, str]) -> Iterator[Staging]:
-        """Give an empty folder that becomes the entry of a key when the block ends without an error.
+    def find_verified(self, key: str, check: Callable[[Entry], None] | None = None) -> Entry | None:
+        """Return the entry of a key with every byte of it hashed again, or None where there is none.
 
-        Everything in it is then made read-only, hashed and recorded, is on the disk, and appears by rename.
-        Where the block ends with an error the folder is removed, or kept if `keep_on_failure` was set; where
-        the process is killed, the key's next `stage`, or gc, removes it.
+        Parameters
+        ----------
+        key
+            The entry's name.
+        check
+            What else must hold for it; raises where it does not.
+
+        Raises
+        ------
+        StoreError
+            Where its record cannot be read, or its tree was changed after it was made.
+        """
+        entry = self.find(key)
+        if entry is not None:
+            self.verify(entry)
+            if check:
+                check(entry)
+        return entry
+
+    def ensure(  # noqa: PLR0913 - one call
+        self,
+        key: str,
+        kind: str,
+        inputs: Mapping[str, str],
+        make: Callable[[Path], None],
+        *,
+        console: Console,
+        check: Callable[[Entry], None] | None = None,
+    ) -> Ensured:
+        """Return the entry of a key, verified; it is made where it is missing, by one process at a time.
+
+        1. Look for it without a lock, so that a read-only store serves what it has.
+        2. Lock its key, and look again: another process may have made it meanwhile.
+        3. Fill an empty folder, and publish it: read-only, hashed, recorded, on the disk, by rename.
 
         Parameters
         ----------
@@ -141,6 +177,34 @@ class Store(BlobStore):
             What it is.
         inputs
             What it is made from, by name and in order.
+        make
+            Called with an empty folder to fill, under the lock. What it raises leaves no entry.
+        console
+            Told who is waited for.
+        check
+            What must hold for an entry that is there already, besides its recorded tree; raises where it does not.
+
+        Raises
+        ------
+        StoreError
+            As `find_verified` and `stage` raise it.
+        """
+        if entry := self.find_verified(key, check):
+            return Ensured(entry, is_new=False)
+        with self.lock(key, console):
+            if entry := self.find_verified(key, check):
+                return Ensured(entry, is_new=False)
+            with self.stage(key, kind, inputs) as staging:
+                make(staging.path)
+            return Ensured(staging.entry, is_new=True)
+
+    @contextmanager
+    def stage(self, key: str, kind: str, inputs: Mapping[str, str]) -> Iterator[Staging]:
+        """Open an empty folder that becomes the entry of a key when the block ends without an error.
+
+        Everything in it is then made read-only, hashed and recorded, is on the disk, and appears by rename.
+        Where the block ends with an error the folder is removed; where the process is killed, the key's next
+        `stage`, or gc, removes it. The parameters are those of `ensure`, which is what takes the lock.
 
         Raises
         ------
@@ -157,14 +221,8 @@ class Store(BlobStore):
                     staging.path.mkdir()
                     yield staging
                     staging.become(self._publish(path, folder, kind, inputs))
-            except Exception as error:
-                if staging.keep_on_failure:
-                    staging.kept_at = staging.path
-                    error.add_note(f"the unfinished work is kept: {staging.path}")
-                raise
             finally:
-                if staging.kept_at is None:
-                    remove_if_possible(folder)
+                remove_if_possible(folder)
 
     @contextmanager
     def scratch(self, name: str) -> Iterator[Path]:

@@ -10,7 +10,7 @@ import pytest
 
 from recipes.build.audit.macho.facts import inspect, parse
 from recipes.build.audit.macho.weak_symbols import encode, keep_hidden_symbols, weak_bindings, without_hidden
-from recipes.build.toolchain.toolchain import host_name, toolchain_key, verified_entry
+from recipes.build.toolchain.toolchain import host_name, toolchain_key
 from recipes.core.errors import AuditError
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
@@ -58,7 +58,7 @@ class Linker:
 @pytest.fixture(scope="module")
 def linker(tmp_path_factory: pytest.TempPathFactory) -> Linker:
     store = Store.open(read_settings().store)
-    unpacked = verified_entry(store, toolchain_key(Manifests().toolchain("zig-0.17.1"), host_name()))
+    unpacked = store.find_verified(toolchain_key(Manifests().toolchain("zig-0.17.1"), host_name()))
     assert unpacked, "unpack the compiler first: python3 noxfile.py -s build"
     return Linker(unpacked.path / "bin" / "zig", tmp_path_factory.mktemp("linked"))
 

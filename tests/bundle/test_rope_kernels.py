@@ -16,7 +16,7 @@ import pytest
 
 from recipes.build.plan.plan import make_plan
 from recipes.build.source_tree import find_source, source_key
-from recipes.build.toolchain.toolchain import default_platform, host_name, toolchain_key, verified_entry
+from recipes.build.toolchain.toolchain import default_platform, host_name, toolchain_key
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
 from recipes.store.store import Store
@@ -86,7 +86,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     plan = make_plan(recipe, platform, toolchain)
     compiler: tuple[str, ...] = ("env",)
     if plan.hermetic:
-        unpacked = verified_entry(store, toolchain_key(toolchain, host_name()))
+        unpacked = store.find_verified(toolchain_key(toolchain, host_name()))
         assert unpacked, f"unpack the compiler first: {command}"
         caches = tmp_path_factory.mktemp("zig")
         caching = (f"ZIG_GLOBAL_CACHE_DIR={caches}", f"ZIG_LOCAL_CACHE_DIR={caches}")

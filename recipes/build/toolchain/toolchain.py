@@ -89,23 +89,19 @@ def ensure_toolchain(toolchain: Toolchain, store: Store, console: Console, setti
         As fetching, unpacking and storing raise them.
     """
     host = host_name()
-    key = toolchain_key(toolchain, host)
-    if entry := verified_entry(store, key):
-        return entry
-    with store.lock(key, console):
-        if entry := verified_entry(store, key):  # unpacked by another process, while this one waited
-            return entry
-        wheels = wheels_of_host(toolchain, host)
-        inputs = {wheel.file: str(wheel.sha256) for wheel in wheels}
-        with store.stage(key, "toolchain", inputs) as staging:
-            where = f"manifests/toolchains/{toolchain.name}.yaml: hosts.{host}"
-            for wheel in wheels:
-                archive = fetch_wheel(wheel, where, store, console, settings)
-                with console.task(f"unpack {wheel.project} {wheel.version}", None):
-                    folder = staging.path / wheel.project
-                    unpack(archive, folder, subdirectory=".", drop=(), where=f"{where}: {wheel.file}")
-            _link_programs(staging.path, wheels)
-        return staging.entry
+    wheels = wheels_of_host(toolchain, host)
+
+    def make(folder: Path) -> None:
+        where = f"manifests/toolchains/{toolchain.name}.yaml: hosts.{host}"
+        for wheel in wheels:
+            archive = fetch_wheel(wheel, where, store, console, settings)
+            with console.task(f"unpack {wheel.project} {wheel.version}", None):
+                into = folder / wheel.project
+                unpack(archive, into, subdirectory=".", drop=(), where=f"{where}: {wheel.file}")
+        _link_programs(folder, wheels)
+
+    inputs = {wheel.file: str(wheel.sha256) for wheel in wheels}
+    return store.ensure(toolchain_key(toolchain, host), "toolchain", inputs, make, console=console).entry
 
 
 def ensure_runtime(plan: Plan, toolchain: Entry, store: Store, console: Console) -> Entry:
@@ -120,30 +116,13 @@ def ensure_runtime(plan: Plan, toolchain: Entry, store: Store, console: Console)
         Where the compiler cannot make a program for the target.
     """
     key = runtime_key(plan, toolchain.key)
-    if entry := verified_entry(store, key):
-        return entry
-    with store.lock(key, console):
-        if entry := verified_entry(store, key):
-            return entry
-        with store.stage(key, "runtime", {"toolchain": toolchain.key}) as staging:
-            title = f"compile the runtime libraries of {plan.machine} (once)"
-            with console.task(title, None), store.scratch(key) as scratch:
-                _link_trial(plan, toolchain.path, scratch, staging.path)
-        return staging.entry
 
+    def make(folder: Path) -> None:
+        title = f"compile the runtime libraries of {plan.machine} (once)"
+        with console.task(title, None), store.scratch(key) as scratch:
+            _link_trial(plan, toolchain.path, scratch, folder)
 
-def verified_entry(store: Store, key: str) -> Entry | None:
-    """Give an entry that is there, every byte of it hashed again; or None.
-
-    Raises
-    ------
-    StoreError
-        Where it was changed after it was made.
-    """
-    entry = store.find(key)
-    if entry is not None:
-        store.verify(entry)
-    return entry
+    return store.ensure(key, "runtime", {"toolchain": toolchain.key}, make, console=console).entry
 
 
 def default_platform(defaults: Defaults, recipe: Recipe) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import canonical_json, final_tree, toolchain_digest
-from recipes.build.toolchain.toolchain import verified_entry
 from recipes.build.webpage.npm_packages import INSTALL, ensure_packages, link_cache, npm_command, packages_key
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import BuildError, VerifyError
@@ -112,10 +111,12 @@ def find_page(store: Store, key: str, page: Page, where: str) -> Entry | None:
     VerifyError
         Where it is whole, and not the pinned one.
     """
-    entry = verified_entry(store, key)
-    if entry is not None and entry.tree != page.tree_sha256:
+    return store.find_verified(key, lambda entry: _check_page(entry, page, where))
+
+
+def _check_page(entry: Entry, page: Page, where: str) -> None:
+    if entry.tree != page.tree_sha256:
         raise _mismatch(where, page, entry.path, entry.tree)
-    return entry
 
 
 def ensure_page(job: PageJob) -> Entry:
@@ -128,21 +129,24 @@ def ensure_page(job: PageJob) -> Entry:
     BuildError
         Where npm fails; the log is named and kept.
     """
-    if entry := find_page(job.store, job.key, job.page, job.where):
-        return entry
-    with job.store.lock(job.key, job.console):
-        if entry := find_page(job.store, job.key, job.page, job.where):
-            return entry
+
+    def make(folder: Path) -> None:
         packages = fetch_packages(job)
-        inputs = {"source": str(job.recipe.source.tree), "packages": packages.key, "node": job.node.key}
-        with job.store.stage(job.key, "page", inputs) as staging:
-            with job.console.task(f"build the page of {job.recipe.name}", None):
-                _build(job, packages, staging.path)
-            found = hash_tree(staging.path, Sha256)
-            if found != job.page.tree_sha256:
-                kept = job.store.reject(staging.path, f"{job.recipe.name}: not the pinned page")
-                raise _mismatch(job.where, job.page, kept, found)
-        return staging.entry
+        with job.console.task(f"build the page of {job.recipe.name}", None):
+            _build(job, packages, folder)
+        found = hash_tree(folder, Sha256)
+        if found != job.page.tree_sha256:
+            kept = job.store.reject(folder, f"{job.recipe.name}: not the pinned page")
+            raise _mismatch(job.where, job.page, kept, found)
+
+    return job.store.ensure(
+        job.key,
+        "page",
+        {"source": str(job.recipe.source.tree), "packages": job.packages_key, "node": job.node.key},
+        make,
+        console=job.console,
+        check=lambda entry: _check_page(entry, job.page, job.where),
+    ).entry
 
 
 def _build(job: PageJob, packages: Entry, into: Path) -> None:

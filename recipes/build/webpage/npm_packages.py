@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import canonical_json
-from recipes.build.toolchain.toolchain import verified_entry
 from recipes.build.webpage.npm_lock import parse_npm_lock
-from recipes.core.digest import Sha256
+from recipes.core.digest import Sha256, hash_file
 from recipes.core.errors import FetchError, VerifyError
 from recipes.core.process import Command, run
 from recipes.core.settings import OFFLINE_VARIABLE
@@ -91,11 +90,10 @@ def ensure_packages(  # noqa: PLR0913, PLR0917 - the order of the other stages
         Where the lock does not pin every package, or the bytes are others.
     """
     packages = parse_npm_lock((folder / LOCK).read_bytes(), f"{where}: {LOCK}")
-    if entry := verified_entry(store, key):
-        return entry
-    with store.lock(key, console):
-        if entry := verified_entry(store, key):
-            return entry
+    # what npm has got so far stays where it is when it is interrupted, and is not fetched again
+    cache = store.partial / f"{partial_name(key).hex}.npm"
+
+    def make(into: Path) -> None:
         if settings.offline:
             raise FetchError(
                 where=where,
@@ -103,18 +101,18 @@ def ensure_packages(  # noqa: PLR0913, PLR0917 - the order of the other stages
                 found=f"none, and {OFFLINE_VARIABLE} is set",
                 fix=f"{OFFLINE_VARIABLE}=0 python3 noxfile.py -s fetch",
             )
-        inputs = {LOCK: str(Sha256.of_bytes((folder / LOCK).read_bytes())), "node": node.key}
-        # what npm has got so far stays where it is when it is interrupted, and is not fetched again
-        cache = store.partial / f"{partial_name(key).hex}.npm"
         with (
             console.task(f"fetch up to {len(packages)} packages of npm", None),
-            store.stage(key, "npm-packages", inputs) as staging,
             store.scratch(f"{key}-fetch") as scratch,
         ):
             _fetch(folder, node, cache, scratch, where, settings)
-            _take(packages, cache / "_cacache", staging.path, f"{where}: {LOCK}")
-        shutil.rmtree(cache)
-        return staging.entry
+            _take(packages, cache / "_cacache", into, f"{where}: {LOCK}")
+
+    inputs = {LOCK: str(hash_file(folder / LOCK)), "node": node.key}
+    entry, is_new = store.ensure(key, "npm-packages", inputs, make, console=console)
+    if is_new:
+        shutil.rmtree(cache, ignore_errors=True)  # gc removes what cannot be removed now
+    return entry
 
 
 def npm_command(node: Path, *words: str) -> tuple[str, ...]:

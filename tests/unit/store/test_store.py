@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,9 @@ from recipes.core.file_lock import is_held
 from recipes.store.store import Entry, Store, is_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from recipes.store.staging import Staging
+    from recipes.core.console import Console
 
 FIX = "python3 noxfile.py -s gc -- --damaged"
 INPUTS = {"source": "sha256:" + "1" * 64, "flags": "-O2"}
@@ -43,14 +44,9 @@ def make(store: Store, key: str = "key") -> Entry:
     return staging.entry
 
 
-def fail(
-    store: Store, error: BaseException, *, keep: bool = False, seen: list[Staging] | None = None
-) -> None:
+def fail(store: Store, error: BaseException) -> None:
     """Stage a tree, and leave the block with the error."""
     with store.stage("key", "bundle", INPUTS) as staging:
-        if seen is not None:
-            seen.append(staging)
-        staging.keep_on_failure = keep
         fill(staging.path)
         raise error
 
@@ -173,30 +169,6 @@ class TestStage:
         assert snapshot(store) == before
         assert store.find("key") is None
 
-    def test_a_failure_can_be_kept_and_says_where(self, store: Store) -> None:
-        seen: list[Staging] = []
-        with pytest.raises(ValueError, match="broken") as caught:
-            fail(store, ValueError("broken"), keep=True, seen=seen)
-        (staging,) = seen
-        assert staging.kept_at == staging.path
-        assert (staging.path / "data").read_bytes() == b"data"
-        assert caught.value.__notes__ == [f"the unfinished work is kept: {staging.path}"]
-        make(store)
-        assert not staging.path.exists()  # the next attempt takes its place
-
-    def test_an_interrupted_work_is_not_kept(self, store: Store) -> None:
-        seen: list[Staging] = []
-        with pytest.raises(KeyboardInterrupt):
-            fail(store, KeyboardInterrupt(), keep=True, seen=seen)
-        assert seen[0].kept_at is None
-        assert list(store.tmp.root.iterdir()) == []
-
-    def test_a_success_is_not_kept_twice(self, store: Store) -> None:
-        with store.stage("key", "b", {}) as staging:
-            staging.keep_on_failure = True
-        assert staging.kept_at is None
-        assert list(store.tmp.root.iterdir()) == []
-
     def test_a_pipe_in_the_tree_is_refused(self, store: Store) -> None:
         with pytest.raises(StoreError) as caught, store.stage("key", "b", {}) as staging:
             os.mkfifo(staging.path / "pipe")
@@ -287,6 +259,61 @@ class TestStage:
     @pytest.mark.parametrize("key", ["a", "bundle-b7827-linux-x86_64-cpu-0f", "b@l+1.0", "a" * 200])
     def test_such_keys_work(self, store: Store, key: str) -> None:
         assert make(store, key) == store.find(key)
+
+
+class TestEnsure:
+    def test_an_entry_is_made_once_and_found_afterwards(self, store: Store) -> None:
+        made = store.ensure("key", "bundle", INPUTS, fill, console=Silent())
+        again = store.ensure("key", "other", {}, unexpected, console=Silent(), check=lambda _: None)
+        assert made == (store.find("key"), True)
+        assert again == (made.entry, False)
+        assert (made.entry.kind, made.entry.inputs) == ("bundle", INPUTS)
+
+    def test_it_is_made_under_the_lock_of_its_key(self, store: Store) -> None:
+        held: list[bool] = []
+        store.ensure("key", "b", {}, lambda _: held.append(is_held(store.lock_path("key"))), console=Silent())
+        assert held == [True]
+        assert not is_held(store.lock_path("key"))
+
+    def test_what_another_process_made_while_this_one_waited_is_used(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lock = store.lock
+
+        @contextmanager
+        def wait(name: str, console: Console) -> Iterator[None]:
+            with lock(name, console):
+                make(store)
+                yield
+
+        monkeypatch.setattr(store, "lock", wait)
+        assert store.ensure("key", "b", {}, unexpected, console=Silent()) == (store.find("key"), False)
+
+    def test_what_is_there_is_hashed_again_and_checked(self, store: Store) -> None:
+        entry = make(store)
+        checked: list[Entry] = []
+        store.ensure("key", "b", {}, unexpected, console=Silent(), check=checked.append)
+        assert checked == [entry]
+        set_data(entry.path)
+        with pytest.raises(StoreError, match="changed: data"):
+            store.ensure("key", "b", {}, unexpected, console=Silent(), check=checked.append)
+        assert checked == [entry]
+
+    @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+    def test_a_failure_leaves_no_entry_and_no_lock(self, store: Store, error: type[BaseException]) -> None:
+        def fail_now(folder: Path) -> None:
+            fill(folder)
+            raise error
+
+        with pytest.raises(error):
+            store.ensure("key", "b", {}, fail_now, console=Silent())
+        assert store.find("key") is None
+        assert list(store.tmp.root.iterdir()) == []
+        assert store.ensure("key", "b", {}, fill, console=Silent()).is_new
+
+
+def unexpected(_: Path) -> None:
+    raise AssertionError("the entry was there")
 
 
 class TestScratch:
