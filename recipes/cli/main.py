@@ -14,8 +14,9 @@ from recipes.build.toolchain.toolchain import default_platform
 from recipes.cli import sessions as commands
 from recipes.cli.parser import parser
 from recipes.core.console import open_console
+from recipes.core.cores import usable_cores
 from recipes.core.errors import INTERRUPTED, RecipeError
-from recipes.core.sandbox import Surroundings, usable_cores
+from recipes.core.sandbox import Surroundings
 from recipes.core.settings import read_settings
 from recipes.manifest.incomplete import UnfinishedManifests
 from recipes.manifest.load import Manifests

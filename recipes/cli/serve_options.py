@@ -76,7 +76,10 @@ def _add_service(command: argparse.ArgumentParser, *, temperature: float | None)
         help="tokens of context (default: 8192, or as many as the model knows)",
     )
     command.add_argument(
-        "--threads", type=positive, metavar="N", help="to compute with (default: llama-server's choice)"
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="to compute with (default: llama-server's choice, at most this process's cores)",
     )
     command.add_argument(
         "--temperature",

@@ -16,6 +16,8 @@ from functools import total_ordering
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeVar
 
+from recipes.core.cores import usable_cores
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -120,10 +122,10 @@ def hash_files(paths: Iterable[Path], workers: int | None = None) -> dict[Path, 
     paths
         Files that exist.
     workers
-        Threads; hashlib releases the GIL, so threads are enough. Default: one per core.
+        Threads; hashlib releases the GIL, so threads are enough. Default: one per usable core.
     """
     largest_first = sorted(set(paths), key=lambda path: (-path.stat().st_size, path))
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
         return dict(zip(largest_first, pool.map(hash_file, largest_first), strict=True))
 
 
@@ -164,7 +166,7 @@ def blob_digest(data: bytes, algorithm: type[D]) -> D:
 def blob_entries(root: Path, algorithm: type[D]) -> dict[str, TreeEntry]:
     """Each file and link below `root`, by POSIX path, as git would store it; hashed over the cores."""
     found = list(_walk(root, ""))
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         entries = pool.map(lambda item: _blob(item[1], item[2], algorithm.algorithm), found, chunksize=64)
         return {name: entry for (name, _, _), entry in zip(found, entries, strict=True)}
 

@@ -6,7 +6,6 @@ one; where that is not possible the reason is kept and goes into the provenance,
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -107,8 +106,3 @@ def run_isolated(
         on_line=on_line,
         umask=surroundings.umask,
     )
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

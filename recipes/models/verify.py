@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from recipes.core.cores import usable_cores
 from recipes.core.errors import RecipeError, StoreError, VerifyError
 from recipes.core.filesystem import storage_errors
 from recipes.store.chunk_digests import (
@@ -78,7 +79,7 @@ def verify_files(
         return Verified(file, "ok")
 
     listed = tuple(files)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as cores, ThreadPoolExecutor(len(listed) or 1) as pool:
+    with ThreadPoolExecutor(usable_cores()) as cores, ThreadPoolExecutor(len(listed) or 1) as pool:
         return tuple(pool.map(verify, listed))
 
 
@@ -132,9 +133,9 @@ def _difference(
         if noted is not None:
             if pool is not None:
                 return first_difference(file.path, noted, pool, task.advance)
-            with ThreadPoolExecutor(os.cpu_count() or 1) as own:
+            with ThreadPoolExecutor(usable_cores()) as own:
                 return first_difference(file.path, noted, own, task.advance)
-        found = hash_with_chunks(file.path, max(1, (os.cpu_count() or 1) - 1), task.position)
+        found = hash_with_chunks(file.path, max(1, usable_cores() - 1), task.position)
     if found.whole != file.sha256:
         return str(found.whole)
     if os.access(store.root, os.W_OK) and Sight.of(file.path.stat()) == before:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from recipes.build.advisories import warn_known_issues
 from recipes.build.pipeline import find_bundle
+from recipes.core.cores import threads_to_ask_for
 from recipes.core.errors import BundleMissingError
 from recipes.core.filesystem import size_text
 from recipes.serve.free_memory import free_memory
@@ -65,7 +66,7 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
         context=options.context,
     )
     spare_bytes = check_memory(job, ready, ignore=options.ignore_memory)
-    manner = Manner(options.threads, options.temperature, spare_bytes)
+    manner = Manner(options.threads or threads_to_ask_for(), options.temperature, spare_bytes)
     size_bytes = sum(path.stat().st_size for path in (ready.path, ready.mmproj) if path is not None)
     service = Service(
         program=subject.programs / SERVER,

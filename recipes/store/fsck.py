@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from recipes.core.cores import usable_cores
 from recipes.core.digest import Sha256
 from recipes.core.errors import StoreError
 from recipes.core.file_lock import hold_if_free
@@ -57,7 +57,7 @@ def set_damaged_aside(store: Store, console: Console) -> tuple[Finding, ...]:
     total_bytes = sum(item.size_bytes for item in (*blobs, *entries))
     with (
         console.task("hash the store again", total_bytes) as task,
-        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+        ThreadPoolExecutor(usable_cores()) as pool,
     ):
         for finding in pool.map(lambda item: _inspect(store, item, _inspect_blob), blobs):
             findings.append(finding)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recipes.core.cores import usable_cores
 from recipes.core.digest import hash_files
-from recipes.core.sandbox import usable_cores
 from tests.benchmarks.comparison import Comparison, Kind, Target
 from tests.benchmarks.report import Measured
 from tests.benchmarks.sample_files import MEMORY, is_memory_free, room, write_random

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from recipes.build.pipeline import find_bundle
-from recipes.core.sandbox import usable_cores
+from recipes.core.cores import usable_cores
 from tests.benchmarks.comparison import Comparison, Kind, Target
 from tests.benchmarks.llama_bench import run_once
 from tests.benchmarks.project import open_job

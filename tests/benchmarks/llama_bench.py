@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from recipes.build.pipeline import find_bundle
 from recipes.build.source_tree import ensure_source
 from recipes.build.toolchain.toolchain import ensure_toolchain
-from recipes.core.sandbox import usable_cores
+from recipes.core.cores import usable_cores
 from tests.benchmarks.comparison import Comparison, Kind, Target
 from tests.benchmarks.native_build import compiler_version, ensure_native_build
 from tests.benchmarks.project import open_job

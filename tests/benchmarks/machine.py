@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipes.core.sandbox import usable_cores
+from recipes.core.cores import usable_cores
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.core.console import Silent
+from recipes.core.cores import usable_cores
 from recipes.core.digest import hash_file
-from recipes.core.sandbox import usable_cores
 from recipes.fetch.download.parallel import Fetched, PieceDownloader
 from recipes.fetch.http.redirects import Route
 from recipes.fetch.http.response_rules import BlobPin

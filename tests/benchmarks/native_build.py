@@ -7,7 +7,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from recipes.core.sandbox import usable_cores
+from recipes.core.cores import usable_cores
 from tests.benchmarks.machine import cpu_model
 from tests.benchmarks.turns import Say, UnmeasurableError, run_program
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from recipes.build.context import Job
 from recipes.build.toolchain.toolchain import default_platform
 from recipes.core.console import open_console
-from recipes.core.sandbox import Surroundings, usable_cores
+from recipes.core.cores import usable_cores
+from recipes.core.sandbox import Surroundings
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
 from recipes.store.store import Store

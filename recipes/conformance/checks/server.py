@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from PIL import Image
 
 from recipes.conformance.results.context import SURE, Findings, judged, messages, pictures
 from recipes.conformance.results.outcome import Outcome, Part
+from recipes.core.cores import usable_cores
 from recipes.evalset.prompts import png
 from recipes.serve.llamacpp.server import POLL_S, ServerError, user
 
@@ -30,11 +30,6 @@ LONG_ANSWER = 400
 HUGE = (5000, 4000)  # 20 megapixels
 END_OF_STATUSES = 600  # of HTTP
 OVER_A_UBATCH = "larger than a ubatch"
-
-
-def usable_threads() -> int:
-    """Give how many threads a program may use: the cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_large_image(context: Context) -> Findings:
@@ -75,7 +70,7 @@ def check(context: Context) -> Findings:
         ("a file that is no image", _no_image),
         ("a picture of 20 megapixels", _huge),
     )
-    with context.server("-np", str(SLOTS), "-c", "8192", "-t", str(usable_threads())) as server:
+    with context.server("-np", str(SLOTS), "-c", "8192", "-t", str(usable_cores())) as server:
         for name, attempt in tries:
             try:
                 is_right, words = attempt(context, server)

@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, Self
 
+from recipes.core.cores import usable_cores
 from recipes.core.errors import ArchiveError, StoreError
 from recipes.core.filesystem import storage_errors
 from recipes.fetch.archives.members import (
@@ -290,7 +291,7 @@ def _write_over_cores(archive: zipfile.ZipFile, jobs: list[_Job]) -> None:
             with archive.open(job.info) as content:
                 _write(content, job.place, executable=job.executable)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         try:
             for _ in pool.map(write, _batches(jobs)):
                 pass
