@@ -1,85 +1,86 @@
 from __future__ import annotations
 
-import os
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from recipes.serve.free_memory import FreeMemory, free_memory
+import psutil
+import pytest
+
+from recipes.serve.free_memory import free_memory
+from tests.support.kernel_files import write_kernel_files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
-
-MEMINFO = "MemTotal:       24000000 kB\nMemFree:         100 kB\nMemAvailable:    2000 kB\n"
-OF_MEMINFO = FreeMemory(2_048_000, "MemAvailable of /proc/meminfo")
+AVAILABLE = 2_048_000
+STAT = "anon 100\ninactive_file 300\nactive_file 50\n"
 
 
-def machine(root: Path, **files: str) -> Path:
-    names = {"meminfo": "proc/meminfo", "cgroup": "proc/self/cgroup"}
-    for name, text in files.items():
-        path = root / names.get(name, name.replace("__", "/").replace("_dot_", "."))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="ascii")
-    return root
+@pytest.fixture(autouse=True)
+def system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=10**9, available=AVAILABLE))
 
 
-def group(root: Path, folder: str, **files: str) -> None:
-    (root / folder).mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (root / folder / name.replace("_dot_", ".")).write_text(text, encoding="ascii")
+def v2(limit: str, used: int, stat: str = "") -> dict[str, str]:
+    return {"memory.max": f"{limit}\n", "memory.current": f"{used}\n", "memory.stat": stat}
 
 
-def test_it_is_what_the_kernel_calls_available(tmp_path: Path) -> None:
-    assert free_memory(machine(tmp_path, meminfo=MEMINFO)) == OF_MEMINFO
+def v1(limit: int, used: int, stat: str = "") -> dict[str, str]:
+    return {
+        "memory.limit_in_bytes": f"{limit}\n",
+        "memory.usage_in_bytes": f"{used}\n",
+        "memory.stat": stat,
+    }
 
 
-def test_the_least_of_all_groups_holds_and_cached_files_are_free(tmp_path: Path) -> None:
-    root = machine(tmp_path, meminfo=MEMINFO, cgroup="0::/outer/inner\n")
-    stat = "anon 100\ninactive_file 300\nactive_file 50\n"
-    group(root, "sys/fs/cgroup", memory_dot_stat=stat)  # the root group has no limit
-    group(
-        root,
-        "sys/fs/cgroup/outer",
-        memory_dot_max="1000\n",
-        memory_dot_current="900\n",
-        memory_dot_stat=stat,
-    )
-    group(root, "sys/fs/cgroup/outer/inner", memory_dot_max="max\n", memory_dot_current="900\n")
-    assert free_memory(root) == FreeMemory(450, "the limit in /sys/fs/cgroup/outer/memory.max")
-
-
-def test_groups_of_version_1_are_asked_too(tmp_path: Path) -> None:
-    root = machine(tmp_path, meminfo=MEMINFO, cgroup="4:memory:/a\n1:cpu:/b\n0::/\n")
-    files = {"memory_dot_usage_in_bytes": "900\n", "memory_dot_limit_in_bytes": "1000\n"}
-    group(
-        root, "sys/fs/cgroup/memory/a", **files, memory_dot_stat="total_inactive_file 20\ninactive_file 1\n"
-    )
-    unlimited = {**files, "memory_dot_limit_in_bytes": "9223372036854771712\n"}
-    group(root, "sys/fs/cgroup/memory", **unlimited)
-    assert free_memory(root) == FreeMemory(120, "the limit in /sys/fs/cgroup/memory/a/memory.limit_in_bytes")
-
-
-def test_a_group_above_its_limit_leaves_nothing_and_none_leaves_more_than_its_limit(tmp_path: Path) -> None:
-    root = machine(tmp_path, meminfo=MEMINFO, cgroup="0::/a\n")
-    group(root, "sys/fs/cgroup/a", memory_dot_max="1000\n", memory_dot_current="1900\n")
-    found = free_memory(root)
-    assert found is not None
-    assert found.size_bytes == 0
-    group(root, "sys/fs/cgroup/a", memory_dot_current="10\n", memory_dot_stat="inactive_file 5000\n")
-    found = free_memory(root)
-    assert found is not None
-    assert found.size_bytes == 1000
-
-
-def test_elsewhere_it_is_all_of_the_machine_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("membership", "groups", "size_bytes", "source"),
+    [
+        ("", {}, AVAILABLE, "available"),
+        ("0::/a\n", {"a": v2("max", 900)}, AVAILABLE, "available"),
+        ("0::/a\n", {"a": v2("9000000", 900)}, AVAILABLE, "available"),
+        # each group's limit holds for those in it, and cached files are free
+        (
+            "0::/a/b\n",
+            {"a": v2("1000", 900, STAT), "a__b": v2("max", 900)},
+            450,
+            "/sys/fs/cgroup/a/memory.max",
+        ),
+        ("0::/a\n", {"a": v2("1000", 1900)}, 0, "memory.max"),
+        ("0::/a\n", {"a": v2("1000", 10, "inactive_file 5000\n")}, 1000, "memory.max"),
+        (
+            "4:memory:/a\n1:cpu:/b\n0::/\n",
+            {"memory": v1(9223372036854771712, 900), "memory__a": v1(1000, 900, "total_inactive_file 20\n")},
+            120,
+            "/sys/fs/cgroup/memory/a/memory.limit_in_bytes",
+        ),
+    ],
+)
+def test_the_least_of_the_system_and_all_groups_holds(
+    tmp_path: Path, membership: str, groups: dict[str, dict[str, str]], size_bytes: int, source: str
 ) -> None:
-    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 3, "SC_PAGE_SIZE": 4096}.__getitem__)
-    expected = "all of the machine's memory: how much is free is not known here"
-    assert free_memory(tmp_path) == FreeMemory(12288, expected)
+    found = free_memory(write_kernel_files(tmp_path, membership, **groups))
+    assert found is not None
+    assert found.size_bytes == size_bytes
+    assert source in found.source
 
-    def refuse(name: str) -> int:
-        raise ValueError(name)
 
-    monkeypatch.setattr(os, "sysconf", refuse)
+@pytest.mark.parametrize("error", [FileNotFoundError, RuntimeError, psutil.AccessDenied])
+def test_where_the_system_does_not_say_the_groups_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr(psutil, "virtual_memory", refuse)
     assert free_memory(tmp_path) is None
+    found = free_memory(write_kernel_files(tmp_path, "0::/a\n", a=v2("1000", 900)))
+    assert found is not None
+    assert found.size_bytes == 100
+
+
+def test_on_this_machine_it_is_less_than_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    found = free_memory()
+    assert found is not None
+    assert 0 <= found.size_bytes < psutil.virtual_memory().total
