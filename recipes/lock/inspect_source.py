@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
+
 from recipes.core.digest import Sha1, Sha256, hash_tree
 from recipes.core.errors import ArchiveError, RecipeError, UsageError, VerifyError
 from recipes.core.filesystem import storage_errors
@@ -15,7 +17,7 @@ from recipes.fetch.fetcher import Fetcher
 from recipes.fetch.http.network_errors import OriginError
 from recipes.lock.git_archive_metadata import Stamp, read_stamp
 from recipes.lock.git_refs import find_commit, find_tree
-from recipes.lock.proposal import SeenSource, midnight, normal_name
+from recipes.lock.proposal import SeenSource, midnight
 from recipes.lock.request import Address, Question, Release, Tag, number_of_build
 from recipes.lock.unpinned_files import Asker, SeenFile
 from recipes.manifest.incomplete import UnfinishedManifests
@@ -126,7 +128,7 @@ def _known_folder(project: str, recipe: Recipe, manifests: Manifests) -> str | N
         with suppress(RecipeError):  # another recipe may be broken: that is not what was asked
             candidates += others.recipe(name).source.origins
     for origin in candidates:
-        if isinstance(origin, PypiOrigin) and normal_name(origin.project) == normal_name(project):
+        if isinstance(origin, PypiOrigin) and canonicalize_name(origin.project) == canonicalize_name(project):
             return str(PurePosixPath(*PurePosixPath(origin.subdirectory).parts[1:]))
     return None
 

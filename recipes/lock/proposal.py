@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
+from packaging.utils import canonicalize_name
 
 from recipes.build.plan.plan import make_plan
 from recipes.core.digest import Sha1, Sha256
@@ -230,17 +231,9 @@ def midnight(time_s: float) -> int:
     return int(time_s) // DAY_S * DAY_S
 
 
-def normal_name(project: str) -> str:
-    """Give the one spelling of a project's name.
-
-    Source: https://packaging.python.org/en/latest/specifications/name-normalization/
-    """
-    return re.sub(r"[-_.]+", "-", project).lower()
-
-
 def _place(origin: Origin) -> tuple[str, str]:
     if isinstance(origin, PypiOrigin):
-        return "pypi", normal_name(origin.project)
+        return "pypi", canonicalize_name(origin.project)
     return ("git" if isinstance(origin, GitOrigin) else "archive"), origin.url
 
 

@@ -9,6 +9,8 @@ from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
+
 from recipes.manifest.decode import Problem, any_of, closest, unknown
 from recipes.manifest.schema import (
     ArchiveOrigin,
@@ -83,7 +85,7 @@ def recipe_problems(
 def toolchain_problems(toolchain: Toolchain) -> Iterator[Problem]:
     """Find what does not fit together in a toolchain."""
     for host, wheels in toolchain.hosts.items():
-        yield from _repeated(("hosts", host), [wheel.project for wheel in wheels])
+        yield from _repeated(("hosts", host), [canonicalize_name(wheel.project) for wheel in wheels])
     if (toolchain.kind == "host") != bool(toolchain.tools):
         is_host = toolchain.kind == "host"
         yield Problem(
@@ -166,9 +168,7 @@ def _place(origin: Origin) -> tuple[str, ...]:
     """Say where an origin fetches from, so that one place in two spellings is one place."""
     match origin:
         case PypiOrigin():
-            # https://packaging.python.org/en/latest/specifications/name-normalization/
-            project = re.sub(r"[-_.]+", "-", origin.project).lower()
-            return ("pypi", project, origin.version, origin.file)
+            return ("pypi", canonicalize_name(origin.project), origin.version, origin.file)
         case ArchiveOrigin():
             return ("archive", origin.url)
         case GitOrigin():
