@@ -1,6 +1,6 @@
 """What the user's environment asks for: the store's place, the package index, mirrors, offline, policy.
 
-Every variable is optional. A value that cannot be meant is refused by name, never guessed at.
+Every variable is optional. An invalid value is rejected; the error names the variable.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ import math
 import os
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from recipes.core.errors import UsageError
 from recipes.core.filesystem import STORE_VARIABLE
+from recipes.core.pip_config import INDEX_VARIABLE, pip_config_files, pip_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-INDEX_VARIABLE = "PINNED_LLAMA_INDEX_URL"
 MIRROR_VARIABLE = "PINNED_LLAMA_MIRROR"
 OFFLINE_VARIABLE = "PINNED_LLAMA_OFFLINE"
 POLICY_VARIABLE = "PINNED_LLAMA_POLICY"
@@ -28,14 +30,11 @@ HUB_VARIABLE = "PINNED_LLAMA_HUB_URL"
 HUB_ENDPOINT_VARIABLE = "HF_ENDPOINT"  # the hub's own client's
 HUB_TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105 - its name, not its value; as above
 PIP_INDEX_VARIABLE = "PIP_INDEX_URL"
-PIP_CONFIG_VARIABLE = "PIP_CONFIG_FILE"
 PIP_CERT_VARIABLE = "PIP_CERT"
 
 REFUSE_KNOWN_ISSUES = "refuse-known-issues"
 POLICIES = (REFUSE_KNOWN_ISSUES,)
 TIMEOUT_S = 30.0
-# later beats earlier, as pip lets the section of a command beat the one of all commands
-PIP_SECTIONS = ("global", "install")
 # what a program that reaches the network on its own (git) must inherit to find its way through a proxy
 NETWORK_VARIABLES = (
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
@@ -94,7 +93,7 @@ def read_settings() -> Settings:
     Raises
     ------
     UsageError
-        Where a variable or a file of pip's cannot be meant so.
+        Where a variable, or a value in a file of pip's, is not valid; it is named.
     """
     import platformdirs
 
@@ -103,8 +102,8 @@ def read_settings() -> Settings:
     return parse_settings(
         os.environ,
         default_store=platformdirs.user_cache_path("pinned-llama", appauthor=False),
-        pip_index_url=pip_index_url(files),
-        pip_certificates=pip_certificates(files),
+        pip_index_url=pip_value(files, "index-url"),
+        pip_certificates=pip_value(files, "cert"),
     )
 
 
@@ -112,10 +111,10 @@ def parse_settings(
     environ: Mapping[str, str],
     *,
     default_store: Path,
-    pip_index_url: str | None = None,
-    pip_certificates: str | None = None,
+    pip_index_url: tuple[str, str] | None = None,
+    pip_certificates: tuple[str, str] | None = None,
 ) -> Settings:
-    """Make settings of an environment. Pure.
+    """Make settings of an environment.
 
     Parameters
     ----------
@@ -123,19 +122,20 @@ def parse_settings(
         Variables by name.
     default_store
         Where the store is if no variable moves it.
-    pip_index_url
-        The index that pip's configuration files name, for where no variable does.
-    pip_certificates
-        The certificates that they name, likewise.
+    pip_index_url, pip_certificates
+        What pip's configuration files say, and where, for where no variable does.
 
     Raises
     ------
     UsageError
         Naming the variable, and what it may hold.
     """
+    index_url = _first(environ, INDEX_VARIABLE, PIP_INDEX_VARIABLE) or pip_index_url
+    certificates = _first(environ, PIP_CERT_VARIABLE) or pip_certificates
+    hub_url = _first(environ, HUB_VARIABLE, HUB_ENDPOINT_VARIABLE)
     return Settings(
-        store=_store(environ.get(STORE_VARIABLE, ""), default_store),
-        index_url=_index_url(environ) or pip_index_url,
+        store=_store(environ, default_store),
+        index_url=_address(*index_url) if index_url else None,
         mirrors=tuple(
             _address(f"the variable {MIRROR_VARIABLE}", word).rstrip("/")
             for word in environ.get(MIRROR_VARIABLE, "").split()
@@ -144,103 +144,24 @@ def parse_settings(
         policy=_policy(environ.get(POLICY_VARIABLE, "")),
         timeout_s=_seconds(TIMEOUT_VARIABLE, environ.get(TIMEOUT_VARIABLE, "")),
         network=tuple((name, environ[name]) for name in NETWORK_VARIABLES if name in environ),
-        certificates=_certificates(f"the variable {PIP_CERT_VARIABLE}", environ.get(PIP_CERT_VARIABLE, ""))
-        or pip_certificates,
-        hub_url=_hub_url(environ),
+        certificates=_certificates(*certificates) if certificates else None,
+        hub_url=_address(*hub_url).rstrip("/") if hub_url else None,
         hub_token=_token(environ.get(HUB_TOKEN_VARIABLE, "")),
         hub_cache=_hub_cache(environ),
     )
 
 
-def pip_config_files(environ: Mapping[str, str], system: str, prefix: Path) -> tuple[Path, ...]:
-    """Where pip looks for its configuration, the weakest file first (pip's documentation, "Configuration").
-
-    Parameters
-    ----------
-    environ
-        Variables by name.
-    system
-        As `sys.platform` says it.
-    prefix
-        The Python environment's folder, as `sys.prefix` says it.
-    """
-    named = environ.get(PIP_CONFIG_VARIABLE, "")
-    if named == os.devnull:
-        return ()
-    home = Path(environ.get("HOME") or Path.home())
-    user_config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    if system == "darwin":
-        library = Path("Library/Application Support/pip/pip.conf")
-        machine = [Path("/") / library]
-        own = home / library if (home / library).parent.is_dir() else home / ".config/pip/pip.conf"
-    else:
-        machine = [Path(folder, "pip/pip.conf") for folder in _folders(environ.get("XDG_CONFIG_DIRS"))]
-        machine.append(Path("/etc/pip.conf"))
-        own = user_config / "pip/pip.conf"
-    user = () if named and Path(named).exists() else (home / ".pip/pip.conf", own)
-    return (*machine, *user, prefix / "pip.conf", *((Path(named),) if named else ()))
-
-
-def pip_index_url(files: Iterable[Path]) -> str | None:
-    """Give the `index-url` of pip's configuration files.
-
-    Parameters
-    ----------
-    files
-        The weakest first; those that do not exist count for nothing.
-
-    Raises
-    ------
-    UsageError
-        Where a file cannot be read as pip reads it, or its value is no address.
-    """
-    found = _pip_value(files, "index-url")
-    return _address(*found) if found else None
-
-
-def pip_certificates(files: Iterable[Path]) -> str | None:
-    """Give the `cert` of pip's configuration files: what a company's proxy is believed by.
-
-    Parameters
-    ----------
-    files
-        The weakest first; those that do not exist count for nothing.
-
-    Raises
-    ------
-    UsageError
-        Where a file cannot be read as pip reads it, or names what does not exist.
-    """
-    found = _pip_value(files, "cert")
-    return _certificates(*found) if found else None
-
-
-def _folders(value: str | None) -> list[str]:
-    return [folder for folder in (value or "/etc/xdg").split(os.pathsep) if folder]
-
-
-def _index_url(environ: Mapping[str, str]) -> str | None:
-    for name in (INDEX_VARIABLE, PIP_INDEX_VARIABLE):
-        if value := environ.get(name, "").strip():
-            return _address(f"the variable {name}", value)
-    return None
-
-
-def _hub_url(environ: Mapping[str, str]) -> str | None:
-    for name in (HUB_VARIABLE, HUB_ENDPOINT_VARIABLE):
-        if value := environ.get(name, "").strip():
-            return _address(f"the variable {name}", value).rstrip("/")
-    return None
+def _first(environ: Mapping[str, str], *names: str) -> tuple[str, str] | None:
+    """Return the first of some variables that is set: what errors call it, and its value."""
+    found = ((name, environ.get(name, "").strip()) for name in names)
+    return next(((f"the variable {name}", value) for name, value in found if value), None)
 
 
 def _hub_cache(environ: Mapping[str, str]) -> Path | None:
-    """Say where the hub's client keeps its downloads (its documentation, "Environment variables")."""
-    if value := environ.get("HF_HUB_CACHE"):
-        return Path(value).expanduser()
-    if value := environ.get("HF_HOME"):
-        return Path(value).expanduser() / "hub"
-    if value := environ.get("XDG_CACHE_HOME"):
-        return Path(value) / "huggingface" / "hub"
+    """Return where the hub's client keeps its downloads (its documentation, "Environment variables")."""
+    for name, below in (("HF_HUB_CACHE", ""), ("HF_HOME", "hub"), ("XDG_CACHE_HOME", "huggingface/hub")):
+        if value := environ.get(name):
+            return _expanded(f"the variable {name}", value) / below
     return Path(environ["HOME"]) / ".cache" / "huggingface" / "hub" if environ.get("HOME") else None
 
 
@@ -257,22 +178,10 @@ def _token(value: str) -> str | None:
     )
 
 
-def _pip_value(files: Iterable[Path], key: str) -> tuple[str, str] | None:
-    """Give where pip's files say something of a key, and what; the strongest of them."""
-    found: dict[str, tuple[Path, str]] = {}
-    for path in files:
-        for section, value in _pip_values(path, key).items():
-            found[section] = (path, value)
-    for section in reversed(PIP_SECTIONS):
-        if section in found:
-            path, value = found[section]
-            return f"{path}, {key} in [{section}]", value
-    return None
-
-
-def _certificates(where: str, value: str) -> str | None:
-    if not value or Path(value).expanduser().exists():
-        return str(Path(value).expanduser()) if value else None
+def _certificates(where: str, value: str) -> str:
+    path = _expanded(where, value)
+    if os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a name is too long or a folder closed
+        return str(path)
     raise UsageError(
         where=where,
         expected="a file or folder of certificates",
@@ -281,43 +190,34 @@ def _certificates(where: str, value: str) -> str | None:
     )
 
 
-def _pip_values(path: Path, key: str) -> dict[str, str]:
-    """Give what one of pip's files says of a key, by section; nothing where there is no file."""
-    import configparser
+def _store(environ: Mapping[str, str], default: Path) -> Path:
+    value = environ.get(STORE_VARIABLE, "")
+    name = STORE_VARIABLE if value else "XDG_CACHE_HOME" if environ.get("XDG_CACHE_HOME") else "HOME"
+    path = _expanded(f"the variable {name}", value) if value else default
+    if path.is_absolute():
+        return path
+    raise UsageError(
+        where=f"the variable {name}",
+        expected="an absolute path",
+        found=repr(environ.get(name, "")),
+        fix=f"set {name}={Path.cwd() / value}" if value else f"set {STORE_VARIABLE} to an absolute path",
+    )
 
-    parser = configparser.RawConfigParser()
+
+def _expanded(where: str, value: str) -> Path:
+    """Return a path with its `~` replaced."""
     try:
-        parser.read_string(path.read_text(encoding="utf-8"), str(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        return Path(value).expanduser()
+    except RuntimeError as error:  # a user that does not exist
         raise UsageError(
-            where=str(path),
-            expected="a configuration file of pip that can be read, to know which package index to use",
-            found=str(error),
-            fix=f"mend the file, or set {INDEX_VARIABLE} to the index's address: then it is not read",
+            where=where, expected="a path", found=f"{value!r}: {error}", fix="write the path in full"
         ) from error
-    values = {section: parser.get(section, key, fallback="").strip() for section in PIP_SECTIONS}
-    return {section: value for section, value in values.items() if value}
-
-
-def _store(value: str, default: Path) -> Path:
-    if not value:
-        return default
-    path = Path(value).expanduser()
-    if not path.is_absolute():
-        raise UsageError(
-            where=f"the variable {STORE_VARIABLE}",
-            expected="an absolute path",
-            found=repr(value),
-            fix=f"set {STORE_VARIABLE}={Path.cwd() / value}",
-        )
-    return path
 
 
 def _address(where: str, value: str) -> str:
-    if re.fullmatch(r"https?://[^\s/]\S*", value):
-        return value
+    with suppress(ValueError):  # of a host in brackets or a port that is none
+        if re.fullmatch(r"https?://[^\s/]\S*", value) and (urlsplit(value).port or 1):
+            return value
     raise UsageError(
         where=where,
         expected="a full http or https address",

@@ -11,7 +11,8 @@ import trustme
 from recipes.core.console import Silent
 from recipes.core.digest import Sha256
 from recipes.core.errors import FetchError
-from recipes.core.settings import Settings, parse_settings, pip_certificates
+from recipes.core.pip_config import pip_value
+from recipes.core.settings import Settings, parse_settings
 from recipes.fetch.fetcher import Candidate, Fetcher
 from recipes.fetch.http.response_rules import BlobPin, Patience
 from recipes.fetch.http.retry import Tempo
@@ -83,7 +84,8 @@ def test_an_authority_that_the_machine_knows_is_believed(
 def test_an_authority_that_pip_is_told_of_is_believed(server: Server, pem: Path, tmp_path: Path) -> None:
     config = tmp_path / "pip.conf"
     config.write_text(f"[global]\ncert = {pem}\n")
-    assert fetch(server, tmp_path / "by file", pip_certificates((config,))) == DATA
+    told = parse_settings({}, default_store=tmp_path, pip_certificates=pip_value((config,), "cert"))
+    assert fetch(server, tmp_path / "by file", told.certificates) == DATA
     told = parse_settings({"PIP_CERT": str(pem)}, default_store=tmp_path)
     assert fetch(server, tmp_path / "by variable", told.certificates) == DATA
 
