@@ -100,6 +100,13 @@ def test_every_error_class_has_its_exit_code_and_each_code_stands_once() -> None
     assert len({code for code, _ in rows}) == len(rows)
 
 
+def test_every_exit_code_has_advice() -> None:
+    advice = (DOCS / "how-to" / "read-a-failure.md").read_text("utf-8")
+    codes = [item.exit_code for item in errors.RecipeError.__subclasses__()]
+
+    assert [code for code in codes if f"\n| {code} | " not in advice] == []
+
+
 def test_every_option_of_every_command_is_listed_and_hidden_ones_are_not() -> None:
     page = command_line_page()
     sections = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
