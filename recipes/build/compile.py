@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from recipes.build.plan.plan import Plan, fill
 from recipes.build.toolchain.sdk import lay_out_sdk
 from recipes.build.toolchain.toolchain import lay_out_wrappers
 from recipes.core.errors import BuildError
+from recipes.core.filesystem import copy_tree
 from recipes.core.process import Command
 from recipes.core.sandbox import Surroundings, run_isolated
 
@@ -122,7 +122,7 @@ def _prepare(plan: Plan, workplace: Workplace) -> None:
     lay_out_sdk(plan, workplace.folders()["sdk"])
     lay_out_wrappers(plan, workplace.folders())
     if workplace.runtime:
-        shutil.copytree(workplace.runtime, workplace.build / "zig", copy_function=shutil.copyfile)
+        copy_tree(workplace.runtime, workplace.build / "zig")
 
 
 def _compile(plan: Plan, workplace: Workplace, surroundings: Surroundings, console: Console) -> None:

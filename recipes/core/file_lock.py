@@ -5,6 +5,7 @@ The kernel drops the lock (flock) with its owner, so a lock file that nobody hol
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from recipes.core.filesystem import storage_errors
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from filelock import FileLock
 
 
 @contextmanager
@@ -36,15 +39,11 @@ def hold(
     StoreError
         Where the lock file cannot be written.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path)
-    with storage_errors(path):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            if on_wait:
-                on_wait(_owner(path))
+    lock = _try(path)
+    if not lock.is_locked:
+        if on_wait:
+            on_wait(_owner(path))
+        with storage_errors(path):
             lock.acquire()
     try:
         _sign(path, f"process {os.getpid()} on {os.uname().nodename}")
@@ -56,18 +55,14 @@ def hold(
 
 @contextmanager
 def hold_if_free(path: Path) -> Iterator[bool]:
-    """Hold a lock if nobody does, and say whether; the lock file is gone afterwards if we held it.
+    """Hold a lock if nobody does, and yield whether; the lock file is gone afterwards if we held it.
 
     Raises
     ------
     StoreError
         Where the lock file cannot be written.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path)
-    with storage_errors(path), suppress(Timeout):
-        lock.acquire(timeout=0)
+    lock = _try(path)
     if not lock.is_locked:
         yield False
         return
@@ -79,7 +74,7 @@ def hold_if_free(path: Path) -> Iterator[bool]:
 
 
 def is_held(path: Path) -> bool:
-    """Say whether a living process holds a lock; changes nothing."""
+    """Return whether a living process holds a lock; changes nothing."""
     import fcntl
 
     try:
@@ -93,6 +88,19 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _try(path: Path) -> FileLock:
+    """Return the lock of a file, held where nobody else holds it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    with storage_errors(path), suppress(Timeout):
+        try:
+            lock.acquire(timeout=0)
+        except NotImplementedError as error:  # filelock's word for a file system without flock
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), str(path)) from error
+    return lock
 
 
 def _sign(path: Path, owner: str) -> None:

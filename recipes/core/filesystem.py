@@ -1,4 +1,4 @@
-"""The file system as the store needs it: durable, read-only, and with errors that a user can mend.
+"""The file system as the store needs it: durable, read-only, and with errors that a user can fix.
 
 Nothing here knows what a store is made of; `recipes.store.blobs`, `recipes.store.store` and `recipes.store.gc` do.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from recipes.core.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 STORE_VARIABLE = "PINNED_LLAMA_STORE"  # moves the store
 SYNC_WORKERS = 8  # a journal commits many files at once only when many ask at once
@@ -43,11 +43,23 @@ _NO_RIGHT = _Advice(
     f"give this user the permission, or set {STORE_VARIABLE} to a folder of your own, {_KEPT}",
     shows_user=True,
 )
+_NO_FOLDER = _Advice(
+    "nothing but folders on the way to it, and nothing else in its place",
+    f"move away what is in the way, or set {STORE_VARIABLE} to another folder, {_KEPT}",
+)
+_TOO_MANY = _Advice(
+    "room for one more open file", f"raise the limit with `ulimit -n 4096` in this shell, {_KEPT}"
+)
+_NO_DISK = _Advice(
+    "a disk that reads and writes",
+    f"check the disk, or set {STORE_VARIABLE} to a folder on another one, {_KEPT}",
+)
 _ADVICE = {
-    errno.ENOSPC: _NO_ROOM,
-    errno.EDQUOT: _NO_ROOM,
-    errno.EACCES: _NO_RIGHT,
-    errno.EPERM: _NO_RIGHT,
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _NO_ROOM),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), _NO_RIGHT),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP), _NO_FOLDER),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), _TOO_MANY),
+    **dict.fromkeys((errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE), _NO_DISK),
     errno.EROFS: _Advice(
         "a file system that can be written",
         f"make it writable, or set {STORE_VARIABLE} to a folder that is, {_KEPT}",
@@ -55,9 +67,12 @@ _ADVICE = {
     errno.EFBIG: _Advice(
         "files of any size", f"raise the limit with `ulimit -f unlimited` in this shell, {_KEPT}"
     ),
-    errno.EIO: _Advice(
-        "a disk that reads and writes",
-        f"check the disk, or set {STORE_VARIABLE} to a folder on another one, {_KEPT}",
+    errno.ENAMETOOLONG: _Advice(
+        "a name that is short enough", f"set {STORE_VARIABLE} to a folder with a shorter path, {_KEPT}"
+    ),
+    # of a lock, on some network file systems
+    errno.ENOLCK: _Advice(
+        "a file system that can lock files", f"set {STORE_VARIABLE} to a folder on a local disk, {_KEPT}"
     ),
 }
 
@@ -80,7 +95,7 @@ def storage_errors(
     Raises
     ------
     StoreError
-        No space, quota, permission, read-only file system, file size limit, or a broken disk.
+        Where it is one of _ADVICE: no space, permission or file descriptor, a file in the place of a folder, ...
     """
     try:
         yield
@@ -106,13 +121,14 @@ def storage_errors(
 
 def free_bytes(path: Path) -> int:
     """Room that this user has left on the file system of `path`, which need not exist itself."""
-    nearest = next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))
+    # os.path: Path.exists raises where a name is too long or a folder closed
+    nearest = next((folder for folder in (path, *path.parents) if os.path.exists(folder)), "/")  # noqa: PTH110
     status = os.statvfs(nearest)
     return status.f_bavail * status.f_frsize
 
 
 def size_text(size_bytes: int) -> str:
-    """Give a size for people, in decimal units as disks are sold."""
+    """Return a size for people, in decimal units as disks are sold."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size_bytes >= factor:
             return f"{size_bytes / factor:.1f} {unit}"
@@ -120,7 +136,7 @@ def size_text(size_bytes: int) -> str:
 
 
 def shown(name: str) -> str:
-    r"""Give a file's name as it can be printed on one line, whatever bytes it has.
+    r"""Return a file's name as it can be printed on one line, whatever bytes it has.
 
     >>> shown("lib/ünïcode"), shown("a\nb")
     ('lib/ünïcode', "'a\\nb'")
@@ -170,12 +186,32 @@ def freeze_tree(root: Path) -> None:
             path.chmod(0o555 if runs else 0o444)
 
 
+def copy_tree(source: Path, into: Path, copy_file: Callable[[str, Path], object] = shutil.copyfile) -> None:
+    """Copy a tree, its links as they are, into a folder that is made where it is missing.
+
+    Unlike `shutil.copytree` it ends at the first error, as a full disk, and keeps its number.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    with os.scandir(source) as listing:
+        items = list(listing)
+    for item in items:
+        target = into / item.name
+        if item.is_symlink():
+            target.symlink_to(os.readlink(item.path))  # noqa: PTH115 - Path.readlink drops "./" and a last "/"
+        elif item.is_dir():
+            copy_tree(Path(item.path), target, copy_file)
+        else:
+            copy_file(item.path, target)
+
+
 def copy_writable(source: Path, into: Path) -> None:
     """Copy a read-only tree into an empty folder, so that its owner can write the copy."""
-    shutil.copytree(source, into, symlinks=True, dirs_exist_ok=True)
-    for path in (into, *into.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(path.stat().st_mode | stat.S_IWUSR)
+
+    def copy_file(file: str, target: Path) -> None:
+        shutil.copy2(file, target)
+        target.chmod(target.stat().st_mode | stat.S_IWUSR)
+
+    copy_tree(source, into, copy_file)
 
 
 def move(path: Path, target: Path) -> None:

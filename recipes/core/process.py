@@ -1,4 +1,4 @@
-"""The one door through which this project starts other programs.
+"""The only wrapper around subprocess.
 
 A program gets exactly the environment it is given, no standard input, a process group of its own, and it is
 ended with all its children when the user interrupts.
@@ -12,9 +12,11 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Protocol
+
+from recipes.core.filesystem import storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -91,6 +93,8 @@ def run(
     ------
     OSError
         Where the program cannot be started.
+    StoreError
+        Where the log cannot be written; the program was ended.
     """
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     with subprocess.Popen(
@@ -125,7 +129,7 @@ class Captured:
 
 
 def capture(command: Command, timeout_s: float) -> Captured:
-    """Run a command to its end, and give what it printed.
+    """Run a command to its end, and return what it printed.
 
     Parameters
     ----------
@@ -181,14 +185,14 @@ class Running:
         return self._process.pid
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """Wait for its end; give the exit status, or None where it runs on after that many seconds."""
+        """Wait for its end; return the exit status, or None where it runs on after that many seconds."""
         try:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
 
     def end(self) -> int:
-        """Ask it to end, with its children, and make it where it does not; give the exit status."""
+        """Ask it to end, with its children, and make it where it does not; return the exit status."""
         _end_group(self._process)
         return self._process.wait()
 
@@ -211,7 +215,9 @@ def start(command: Command, log: Path) -> Iterator[Running]:
     OSError
         Where the program cannot be started.
     """
-    with log.open("w", encoding="utf-8") as file:
+    with storage_errors(log):
+        opened = log.open("wb")
+    with opened as file:
         # held until the program can be ended: Python runs code of its own around a fork, and drops what that raises
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
         try:
@@ -238,7 +244,7 @@ def start(command: Command, log: Path) -> Iterator[Running]:
 
 
 def _prepare(parent: int, signals: Iterable[int]) -> Callable[[], None]:
-    """Give what a new process does before its program starts: it holds no signal back, and ends with its parent."""
+    """Return what a new process does before its program starts: it holds no signal back, and ends with its parent."""
     # found before the fork
     prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
     held = set(signals)
@@ -254,18 +260,19 @@ def _prepare(parent: int, signals: Iterable[int]) -> Callable[[], None]:
 
 
 def _read(stream: IO[str], tail: deque[str], log: Path | None, on_line: Callable[[str], None] | None) -> None:
-    file = log.open("a", buffering=1, encoding="utf-8") if log else None
-    try:
+    with ExitStack() as stack:
+        file = None
+        if log:
+            with storage_errors(log):
+                file = stack.enter_context(log.open("ab", buffering=0))
         for line in stream:
             text = line.rstrip("\n")
             tail.append(text)
-            if file:
-                file.write(text + "\n")
+            if log and file:
+                with storage_errors(log):
+                    file.write(f"{text}\n".encode())
             if on_line:
                 on_line(text)
-    finally:
-        if file:
-            file.close()
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from recipes.core.digest import Sha256, tree_of_entries
@@ -35,6 +34,7 @@ from recipes.store.staging import Staging, StagingArea, remove_if_possible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from recipes.core.console import Console
 
@@ -74,29 +74,22 @@ class Store(BlobStore):
         self.history = History(root / "history", self._publishing)
 
     @classmethod
-    def open(cls, root: Path | None = None, environ: Mapping[str, str] | None = None) -> Self:
-        """Open the store, and lay it out where it is new; a store that is read-only opens too.
-
-        Parameters
-        ----------
-        root
-            Its folder. Default: the variable PINNED_LLAMA_STORE in `environ`, else the user's cache folder.
-        environ
-            The environment to look in.
+    def open(cls, root: Path) -> Self:
+        """Open the store in a folder, and make its folders where they are missing; a read-only store opens too.
 
         Raises
         ------
         StoreError
             Where there is no store and none can be made.
         """
-        root = (root or _default_root(environ or {})).absolute()
+        root = root.absolute()
         store = cls(root / FORMAT)
         try:
             for folder in store._layout():
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             # What is complete can be used all the same, and each write says by itself what is wrong.
-            if not store.entries.is_dir():
+            if not os.path.isdir(store.entries):  # noqa: PTH112 - Path.is_dir raises where a folder is closed
                 raise StoreError(
                     where=shown(str(root)),
                     expected="a folder that can be made and written",
@@ -388,11 +381,3 @@ def _check_key(key: str) -> None:
         raise ValueError(
             f"a key has at most 200 letters, digits and ._+@- and is no .json or .lock, not {key!r}"
         )
-
-
-def _default_root(environ: Mapping[str, str]) -> Path:
-    if value := environ.get(STORE_VARIABLE):
-        return Path(value).expanduser()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("pinned-llama", appauthor=False)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import VerifyError
+from recipes.core.filesystem import copy_tree
 
 if TYPE_CHECKING:
     from recipes.build.plan.plan import Plan
@@ -31,7 +31,7 @@ def lay_out_sdk(plan: Plan, into: Path) -> None:
     pinned = plan.inputs.sdk
     if pinned is None:
         return
-    shutil.copytree(SDK, into, copy_function=shutil.copyfile)
+    copy_tree(SDK, into)
     found = hash_tree(into, Sha256)
     if found != pinned:
         raise VerifyError(

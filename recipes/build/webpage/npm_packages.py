@@ -17,6 +17,7 @@ from recipes.build.plan.plan import canonical_json
 from recipes.build.webpage.npm_lock import parse_npm_lock
 from recipes.core.digest import Sha256, hash_file
 from recipes.core.errors import FetchError, VerifyError
+from recipes.core.filesystem import copy_tree
 from recipes.core.process import Command, run
 from recipes.core.settings import OFFLINE_VARIABLE
 
@@ -123,11 +124,11 @@ def npm_command(node: Path, *words: str) -> tuple[str, ...]:
 def link_cache(packages: Path, into: Path) -> None:
     """Lay out a cache that npm finds the packages in, by their digests alone."""
     (into / "_cacache").mkdir(parents=True)
-    shutil.copytree(packages / CONTENT, into / "_cacache" / CONTENT, copy_function=_link)
+    copy_tree(packages / CONTENT, into / "_cacache" / CONTENT, _link)
 
 
-def _link(source: str, target: str) -> None:
-    Path(target).symlink_to(source)
+def _link(source: str, target: Path) -> None:
+    target.symlink_to(source)
 
 
 def _fetch(folder: Path, node: Entry, cache: Path, work: Path, where: str, settings: Settings) -> None:  # noqa: PLR0913, PLR0917 - one call

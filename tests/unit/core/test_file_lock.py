@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from recipes.core.errors import StoreError
 from recipes.core.file_lock import hold, hold_if_free, is_held
 from tests.support import paths
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 Starter = Callable[[Path], subprocess.Popen[str]]
 HOLDER = """
@@ -109,3 +115,19 @@ def test_a_lock_is_let_go_by_an_error_and_by_an_interrupt(tmp_path: Path, leave:
         with pytest.raises(leave), manager(tmp_path / "lock"):
             raise leave
         assert not is_held(tmp_path / "lock")
+
+
+@pytest.mark.parametrize("manager", [hold, hold_if_free])
+def test_a_place_that_cannot_be_locked_is_an_error_with_a_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manager: Callable[[Path], AbstractContextManager[object]]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="in the way"), manager(tmp_path / "file" / "lock"):
+        pass
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(StoreError, match="local disk"), manager(tmp_path / "lock"):
+        pass

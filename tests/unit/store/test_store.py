@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
 import pytest
 
 from recipes.core.console import Plain, Silent
@@ -81,45 +80,23 @@ class TestOpen:
             "tmp",
         ]
 
-    def test_the_variable_moves_it_and_an_argument_wins(self, tmp_path: Path) -> None:
-        environ = {"PINNED_LLAMA_STORE": str(tmp_path / "a")}
-        assert Store.open(None, environ).root == tmp_path / "a" / "v1"
-        assert Store.open(tmp_path / "b", environ).root == tmp_path / "b" / "v1"
-
-    def test_the_default_is_the_users_cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        monkeypatch.setenv("HOME", str(tmp_path))
-        expected = platformdirs.user_cache_path("pinned-llama", appauthor=False) / "v1"
-        assert expected.is_relative_to(tmp_path)
-        assert Store.open(None, {}).root == Store.open(None, {"PINNED_LLAMA_STORE": ""}).root == expected
-
-    def test_a_tilde_and_a_relative_path_become_absolute(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("HOME", str(tmp_path))
+    def test_a_relative_path_becomes_absolute(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
-        assert Store.open(None, {"PINNED_LLAMA_STORE": "~/s"}).root == tmp_path / "s" / "v1"
         assert Store.open(Path("r")).root == tmp_path / "r" / "v1"
 
     def test_opening_again_finds_what_is_there(self, store: Store) -> None:
         entry = make(store)
         assert Store.open(store.root.parent).find("key") == entry
 
-    @pytest.mark.parametrize("below", ["file", "file/below", "dangling"])
+    @pytest.mark.parametrize("below", ["file", "file/below", "dangling", "x" * 300])
     def test_where_no_store_can_be_made_the_error_says_what_to_set(self, tmp_path: Path, below: str) -> None:
         (tmp_path / "file").touch()
         (tmp_path / "dangling").symlink_to("nowhere/there")
         root = tmp_path / below
-        number = errno.EEXIST if below == "dangling" else errno.ENOTDIR
         with pytest.raises(StoreError) as caught:
             Store.open(root)
-        assert str(caught.value) == (
-            "error: the store cannot be used\n"
-            f"  where:    {root}\n"
-            "  expected: a folder that can be made and written\n"
-            f"  found:    {os.strerror(number)}\n"
-            "  fix:      set PINNED_LLAMA_STORE to a folder that you can write, then run the same command"
-        )
+        assert caught.value.where == str(root)
+        assert "PINNED_LLAMA_STORE" in caught.value.fix
 
 
 class TestStage:
