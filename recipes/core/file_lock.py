@@ -5,7 +5,6 @@ The kernel drops the lock (flock) with its owner, so a lock file that nobody hol
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -94,12 +93,10 @@ def _try(path: Path) -> FileLock:
     """Return the lock of a file, held where nobody else holds it."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path)
+    # what filelock falls back to where there is no flock would outlive its owner
+    lock = FileLock(path, fallback_to_soft=False)
     with storage_errors(path), suppress(Timeout):
-        try:
-            lock.acquire(timeout=0)
-        except NotImplementedError as error:  # filelock's word for a file system without flock
-            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), str(path)) from error
+        lock.acquire(timeout=0)
     return lock
 
 

@@ -54,12 +54,16 @@ _NO_DISK = _Advice(
     "a disk that reads and writes",
     f"check the disk, or set {STORE_VARIABLE} to a folder on another one, {_KEPT}",
 )
+_NO_LOCKS = _Advice(
+    "a file system that can lock files", f"set {STORE_VARIABLE} to a folder on a local disk, {_KEPT}"
+)
 _ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _NO_ROOM),
     **dict.fromkeys((errno.EACCES, errno.EPERM), _NO_RIGHT),
     **dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP), _NO_FOLDER),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), _TOO_MANY),
     **dict.fromkeys((errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE), _NO_DISK),
+    **dict.fromkeys((errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP), _NO_LOCKS),
     errno.EROFS: _Advice(
         "a file system that can be written",
         f"make it writable, or set {STORE_VARIABLE} to a folder that is, {_KEPT}",
@@ -69,10 +73,6 @@ _ADVICE = {
     ),
     errno.ENAMETOOLONG: _Advice(
         "a name that is short enough", f"set {STORE_VARIABLE} to a folder with a shorter path, {_KEPT}"
-    ),
-    # of a lock, on some network file systems
-    errno.ENOLCK: _Advice(
-        "a file system that can lock files", f"set {STORE_VARIABLE} to a folder on a local disk, {_KEPT}"
     ),
 }
 

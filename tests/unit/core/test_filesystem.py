@@ -50,6 +50,7 @@ def refusal(number: int, filename: str | None = None) -> OSError:
         (errno.EIO, "disk"),
         (errno.ESTALE, "disk"),
         (errno.ENOLCK, "local disk"),
+        (errno.ENOSYS, "local disk"),
     ],
 )
 def test_what_the_system_refuses_comes_with_a_fix(tmp_path: Path, number: int, word: str) -> None:
