@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from recipes.build.audit.macho.facts import parse
+from recipes.build.audit.binary_reader import parse_macho
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ class Image:
     """
 
     def __init__(self, path: Path, machine: str = "ARM64") -> None:
-        self.fat = parse(path.read_bytes())
+        self.fat = parse_macho(path.read_bytes())
         self.binary: Any = next(each for each in self.fat if each.header.cpu_type.name == machine)
         self.sections = {section.name: section for section in self.binary.sections}
         self.bound = {

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.build.audit.macho.facts import inspect, parse
+from recipes.build.audit.binary_reader import parse_macho
+from recipes.build.audit.macho.facts import inspect
 from recipes.build.audit.macho.weak_symbols import encode, keep_hidden_symbols, weak_bindings, without_hidden
 from recipes.build.toolchain.toolchain import host_name, toolchain_key
 from recipes.core.errors import AuditError
@@ -64,7 +65,7 @@ def linker(tmp_path_factory: pytest.TempPathFactory) -> Linker:
 
 
 def bound(path: Path) -> list[str]:
-    return [each.symbol for each in weak_bindings(parse(path.read_bytes()).at(0))]
+    return [each.symbol for each in weak_bindings(parse_macho(path.read_bytes()).at(0))]
 
 
 def test_a_hidden_weak_symbol_could_be_replaced_and_then_cannot(linker: Linker) -> None:
@@ -94,7 +95,7 @@ def test_an_exported_weak_symbol_stays_as_it_is(linker: Linker) -> None:
 def test_a_pointer_that_leads_elsewhere_is_refused(linker: Linker) -> None:
     path = linker.link(USE, HIDDEN)
     data = path.read_bytes()
-    binary = parse(data).at(0)
+    binary = parse_macho(data).at(0)
     (binding,) = weak_bindings(binary)
     at = binary.segments[binding.segment].file_offset + binding.offset
     path.write_bytes(data[:at] + bytes((data[at] ^ 8,)) + data[at + 1 :])
@@ -107,12 +108,12 @@ def test_a_pointer_that_leads_elsewhere_is_refused(linker: Linker) -> None:
 def test_kept_bindings_are_written_as_the_loader_reads_them(linker: Linker) -> None:
     path = linker.link(USE, EXPORTED)
     data = path.read_bytes()
-    binary = parse(data).at(0)
+    binary = parse_macho(data).at(0)
     start, size = binary.dyld_info.weak_bind
     ours = encode(weak_bindings(binary))
     written = data[:start] + ours.ljust(size, b"\0") + data[start + size :]
     assert len(ours) <= size
-    assert weak_bindings(parse(written).at(0)) == weak_bindings(binary)
+    assert weak_bindings(parse_macho(written).at(0)) == weak_bindings(binary)
 
 
 def test_what_is_no_such_file_is_refused() -> None:

@@ -1,31 +1,23 @@
-"""The files of a bundle, whatever their format: which are binaries, how one is read, which hold what they must not."""
+"""The files of a bundle, whatever their format: which are binaries, and which hold text that they must not."""
 
 from __future__ import annotations
 
 import mmap
-import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from recipes.build.audit.flag_rules import Departure
-from recipes.core.errors import AuditError
+from recipes.build.audit.violation import Violation
 from recipes.core.filesystem import storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-# operator new and delete: [replacement.functions] of the C++ standard has one of each for the whole program,
-# so that copies of them which meet agree; libc++abi exports them whatever the visibility
-REPLACEABLE = re.compile(r"_Z(?:n[wa]|d[la])[a-zA-Z]")
-
-Facts = TypeVar("Facts")
-
 SHORTEST_NEEDLE = 4  # bytes
 
 
 def find_binaries(
     root: Path, is_binary: Callable[[Path], bool], kind: str
-) -> tuple[dict[str, Path], list[Departure]]:
+) -> tuple[dict[str, Path], list[Violation]]:
     """Find the binaries of a bundle, and what stands in their place.
 
     Parameters
@@ -39,7 +31,7 @@ def find_binaries(
 
     Returns
     -------
-    paths, departures
+    paths, violations
         Each binary by its name in the bundle, in the order of the names; each link, and each file of bin/ and lib/
         that is no such binary.
 
@@ -49,51 +41,21 @@ def find_binaries(
         Where a file cannot be read.
     """
     paths: dict[str, Path] = {}
-    departures: list[Departure] = []
+    violations: list[Violation] = []
     with storage_errors(root):
         for path in sorted(path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()):
             name = path.relative_to(root).as_posix()
             if path.is_symlink():
-                departures.append(Departure("regular files", f"{name}: a link", "lay the bundle out again"))
+                violations.append(Violation("regular files", f"{name}: a link", "lay the bundle out again"))
             elif is_binary(path):
                 paths[name] = path
             elif name.startswith(("bin/", "lib/")):
-                departures.append(
-                    Departure(
+                violations.append(
+                    Violation(
                         f"{kind} files in bin/ and lib/", f"{name} is none", "check `bundle:` in the manifest"
                     )
                 )
-    return paths, departures
-
-
-def read_binary(path: Path, expected: str, read: Callable[[bytes], Facts]) -> Facts:
-    """Read one binary with a library that was not made for damaged ones.
-
-    Parameters
-    ----------
-    path
-        The file.
-    expected
-        What it is, for the error.
-    read
-        Takes its bytes, gives what is told of it, and raises whatever it likes.
-
-    Raises
-    ------
-    AuditError
-        Where the file is not what is expected, or is damaged.
-    """
-    with storage_errors(path):
-        data = path.read_bytes()
-    try:
-        return read(data)
-    except Exception as error:  # noqa: BLE001 - which one depends on the field that is damaged
-        raise AuditError(
-            where=str(path),
-            expected=expected,
-            found=f"{type(error).__name__}: {error}",
-            fix="build it again, and check the disk where it happens twice",
-        ) from None
+    return paths, violations
 
 
 def find_strings(root: Path, needles: Sequence[bytes]) -> tuple[tuple[str, bytes], ...]:

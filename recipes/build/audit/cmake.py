@@ -1,7 +1,7 @@
 """Compares what CMake resolved with the plan: cache entries, compile commands, link statements.
 
-Pure: text in, departures out. The flags that were given prove nothing; the resolved cache and the commands
-are what is built, so they are what is judged.
+Pure: text in, violations out. The flags that were given prove nothing; the resolved cache and the commands are
+what is built, so they are what is compared.
 """
 
 from __future__ import annotations
@@ -14,31 +14,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from recipes.build.audit.flag_rules import (
     LIST_IT,
     AllowedFlags,
-    Departure,
     absolute_paths,
+    compile_violations,
     is_within,
-    judge_compile,
-    judge_link,
+    link_violations,
 )
+from recipes.build.audit.violation import Violation, refuse
 from recipes.core.errors import AuditError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = [
-    "AllowedFlags",
-    "CacheEntry",
-    "Departure",
-    "check_cache",
-    "check_commands",
-    "check_link_commands",
-    "check_used",
-    "parse_cache",
-    "refuse",
-]
-
-SHOWN = 20  # departures in one error; the rest is counted
 # CMake's cmState::ParseCacheEntry: a name with a colon is quoted, and so is a value that ends in white space
 ENTRY = re.compile(
     r'(?:"(?P<quoted>[^"]*)"|(?P<plain>[^"=:][^=:]*)):(?P<type>[^=]*)=(?P<value>.*)', re.DOTALL
@@ -47,6 +34,8 @@ LINK_STATEMENT = re.compile(r"build (?P<output>(?:\$.|[^:$])+): \w+_(?:EXECUTABL
 LINK_VARIABLE = re.compile(
     r" +(?:LANGUAGE_COMPILE_FLAGS|ARCH_FLAGS|LINK_FLAGS|LINK_LIBRARIES|LINK_PATH) = (?P<value>.*)"
 )
+UNUSED = "Manually-specified variables were not used by the project:\n"
+UNUSED_NAME = re.compile(r"^ {4}(\S+)$", re.MULTILINE)
 NINJA_FOLDER = re.compile(r"^cmake_ninja_workdir = (.+)$", re.MULTILINE)
 
 
@@ -55,10 +44,6 @@ class CacheEntry(NamedTuple):
 
     type: str
     value: str
-
-
-UNUSED = "Manually-specified variables were not used by the project:\n"
-UNUSED_NAME = re.compile(r"^ {4}(\S+)$", re.MULTILINE)
 
 
 def parse_cache(text: str) -> dict[str, CacheEntry]:
@@ -112,7 +97,7 @@ def check_used(output: str, *, where: str) -> None:
     refuse(
         where,
         [
-            Departure(
+            Violation(
                 "options that the project asks for",
                 name,
                 "correct or remove it under `cmake:` in the manifest",
@@ -149,7 +134,7 @@ def check_cache(
     Raises
     ------
     AuditError
-        Naming each entry that departs.
+        Naming each entry that differs.
     """
     try:
         entries = parse_cache(text)
@@ -162,11 +147,11 @@ def check_cache(
         ) from None
     roots = _texts(allowed_roots)
     allowed = roots + tuple(path for value in expected.values() for path in absolute_paths(value, roots))
-    departures = list(_wrong_values(entries, expected))
+    violations = list(_wrong_values(entries, expected))
     for name, entry in entries.items():
         if name not in exceptions and name not in expected:
-            departures += _host_paths(name, entry, roots, allowed)
-    refuse(f"{where}: CMakeCache.txt", departures)
+            violations += _host_paths(name, entry, roots, allowed)
+    refuse(f"{where}: CMakeCache.txt", violations)
 
 
 def check_commands(
@@ -188,15 +173,15 @@ def check_commands(
     Raises
     ------
     AuditError
-        Naming each word that departs, and a file that is compiled with it.
+        Naming each word that is not allowed, and a file that is compiled with it.
     """
     inside = _texts(roots)
-    found: dict[Departure, list[str]] = {}
+    found: dict[Violation, list[str]] = {}
     for entry in commands:
         directory = str(entry["directory"])
         file = posixpath.join(directory, entry["file"])
-        for departure in _judge_entry(entry, allowed, inside, directory):
-            found.setdefault(departure, []).append(_shorten(file, inside))
+        for violation in _entry_violations(entry, allowed, inside, directory):
+            found.setdefault(violation, []).append(_shorten(file, inside))
     refuse(f"{where}: compile_commands.json", _with_places(found, "compiling"))
 
 
@@ -213,12 +198,12 @@ def check_link_commands(ninja: str, allowed: AllowedFlags, *, roots: Sequence[Pa
     Raises
     ------
     AuditError
-        Naming each word that departs, and what is linked with it.
+        Naming each word that is not allowed, and what is linked with it.
     """
     inside = _texts(roots)
     folder = NINJA_FOLDER.search(ninja)
     directory = _unescape(folder[1]) if folder else inside[0]
-    found: dict[Departure, list[str]] = {}
+    found: dict[Violation, list[str]] = {}
     output = None
     for line in ninja.split("\n"):
         if not line.startswith(" "):
@@ -227,38 +212,18 @@ def check_link_commands(ninja: str, allowed: AllowedFlags, *, roots: Sequence[Pa
         elif output is not None and (variable := LINK_VARIABLE.fullmatch(line)):
             # ninja hands the value to a shell, for which \$ between double quotes is a dollar sign
             words = [word.replace("\\$", "$") for word in shlex.split(_unescape(variable["value"]))]
-            for departure in judge_link(words, allowed, inside, directory):
-                found.setdefault(departure, []).append(output)
+            for violation in link_violations(words, allowed, inside, directory):
+                found.setdefault(violation, []).append(output)
     refuse(f"{where}: build.ninja", _with_places(found, "linking"))
 
 
-def refuse(where: str, departures: Sequence[Departure]) -> None:
-    """Raise one error for all departures; with none, do nothing.
-
-    Raises
-    ------
-    AuditError
-        With a line for each of the first departures, and the number of the rest.
-    """
-    if not departures:
-        return
-    shown, hidden = departures[:SHOWN], len(departures) - SHOWN
-    more = [f"and {hidden} more"] if hidden > 0 else []
-    raise AuditError(
-        where=where,
-        expected="\n".join(dict.fromkeys(departure.expected for departure in shown)),
-        found="\n".join([*dict.fromkeys(departure.found for departure in shown), *more]),
-        fix="\n".join(dict.fromkeys(departure.fix for departure in shown)),
-    )
-
-
-def _wrong_values(entries: Mapping[str, CacheEntry], expected: Mapping[str, str]) -> Iterator[Departure]:
+def _wrong_values(entries: Mapping[str, CacheEntry], expected: Mapping[str, str]) -> Iterator[Violation]:
     for name, value in sorted(expected.items()):
         entry = entries.get(name)
         if entry is None:
-            yield Departure(f"{name}={value}", f"no {name}", f"remove {name} under `cmake:` in the manifest")
+            yield Violation(f"{name}={value}", f"no {name}", f"remove {name} under `cmake:` in the manifest")
         elif entry.value != value:
-            yield Departure(
+            yield Violation(
                 f"{name}={value}",
                 f"{name}={entry.value} (type {entry.type})",
                 f"change {name} under `cmake:` in the manifest, or set what overrides it",
@@ -267,34 +232,34 @@ def _wrong_values(entries: Mapping[str, CacheEntry], expected: Mapping[str, str]
 
 def _host_paths(
     name: str, entry: CacheEntry, roots: tuple[str, ...], allowed: tuple[str, ...]
-) -> Iterator[Departure]:
+) -> Iterator[Violation]:
     for path in absolute_paths(entry.value, roots):
         if not is_within(path, allowed):
-            yield Departure(
+            yield Violation(
                 "no entry with a path of the host",
                 f"{name} has {path}",
                 "give the entry under `cmake:` in the manifest, empty where the build does not need it",
             )
 
 
-def _judge_entry(
+def _entry_violations(
     entry: Mapping[str, Any], allowed: AllowedFlags, inside: tuple[str, ...], directory: str
-) -> Iterator[Departure]:
+) -> Iterator[Violation]:
     try:
         words = entry["arguments"] if "arguments" in entry else shlex.split(entry["command"])
     except ValueError as error:
-        yield Departure("words as a POSIX shell reads them", str(error), LIST_IT)
+        yield Violation("words as a POSIX shell reads them", str(error), LIST_IT)
     else:
-        yield from judge_compile(words, allowed, inside, directory)
+        yield from compile_violations(words, allowed, inside, directory)
 
 
-def _with_places(found: Mapping[Departure, Sequence[str]], verb: str) -> tuple[Departure, ...]:
+def _with_places(found: Mapping[Violation, Sequence[str]], verb: str) -> tuple[Violation, ...]:
     placed = []
-    for departure, files in found.items():
+    for violation, files in found.items():
         first, *others = dict.fromkeys(files)
         rest = f" and {len(others)} more" if others else ""
         placed.append(
-            Departure(departure.expected, f"{departure.found} ({verb} {first}{rest})", departure.fix)
+            Violation(violation.expected, f"{violation.found} ({verb} {first}{rest})", violation.fix)
         )
     return tuple(placed)
 

@@ -1,4 +1,4 @@
-"""Judges the words of one compile or link command against what the plan allows. Pure.
+"""Compares the words of one compile or link command with what the plan allows. Pure.
 
 The words are those of Clang's and GCC's drivers. A word that no rule names is let through: the plan's own
 flags are demanded of CMake's cache, and a rule here names each kind of word that would change what is pinned.
@@ -10,6 +10,8 @@ import posixpath
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from recipes.build.audit.violation import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,15 +26,6 @@ LIBC = ("c", "dl", "m", "pthread", "rt")  # the -l libraries of the C library it
 LIST_IT = "find the CMake option that brings it and set it under `cmake:` in the manifest"
 LIST_ISA = "add it to `isa_flags` or `march` in the manifest, or set the CMake option that brings it"
 NAME_IT = "set the CMake option or variable that names it under `cmake:` in the manifest"
-
-
-@dataclass(frozen=True)
-class Departure:
-    """One way in which what was resolved or built is not what the plan says."""
-
-    expected: str
-    found: str
-    fix: str
 
 
 @dataclass(frozen=True)
@@ -107,10 +100,10 @@ FAMILIES = (
 )
 
 
-def judge_compile(
+def compile_violations(
     words: Sequence[str], allowed: AllowedFlags, roots: tuple[str, ...], directory: str
-) -> Iterator[Departure]:
-    """Give what a compile command carries, or lacks, against the plan.
+) -> Iterator[Violation]:
+    """Return what a compile command carries or lacks that the plan does not say.
 
     Parameters
     ----------
@@ -125,52 +118,52 @@ def judge_compile(
     """
     compiler = words[0] if words else ""
     if not is_within(compiler, roots) and compiler not in allowed.exact:
-        yield Departure(
+        yield Violation(
             "the plan's compiler, without a launcher before it",
             compiler or "no compiler",
             "set CMAKE_<LANG>_COMPILER_LAUNCHER, or the option that sets it, under `cmake:` in the manifest",
         )
     if allowed.optimise and not set(words) & set(allowed.optimise):
-        yield Departure(
+        yield Violation(
             f"one of {' '.join(allowed.optimise)}",
             "no -O",
             "set CMAKE_BUILD_TYPE under `cmake:` in the manifest",
         )
-    yield from _judge_words(words[1:], allowed, roots, directory)
+    yield from _word_violations(words[1:], allowed, roots, directory)
 
 
-def judge_link(
+def link_violations(
     words: Sequence[str], allowed: AllowedFlags, roots: tuple[str, ...], directory: str
-) -> Iterator[Departure]:
-    """Give what the flags and libraries of a link command carry against the plan.
+) -> Iterator[Violation]:
+    """Return what the flags and libraries of a link command carry that the plan does not list.
 
     Parameters
     ----------
     words
         The arguments, without the linker and without the objects.
     allowed, roots, directory
-        As for `judge_compile`.
+        As for `compile_violations`.
     """
-    yield from _judge_words(words, allowed, roots, directory)
+    yield from _word_violations(words, allowed, roots, directory)
     before = ""
     for word in words:
         # -Wl,-rpath,FOLDER and -Wl,-rpath -Wl,FOLDER say the same
         for part in word.split(",")[1:] if word.startswith("-Wl,") else [word]:
             if before in {"-rpath", "--rpath"}:
-                yield from _judge_run_path(part, allowed.origin)
+                yield from _run_path_violations(part, allowed.origin)
             elif part.startswith(("-rpath=", "--rpath=")):
-                yield from _judge_run_path(part.partition("=")[2], allowed.origin)
+                yield from _run_path_violations(part.partition("=")[2], allowed.origin)
             elif before == "-l" or (part.startswith("-l") and part != "-l"):
                 name = part.removeprefix("-l")
                 if name not in allowed.libraries:
-                    yield Departure(
+                    yield Violation(
                         f"no -l other than of {', '.join(allowed.libraries)}", f"-l{name}", LIST_IT
                     )
             before = part
 
 
 def absolute_paths(text: str, roots: tuple[str, ...]) -> Iterator[str]:
-    """Give each absolute path in a text, normalised; an address (https://...) is none.
+    """Return each absolute path in a text, normalised; a URL (https://...) is none.
 
     Parameters
     ----------
@@ -198,20 +191,20 @@ def is_within(path: str, roots: tuple[str, ...]) -> bool:
     return any(plain == root or plain.startswith(root + "/") for root in roots)
 
 
-def _judge_words(
+def _word_violations(
     words: Sequence[str], allowed: AllowedFlags, roots: tuple[str, ...], directory: str
-) -> Iterator[Departure]:
+) -> Iterator[Violation]:
     before = ""
     for word in words:
         if word.startswith(("-Wa,", "-Wp,")):
-            yield from _judge_words(word.split(",")[1:], allowed, roots, directory)
+            yield from _word_violations(word.split(",")[1:], allowed, roots, directory)
         elif not _is_listed(word, allowed):
             yield from (
-                Departure(family.expected, word, family.fix)
+                Violation(family.expected, word, family.fix)
                 for family in FAMILIES
                 if family.pattern.fullmatch(word)
             )
-            yield from _judge_paths(word, before, roots, directory)
+            yield from _path_violations(word, before, roots, directory)
         before = word
 
 
@@ -224,7 +217,7 @@ def _is_listed(word: str, allowed: AllowedFlags) -> bool:
     )
 
 
-def _judge_paths(word: str, before: str, roots: tuple[str, ...], directory: str) -> Iterator[Departure]:
+def _path_violations(word: str, before: str, roots: tuple[str, ...], directory: str) -> Iterator[Violation]:
     shown = f"{before} {word}" if before in PATH_OPTIONS or before == "-D" else word
     option = next((option for option in PATH_OPTIONS if word.startswith(option)), None)
     paths: list[str]
@@ -233,7 +226,7 @@ def _judge_paths(word: str, before: str, roots: tuple[str, ...], directory: str)
     elif word.startswith("-D") or before == "-D":
         paths = list(absolute_paths(word, roots))
         if any(is_within(path, roots) for path in paths):
-            yield Departure(
+            yield Violation(
                 "no folder of the build machine in a macro", shown, "patch the CMake file that sets it"
             )
     elif option:
@@ -244,13 +237,13 @@ def _judge_paths(word: str, before: str, roots: tuple[str, ...], directory: str)
     else:
         paths = [posixpath.join(directory, word)]
     if any(not is_within(path, roots) for path in paths):
-        yield Departure("no path outside the source, the build folder and the toolchain", shown, NAME_IT)
+        yield Violation("no path outside the source, the build folder and the toolchain", shown, NAME_IT)
 
 
-def _judge_run_path(folders: str, origin: str) -> Iterator[Departure]:
+def _run_path_violations(folders: str, origin: str) -> Iterator[Violation]:
     for folder in folders.split(":"):
         if folder != origin and not folder.startswith(f"{origin}/"):
-            yield Departure(
+            yield Violation(
                 f"a run path relative to {origin}",
                 f"-rpath {folder}",
                 "set CMAKE_INSTALL_RPATH and CMAKE_BUILD_WITH_INSTALL_RPATH under `cmake:` in the manifest",

@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.build.audit.elf.facts import CONTEXT_BYTES, SHORTEST_TEXT, section_at, string_at
+from recipes.build.audit.elf.facts import section_at
 from recipes.core.digest import CHUNK_BYTES
 from recipes.core.filesystem import shown, storage_errors
 
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NEWLINE = b"\n"
+CONTEXT_BYTES = 60  # of a string on each side of an offset
+SHORTEST_TEXT = 4  # characters in a row, as of strings(1); fewer are machine code by chance
+PRINTABLE = b"\t" + bytes(range(0x20, 0x7F))
 
 
 @dataclass(frozen=True)
-class Difference:
+class FileDifference:
     """One file that is not the same in two folders.
 
     Parameters
@@ -56,7 +59,7 @@ class Difference:
         return line
 
 
-def compare(left: Path, right: Path) -> tuple[Difference, ...]:
+def compare(left: Path, right: Path) -> tuple[FileDifference, ...]:
     """Name each file that differs between two folders, in the order of the names.
 
     Parameters
@@ -84,14 +87,14 @@ def _files(root: Path) -> dict[str, Path]:
     }
 
 
-def _compare_file(name: str, left: Path | None, right: Path | None) -> Iterator[Difference]:
+def _compare_file(name: str, left: Path | None, right: Path | None) -> Iterator[FileDifference]:
     if left is None or right is None:
         side = "right" if left is None else "left"
-        yield Difference(name, f"only in the {side} one", _size(left), _size(right))
+        yield FileDifference(name, f"only in the {side} one", _size(left), _size(right))
         return
     kinds = _kind(left), _kind(right)
     if kinds[0] != kinds[1]:
-        yield Difference(name, f"{kinds[0]} against {kinds[1]}", _size(left), _size(right))
+        yield FileDifference(name, f"{kinds[0]} against {kinds[1]}", _size(left), _size(right))
     if _size(left) is None or _size(right) is None:
         return
     offset = _first_difference(left, right)
@@ -133,12 +136,12 @@ def _common_length(one: bytes, other: bytes) -> int:
     return low
 
 
-def _describe(name: str, left: Path, right: Path, offset: int) -> Difference:
+def _describe(name: str, left: Path, right: Path, offset: int) -> FileDifference:
     sizes = left.stat().st_size, right.stat().st_size
     what = f"{sizes[0]} bytes against {sizes[1]}" if sizes[0] != sizes[1] else f"{sizes[0]} bytes"
     line = _line_at(left, offset)
     shortest = 1 if line else SHORTEST_TEXT
-    return Difference(
+    return FileDifference(
         name,
         f"{what}, first different at {offset:#x}",
         *sizes,
@@ -160,3 +163,15 @@ def _text_at(path: Path, offset: int, shortest: int) -> str:
         start = max(0, offset - CONTEXT_BYTES)
         file.seek(start)
         return string_at(file.read(2 * CONTEXT_BYTES), offset - start, shortest)
+
+
+def string_at(data: bytes, offset: int, shortest: int = SHORTEST_TEXT) -> str:
+    """Return the printable characters around an offset, at most 60 on each side; "" where they are too few."""
+    after = _printable_start(data[offset : offset + CONTEXT_BYTES])
+    before = _printable_start(data[max(0, offset - CONTEXT_BYTES) : offset][::-1])
+    text = (before[::-1] + after).decode("ascii")
+    return text if after and len(text) >= shortest else ""
+
+
+def _printable_start(data: bytes) -> bytes:
+    return data[: len(data) - len(data.lstrip(PRINTABLE))]

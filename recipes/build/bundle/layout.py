@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.build.bundle.compare import Difference, compare
 from recipes.build.bundle.listing import parse_listing
 from recipes.core.digest import Sha256, blob_digest
 from recipes.core.errors import BuildError
 from recipes.core.filesystem import shown, storage_errors
-from recipes.fetch.archives.pack import DATA_MODE, PROGRAM_MODE, digest_packed, pack
+from recipes.fetch.archives.pack import DATA_MODE, PROGRAM_MODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,17 +20,6 @@ if TYPE_CHECKING:
 
     from recipes.build.plan.plan import Plan
     from recipes.manifest.schema import BundleContents
-
-__all__ = [
-    "Difference",
-    "Row",
-    "compare",
-    "describe",
-    "digest_packed",
-    "lay_out",
-    "pack",
-    "write_record",
-]
 
 RECORD = "build.json"
 

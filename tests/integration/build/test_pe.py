@@ -12,8 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recipes.build.audit.pe.audit import WindowsTarget, check_bundle, judge, judge_libraries, judge_origin
-from recipes.build.audit.pe.facts import Import, PeFacts, inspect
+from recipes.build.audit.pe.audit import (
+    WindowsTarget,
+    check_bundle,
+    file_violations,
+    library_violations,
+    origin_violations,
+)
+from recipes.build.audit.pe.facts import PeFacts, PeImport, inspect
 from recipes.core.errors import AuditError
 from tests.support.windows_files import LIBRARY, PROGRAM, Workshop
 
@@ -74,7 +80,7 @@ def test_what_zig_makes_passes_and_its_facts_are_given(bundle: Path) -> None:
     library, program = check_bundle(bundle, TARGET, where=WHERE)
     assert (program.name, program.machine, program.is_library) == ("bin/program.exe", "x86_64", False)
     assert (program.subsystem, program.internal_name) == ("WINDOWS_CUI", None)
-    assert Import("add", "add.dll") in program.imports
+    assert PeImport("add", "add.dll") in program.imports
     assert (library.internal_name, library.is_library) == ("add.dll", True)
     assert library.exported == ("add",)
     assert library.is_time_a_hash
@@ -190,9 +196,9 @@ def test_an_exported_c_plus_plus_runtime_is_refused(bundle: Path, workshop: Work
 
 def test_an_exported_start_of_a_library_is_refused(made: Path) -> None:
     facts = inspect(made / "bin/add.dll", "bin/add.dll")
-    (departure,) = judge(replace(facts, exported=("_CRT_INIT", "add", "atexit")), TARGET)
-    assert departure.expected == "nothing exported that a DLL is started by"
-    assert departure.found == "bin/add.dll: _CRT_INIT atexit"
+    (violation,) = file_violations(replace(facts, exported=("_CRT_INIT", "add", "atexit")), TARGET)
+    assert violation.expected == "nothing exported that a DLL is started by"
+    assert violation.found == "bin/add.dll: _CRT_INIT atexit"
 
 
 def test_bytes_after_the_last_section_are_refused(bundle: Path) -> None:
@@ -232,16 +238,16 @@ def _section_at(data: bytearray, head: int, address: int) -> int:
 
 def test_a_symbol_that_is_asked_for_by_number_is_refused(made: Path) -> None:
     facts = inspect(made / "bin/program.exe", "bin/program.exe")
-    asked = replace(facts, imports=(Import("", "KERNEL32.dll"),))
-    (departure,) = judge_libraries(asked, TARGET, {}, whole=True)
-    assert departure.found == "bin/program.exe: a number (KERNEL32.dll)"
+    asked = replace(facts, imports=(PeImport("", "KERNEL32.dll"),))
+    (violation,) = library_violations(asked, TARGET, {}, whole=True)
+    assert violation.found == "bin/program.exe: a number (KERNEL32.dll)"
 
 
 def test_names_are_compared_as_windows_compares_them(made: Path) -> None:
     facts = {name: inspect(made / "bin" / name, f"bin/{name}") for name in ("program.exe", "add.dll")}
     imports = tuple(replace(each, library=each.library.upper()) for each in facts["program.exe"].imports)
     assert not list(
-        judge_libraries(replace(facts["program.exe"], imports=imports), TARGET, facts, whole=True)
+        library_violations(replace(facts["program.exe"], imports=imports), TARGET, facts, whole=True)
     )
 
 
@@ -279,4 +285,4 @@ def test_damaged_headers_are_refused_or_harmless_and_never_a_traceback(
 
 def test_every_judgement_lets_the_real_files_pass(made: Path) -> None:
     facts: PeFacts = inspect(made / "bin/add.dll", "bin/add.dll")
-    assert not [*judge(facts, TARGET), *judge_origin(facts)]
+    assert not [*file_violations(facts, TARGET), *origin_violations(facts)]

@@ -6,7 +6,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recipes.build.audit.elf.facts import inspect, section_at, string_at
+from recipes.build.audit.elf.facts import inspect, section_at
+from recipes.build.bundle.compare import string_at
 from recipes.core.errors import AuditError
 from tests.support.elf_files import WEAK, ElfSpec, Symbol, elf_bytes
 
@@ -51,7 +52,7 @@ def test_what_was_written_into_a_file_is_read_from_it(spec: ElfSpec) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x"
         path.write_bytes(elf_bytes(spec))
-        facts = inspect(path)
+        facts = inspect(path, "x")
     assert (facts.machine, facts.soname, facts.needed) == (spec.machine, spec.soname, tuple(spec.needed))
     assert facts.run_paths == (tuple(spec.runpath.split(":")) if spec.runpath else ())
     visible = {symbol.name for symbol in spec.symbols if symbol.is_defined and symbol.visibility in {0, 3}}
@@ -77,7 +78,7 @@ def test_a_damaged_file_is_read_or_refused_and_never_ends_in_a_traceback(
         place = section_at(path, length // 2)
         assert place is None or place
         try:
-            inspect(path)
+            inspect(path, "x")
         except AuditError as error:
             assert error.where == str(path)  # noqa: PT017 - either outcome is right; no other exception is
 

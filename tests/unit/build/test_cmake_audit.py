@@ -6,16 +6,15 @@ from pathlib import Path
 import pytest
 
 from recipes.build.audit.cmake import (
-    AllowedFlags,
     CacheEntry,
-    Departure,
     check_cache,
     check_commands,
     check_link_commands,
     check_used,
     parse_cache,
-    refuse,
 )
+from recipes.build.audit.flag_rules import AllowedFlags
+from recipes.build.audit.violation import Violation, refuse
 from recipes.core.errors import AuditError
 
 WHERE = "b1@linux-x86_64-cpu: configure"
@@ -332,9 +331,9 @@ def test_a_name_with_a_space_that_cmake_escapes_is_one_word() -> None:
 
 
 def test_a_long_list_of_departures_is_cut_and_counted() -> None:
-    departures = [Departure("nothing", f"thing {number}", "remove it") for number in range(25)]
+    violations = [Violation("nothing", f"thing {number}", "remove it") for number in range(25)]
     with pytest.raises(AuditError) as caught:
-        refuse(WHERE, departures)
+        refuse(WHERE, violations)
     assert caught.value.expected == "nothing"
     assert caught.value.found.splitlines()[18:] == ["thing 18", "thing 19", "and 5 more"]
     assert caught.value.fix == "remove it"

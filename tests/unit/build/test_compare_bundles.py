@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.build.bundle.compare import Difference, compare
+from recipes.build.bundle.compare import FileDifference, compare, string_at
 from recipes.core.digest import CHUNK_BYTES
 from tests.support.elf_files import ElfSpec, elf_bytes
 
@@ -41,7 +41,7 @@ def test_a_path_baked_into_a_program_is_shown_with_its_section(pair: tuple[Path,
     (right / "bin" / "tool").write_bytes(data)
     (difference,) = compare(left, right)
     offset = data.index(b"two")
-    assert difference == Difference(
+    assert difference == FileDifference(
         "bin/tool",
         f"{len(data)} bytes, first different at {offset:#x}",
         len(data),
@@ -109,8 +109,8 @@ def test_a_missing_file_is_named_on_its_side(pair: tuple[Path, Path]) -> None:
     left, right = pair
     (left / "note").rename(left / "memo")
     assert compare(left, right) == (
-        Difference("memo", "only in the left one", 14, None),
-        Difference("note", "only in the right one", None, 14),
+        FileDifference("memo", "only in the left one", 14, None),
+        FileDifference("note", "only in the right one", None, 14),
     )
 
 
@@ -140,3 +140,20 @@ def test_a_name_that_a_terminal_would_obey_is_shown_escaped(pair: tuple[Path, Pa
     left, right = pair
     (right / "a\x1b[2Jb").touch()
     assert str(compare(left, right)[0]) == r"'a\x1b[2Jb': only in the right one"
+
+
+@pytest.mark.parametrize(
+    ("data", "offset", "text"),
+    [
+        (b"\0/home/me/a.c\0", 5, "/home/me/a.c"),
+        (b"\0/home/me/a.c\0", 0, ""),
+        (b"\0UH\x89", 1, ""),
+        (b"abcd", 3, "abcd"),
+        (b"abcd", 4, ""),
+        (b"", 0, ""),
+        (b"x" * 200, 100, "x" * 120),
+        ("ä/usr".encode(), 3, "/usr"),
+    ],
+)
+def test_the_text_around_an_offset_is_what_strings_would_print(data: bytes, offset: int, text: str) -> None:
+    assert string_at(data, offset) == text

@@ -150,7 +150,7 @@ def test_each_way_to_run_only_here_is_refused_by_name(
 def test_the_operators_that_a_program_has_one_of_may_be_exported(tmp_path: Path, name: str) -> None:
     root = bundle(tmp_path, **{"lib/libbase.so.0": replace(BASE, symbols=(Symbol(name, bind=WEAK),))})
     (_, library) = check_bundle(root, machine="x86_64", max_glibc="2.28", where=WHERE)
-    assert library.standard_exports == (name,)
+    assert library.exported == (name,)
 
 
 @pytest.mark.parametrize(

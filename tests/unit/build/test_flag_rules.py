@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from recipes.build.audit.flag_rules import AllowedFlags, judge_compile
+from recipes.build.audit.flag_rules import AllowedFlags, compile_violations
 
 ROOTS = ("/somewhere/source", "/somewhere/build", "/somewhere/tools")
 ALLOWED = AllowedFlags(
@@ -14,7 +14,7 @@ ALLOWED = AllowedFlags(
 
 def found(*words: str, allowed: AllowedFlags = ALLOWED) -> list[str]:
     command = ("/somewhere/tools/cc", "-O3", *words, "-c", "/somewhere/source/a.c")
-    return [departure.found for departure in judge_compile(command, allowed, ROOTS, "/somewhere/build")]
+    return [violation.found for violation in compile_violations(command, allowed, ROOTS, "/somewhere/build")]
 
 
 @pytest.mark.parametrize(
@@ -126,33 +126,35 @@ def test_a_path_of_the_host_is_refused_with_its_option(words: tuple[str, ...], s
 
 def test_a_folder_of_this_build_in_a_macro_is_refused_because_no_prefix_map_reaches_it() -> None:
     command = ("/somewhere/tools/cc", "-O3", '-DROOT="/somewhere/source/x"')
-    (departure,) = judge_compile(command, ALLOWED, ROOTS, "/somewhere/build")
-    assert departure.expected == "no folder of the build machine in a macro"
-    assert departure.found == '-DROOT="/somewhere/source/x"'
+    (violation,) = compile_violations(command, ALLOWED, ROOTS, "/somewhere/build")
+    assert violation.expected == "no folder of the build machine in a macro"
+    assert violation.found == '-DROOT="/somewhere/source/x"'
 
 
 def test_a_launcher_before_the_compiler_is_refused() -> None:
     command = ("/usr/bin/ccache", "/somewhere/tools/cc", "-O3", "-c", "a.c")
-    (departure,) = judge_compile(command, ALLOWED, ROOTS, "/somewhere/build")
-    assert departure.expected == "the plan's compiler, without a launcher before it"
-    assert departure.found == "/usr/bin/ccache"
+    (violation,) = compile_violations(command, ALLOWED, ROOTS, "/somewhere/build")
+    assert violation.expected == "the plan's compiler, without a launcher before it"
+    assert violation.found == "/usr/bin/ccache"
 
 
 def test_a_compiler_found_by_name_is_refused() -> None:
-    (departure,) = judge_compile(("cc", "-O3"), ALLOWED, ROOTS, "/somewhere/build")
-    assert departure.found == "cc"
+    (violation,) = compile_violations(("cc", "-O3"), ALLOWED, ROOTS, "/somewhere/build")
+    assert violation.found == "cc"
 
 
 def test_a_compiler_that_the_plan_names_may_lie_outside() -> None:
-    assert list(judge_compile(("/usr/bin/clang", "-O3"), ALLOWED, ROOTS, "/somewhere/build")) == []
+    assert list(compile_violations(("/usr/bin/clang", "-O3"), ALLOWED, ROOTS, "/somewhere/build")) == []
 
 
 def test_a_command_without_the_plans_optimisation_is_refused() -> None:
-    (departure,) = judge_compile(("/somewhere/tools/cc", "-c", "a.c"), ALLOWED, ROOTS, "/somewhere/build")
-    assert (departure.expected, departure.found) == ("one of -O3", "no -O")
+    (violation,) = compile_violations(
+        ("/somewhere/tools/cc", "-c", "a.c"), ALLOWED, ROOTS, "/somewhere/build"
+    )
+    assert (violation.expected, violation.found) == ("one of -O3", "no -O")
 
 
 def test_an_empty_command_is_refused() -> None:
     assert [
-        item.found for item in judge_compile((), AllowedFlags(optimise=()), ROOTS, "/somewhere/build")
+        item.found for item in compile_violations((), AllowedFlags(optimise=()), ROOTS, "/somewhere/build")
     ] == ["no compiler"]

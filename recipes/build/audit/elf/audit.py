@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from recipes.build.audit.bundle_files import REPLACEABLE, find_binaries
-from recipes.build.audit.cmake import refuse
+from recipes.build.audit.bundle_files import find_binaries
 from recipes.build.audit.elf.facts import ElfFacts, glibc_order, inspect, is_elf
-from recipes.build.audit.flag_rules import Departure
+from recipes.build.audit.symbols import check_exports
+from recipes.build.audit.violation import Violation, refuse
 from recipes.core.filesystem import storage_errors
 
 if TYPE_CHECKING:
@@ -49,61 +48,60 @@ def check_bundle(
     Raises
     ------
     AuditError
-        Naming each file that departs, and how.
+        Naming each file that breaks a rule, and the rule.
     """
-    paths, departures = find_binaries(root, is_elf, "ELF")
+    paths, violations = find_binaries(root, is_elf, "ELF")
     with storage_errors(root):
-        facts = tuple(replace(inspect(path), name=name) for name, path in paths.items())
+        facts = tuple(inspect(path, name) for name, path in paths.items())
     for each in facts:
-        departures += _judge(each, machine, max_glibc)
-        departures += _judge_libraries(each, root if whole else None)
-    refuse(where, departures)
+        violations += _file_violations(each, machine, max_glibc)
+        violations += _library_violations(each, root if whole else None)
+    refuse(where, violations)
     return facts
 
 
-def _judge(facts: ElfFacts, machine: str, max_glibc: str) -> Iterator[Departure]:
+def _file_violations(facts: ElfFacts, machine: str, max_glibc: str) -> Iterator[Violation]:
     name = facts.name
     if facts.machine != machine:
-        yield Departure(f"code for {machine}", f"{name}: {facts.machine}", "check `target` in the manifest")
+        yield Violation(f"code for {machine}", f"{name}: {facts.machine}", "check `target` in the manifest")
     if facts.interpreter and facts.interpreter != INTERPRETERS.get(machine, facts.interpreter):
-        yield Departure(
+        yield Violation(
             f"the loader {INTERPRETERS[machine]}",
             f"{name}: {facts.interpreter}",
             "remove -dynamic-linker from the link flags",
         )
     if max_glibc and glibc_order(facts.glibc_needed or "0") > glibc_order(max_glibc):
-        yield Departure(
+        yield Violation(
             f"glibc symbols up to version {max_glibc}",
             f"{name}: GLIBC_{facts.glibc_needed} ({', '.join(facts.glibc_symbols[:3]) or 'no symbol'})",
             "check that `target` in the manifest ends in that version and that the plan's compiler linked it",
         )
-    if exported := [symbol for symbol in facts.standard_exports if not REPLACEABLE.match(symbol)]:
-        yield Departure(
-            "no symbol of the C++ runtime exported",
-            f"{name}: {len(exported)}, such as {exported[0]}",
-            "hide it: -fvisibility=hidden in `flags`, and a --version-script in `flags: link`",
-        )
+    yield from check_exports(
+        name,
+        facts.exported,
+        "hide it: -fvisibility=hidden in `flags`, and a --version-script in `flags: link`",
+    )
     if facts.unstripped:
-        yield Departure(
+        yield Violation(
             "stripped files",
             f"{name}: {' '.join(facts.unstripped)}",
             "add -s to `flags: link` in the manifest",
         )
     if facts.has_text_relocations:
-        yield Departure(
+        yield Violation(
             "no relocations in code",
             f"{name}: TEXTREL",
             "set CMAKE_POSITION_INDEPENDENT_CODE to ON under `cmake:`",
         )
     if facts.has_executable_stack:
-        yield Departure(
+        yield Violation(
             "a stack without execute permission",
             f"{name}: PT_GNU_STACK is executable or absent",
             "add -Wl,-z,noexecstack to `flags: link` in the manifest",
         )
 
 
-def _judge_libraries(facts: ElfFacts, root: Path | None) -> Iterator[Departure]:
+def _library_violations(facts: ElfFacts, root: Path | None) -> Iterator[Violation]:
     folders = []
     for entry in facts.run_paths:
         origin = re.match(r"\$(?:ORIGIN|\{ORIGIN\})(?=/|$)", entry)
@@ -112,13 +110,13 @@ def _judge_libraries(facts: ElfFacts, root: Path | None) -> Iterator[Departure]:
         if folder.partition("/")[0] not in {"", ".."}:
             folders.append(folder)
         else:
-            yield Departure(
+            yield Violation(
                 "run paths from $ORIGIN to a folder of the bundle",
                 f"{facts.name}: {entry or '(empty)'}",
                 "set CMAKE_INSTALL_RPATH and CMAKE_BUILD_WITH_INSTALL_RPATH under `cmake:` in the manifest",
             )
     if facts.soname and facts.name.startswith("lib/") and facts.name != f"lib/{facts.soname}":
-        yield Departure(
+        yield Violation(
             "libraries under their SONAME",
             f"{facts.name}: {facts.soname}",
             "name it so under `bundle: lib` in the manifest",
@@ -127,7 +125,7 @@ def _judge_libraries(facts: ElfFacts, root: Path | None) -> Iterator[Departure]:
         return
     for library in facts.needed:
         if not LIBC.fullmatch(library) and not any((root / folder / library).is_file() for folder in folders):
-            yield Departure(
+            yield Violation(
                 "needed libraries in the bundle where a run path points, or libc's own",
                 f"{facts.name}: {library}",
                 "list it under `bundle: lib` in the manifest, or set the CMake option that links it to OFF",

@@ -1,38 +1,26 @@
-"""Reads one binary file: what an ELF file asks for and shows, what lies at an offset.
+"""Reads one ELF file with LIEF: what it asks of the machine it runs on, shows to other files, and has at an offset.
 
-The format is that of the System V ABI's generic part (gABI), symbol versions as in the LSB's "Symbol
-Versioning", mangled names as in section 5.1 of the Itanium C++ ABI.
+The format is that of the System V ABI's generic part (gABI), symbol versions as in the LSB's "Symbol Versioning".
 """
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recipes.build.audit.bundle_files import read_binary
+from recipes.build.audit.binary_reader import has_magic, name_of, parse_elf, read_binary
+from recipes.build.audit.symbols import DEBUG_SECTION
+from recipes.core.errors import AuditError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAGIC = b"\x7fELF"
-MACHINES = {
-    "EM_X86_64": "x86_64",
-    "EM_AARCH64": "aarch64",
-    "EM_RISCV": "riscv64",
-    "EM_386": "i686",
-    "EM_ARM": "armv7l",
-}
-# a C++ runtime's own names: where two copies see each other's, one frees what the other allocated
-STANDARD = re.compile(
-    r"_Z(?:T[VTISCHW]|G[VR]|T[hv]n?\d+_(?:n?\d+_)?)?[PK]*Z*(?:N[rVKRO]*)?(?:S[tabsiod]|10__cxxabiv1)"
-    r"|_ZT[IS][PK]*[a-z]$|_Z(?:n[wa]|d[la])|__cxa_|__gxx_personality_|__dynamic_cast$|_Unwind_"
-)
-DEBUG_SECTION = re.compile(r"\.z?debug_|\.stab|\.gdb_index|\.gnu_debug|\.line$")
-CONTEXT_BYTES = 60  # of a string on each side of an offset
-SHORTEST_TEXT = 4  # characters in a row, as of strings(1); fewer are machine code by chance
-PRINTABLE = b"\t" + bytes(range(0x20, 0x7F))
+MAGICS = frozenset({b"\x7fELF"})
+MACHINES = {"X86_64": "x86_64", "AARCH64": "aarch64", "RISCV": "riscv64", "I386": "i686", "ARM": "armv7l"}
+TEXT_RELOCATIONS, BIND_NOW, BIND_NOW_1 = 0x4, 0x8, 0x1  # DF_TEXTREL and DF_BIND_NOW of DT_FLAGS, DF_1_NOW
+EXECUTE = 0x1  # PF_X
+VERSION_INDEX, LOCAL, GLOBAL = 0x7FFF, 0, 1  # of a symbol: the bit above them hides it
 
 
 @dataclass(frozen=True)
@@ -51,8 +39,8 @@ class ElfFacts:
         The dynamic section's names; a run path is one folder of RPATH or RUNPATH.
     glibc_needed, glibc_symbols
         The newest glibc symbol version ("" for none), and the symbols that ask for it.
-    exported, standard_exports
-        Symbols that other files can bind to, weak ones included, and those of a C++ runtime among them.
+    exported
+        Symbols that other files can bind to, weak ones included.
     unstripped
         Names of the sections that `strip` would remove.
     has_text_relocations, has_executable_stack, binds_now, is_position_independent
@@ -68,7 +56,6 @@ class ElfFacts:
     glibc_needed: str
     glibc_symbols: tuple[str, ...]
     exported: tuple[str, ...]
-    standard_exports: tuple[str, ...]
     unstripped: tuple[str, ...]
     has_text_relocations: bool
     has_executable_stack: bool
@@ -77,136 +64,152 @@ class ElfFacts:
 
 
 def is_elf(path: Path) -> bool:
-    """Whether a file starts as an ELF file does."""
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+    """Whether a file begins as an ELF file does."""
+    return has_magic(path, MAGICS)
 
 
-def inspect(path: Path) -> ElfFacts:
+def inspect(path: Path, name: str) -> ElfFacts:
     """Read one ELF file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Its name in the facts.
 
     Raises
     ------
     AuditError
-        Where the file is not ELF, is damaged, or has no section headers to judge it by.
+        Where the file is not ELF, is damaged, or has no section headers.
     """
-    from elftools.elf.elffile import ELFFile
-
     return read_binary(
-        path,
-        "an ELF file with section headers",
-        lambda data: _read_facts(path.name, ELFFile(io.BytesIO(data))),
+        path, "an ELF file with section headers", lambda data: _read_facts(name, parse_elf(data), len(data))
     )
 
 
 def section_at(path: Path, offset: int) -> str | None:
-    """Name the part of a file that an offset lies in, as `.rodata+0x1f3`; None where it is not ELF."""
-    from elftools.elf.elffile import ELFFile
-
+    """Return the part of a file that holds an offset, as `.rodata+0x1f3`; None where it is no whole ELF file."""
     try:
-        elf = ELFFile(io.BytesIO(path.read_bytes()))
-        head = elf.header
-        spans = [
-            (section.name, section["sh_offset"], section["sh_size"])
-            for section in elf.iter_sections()
-            if section["sh_type"] not in {"SHT_NULL", "SHT_NOBITS"}
-        ]
-    except Exception:  # noqa: BLE001 - which one depends on the field that is damaged
+        return read_binary(path, "an ELF file", lambda data: _place_in(parse_elf(data), offset))
+    except AuditError:
         return None
-    spans += [
-        ("ELF header", 0, head.e_ehsize),
-        ("program headers", head.e_phoff, head.e_phnum * head.e_phentsize),
-        ("section headers", head.e_shoff, head.e_shnum * head.e_shentsize),
-    ]
-    for name, start, size in spans:
-        if start <= offset < start + size:
-            return f"{name}+{offset - start:#x}"
-    return "between sections"
-
-
-def is_standard_symbol(name: str) -> bool:
-    """Whether a C++ runtime defines the symbol: namespace std, operator new, exception handling."""
-    return STANDARD.match(name) is not None
 
 
 def glibc_order(version: str) -> tuple[int, ...]:
-    """Give what glibc versions are sorted by, oldest first; GLIBC_PRIVATE and its like are newer than any."""
+    """Return what glibc versions are sorted by, oldest first; GLIBC_PRIVATE and its like are newer than any."""
     return tuple(int(part) for part in version.split(".")) if re.fullmatch(r"[\d.]+", version) else (1 << 16,)
 
 
-def string_at(data: bytes, offset: int, shortest: int = SHORTEST_TEXT) -> str:
-    """Give the printable characters around an offset, at most 60 on each side; "" where they are too few."""
-    after = _printable_start(data[offset : offset + CONTEXT_BYTES])
-    before = _printable_start(data[max(0, offset - CONTEXT_BYTES) : offset][::-1])
-    text = (before[::-1] + after).decode("ascii")
-    return text if after and len(text) >= shortest else ""
-
-
-def _printable_start(data: bytes) -> bytes:
-    return data[: len(data) - len(data.lstrip(PRINTABLE))]
-
-
-def _read_facts(name: str, elf: Any) -> ElfFacts:  # noqa: ANN401 - pyelftools carries no types
-    segments = tuple(elf.iter_segments())
-    sections = tuple(elf.iter_sections())
-    tags = [tag for segment in segments if segment["p_type"] == "PT_DYNAMIC" for tag in segment.iter_tags()]
-    symbols = next((section for section in sections if section["sh_type"] == "SHT_DYNSYM"), None)
-    if tags and symbols is None:
-        raise ValueError("a dynamic section, and no section header that names its symbols")
-    exported = tuple(
-        sorted({symbol.name for symbol in symbols.iter_symbols() if _is_exported(symbol)} if symbols else ())
-    )
-    glibc, askers = _glibc(sections, symbols)
-    values = {tag.entry.d_tag: tag.entry.d_val for tag in tags}
-    stack = [segment["p_flags"] for segment in segments if segment["p_type"] == "PT_GNU_STACK"]
+def _read_facts(name: str, elf: Any, size_bytes: int) -> ElfFacts:  # noqa: ANN401 - LIEF's own types
+    _check_whole(elf, size_bytes)
+    entries = [(name_of(entry.tag), entry) for entry in elf.dynamic_entries]
+    values = {tag: entry.value for tag, entry in entries}
+    symbols = list(elf.dynamic_symbols)
+    glibc, askers = _glibc(elf, symbols, values.get("VERNEEDNUM", 0))
+    stack = [segment.raw_flags for segment in elf.segments if name_of(segment.type) == "GNU_STACK"]
     return ElfFacts(
         name=name,
-        machine=MACHINES.get(elf["e_machine"], str(elf["e_machine"])),
-        interpreter=next((s.get_interp_name() for s in segments if s["p_type"] == "PT_INTERP"), None),
-        soname=next((tag.soname for tag in tags if tag.entry.d_tag == "DT_SONAME"), None),
-        needed=tuple(tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED"),
+        machine=MACHINES.get(name_of(elf.header.machine_type), name_of(elf.header.machine_type)),
+        interpreter=_text(elf.interpreter) if elf.has_interpreter else None,
+        soname=next((_text(entry.name) for tag, entry in entries if tag == "SONAME"), None),
+        needed=tuple(_text(entry.name) for tag, entry in entries if tag == "NEEDED"),
         run_paths=tuple(
             folder
-            for tag in tags
-            if tag.entry.d_tag in {"DT_RPATH", "DT_RUNPATH"}
-            for folder in getattr(tag, tag.entry.d_tag[3:].lower()).split(":")
+            for tag, entry in entries
+            if tag in {"RPATH", "RUNPATH"}
+            for folder in _text(getattr(entry, tag.lower())).split(":")
         ),
         glibc_needed=glibc,
         glibc_symbols=askers,
-        exported=exported,
-        standard_exports=tuple(symbol for symbol in exported if is_standard_symbol(symbol)),
+        exported=tuple(sorted({_text(symbol.name) for symbol in symbols if _is_exported(symbol)})),
         unstripped=tuple(
-            s.name for s in sections if s["sh_type"] == "SHT_SYMTAB" or DEBUG_SECTION.match(s.name)
+            _text(section.name)
+            for section in elf.sections
+            if name_of(section.type) == "SYMTAB" or DEBUG_SECTION.match(_text(section.name))
         ),
-        has_text_relocations="DT_TEXTREL" in values or bool(values.get("DT_FLAGS", 0) & 0x4),
-        has_executable_stack=not stack or any(flags & 0x1 for flags in stack),
-        binds_now="DT_BIND_NOW" in values
-        or bool(values.get("DT_FLAGS", 0) & 0x8)
-        or bool(values.get("DT_FLAGS_1", 0) & 0x1),
-        is_position_independent=elf["e_type"] == "ET_DYN",
+        has_text_relocations="TEXTREL" in values or bool(values.get("FLAGS", 0) & TEXT_RELOCATIONS),
+        has_executable_stack=not stack or any(flags & EXECUTE for flags in stack),
+        binds_now="BIND_NOW" in values
+        or bool(values.get("FLAGS", 0) & BIND_NOW)
+        or bool(values.get("FLAGS_1", 0) & BIND_NOW_1),
+        is_position_independent=name_of(elf.header.file_type) == "DYN",
     )
 
 
-def _is_exported(symbol: Any) -> bool:  # noqa: ANN401 - pyelftools carries no types
+def _place_in(elf: Any, offset: int) -> str | None:  # noqa: ANN401 - as above
+    head = elf.header
+    if not head.numberof_sections:
+        return None
+    spans = [(_text(section.name), section.offset, section.size) for section in _stored(elf)]
+    spans += [
+        ("ELF header", 0, head.header_size),
+        ("program headers", head.program_header_offset, head.numberof_segments * head.program_header_size),
+        ("section headers", head.section_header_offset, head.numberof_sections * head.section_header_size),
+    ]
+    found = (f"{name}+{offset - start:#x}" for name, start, size in spans if start <= offset < start + size)
+    return next(found, "between sections")
+
+
+def _check_whole(elf: Any, size_bytes: int) -> None:  # noqa: ANN401 - as above
+    """Refuse what LIEF reads in part only: it skips tables that lie outside the file, and says so to nobody."""
+    head = elf.header
+    counts = (len(elf.sections), len(elf.segments))
+    if not head.numberof_sections or counts != (head.numberof_sections, head.numberof_segments):
+        raise ValueError(
+            f"{counts[0]} sections and {counts[1]} segments of {head.numberof_sections} and {head.numberof_segments}"
+        )
+    end = max((part.offset + part.size for part in _stored(elf)), default=0)
+    end = max(end, *(part.file_offset + part.physical_size for part in elf.segments), 0)
+    if end > size_bytes:
+        raise ValueError(f"sections or segments up to byte {end} of {size_bytes}")
+    tables = [entry.value for entry in elf.dynamic_entries if name_of(entry.tag) == "SYMTAB"]
+    symbols = [section for section in elf.sections if name_of(section.type) == "DYNSYM"]
+    if len(elf.dynamic_entries) and [each.virtual_address for each in symbols] != tables:
+        raise ValueError("a dynamic section, and no section header that names its symbols")
+    if symbols and len(elf.dynamic_symbols) * symbols[0].entry_size != symbols[0].size:
+        raise ValueError(f"{len(elf.dynamic_symbols)} symbols in a table of {symbols[0].size} bytes")
+
+
+def _stored(elf: Any) -> list[Any]:  # noqa: ANN401 - as above
+    """Return the sections that have bytes in the file."""
+    return [section for section in elf.sections if name_of(section.type) not in {"SHT_NULL_", "NOBITS"}]
+
+
+def _text(name: str | bytes) -> str:
+    if isinstance(name, bytes):  # what LIEF returns where it is not UTF-8
+        raise TypeError(f"{name!r} is not UTF-8")
+    return name
+
+
+def _is_exported(symbol: Any) -> bool:  # noqa: ANN401 - as above
     return (
-        symbol["st_shndx"] != "SHN_UNDEF"
-        and symbol["st_info"]["bind"] != "STB_LOCAL"
-        and symbol["st_other"]["visibility"] in {"STV_DEFAULT", "STV_PROTECTED"}
+        symbol.shndx != 0
+        and name_of(symbol.binding) != "LOCAL"
+        and name_of(symbol.visibility) in {"DEFAULT", "PROTECTED"}
     )
 
 
-def _glibc(sections: tuple[Any, ...], symbols: Any) -> tuple[str, tuple[str, ...]]:  # noqa: ANN401 - no types
+def _glibc(elf: Any, symbols: list[Any], promised: int) -> tuple[str, tuple[str, ...]]:  # noqa: ANN401 - as above
+    """Return the newest glibc version, and who asks for it; refuse tables of versions that do not fit each other."""
+    libraries = list(elf.symbols_version_requirement)
+    needed = {
+        version.other: _text(version.name)
+        for library in libraries
+        for version in library.get_auxiliary_symbols()
+    }
+    versions = [each.value & VERSION_INDEX for each in elf.symbols_version]
+    defined = {each.ndx for each in elf.symbols_version_definition}
+    unknown = set(versions) - needed.keys() - defined - {LOCAL, GLOBAL}
+    if len(libraries) != promised or unknown or len(versions) not in {len(symbols), 0 if not needed else -1}:
+        raise ValueError(
+            f"versions of {len(libraries)} libraries of {promised}, and none for {sorted(unknown)}"
+        )
     numbers = {
-        version["vna_other"]: version.name.removeprefix("GLIBC_")
-        for section in sections
-        if section["sh_type"] == "SHT_GNU_verneed"
-        for _, versions in section.iter_versions()
-        for version in versions
-        if version.name.startswith("GLIBC_")
+        number: name.removeprefix("GLIBC_") for number, name in needed.items() if name.startswith("GLIBC_")
     }
     newest = max(numbers.values(), key=glibc_order, default="")
-    indices = next((section for section in sections if section["sh_type"] == "SHT_GNU_versym"), None)
-    if not newest or indices is None or symbols is None:
-        return newest, ()
-    pairs = zip(symbols.iter_symbols(), indices.iter_symbols(), strict=True)
-    return newest, tuple(sorted(s.name for s, index in pairs if numbers.get(index["ndx"]) == newest))
+    pairs = zip(symbols, versions, strict=False)
+    return newest, tuple(
+        sorted(_text(s.name) for s, number in pairs if newest and numbers.get(number) == newest)
+    )

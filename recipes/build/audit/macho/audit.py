@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.build.audit.bundle_files import REPLACEABLE, find_binaries
-from recipes.build.audit.cmake import refuse
-from recipes.build.audit.flag_rules import Departure
+from recipes.build.audit.bundle_files import find_binaries
 from recipes.build.audit.macho.facts import MachFacts, inspect, is_macho
 from recipes.build.audit.macho.signature import MAIN_BINARY
+from recipes.build.audit.symbols import check_exports
+from recipes.build.audit.violation import Violation, refuse
 from recipes.core.filesystem import storage_errors
 
 if TYPE_CHECKING:
@@ -71,71 +71,70 @@ def check_bundle(root: Path, target: MacTarget, *, where: str, whole: bool = Tru
     Raises
     ------
     AuditError
-        Naming each file that departs, and how.
+        Naming each file that breaks a rule, and the rule.
     """
-    paths, departures = find_binaries(root, is_macho, "Mach-O")
+    paths, violations = find_binaries(root, is_macho, "Mach-O")
     with storage_errors(root):
         facts = tuple(inspect(path, name) for name, path in paths.items())
     files = {each.name: each for each in facts}
     for each in facts:
-        departures += judge(each, target)
-        departures += judge_signature(each)
-        departures += judge_libraries(each, target, files if whole else None)
-    refuse(where, departures)
+        violations += file_violations(each, target)
+        violations += signature_violations(each)
+        violations += library_violations(each, target, files if whole else None)
+    refuse(where, violations)
     return facts
 
 
-def judge(facts: MachFacts, target: MacTarget) -> Iterator[Departure]:
-    """Say in what one file departs, its libraries and its signature aside. Pure."""
+def file_violations(facts: MachFacts, target: MacTarget) -> Iterator[Violation]:
+    """Return what one file breaks, its libraries and its signature aside. Pure."""
     name = facts.name
     if facts.machines != (target.machine,):
-        yield Departure(
+        yield Violation(
             f"code for {target.machine} alone",
             f"{name}: {' and '.join(facts.machines)}",
             "check `target` in the manifest",
         )
     if (facts.platform, facts.minimum_os) != ("MACOS", target.minimum_os):
         found = f"{facts.platform or 'no platform'} {facts.minimum_os}".rstrip()
-        yield Departure(
+        yield Violation(
             f"MACOS {target.minimum_os} in LC_BUILD_VERSION",
             f"{name}: {found}",
             "check that `target` in the manifest ends in that version",
         )
     if facts.kind not in KINDS.get(name.partition("/")[0], (facts.kind,)):
-        yield Departure("libraries in lib/", f"{name}: {facts.kind}", "check `bundle:` in the manifest")
+        yield Violation("libraries in lib/", f"{name}: {facts.kind}", "check `bundle:` in the manifest")
     if facts.kind == "EXECUTE" and (facts.loader != LOADER or not facts.is_position_independent):
-        yield Departure(
+        yield Violation(
             f"a program that {LOADER} can place anywhere",
             f"{name}: loader {facts.loader}, {'PIE' if facts.is_position_independent else 'not PIE'}",
             "remove -no_pie or -dylinker from the link flags",
         )
-    if exported := [each for each in facts.standard_exports if not REPLACEABLE.match(each.removeprefix("_"))]:
-        yield Departure(
-            "no symbol of the C++ runtime exported",
-            f"{name}: {len(exported)}, such as {exported[0]}",
-            "hide it: -fvisibility=hidden and -D_LIBCPP_DISABLE_VISIBILITY_ANNOTATIONS in `flags`",
-        )
+    yield from check_exports(
+        name,
+        (each.removeprefix("_") for each in facts.exported),
+        "hide it: -fvisibility=hidden and -D_LIBCPP_DISABLE_VISIBILITY_ANNOTATIONS in `flags`",
+    )
     if facts.debug_symbols:
-        yield Departure(
+        yield Violation(
             "stripped files",
             f"{name}: {facts.debug_symbols} debugger's symbols",
             "add -s to `flags: link` in the manifest",
         )
 
 
-def judge_signature(facts: MachFacts) -> Iterator[Departure]:
-    """Say in what the signature of one file departs: macOS kills unsigned or wrongly signed arm64 code. Pure."""
+def signature_violations(facts: MachFacts) -> Iterator[Violation]:
+    """Return what is wrong with one signature: macOS kills unsigned or wrongly signed arm64 code. Pure."""
     if facts.signature is None:
-        yield Departure("an ad-hoc code signature", f"{facts.name}: {facts.signature_fault}", BUILD_AGAIN)
+        yield Violation("an ad-hoc code signature", f"{facts.name}: {facts.signature_fault}", BUILD_AGAIN)
         return
     for expected, found in _signature_faults(facts, facts.signature):
-        yield Departure(expected, f"{facts.name}: {found}", BUILD_AGAIN)
+        yield Violation(expected, f"{facts.name}: {found}", BUILD_AGAIN)
 
 
-def judge_libraries(
+def library_violations(
     facts: MachFacts, target: MacTarget, files: Mapping[str, MachFacts] | None
-) -> Iterator[Departure]:
-    """Say in what the libraries and symbols that one file asks for depart. Pure.
+) -> Iterator[Violation]:
+    """Return what the libraries and symbols that one file asks for break. Pure.
 
     Parameters
     ----------
@@ -152,13 +151,13 @@ def judge_libraries(
         if folder is not None:
             folders.append(folder)
         else:
-            yield Departure(
+            yield Violation(
                 f"run paths from {FROM_HERE} to a folder of the bundle",
                 f"{facts.name}: {entry or '(empty)'}",
                 "set CMAKE_INSTALL_RPATH and CMAKE_BUILD_WITH_INSTALL_RPATH under `cmake:` in the manifest",
             )
     if facts.kind == "DYLIB" and facts.install_name != BY_RUN_PATH + facts.leaf:
-        yield Departure(
+        yield Violation(
             f"libraries whose install name is {BY_RUN_PATH} and their own name",
             f"{facts.name}: {facts.install_name}",
             "name it so under `bundle: lib` in the manifest, or set CMAKE_INSTALL_NAME_DIR to @rpath",
@@ -171,7 +170,7 @@ def judge_libraries(
                 (f"{folder}/{leaf}" for folder in folders if f"{folder}/{leaf}" in (files or ())), None
             )
             if files is not None and found is None:
-                yield Departure(
+                yield Violation(
                     "needed libraries in the bundle where a run path points, or the system's own",
                     f"{facts.name}: {library.path}",
                     "list it under `bundle: lib` in the manifest, or set the CMake option that links it to OFF",
@@ -179,28 +178,28 @@ def judge_libraries(
             elif files is not None and found is not None:
                 exported[library.path] = frozenset(files[found].exported)
         elif not library.path.startswith(SYSTEM):
-            yield Departure(
+            yield Violation(
                 "libraries of the system, or of the bundle by @rpath",
                 f"{facts.name}: {library.path}",
                 "set the CMake option that links it to OFF",
             )
         elif target.stubs is not None:
             stub = target.stubs.get(library.path)
-            yield from _judge_stub(facts.name, library.path, library.current_version, stub)
+            yield from _stub_violations(facts.name, library.path, library.current_version, stub)
             exported[library.path] = stub.symbols if stub else frozenset()
-    yield from _judge_imports(facts, exported)
+    yield from _import_violations(facts, exported)
 
 
-def _judge_stub(name: str, path: str, version: str, stub: Stub | None) -> Iterator[Departure]:
+def _stub_violations(name: str, path: str, version: str, stub: Stub | None) -> Iterator[Violation]:
     if stub is None:
-        yield Departure(
+        yield Violation(
             "libraries that a stub describes", f"{name}: {path}", "add its stub to recipes/build/apple_sdk"
         )
     elif _numbers(version) != _numbers(stub.current_version):
-        yield Departure(f"{path} {stub.current_version}, as its stub says", f"{name}: {version}", BUILD_AGAIN)
+        yield Violation(f"{path} {stub.current_version}, as its stub says", f"{name}: {version}", BUILD_AGAIN)
 
 
-def _judge_imports(facts: MachFacts, exported: Mapping[str, frozenset[str]]) -> Iterator[Departure]:
+def _import_violations(facts: MachFacts, exported: Mapping[str, frozenset[str]]) -> Iterator[Violation]:
     unbound = [each for each in facts.imports if not each.library]
     absent = [each for each in facts.imports if each.symbol not in exported.get(each.library, {each.symbol})]
     for expected, found, fix in (
@@ -214,7 +213,7 @@ def _judge_imports(facts: MachFacts, exported: Mapping[str, frozenset[str]]) -> 
         if found:
             shown = ", ".join(f"{each.symbol} ({each.library or 'no library'})" for each in found[:SHOWN])
             more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-            yield Departure(expected, f"{facts.name}: {shown}{more}", fix)
+            yield Violation(expected, f"{facts.name}: {shown}{more}", fix)
 
 
 def _signature_faults(facts: MachFacts, signature: Signature) -> Iterator[tuple[str, str]]:
@@ -261,7 +260,7 @@ def is_linked_as(leaf: str, identifier: str) -> bool:
 
 
 def _folder_of(entry: str, name: str) -> str | None:
-    """Give the folder of the bundle that a run path of a file points to; None where it leads out of it."""
+    """Return the folder of the bundle that a run path points to; None where it leads out of it."""
     head, _, tail = entry.partition("/")
     if head != FROM_HERE:
         return None

@@ -9,8 +9,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recipes.build.audit.bundle_files import read_binary
-from recipes.build.audit.elf.facts import is_standard_symbol
+from recipes.build.audit.binary_reader import has_magic, parse_macho, read_binary
 from recipes.build.audit.macho.signature import Signature, parse_signature, wrong_pages, wrong_slots
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ WEAK_IMPORT = 0x1  # BIND_SYMBOL_FLAGS_WEAK_IMPORT
 
 
 @dataclass(frozen=True)
-class Library:
+class MachLibrary:
     """One library that a file asks for by LC_LOAD_DYLIB and its like."""
 
     path: str
@@ -45,7 +44,7 @@ class Library:
 
 
 @dataclass(frozen=True)
-class Import:
+class MachImport:
     """One symbol that the loader binds: the file that must have it, and whether it may be absent."""
 
     symbol: str
@@ -71,8 +70,8 @@ class MachFacts:
         Of a program, and of a library.
     libraries, run_paths
         In the order of the load commands.
-    imports, exported, standard_exports
-        Symbols as the tables spell them, with the underscore; the last are those of a C++ runtime.
+    imports, exported
+        Symbols as the tables spell them, with the underscore.
     debug_symbols
         How many symbols only a debugger reads.
     is_position_independent
@@ -97,11 +96,10 @@ class MachFacts:
     sdk: str
     loader: str | None
     install_name: str | None
-    libraries: tuple[Library, ...]
+    libraries: tuple[MachLibrary, ...]
     run_paths: tuple[str, ...]
-    imports: tuple[Import, ...]
+    imports: tuple[MachImport, ...]
     exported: tuple[str, ...]
-    standard_exports: tuple[str, ...]
     debug_symbols: int
     is_position_independent: bool
     signature: Signature | None
@@ -121,8 +119,7 @@ class MachFacts:
 
 def is_macho(path: Path) -> bool:
     """Whether a file starts as a Mach-O file does, of one processor or of several."""
-    with path.open("rb") as file:
-        return file.read(4) in MAGICS
+    return has_magic(path, MAGICS)
 
 
 def inspect(path: Path, name: str) -> MachFacts:
@@ -133,38 +130,26 @@ def inspect(path: Path, name: str) -> MachFacts:
     path
         The file.
     name
-        What it is called in the facts.
+        Its name in the facts.
 
     Raises
     ------
     AuditError
         Where it is not Mach-O, or is damaged.
     """
-
-    def read(data: bytes) -> MachFacts:
-        slices = parse(data)
-        if not slices:
-            raise ValueError("bytes that LIEF does not read as one")
-        return _read_facts(name, data, slices)
-
-    return read_binary(path, "a Mach-O file with its tables inside it", read)
+    return read_binary(
+        path,
+        "a Mach-O file with its tables inside it",
+        lambda data: _read_facts(name, data, parse_macho(data)),
+    )
 
 
-def parse(data: bytes) -> Any:  # noqa: ANN401 - LIEF's own types are not installed for all
-    """Give LIEF's view of a Mach-O file, a sequence of slices that live as long as it; None where it is not one."""
-    import lief
-
-    lief.logging.disable()  # it prints what it finds odd; what matters here is judged from its answers
-    return lief.MachO.parse(list(data))
-
-
-def _read_facts(name: str, data: bytes, slices: Any) -> MachFacts:  # noqa: ANN401 - as above
-    binary = slices.at(0)  # of one slice; more are a departure of their own
+def _read_facts(name: str, data: bytes, slices: Any) -> MachFacts:  # noqa: ANN401 - LIEF's own types
+    binary = slices.at(0)  # of one slice; more are a violation of their own
     build = binary.build_version
     start = binary.code_signature.data_offset if binary.has_code_signature else len(data)
     end = start + binary.code_signature.data_size if binary.has_code_signature else len(data)
     signature, fault = _read_signature(data[start:end], is_there=binary.has_code_signature)
-    exported = tuple(sorted(symbol.name for symbol in binary.exported_symbols))
     text = binary.get_segment("__TEXT")
     return MachFacts(
         name=name,
@@ -176,7 +161,7 @@ def _read_facts(name: str, data: bytes, slices: Any) -> MachFacts:  # noqa: ANN4
         loader=binary.dylinker.name if binary.has_dylinker else None,
         install_name=next((c.name for c in binary.commands if c.command.name == "ID_DYLIB"), None),
         libraries=tuple(
-            Library(
+            MachLibrary(
                 each.name,
                 _version(each.current_version),
                 _version(each.compatibility_version),
@@ -187,8 +172,7 @@ def _read_facts(name: str, data: bytes, slices: Any) -> MachFacts:  # noqa: ANN4
         ),
         run_paths=tuple(each.path for each in binary.rpaths),
         imports=_imports(binary),
-        exported=exported,
-        standard_exports=tuple(symbol for symbol in exported if is_standard_symbol(symbol.removeprefix("_"))),
+        exported=tuple(sorted(symbol.name for symbol in binary.exported_symbols)),
         debug_symbols=sum(bool(symbol.raw_type & STAB) for symbol in binary.symbols if symbol.name),
         is_position_independent=binary.is_pie or binary.header.file_type.name != "EXECUTE",
         signature=signature,
@@ -211,11 +195,11 @@ def _read_signature(data: bytes, *, is_there: bool) -> tuple[Signature | None, s
         return None, str(error)
 
 
-def _imports(binary: Any) -> tuple[Import, ...]:  # noqa: ANN401 - LIEF's own types are not installed for all
+def _imports(binary: Any) -> tuple[MachImport, ...]:  # noqa: ANN401 - LIEF's own types
     # a weak definition of the file's own, such as operator new, gives way to another file's and needs none
     own = {symbol.name for symbol in binary.exported_symbols}
     found = {
-        Import(
+        MachImport(
             binding.symbol.name,
             binding.library.name if binding.has_library else "",
             is_weak=bool(binding.weak_import),
@@ -228,7 +212,7 @@ def _imports(binary: Any) -> tuple[Import, ...]:  # noqa: ANN401 - LIEF's own ty
     # which library it is of, by its place among the load commands (<mach-o/nlist.h>, GET_LIBRARY_ORDINAL).
     libraries = [each.name for each in binary.libraries if each.command.name != "ID_DYLIB"]
     found |= {
-        Import(
+        MachImport(
             symbol.name, dict(enumerate(libraries, start=1)).get(symbol.library_ordinal, ""), is_weak=False
         )
         for symbol in binary.imported_symbols
@@ -238,5 +222,5 @@ def _imports(binary: Any) -> tuple[Import, ...]:  # noqa: ANN401 - LIEF's own ty
 
 
 def _version(numbers: Sequence[int]) -> str:
-    """Give a version as people write it: the third number only where there is one."""
+    """Return a version as people write it: the third number only where there is one."""
     return ".".join(map(str, numbers[:2] if not any(numbers[2:]) else numbers))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recipes.build.audit.macho.facts import parse
+from recipes.build.audit.binary_reader import parse_macho
 from recipes.core.errors import AuditError
 from recipes.core.filesystem import storage_errors
 
@@ -92,7 +92,11 @@ def check_kernels(bundle: Path, source: Path, where: str) -> None:
 def embedded_source(path: Path) -> bytes | None:
     """Give the kernels' source that a Mach-O file carries; None where it carries none."""
     with storage_errors(path):
-        slices = parse(path.read_bytes())
-    sections = slices.at(0).sections if slices else ()
+        data = path.read_bytes()
+    try:
+        slices = parse_macho(data)
+    except ValueError:
+        return None
+    sections = slices.at(0).sections
     found = [section for section in sections if (section.segment_name, section.name) == SECTION]
     return bytes(found[0].content) if found else None

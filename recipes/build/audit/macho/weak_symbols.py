@@ -12,7 +12,8 @@ import hashlib
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from recipes.build.audit.macho.facts import is_macho, parse
+from recipes.build.audit.binary_reader import parse_macho
+from recipes.build.audit.macho.facts import is_macho
 from recipes.build.audit.macho.signature import SLOT_CODE_DIRECTORY, parse_signature
 from recipes.core.errors import AuditError
 from recipes.core.filesystem import storage_errors
@@ -70,8 +71,8 @@ def without_hidden(data: bytes) -> tuple[bytes, int]:
     ValueError
         Where a pointer does not lead to the file's own definition, or the file is none that can be edited so.
     """
-    slices = parse(data)
-    if not slices or not slices.at(0).has_dyld_info:
+    slices = parse_macho(data)
+    if not slices.at(0).has_dyld_info:
         raise ValueError("no LC_DYLD_INFO")
     binary = slices.at(0)
     bindings = weak_bindings(binary)
@@ -91,12 +92,12 @@ def without_hidden(data: bytes) -> tuple[bytes, int]:
     if len(encoded) > size:
         raise ValueError(f"{len(encoded)} bytes of bindings, where {size} were")
     edited = data[:start] + encoded.ljust(size, b"\0") + data[start + size :]
-    if weak_bindings(parse(edited).at(0)) != kept:
+    if weak_bindings(parse_macho(edited).at(0)) != kept:
         raise ValueError("other bindings than the ones to keep")
     return hash_pages(edited, binary.code_signature.data_offset), len(bindings) - len(kept)
 
 
-def weak_bindings(binary: Any) -> list[Coalesced]:  # noqa: ANN401 - LIEF's own types are not installed for all
+def weak_bindings(binary: Any) -> list[Coalesced]:  # noqa: ANN401 - LIEF's own types
     """Give the weak bindings of LIEF's view of a file, in their order.
 
     Raises

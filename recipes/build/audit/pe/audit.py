@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.build.audit.bundle_files import REPLACEABLE, find_binaries
-from recipes.build.audit.cmake import refuse
-from recipes.build.audit.flag_rules import Departure
-from recipes.build.audit.pe.facts import Import, PeFacts, inspect, is_pe
+from recipes.build.audit.bundle_files import find_binaries
+from recipes.build.audit.pe.facts import PeFacts, PeImport, inspect, is_pe
+from recipes.build.audit.symbols import check_exports
+from recipes.build.audit.violation import Violation, refuse
 from recipes.core.filesystem import storage_errors
 
 if TYPE_CHECKING:
@@ -68,98 +68,93 @@ def check_bundle(root: Path, target: WindowsTarget, *, where: str, whole: bool =
     Raises
     ------
     AuditError
-        Naming each file that departs, and how.
+        Naming each file that breaks a rule, and the rule.
     """
-    paths, departures = find_binaries(root, is_pe, "PE")
+    paths, violations = find_binaries(root, is_pe, "PE")
     with storage_errors(root):
         facts = tuple(inspect(path, name) for name, path in paths.items())
-    departures += [
-        Departure("libraries beside the programs", name, "list it under `bundle: bin`")
+    violations += [
+        Violation("libraries beside the programs", name, "list it under `bundle: bin`")
         for name in paths
         if name.startswith("lib/")
     ]
     files = {each.leaf.lower(): each for each in facts}  # as Windows compares names
     for each in facts:
-        departures += judge(each, target)
-        departures += judge_origin(each)
-        departures += judge_libraries(each, target, files, whole=whole)
-    refuse(where, departures)
+        violations += file_violations(each, target)
+        violations += origin_violations(each)
+        violations += library_violations(each, target, files, whole=whole)
+    refuse(where, violations)
     return facts
 
 
-def judge(facts: PeFacts, target: WindowsTarget) -> Iterator[Departure]:
-    """Say in what the headers and exports of one file depart. Pure."""
+def file_violations(facts: PeFacts, target: WindowsTarget) -> Iterator[Violation]:
+    """Return what the headers and exports of one file break. Pure."""
     name = facts.name
     if facts.machine != target.machine:
-        yield Departure(
+        yield Violation(
             f"code for {target.machine}", f"{name}: {facts.machine}", "check `target` in the manifest"
         )
     if facts.is_library != name.endswith(".dll"):
         kind = "a library" if facts.is_library else "a program"
-        yield Departure("libraries named .dll, programs .exe", f"{name}: {kind}", "check `bundle:`")
+        yield Violation("libraries named .dll, programs .exe", f"{name}: {kind}", "check `bundle:`")
     if not facts.is_library and facts.subsystem != CONSOLE:
-        yield Departure(
+        yield Violation(
             "programs of the console", f"{name}: {facts.subsystem}", "remove -mwindows from the link flags"
         )
     if facts.subsystem_version > target.newest:
-        yield Departure(
+        yield Violation(
             "files that Windows {}.{} loads".format(*target.newest),
             "{}: {}.{}".format(name, *facts.subsystem_version),
             "check `target` in the manifest",
         )
     absent = [each for each in PROTECTIONS if each not in facts.protections]
     if absent or not facts.is_relocatable:
-        yield Departure(
+        yield Violation(
             f"{', '.join(PROTECTIONS)}, and relocations",
             f"{name}: no {', '.join(absent) or 'relocations'}",
             "remove what disables it from the link flags",
         )
     if facts.writable_code:
-        yield Departure(
+        yield Violation(
             "no section that is both written and executed",
             f"{name}: {' '.join(facts.writable_code)}",
             "remove -Wl,--omagic and its like from the link flags",
         )
-    if exported := [each for each in facts.standard_exports if not REPLACEABLE.match(each)]:
-        yield Departure(
-            "no symbol of the C++ runtime exported",
-            f"{name}: {len(exported)}, such as {exported[0]}",
-            "hide it: -fvisibility=hidden and -D_LIBCPP_DISABLE_VISIBILITY_ANNOTATIONS in `flags`",
-        )
-    yield from _judge_startup(facts)
-
-
-def _judge_startup(facts: PeFacts) -> Iterator[Departure]:
+    yield from check_exports(
+        name,
+        facts.exported,
+        "hide it: -fvisibility=hidden and -D_LIBCPP_DISABLE_VISIBILITY_ANNOTATIONS in `flags`",
+    )
     if exported := sorted(STARTUP.intersection(facts.exported)):
-        yield Departure(
+        yield Violation(
             "nothing exported that a DLL is started by",
             f"{facts.name}: {' '.join(exported)}",
             "hide it: -fvisibility=hidden in `runtime_flags`",
         )
 
 
-def judge_origin(facts: PeFacts) -> Iterator[Departure]:
-    """Say in what one file tells when, where or by whom it was made. Pure."""
+def origin_violations(facts: PeFacts) -> Iterator[Violation]:
+    """Return where one file tells when, where or by whom it was made. Pure."""
     name = facts.name
     if len(set(facts.times)) > 1 or (facts.times and not facts.is_time_a_hash):
-        yield Departure(
+        yield Violation(
             "one time stamp, which is a hash of the content",
             f"{name}: {' '.join(f'{time:#010x}' for time in facts.times)}"
             + ("" if facts.is_time_a_hash else ", and nothing that says so"),
             BUILD_AGAIN,
         )
     if facts.debug_paths:
-        yield Departure("no path of debugging information", f"{name}: {facts.debug_paths[0]}", STRIP)
+        yield Violation("no path of debugging information", f"{name}: {facts.debug_paths[0]}", STRIP)
     if facts.unstripped:
-        yield Departure("stripped files", f"{name}: {' '.join(facts.unstripped)}", STRIP)
+        yield Violation("stripped files", f"{name}: {' '.join(facts.unstripped)}", STRIP)
     if facts.rest_bytes:
-        yield Departure("nothing after the last section", f"{name}: {facts.rest_bytes} bytes", BUILD_AGAIN)
+        yield Violation("nothing after the last section", f"{name}: {facts.rest_bytes} bytes", BUILD_AGAIN)
 
 
-def judge_libraries(
+def library_violations(
     facts: PeFacts, target: WindowsTarget, files: Mapping[str, PeFacts], *, whole: bool
-) -> Iterator[Departure]:
-    """Say in what the libraries and symbols that one file asks for depart. Pure.
+) -> Iterator[Violation]:
+    """Return what the libraries and symbols that one file asks for break. Pure.
 
     Parameters
     ----------
@@ -173,7 +168,7 @@ def judge_libraries(
         False where some may be absent.
     """
     if facts.is_library and facts.internal_name not in {None, facts.leaf}:
-        yield Departure(
+        yield Violation(
             "libraries under the name that they were linked as",
             f"{facts.name}: {facts.internal_name}",
             "name it so under `bundle: bin` in the manifest",
@@ -182,15 +177,15 @@ def judge_libraries(
     for library in sorted({each.library for each in facts.imports}):
         asked = library.lower()
         if not (asked in files or asked in listed or SYSTEM.fullmatch(asked) or not whole):
-            yield Departure(
+            yield Violation(
                 "libraries of the bundle, Windows' C library, or listed ones",
                 f"{facts.name}: {library}",
                 "list it under `bundle: bin` in the manifest, or under `libraries` where it is Windows' own",
             )
-    yield from _judge_imports(facts, files)
+    yield from _import_violations(facts, files)
 
 
-def _judge_imports(facts: PeFacts, files: Mapping[str, PeFacts]) -> Iterator[Departure]:
+def _import_violations(facts: PeFacts, files: Mapping[str, PeFacts]) -> Iterator[Violation]:
     absent = [
         each
         for each in facts.imports
@@ -207,9 +202,9 @@ def _judge_imports(facts: PeFacts, files: Mapping[str, PeFacts]) -> Iterator[Dep
         ("no symbol that its library of the bundle does not export", absent, "build both again"),
     ):
         if found:
-            yield Departure(expected, f"{facts.name}: {_shown(found)}", fix)
+            yield Violation(expected, f"{facts.name}: {_shown(found)}", fix)
 
 
-def _shown(imports: list[Import]) -> str:
+def _shown(imports: list[PeImport]) -> str:
     shown = ", ".join(f"{each.symbol or 'a number'} ({each.library})" for each in imports[:SHOWN])
     return f"{shown} and {len(imports) - SHOWN} more" if len(imports) > SHOWN else shown

@@ -9,20 +9,20 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recipes.build.audit.bundle_files import read_binary
-from recipes.build.audit.elf.facts import DEBUG_SECTION, is_standard_symbol
+from recipes.build.audit.binary_reader import has_magic, parse_pe, read_binary
+from recipes.build.audit.symbols import DEBUG_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MAGIC = b"MZ"
+MAGICS = frozenset({b"MZ"})
 MACHINES = {"AMD64": "x86_64", "ARM64": "aarch64", "I386": "i686"}
 EXECUTE, WRITE = 0x20000000, 0x80000000  # IMAGE_SCN_MEM_* of a section
 
 
 @dataclass(frozen=True)
-class Import:
+class PeImport:
     """One symbol that the loader binds, and the file that must have it; no symbol where it is asked for by number."""
 
     symbol: str
@@ -53,8 +53,8 @@ class PeFacts:
         Names of the sections that can be both written and executed.
     internal_name
         What a library calls itself, which is what a linker writes into the files that need it; else None.
-    imports, exported, standard_exports
-        Symbols; the last are those of a C++ runtime.
+    imports, exported
+        Symbols.
     times
         Each time stamp of the file that is not 0.
     is_time_a_hash
@@ -76,9 +76,8 @@ class PeFacts:
     is_relocatable: bool
     writable_code: tuple[str, ...]
     internal_name: str | None
-    imports: tuple[Import, ...]
+    imports: tuple[PeImport, ...]
     exported: tuple[str, ...]
-    standard_exports: tuple[str, ...]
     times: tuple[int, ...]
     is_time_a_hash: bool
     debug_paths: tuple[str, ...]
@@ -93,8 +92,7 @@ class PeFacts:
 
 def is_pe(path: Path) -> bool:
     """Whether a file starts as a program of DOS does, as each PE file must."""
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+    return has_magic(path, MAGICS)
 
 
 def inspect(path: Path, name: str) -> PeFacts:
@@ -105,7 +103,7 @@ def inspect(path: Path, name: str) -> PeFacts:
     path
         The file.
     name
-        What it is called in the facts.
+        Its name in the facts.
 
     Raises
     ------
@@ -113,21 +111,11 @@ def inspect(path: Path, name: str) -> PeFacts:
         Where it is not a PE file, or is damaged.
     """
     return read_binary(
-        path, "a PE file with its tables inside it", lambda data: _read_facts(name, _parse(data), len(data))
+        path, "a PE file with its tables inside it", lambda data: _read_facts(name, parse_pe(data), len(data))
     )
 
 
-def _parse(data: bytes) -> Any:  # noqa: ANN401 - LIEF's own types are not installed for all
-    import lief
-
-    lief.logging.disable()  # it prints what it finds odd; what matters here is judged from its answers
-    binary = lief.PE.parse(list(data))
-    if binary is None:
-        raise ValueError("bytes that LIEF does not read as one")
-    return binary
-
-
-def _read_facts(name: str, binary: Any, size_bytes: int) -> PeFacts:  # noqa: ANN401 - as above
+def _read_facts(name: str, binary: Any, size_bytes: int) -> PeFacts:  # noqa: ANN401 - LIEF's own types
     head, optional = binary.header, binary.optional_header
     end = max(section.pointerto_raw_data + section.sizeof_raw_data for section in binary.sections)
     if end > size_bytes:
@@ -151,7 +139,6 @@ def _read_facts(name: str, binary: Any, size_bytes: int) -> PeFacts:  # noqa: AN
         internal_name=exports.name if exports else None,
         imports=tuple(sorted(_imports(binary), key=lambda each: (each.library.lower(), each.symbol))),
         exported=exported,
-        standard_exports=tuple(symbol for symbol in exported if is_standard_symbol(symbol)),
         times=tuple(time for time in _times(binary, exports) if time),
         is_time_a_hash="REPRO" in kinds,
         debug_paths=tuple(str(entry.filename) for entry in binary.debug if getattr(entry, "filename", None)),
@@ -163,13 +150,13 @@ def _read_facts(name: str, binary: Any, size_bytes: int) -> PeFacts:  # noqa: AN
     )
 
 
-def _imports(binary: Any) -> Iterator[Import]:  # noqa: ANN401 - as above
+def _imports(binary: Any) -> Iterator[PeImport]:  # noqa: ANN401 - LIEF's own types
     for library in (*binary.imports, *binary.delay_imports):
         for entry in library.entries:
-            yield Import("" if entry.is_ordinal else entry.name, library.name)
+            yield PeImport("" if entry.is_ordinal else entry.name, library.name)
 
 
-def _times(binary: Any, exports: Any) -> Iterator[int]:  # noqa: ANN401 - as above
+def _times(binary: Any, exports: Any) -> Iterator[int]:  # noqa: ANN401 - LIEF's own types
     yield binary.header.time_date_stamps
     yield from (entry.timestamp for entry in binary.debug)
     if exports:
