@@ -75,9 +75,9 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
     def make(folder: Path) -> None:
         say_why(job, plan)
         tools = ask_host_tools(job.toolchain)  # before anything is fetched for a machine that cannot build
-        toolchain = ensure_toolchain(job.toolchain, job.store, job.console, job.settings)
+        toolchain = ensure_toolchain(job.toolchain, job)
         source = ensure_source(job)
-        runtime = ensure_runtime(plan, toolchain, job.store, job.console).path if plan.hermetic else None
+        runtime = ensure_runtime(plan, toolchain, job).path if plan.hermetic else None
         with job.store.scratch(plan.bundle_key) as work:
             workplace = Workplace(work, source.path, toolchain.path, runtime, log_path(job.store, plan))
             started = now()

@@ -177,7 +177,7 @@ def _clock_library(job: Job, scratch: Path) -> Path | None:
     """Compile the library that shifts the clock, with the pinned compiler, or give None where it cannot work."""
     if sys.platform != "linux":
         return None
-    toolchain = ensure_toolchain(job.toolchain, job.store, job.console, job.settings)
+    toolchain = ensure_toolchain(job.toolchain, job)
     library = scratch / "clock_shift.so"
     argv = (
         str(toolchain.path / "bin" / "zig"),

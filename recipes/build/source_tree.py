@@ -165,7 +165,7 @@ def page_job(job: Job, source: Entry) -> PageJob:
     page = job.recipe.page
     assert page is not None  # noqa: S101 - asked for only where there is one
     toolchain = job.manifests.toolchain(page.toolchain)
-    node = ensure_toolchain(toolchain, job.store, job.console, job.settings)
+    node = ensure_toolchain(toolchain, job)
     return PageJob(
         recipe=job.recipe,
         page=page,

@@ -13,7 +13,9 @@ from recipes.build.toolchain.toolchain import host_name, toolchain_key
 from recipes.build.webpage.build_page import find_page, page_key
 from recipes.build.webpage.npm_packages import packages_key
 from recipes.core.digest import hash_file
-from recipes.core.errors import RecipeError, VerifyError
+from recipes.core.errors import FetchError, RecipeError, VerifyError
+from recipes.fetch.fetcher import Fetcher
+from recipes.fetch.origins import Tree, compare_origins
 from recipes.manifest.schema import GitOrigin
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Row:
+class PinCheck:
     """What became of one pin.
 
     Parameters
@@ -46,59 +48,87 @@ class Row:
     error: RecipeError | None = None
 
 
-def verify_all(job: Job) -> Iterator[Row]:
-    """Give one row for each pin of a recipe and platform: archives, trees, patches, toolchain, bundle."""
+def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
+    """Return one row for each pin of a recipe and platform: archives, trees, patches, toolchain, bundle.
+
+    Parameters
+    ----------
+    job
+        The recipe and platform.
+    all_origins
+        Also download the source from each of its origins, and compare what they give with the pinned tree.
+    """
     recipe, store = job.recipe, job.store
+    if all_origins:
+        yield from _origins(job)
     for index, origin in enumerate(recipe.source.origins):
         if not isinstance(origin, GitOrigin):
             name = f"source.origins[{index}]"
-            yield _row(
+            yield _check_pin(
                 name, str(origin.sha256), partial(store.verified_blob, origin.sha256, origin.size_bytes)
             )
-    yield _row("source.tree", str(recipe.source.tree), lambda: find_source(store, recipe.source.tree_sha256))
+    yield _check_pin(
+        "source.tree", str(recipe.source.tree), lambda: find_source(store, recipe.source.tree_sha256)
+    )
     for index, patch in enumerate(recipe.patches):
-        yield _row(f"patches/{patch.file}", str(patch.sha256), partial(_patch, job, index))
+        yield _check_pin(f"patches/{patch.file}", str(patch.sha256), partial(_patch, job, index))
     if recipe.patches:
         last = recipe.patches[-1]
-        yield _row("patched tree", str(last.tree), lambda: find_source(store, last.tree_sha256))
+        yield _check_pin("patched tree", str(last.tree), lambda: find_source(store, last.tree_sha256))
     yield from _toolchain(job.toolchain, store)
     if recipe.page is not None:
         node = job.manifests.toolchain(recipe.page.toolchain)
         yield from _toolchain(node, store)
         yield from _page(recipe, recipe.page, node, store)
     plan = job.plan()
-    yield _row(
+    yield _check_pin(
         f"bundle {plan.name}", str(job.platform.output or "not pinned"), lambda: find_bundle(job, plan)
     )
 
 
-def _row(what: str, digest: str, check: Callable[[], object]) -> Row:
+def _check_pin(what: str, digest: str, check: Callable[[], object]) -> PinCheck:
     try:
         present = check()
     except RecipeError as error:
-        return Row(what, "BAD", digest, error)
-    return Row(what, "ok" if present else "absent", digest)
+        return PinCheck(what, "BAD", digest, error)
+    return PinCheck(what, "ok" if present else "absent", digest)
 
 
-def _toolchain(toolchain: Toolchain, store: Store) -> Iterator[Row]:
+def _origins(job: Job) -> Iterator[PinCheck]:
+    source, where = job.recipe.source, f"{job.where}: source.origins"
+    pinned = Tree(source.tree, source.tree_sha256)
+    results = compare_origins(source, where, Fetcher(job.store, job.console, job.settings))
+    for index, result in enumerate(results):
+        error: RecipeError | None = result.refused
+        if error is None and result.tree != pinned:
+            error = (FetchError if result.tree is None else VerifyError)(
+                where=f"{where}[{index}]",
+                expected=str(pinned),
+                found="\n".join(map(str, result.failures)),
+                fix="remove this origin from the manifest where it stays so; the others give the pinned source",
+            )
+        yield PinCheck(f"source from {result.label}", "BAD" if error else "ok", str(source.tree), error)
+
+
+def _toolchain(toolchain: Toolchain, store: Store) -> Iterator[PinCheck]:
     for wheel in toolchain.hosts.get(host_name(), ()):
-        yield _row(
+        yield _check_pin(
             f"{wheel.project} {wheel.version}",
             str(wheel.sha256),
             partial(store.verified_blob, wheel.sha256, wheel.size_bytes),
         )
     if host_name() in toolchain.hosts:
         key = toolchain_key(toolchain, host_name())
-        yield _row(f"toolchain {toolchain.name}", key, lambda: store.find_verified(key))
+        yield _check_pin(f"toolchain {toolchain.name}", key, lambda: store.find_verified(key))
 
 
-def _page(recipe: Recipe, page: Page, node: Toolchain, store: Store) -> Iterator[Row]:
+def _page(recipe: Recipe, page: Page, node: Toolchain, store: Store) -> Iterator[PinCheck]:
     if host_name() in node.hosts:
         packages = packages_key(final_tree(recipe), page.folder, toolchain_key(node, host_name()))
-        yield _row("npm packages of the page", packages, lambda: store.find_verified(packages))
+        yield _check_pin("npm packages of the page", packages, lambda: store.find_verified(packages))
     key = page_key(recipe, page, node)
     where = f"manifests/recipes/{recipe.name}.yaml: page"
-    yield _row("page", str(page.tree_sha256), lambda: find_page(store, key, page, where))
+    yield _check_pin("page", str(page.tree_sha256), lambda: find_page(store, key, page, where))
 
 
 def _patch(job: Job, index: int) -> bool:

@@ -12,7 +12,7 @@ from recipes.build.bundle.layout import describe
 from recipes.build.pipeline import Bundle, ensure_bundle, provenance_path
 from recipes.build.plan.plan import Plan, narrow
 from recipes.build.source_tree import ensure_patched, fetch_all
-from recipes.build.verify import Row, verify_all
+from recipes.build.verify import PinCheck, verify_all
 from recipes.core.errors import UsageError
 from recipes.core.filesystem import storage_errors
 from recipes.fetch.archives.pack import pack
@@ -45,7 +45,7 @@ def patch(job: Job, options: argparse.Namespace) -> int:  # noqa: ARG001 - each 
 
 def verify(job: Job, options: argparse.Namespace) -> int:  # noqa: ARG001 - each command has this shape
     """Hash again all that is pinned and present."""
-    rows: list[Row] = []
+    rows: list[PinCheck] = []
     first: RecipeError | None = None
     for row in verify_all(job):
         rows.append(row)

@@ -10,6 +10,7 @@ from recipes.build.toolchain.toolchain import ensure_toolchain
 from recipes.core.console import open_console
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
+from recipes.store.context import Context
 from recipes.store.store import Store
 from tests.apple.authorities import fetch_authorities
 from tests.apple.objc_tables import Image
@@ -35,7 +36,7 @@ def zig(store: Store) -> Path:
     manifests = Manifests()
     recipe = manifests.recipe(manifests.defaults().recipe)
     toolchain = manifests.toolchain(recipe.platforms["linux-x86_64-cpu"].toolchain)
-    entry = ensure_toolchain(toolchain, store, open_console(), read_settings())
+    entry = ensure_toolchain(toolchain, Context(store, open_console(), read_settings()))
     return entry.path / "ziglang" / "ziglang"
 
 

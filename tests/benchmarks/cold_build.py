@@ -31,9 +31,9 @@ def measure(options: Options, say: Say) -> Measured:
     targets = QUICK_TARGETS if options.quick else options.targets
     plan = job.plan() if targets == ("all",) else narrow(job.plan(), targets)
     # Fetched, verified and so read into the page cache before any clock runs.
-    toolchain = ensure_toolchain(job.toolchain, job.store, job.console, job.settings)
+    toolchain = ensure_toolchain(job.toolchain, job)
     source = ensure_source(job)
-    runtime = ensure_runtime(plan, toolchain, job.store, job.console)
+    runtime = ensure_runtime(plan, toolchain, job)
     logs = job.store.logs  # kept where a build fails
     inputs = (source.path, toolchain.path, runtime.path)
     with job.store.scratch("bench-cold-build") as work:

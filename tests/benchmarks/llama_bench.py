@@ -37,7 +37,7 @@ def measure(options: Options, say: Say) -> Measured:
     if bundle is None:
         fix = f"python3 noxfile.py -s build -- --recipe {job.recipe.name}"
         raise UnmeasurableError(f"the bundle of {plan.name} is not in the store; build it first: {fix}")
-    toolchain = ensure_toolchain(job.toolchain, job.store, job.console, job.settings)
+    toolchain = ensure_toolchain(job.toolchain, job)
     source = ensure_source(job)
     kept = options.folder / f"pinned-llama-bench-{os.getuid()}"
     native = ensure_native_build(source.path, plan.inputs.patched_tree, toolchain.path, kept, say)

@@ -25,7 +25,7 @@ RECORD = "build.json"
 
 
 @dataclass(frozen=True)
-class Row:
+class ShippedFile:
     """One file of a bundle, for people."""
 
     name: str
@@ -136,12 +136,12 @@ def write_record(root: Path, record: Mapping[str, object]) -> Path:
     return path
 
 
-def describe(root: Path) -> tuple[Row, ...]:
+def describe(root: Path) -> tuple[ShippedFile, ...]:
     """Give a row for each file of a bundle, in the order of their names: what it is, and its size."""
     with storage_errors(root):
         files = sorted(path for path in root.rglob("*") if path.is_file())
         return tuple(
-            Row(name, path.stat().st_size, _what(name))
+            ShippedFile(name, path.stat().st_size, _what(name))
             for name, path in ((path.relative_to(root).as_posix(), path) for path in files)
         )
 

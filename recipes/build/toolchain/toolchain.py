@@ -18,10 +18,9 @@ from recipes.fetch.origins import fetch_wheel
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from recipes.core.console import Console
-    from recipes.core.settings import Settings
     from recipes.manifest.schema import Defaults, Recipe, Toolchain, Wheel
-    from recipes.store.store import Entry, Store
+    from recipes.store.context import Context
+    from recipes.store.entry import Entry
 
 # Where each package of the index keeps the programs that it carries.
 PROGRAMS = {
@@ -78,8 +77,8 @@ def runtime_key(plan: Plan, toolchain: str) -> str:
     return f"runtime-{plan.machine}-{Sha256.of_bytes(made_by).hex[:32]}"
 
 
-def ensure_toolchain(toolchain: Toolchain, store: Store, console: Console, settings: Settings) -> Entry:
-    """Give the unpacked toolchain of this machine, fetched and unpacked where it is not there yet, and verified.
+def ensure_toolchain(toolchain: Toolchain, context: Context) -> Entry:
+    """Return the unpacked toolchain of this machine, verified; fetched and unpacked where it is missing.
 
     Raises
     ------
@@ -94,18 +93,19 @@ def ensure_toolchain(toolchain: Toolchain, store: Store, console: Console, setti
     def make(folder: Path) -> None:
         where = f"manifests/toolchains/{toolchain.name}.yaml: hosts.{host}"
         for wheel in wheels:
-            archive = fetch_wheel(wheel, where, store, console, settings)
-            with console.task(f"unpack {wheel.project} {wheel.version}", None):
+            archive = fetch_wheel(wheel, where, context.store, context.console, context.settings)
+            with context.console.task(f"unpack {wheel.project} {wheel.version}", None):
                 into = folder / wheel.project
                 unpack(archive, into, subdirectory=".", drop=(), where=f"{where}: {wheel.file}")
         _link_programs(folder, wheels)
 
     inputs = {wheel.file: str(wheel.sha256) for wheel in wheels}
-    return store.ensure(toolchain_key(toolchain, host), "toolchain", inputs, make, console=console).entry
+    key = toolchain_key(toolchain, host)
+    return context.store.ensure(key, "toolchain", inputs, make, console=context.console).entry
 
 
-def ensure_runtime(plan: Plan, toolchain: Entry, store: Store, console: Console) -> Entry:
-    """Give a zig cache that holds the runtime libraries of the plan's target, made where it is not there yet.
+def ensure_runtime(plan: Plan, toolchain: Entry, context: Context) -> Entry:
+    """Return a zig cache that holds the runtime libraries of the plan's target, made where it is missing.
 
     zig compiles libc++, compiler-rt and the libc stubs of a target when they are first linked, which takes
     minutes. They depend on the toolchain and the target alone, so that builds start from a copy of them.
@@ -119,10 +119,11 @@ def ensure_runtime(plan: Plan, toolchain: Entry, store: Store, console: Console)
 
     def make(folder: Path) -> None:
         title = f"compile the runtime libraries of {plan.machine} (once)"
-        with console.task(title, None), store.scratch(key) as scratch:
+        with context.console.task(title, None), context.store.scratch(key) as scratch:
             _link_trial(plan, toolchain.path, scratch, folder)
 
-    return store.ensure(key, "runtime", {"toolchain": toolchain.key}, make, console=console).entry
+    inputs = {"toolchain": toolchain.key}
+    return context.store.ensure(key, "runtime", inputs, make, console=context.console).entry
 
 
 def default_platform(defaults: Defaults, recipe: Recipe) -> str:

@@ -12,20 +12,19 @@ from recipes.core.errors import BuildError, VerifyError
 from recipes.core.filesystem import copy_writable
 from recipes.core.process import Command
 from recipes.core.sandbox import Surroundings, run_isolated
+from recipes.store.context import Context
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from recipes.core.console import Console
-    from recipes.core.settings import Settings
     from recipes.manifest.schema import Page, Recipe, Toolchain
     from recipes.store.store import Entry, Store
 
 SHELL = "/usr/bin:/bin"  # npm runs scripts with sh; all other programs are packages of the lock
 
 
-@dataclass(frozen=True)
-class PageJob:
+@dataclass(frozen=True, kw_only=True)
+class PageJob(Context):
     """What a page is made with.
 
     Parameters
@@ -38,8 +37,8 @@ class PageJob:
         The patched source, in the store.
     node
         The unpacked toolchain.
-    store, console, settings, surroundings
-        As everywhere.
+    surroundings
+        What the build runs in.
     """
 
     recipe: Recipe
@@ -47,9 +46,6 @@ class PageJob:
     toolchain: Toolchain
     source: Path
     node: Entry
-    store: Store
-    console: Console
-    settings: Settings
     surroundings: Surroundings
 
     @property
@@ -89,9 +85,7 @@ def page_key(recipe: Recipe, page: Page, toolchain: Toolchain) -> str:
 def fetch_packages(job: PageJob) -> Entry:
     """Give the packages that the page is built from, verified."""
     folder = job.source / job.page.folder
-    return ensure_packages(
-        job.packages_key, folder, job.node, job.where, job.store, job.console, job.settings
-    )
+    return ensure_packages(job.packages_key, folder, job.node, job.where, job)
 
 
 def find_page(store: Store, key: str, page: Page, where: str) -> Entry | None:

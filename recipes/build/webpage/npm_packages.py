@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from recipes.build.webpage.npm_lock import Package
-    from recipes.core.console import Console
     from recipes.core.settings import Settings
-    from recipes.store.store import Entry, Store
+    from recipes.store.context import Context
+    from recipes.store.entry import Entry
 
 LOCK = "package-lock.json"
 NEEDED = ("package.json", LOCK)  # what npm reads to know what to fetch
@@ -65,10 +65,8 @@ def partial_name(key: str) -> Sha256:
     return Sha256.of_bytes(key.encode())
 
 
-def ensure_packages(  # noqa: PLR0913, PLR0917 - the order of the other stages
-    key: str, folder: Path, node: Entry, where: str, store: Store, console: Console, settings: Settings
-) -> Entry:
-    """Give the archives that a lock names and this machine needs, fetched where they are not there yet.
+def ensure_packages(key: str, folder: Path, node: Entry, where: str, context: Context) -> Entry:
+    """Return the archives that a lock names and this machine needs, fetched where they are missing.
 
     Parameters
     ----------
@@ -80,8 +78,8 @@ def ensure_packages(  # noqa: PLR0913, PLR0917 - the order of the other stages
         The unpacked toolchain that has node and npm.
     where
         The pin, for errors.
-    store, console, settings
-        As everywhere.
+    context
+        Whose store they go to, and whose settings hold.
 
     Raises
     ------
@@ -92,10 +90,10 @@ def ensure_packages(  # noqa: PLR0913, PLR0917 - the order of the other stages
     """
     packages = parse_npm_lock((folder / LOCK).read_bytes(), f"{where}: {LOCK}")
     # what npm has got so far stays where it is when it is interrupted, and is not fetched again
-    cache = store.partial / f"{partial_name(key).hex}.npm"
+    cache = context.store.partial / f"{partial_name(key).hex}.npm"
 
     def make(into: Path) -> None:
-        if settings.offline:
+        if context.settings.offline:
             raise FetchError(
                 where=where,
                 expected=f"the {len(packages)} packages of {LOCK} in the store",
@@ -103,14 +101,14 @@ def ensure_packages(  # noqa: PLR0913, PLR0917 - the order of the other stages
                 fix=f"{OFFLINE_VARIABLE}=0 python3 noxfile.py -s fetch",
             )
         with (
-            console.task(f"fetch up to {len(packages)} packages of npm", None),
-            store.scratch(f"{key}-fetch") as scratch,
+            context.console.task(f"fetch up to {len(packages)} packages of npm", None),
+            context.store.scratch(f"{key}-fetch") as scratch,
         ):
-            _fetch(folder, node, cache, scratch, where, settings)
+            _fetch(folder, node, cache, scratch, where, context.settings)
             _take(packages, cache / "_cacache", into, f"{where}: {LOCK}")
 
     inputs = {LOCK: str(hash_file(folder / LOCK)), "node": node.key}
-    entry, is_new = store.ensure(key, "npm-packages", inputs, make, console=console)
+    entry, is_new = context.store.ensure(key, "npm-packages", inputs, make, console=context.console)
     if is_new:
         shutil.rmtree(cache, ignore_errors=True)  # gc removes what cannot be removed now
     return entry

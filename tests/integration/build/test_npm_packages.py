@@ -24,6 +24,7 @@ from recipes.core.sandbox import Surroundings
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
 from recipes.manifest.schema import Page
+from recipes.store.context import Context
 from recipes.store.store import Store
 from tests.support import http_server as servers
 from tests.support.http_server import Behaviour, Server
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from recipes.core.settings import Settings
     from recipes.manifest.schema import Recipe
-    from recipes.store.store import Entry
+from recipes.store.store import Entry
 
 MANIFESTS = Manifests()
 NODE = MANIFESTS.toolchain(MANIFESTS.recipe("current").page.toolchain)  # type: ignore[union-attr]  # it has one
@@ -101,9 +102,8 @@ class Bench:
         return packages_key(hash_tree(self.source, Sha256), "ui", self.node.key)
 
     def fetch(self) -> Entry:
-        return ensure_packages(
-            self.key, self.folder, self.node, "test: page", self.store, Silent(), self.settings
-        )
+        context = Context(self.store, Silent(), self.settings)
+        return ensure_packages(self.key, self.folder, self.node, "test: page", context)
 
     def job(self, page: Page, settings: Settings | None = None) -> PageJob:
         recipe = recipe_with(page, hash_tree(self.source, Sha256))
@@ -129,7 +129,7 @@ def recipe_with(page: Page, tree: Sha256) -> Recipe:
 
 @pytest.fixture(scope="session")
 def node(shared_store: Path) -> Entry:
-    return ensure_toolchain(NODE, Store.open(shared_store), Silent(), read_settings())
+    return ensure_toolchain(NODE, Context(Store.open(shared_store), Silent(), read_settings()))
 
 
 @pytest.fixture

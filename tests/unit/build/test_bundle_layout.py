@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recipes.build.bundle.layout import Row, describe, lay_out, write_record
+from recipes.build.bundle.layout import ShippedFile, describe, lay_out, write_record
 from recipes.core.errors import BuildError, StoreError
 from recipes.manifest.schema import BundleContents
 
@@ -171,11 +171,11 @@ def test_what_is_in_a_bundle_is_described_in_the_order_of_the_names(
     lay_out(built, source, CONTENTS, tmp_path / "out")
     write_record(tmp_path / "out", {})
     assert describe(tmp_path / "out") == (
-        Row("bin/libggml-cpu-x64.so", 18, "backend, loaded where the machine can run it"),
-        Row("bin/llama-cli", 9, "program"),
-        Row("build.json", 3, "record of what it was built from"),
-        Row("lib/libggml.so.0", 16, "library"),
-        Row("licences/LICENSE", 3, "licence"),
-        Row("licences/licenses/LICENSE-json", 4, "licence"),
-        Row("licences/licenses/more/x", 1, "licence"),
+        ShippedFile("bin/libggml-cpu-x64.so", 18, "backend, loaded where the machine can run it"),
+        ShippedFile("bin/llama-cli", 9, "program"),
+        ShippedFile("build.json", 3, "record of what it was built from"),
+        ShippedFile("lib/libggml.so.0", 16, "library"),
+        ShippedFile("licences/LICENSE", 3, "licence"),
+        ShippedFile("licences/licenses/LICENSE-json", 4, "licence"),
+        ShippedFile("licences/licenses/more/x", 1, "licence"),
     )
