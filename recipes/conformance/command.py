@@ -1,7 +1,8 @@
-"""The conformance command: finds what is judged, judges it, writes the report and says how it went."""
+"""The conformance command: finds a llama.cpp, checks it, writes the report and prints the grades."""
 
 from __future__ import annotations
 
+import logging
 import re
 import shlex
 import sys
@@ -13,14 +14,11 @@ from typing import TYPE_CHECKING
 from recipes.build.pipeline import ensure_bundle
 from recipes.conformance.checks import baseline_refusal as baseline
 from recipes.conformance.report.write import write_report
-from recipes.conformance.results.context import Context
-from recipes.conformance.results.model_choice import chosen_model, reference_of, verified_files
-from recipes.conformance.results.outcome import Verdict, grade, has_failed
-from recipes.conformance.suite import judge
+from recipes.conformance.results.inputs import load_reference_model
+from recipes.conformance.results.outcome import CheckVerdict, grade, has_failed
+from recipes.conformance.suite import run_suite
 from recipes.core.errors import ConformanceError
 from recipes.core.filesystem import storage_errors
-from recipes.evalset.golden import read_golden, verify_golden
-from recipes.evalset.prompts import compared, digest, everything
 from recipes.serve.llamacpp.installation import find_installation
 
 if TYPE_CHECKING:
@@ -30,37 +28,47 @@ if TYPE_CHECKING:
     from recipes.conformance.results.result import Result
     from recipes.serve.llamacpp.installation import Installation
 
+LOGGER = logging.getLogger(__name__)
 SHOWN = 6  # failures that the error names; the page has all
 
 
 def conform(job: Job, options: argparse.Namespace) -> int:
-    """Judge what the options name.
+    """Check the llama.cpp that the options name.
+
+    1. Verify the model's files, and that the reference was computed from these files and prompts.
+    2. Find the llama.cpp: a folder that the user names, or the recipe's bundle, built where it is missing.
+    3. Run the checks.
+    4. Build the baseline, and demand that it refuses the model; for a recipe alone.
+    5. Write the report, and print the grades.
 
     Raises
     ------
     ConformanceError
         Where it must not be shipped.
     RecipeError
-        Where it cannot be judged.
+        Where it cannot be checked.
     """
-    model = chosen_model(job.manifests, options.model)
-    golden_path = reference_of(job.manifests, model)
-    files = verified_files(job.manifests, model)
-    golden = read_golden(golden_path)
-    verify_golden(golden, files["model"], files["mmproj"], digest(everything()))
+    # 1. The model and its reference.
+    reference = load_reference_model(job.manifests, options.model)
+    LOGGER.debug("the files of %s are the pinned ones, and the reference is theirs", reference.manifest.name)
+    # 2. The llama.cpp to check: a folder that the user names, or the recipe's bundle.
     subject = find_installation(options.bundle or ensure_bundle(job, job.plan()).entry.path)
     if options.gpu_layers is not None:
         subject = replace(subject, model_options=("-ngl", str(options.gpu_layers)))
+    LOGGER.debug("to be checked: %s, %s", subject.title, subject.digest)
     name = options.bundle.absolute().name if options.bundle else f"{job.recipe.name}-{job.platform_name}"
     folder = options.report or Path("out") / "conformance" / re.sub(r"[^A-Za-z0-9._-]", "-", name)
     command = shlex.join(("nox", "-s", "conformance", "--", *sys.argv[2:])).removesuffix(" --")
     with tempfile.TemporaryDirectory(prefix="conformance-") as work:
-        context = Context(subject, files["model"], files["mmproj"], golden, compared(), Path(work))
-        context = replace(context, with_page=options.without != "web-page")
-        result = judge(context, job.console, command)
-        if model.baseline and not options.bundle:  # only a recipe says that something may be built
-            found = baseline.check(job, model.baseline, files["model"], Path(work))
-            result = replace(result, outcomes=(*result.outcomes, *found.outcomes))
+        # 3. The checks.
+        inputs = reference.inputs(subject, Path(work), with_page=options.without != "web-page")
+        result = run_suite(inputs, job.console, command)
+        LOGGER.debug("%d checks done in %.0f s", len(result.outcomes), result.seconds)
+        # 4. The baseline; only a recipe says that something may be built.
+        if reference.manifest.baseline and not options.bundle:
+            refused = baseline.check(job, reference.manifest.baseline, inputs.model, inputs.work)
+            result = replace(result, outcomes=(*result.outcomes, refused))
+        # 5. The report.
         with storage_errors(folder):
             page = write_report(result, folder)
     print_result(subject, result, page)
@@ -70,8 +78,8 @@ def conform(job: Job, options: argparse.Namespace) -> int:
 
 
 def print_result(subject: Installation, result: Result, page: Path) -> None:
-    """Print what was judged, each part's grade, and where the page is."""
-    print(f"judged:   {subject.title}")
+    """Print what was checked, each part's grade, and where the page is."""
+    print(f"checked:  {subject.title}")
     print(f"          {subject.folder}")
     print(f"digest:   {result.digest}")
     for item in result.files:
@@ -79,16 +87,16 @@ def print_result(subject: Installation, result: Result, page: Path) -> None:
     for row in grade(result.outcomes):
         print(f"  {row.verdict.value:<9} {row.part.value:<20} {row.words}")
     for outcome in result.outcomes:
-        if outcome.verdict is Verdict.DEVIATES:
+        if outcome.verdict is CheckVerdict.DEVIATES:
             print(f"  deviates: {outcome.part.value}, {outcome.name}: {outcome.words}")
-        elif outcome.verdict is Verdict.NOT_RUN:
+        elif outcome.verdict is CheckVerdict.NOT_RUN:
             print(f"  not run: {outcome.part.value}, {outcome.name}: {outcome.words}")
     print(f"report:   {page} ({result.seconds:.0f} s)")
 
 
 def refusal(result: Result, page: Path) -> ConformanceError:
-    """Give the error that names what failed and what to suspect."""
-    failed = [outcome for outcome in result.outcomes if outcome.verdict is Verdict.FAILED]
+    """Return the error that names what failed and what to suspect."""
+    failed = [outcome for outcome in result.outcomes if outcome.verdict is CheckVerdict.FAILED]
     lines = [
         f"{o.part.value}, {o.name}: {o.words}" + (f"\n  suspect: {o.suspect}" if o.suspect else "")
         for o in failed[:SHOWN]

@@ -20,15 +20,12 @@ from recipes.build.bundle.version_output import read_version
 from recipes.build.pipeline import ensure_bundle
 from recipes.conformance.mac_result import FORMAT, compare_results, read_result, verdict_of
 from recipes.conformance.report.json_record import to_json
-from recipes.conformance.results.context import Context
-from recipes.conformance.results.model_choice import chosen_model, reference_of, verified_files
+from recipes.conformance.results.inputs import load_reference_model
 from recipes.conformance.results.outcome import has_failed
-from recipes.conformance.suite import judge
+from recipes.conformance.suite import run_suite
 from recipes.core.errors import ConformanceError
 from recipes.core.filesystem import storage_errors
 from recipes.core.process import Command, capture
-from recipes.evalset.golden import read_golden, verify_golden
-from recipes.evalset.prompts import compared, digest, everything
 from recipes.fetch.archives.unpack import unpack
 from recipes.serve.llamacpp.installation import SERVER, find_installation
 
@@ -40,7 +37,7 @@ if TYPE_CHECKING:
     from recipes.serve.llamacpp.installation import Installation
 
 QUICK_S = 60.0
-# How much of the model goes to the GPU; without it the picture's tower stays off it too.
+# How much of the model goes to the GPU; without it the vision tower stays off it too.
 SETTINGS = {"-ngl 99": ("-ngl", "99"), "-ngl 0": ("-ngl", "0", "--no-mmproj-offload")}
 # Facts of the machine, each by a command of macOS.
 FACTS = {
@@ -61,7 +58,7 @@ class Step:
 
 
 def run_mac_check(job: Job, options: argparse.Namespace) -> int:
-    """Try a bundle, or compare what two tries gave.
+    """Try a bundle, or compare the results of two runs.
 
     Raises
     ------
@@ -141,15 +138,11 @@ def list_devices(subject: Installation) -> Step:
 
 
 def check_answers(job: Job, subject: Installation, name: str) -> tuple[Step, dict[str, Any]]:
-    """Run the whole conformance suite with the default model, and give its record too."""
-    model = chosen_model(job.manifests, None)
-    golden = read_golden(reference_of(job.manifests, model))
-    files = verified_files(job.manifests, model)
-    verify_golden(golden, files["model"], files["mmproj"], digest(everything()))
+    """Run the whole conformance suite with the default model, and return its record too."""
+    reference = load_reference_model(job.manifests)
     job.console.say(f"conformance with {name}")
     with tempfile.TemporaryDirectory(prefix="mac-check-") as work:
-        context = Context(subject, files["model"], files["mmproj"], golden, compared(), Path(work))
-        result = judge(context, job.console, f"mac-check {name}")
+        result = run_suite(reference.inputs(subject, Path(work)), job.console, f"mac-check {name}")
     record = json.loads(to_json(result))
     verdict = "failed" if has_failed(result.outcomes) else "passed"
     return Step(f"conformance, {name}", verdict, record["headline"]), record

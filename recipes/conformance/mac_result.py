@@ -1,4 +1,4 @@
-"""What two tries of bundles on a Mac gave, compared. Pure but for reading the files."""
+"""Compares the results of two runs of mac-check. Pure but for reading the files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORMAT = "mac-check/1"
 
 
 def verdict_of(verdicts: Sequence[str]) -> str:
-    """Give the verdict on all steps: failed where one failed, incomplete where one was not run, else passed."""
+    """Return the verdict on all steps: failed where one failed, incomplete where one was not run, else passed."""
     if "failed" in verdicts:
         return "failed"
     return "incomplete" if "not run" in verdicts or not verdicts else "passed"
@@ -45,7 +45,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def compare_results(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """Give a line for each step or check with another verdict, and for each question with another answer.
+    """Return a line for each step or check with another verdict, and for each question with another answer.
 
     Parameters
     ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from datetime import UTC, datetime
@@ -14,10 +13,11 @@ from recipes.conformance.checks import loading as check_loading
 from recipes.conformance.checks import numerics as check_numerics
 from recipes.conformance.checks import server as check_server
 from recipes.conformance.checks.browser import find_browser
-from recipes.conformance.results.context import SURE, Context, Findings, pictures
-from recipes.conformance.results.outcome import Outcome, Part, Verdict
-from recipes.conformance.results.result import File, Result
+from recipes.conformance.results.inputs import SURE, CheckInputs, Findings, images_of
+from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
+from recipes.conformance.results.result import Result, UsedFile
 from recipes.core.digest import hash_file
+from recipes.core.cores import usable_cores
 from recipes.serve.llamacpp.server import ServerError
 
 if TYPE_CHECKING:
@@ -29,53 +29,49 @@ SCREENSHOT = "web-page.png"
 WEB_PROMPT = "colour, square"
 
 
-def judge(context: Context, console: Console, command: str) -> Result:
-    """Judge a llama.cpp with a model.
+def run_suite(inputs: CheckInputs, console: Console, command: str) -> Result:
+    """Run every check on a llama.cpp with a model.
 
     Parameters
     ----------
-    context
-        What is judged, with which files; the caller has compared them with the reference's (`verify_golden`), or
-        changed them on purpose. Its work folder holds the screenshot afterwards.
-    console
-        Where progress is shown.
-    command
-        What was typed, for the report.
+    inputs
+        The caller has compared its files with the reference's (`verify_golden`), or changed them on purpose. Its
+        work folder holds the screenshot afterwards.
     """
     started, clock = datetime.now(UTC), time.monotonic()
-    found = check_all(context, console)
-    screenshot = context.work / SCREENSHOT
-    files = (("model", context.model), ("mmproj", context.mmproj))
+    found = check_all(inputs, console)
+    screenshot = inputs.work / SCREENSHOT
+    files = (("model", inputs.model), ("mmproj", inputs.mmproj))
     return Result(
-        title=context.subject.title,
-        digest=str(context.subject.digest),
-        is_bundle=context.subject.is_bundle,
-        files=tuple(File(role, path.name, str(hash_file(path))) for role, path in files),
-        machine=f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        title=inputs.subject.title,
+        digest=str(inputs.subject.digest),
+        is_bundle=inputs.subject.is_bundle,
+        files=tuple(UsedFile(role, path.name, str(hash_file(path))) for role, path in files),
+        machine=f"{platform.machine()}, {usable_cores()} cores, {platform.system()} {platform.release()}",
         command=command,
-        started=started.isoformat(timespec="seconds"),
+        started=started,
         seconds=round(time.monotonic() - clock, 1),
-        sections=context.golden.sections,
+        sections=inputs.golden.sections,
         outcomes=found.outcomes,
         exhibits=found.exhibits,
         distances=found.distances,
         screenshot=screenshot if screenshot.exists() else None,
-        made_with=context.golden.made_with,
+        made_with=inputs.golden.made_with,
     )
 
 
-def check_all(context: Context, console: Console) -> Findings:
+def check_all(inputs: CheckInputs, console: Console) -> Findings:
     """Run the checks; where the model does not load, no more than that is said."""
-    found = check_files.check(context.model, context.mmproj)
+    found = check_files.check(inputs.model, inputs.mmproj)
     steps: tuple[tuple[str, Part, Callable[[], Findings]], ...] = (
-        ("load, answers and web page", Part.LOAD, lambda: check_with_one_server(context)),
+        ("load, answers and web page", Part.LOAD, lambda: check_with_one_server(inputs)),
         (
             "an image of more tokens than a ubatch",
             Part.SERVER,
-            lambda: check_server.check_large_image(context),
+            lambda: Findings((check_server.check_large_image(inputs),)),
         ),
-        ("llama-mtmd-cli", Part.IMAGES, lambda: check_answers.check_mtmd(context)),
-        ("server", Part.SERVER, lambda: check_server.check(context)),
+        ("llama-mtmd-cli", Part.IMAGES, lambda: Findings((check_answers.check_mtmd(inputs),))),
+        ("server", Part.SERVER, lambda: check_server.check(inputs)),
     )
     with console.task("conformance", len(steps) + 1, "checks") as task:
         for title, part, step in steps:
@@ -83,52 +79,53 @@ def check_all(context: Context, console: Console) -> Findings:
             try:
                 found += step()
             except (ServerError, OSError) as error:
-                found += Findings((Outcome(part, title, Verdict.FAILED, str(error), "the server"),))
+                found += Findings((Outcome(part, title, CheckVerdict.FAILED, str(error), "the server"),))
                 if part is Part.LOAD:
                     return found
             task.advance(1)
         console.say("  numerics")
-        found += check_numerics.check(context, comparable(context, found))
+        found += check_numerics.check(inputs, comparable(inputs, found))
         task.advance(1)
     return found
 
 
-def comparable(context: Context, found: Findings) -> tuple[str, ...]:
-    """Give the prompts whose probabilities are compared: without the one that makes the server abort, where it does."""
+def comparable(inputs: CheckInputs, found: Findings) -> tuple[str, ...]:
+    """Return the prompts whose probabilities are compared: without the one that makes this server abort."""
     aborts = any(
-        o.verdict is Verdict.FAILED and "is gone" in o.words for o in found.outcomes if o.part is Part.SERVER
+        o.verdict is CheckVerdict.FAILED and "is gone" in o.words
+        for o in found.outcomes
+        if o.part is Part.SERVER
     )
     return tuple(
-        case.name for case in context.golden.cases if not (aborts and case.name == check_server.OVER_A_UBATCH)
+        case.name for case in inputs.golden.cases if not (aborts and case.name == check_server.OVER_A_UBATCH)
     )
 
 
-def check_with_one_server(context: Context) -> Findings:
+def check_with_one_server(inputs: CheckInputs) -> Findings:
     """Start the server once with the projector, and do all that needs no other."""
-    names = [case.name for case in context.golden.cases if case.name != check_server.OVER_A_UBATCH]
-    with context.server() as server:
+    names = [case.name for case in inputs.golden.cases if case.name != check_server.OVER_A_UBATCH]
+    with inputs.server() as server:
         memory = check_loading.resident_bytes(server.process.pid)
-        found = check_loading.check(context, server)
-        found += check_answers.check_cases(context, server, names)
-        found += check_answers.check_streaming(context, server)
-        found += check_answers.check_held_out(context, server)
-        found += look(context, server.base)
-    return found + check_loading.check_text_only(context, memory)
+        found = check_loading.check(inputs, server)
+        found += check_answers.check_cases(inputs, server, names)
+        found += Findings((check_answers.check_streaming(inputs, server),))
+        found += check_answers.check_held_out(inputs, server)
+        found += Findings((check_web_page(inputs, server.base),))
+    return found + check_loading.check_text_only(inputs, memory)
 
 
-def look(context: Context, base: str) -> Findings:
+def check_web_page(inputs: CheckInputs, base: str) -> Outcome:
     """Ask the web page in a browser."""
-    if not context.with_page:
-        words = "left out, as `--without web-page` asks"
-        return Findings((Outcome(Part.PAGE, "question about an image", Verdict.NOT_RUN, words),))
+    reason = ""
+    if not inputs.with_page:
+        reason = "left out, as `--without web-page` asks"
+    elif inputs.case(WEB_PROMPT)[1].margin < SURE:
+        reason = "the reference is not sure of its answer"
+    if reason:
+        return Outcome(Part.PAGE, "question about an image", CheckVerdict.NOT_RUN, reason)
     # drives a browser through a package that a machine without one need not have
     from recipes.conformance.checks.web_page import look_at_page
 
-    prompt, case = context.case(WEB_PROMPT)
-    if case.margin < SURE:
-        words = f"the reference is not sure of its answer to {prompt.question!r}"
-        return Findings((Outcome(Part.PAGE, "question about an image", Verdict.NOT_RUN, words),))
-    outcome = look_at_page(
-        base, pictures(prompt)[0], prompt.question, case.answer, context.work / SCREENSHOT, find_browser()
-    )
-    return Findings((outcome,))
+    prompt, case = inputs.case(WEB_PROMPT)
+    screenshot = inputs.work / SCREENSHOT
+    return look_at_page(base, images_of(prompt)[0], prompt.question, case.answer, screenshot, find_browser())

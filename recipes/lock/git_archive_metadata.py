@@ -1,4 +1,4 @@
-"""What an archive says of itself, read before it is unpacked and with nothing of it believed.
+"""What an archive records about its commit, read before it is unpacked; nothing of it is trusted.
 
 `git archive` writes the commit's id into the archive (git's documentation, git-archive: a tar file's global
 extended pax header holds it as a comment, a zip file as the archive's comment), and the commit's time as that
@@ -44,7 +44,7 @@ class Stamp:
 
 
 def read_stamp(archive: Path) -> Stamp:
-    """Read what an archive says of itself; one that cannot be read says nothing.
+    """Read what an archive records about its commit; nothing where it cannot be read.
 
     Parameters
     ----------

@@ -22,12 +22,8 @@ def find_commit(url: str, tag: str, fetcher: Fetcher) -> Sha1:
 
     Parameters
     ----------
-    url
-        The repository: http, https or file.
     tag
         The tag; one with a message of its own is followed to its commit.
-    fetcher
-        Whose network, patience and scratch are used.
 
     Raises
     ------
@@ -58,16 +54,7 @@ def find_commit(url: str, tag: str, fetcher: Fetcher) -> Sha1:
 
 
 def find_tree(url: str, commit: Sha1, fetcher: Fetcher) -> Sha1:
-    """Fetch one commit from a repository, and give the digest of its tree as it is laid out here.
-
-    Parameters
-    ----------
-    url
-        The repository: http, https or file.
-    commit
-        Its full id.
-    fetcher
-        Whose network, patience and scratch are used.
+    """Fetch one commit from a repository, and return the digest of its tree.
 
     Raises
     ------

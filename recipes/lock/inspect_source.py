@@ -1,4 +1,4 @@
-"""Looks at a source that nothing pins yet: what lies there, which tree that is, and of which commit."""
+"""Inspects a source that is not pinned yet: its bytes, its tree, and which commit that is."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from recipes.fetch.fetcher import Fetcher
 from recipes.fetch.http.network_errors import OriginError
 from recipes.lock.git_archive_metadata import Stamp, read_stamp
 from recipes.lock.git_refs import find_commit, find_tree
-from recipes.lock.proposal import SeenSource, midnight
-from recipes.lock.request import Address, Question, Release, Tag, number_of_build
+from recipes.lock.proposal import NewSource, midnight
+from recipes.lock.request import Address, Release, SourceRequest, Tag, number_of_build
 from recipes.lock.unpinned_files import Asker, SeenFile
 from recipes.manifest.incomplete import UnfinishedManifests
 from recipes.manifest.schema import ArchiveOrigin, GitOrigin, Origin, PypiOrigin, Recipe, Source
@@ -30,15 +30,16 @@ if TYPE_CHECKING:
 STRAY = ".git"  # what a submodule leaves of itself in a source distribution; no commit holds it
 
 
-def look_at(question: Question, job: Job, into: Path) -> SeenSource:
-    """Download a source, unpack it safely, and find out what it is; everything seen is said.
+def inspect_source(request: SourceRequest, job: Job, into: Path) -> NewSource:
+    """Download a source, unpack it safely, and find out what it is; each finding is printed.
+
+    1. Download it. Its digest is trusted on first use, unless the package index states one.
+    2. Unpack the folder that holds the source, and hash its tree.
+    3. Find out the commit, and compare the tree with what git has for it.
+    4. Find out the build number and the day.
 
     Parameters
     ----------
-    question
-        What is asked for.
-    job
-        For which recipe, and with which store.
     into
         A folder that does not exist yet, on the store's file system; afterwards it holds the tree.
 
@@ -47,39 +48,41 @@ def look_at(question: Question, job: Job, into: Path) -> SeenSource:
     FetchError, ArchiveError, StoreError
         As fetching and unpacking raise them.
     UsageError
-        Where something is not to be found out, and the user must say it.
+        Where something cannot be found out, and the user must say it.
     VerifyError
         Where git has another tree of the commit.
     """
     source, console = job.recipe.source, job.console
-    console.warn(
-        f"nothing pins {question.text} yet: it is taken on trust, this once, because you asked for it"
-    )
+    # 1. The bytes.
+    console.warn(f"{request.text} is not pinned yet: trusted on first use")
     fetcher = Fetcher(job.store, console, job.settings)
-    file = _fetch(question, job, Asker(fetcher, question.where, question.again))
-    console.say(f"seen: {file.url}\n  {file.size_bytes} bytes, {file.sha256}\n  {_vouching(file)}")
+    file = _fetch(request, job, Asker(fetcher, request.where, request.again))
+    console.say(f"downloaded: {file.url}\n  {file.size_bytes} bytes, {file.sha256}\n  {_confirmation(file)}")
+    # 2. The tree.
     stamp = read_stamp(file.blob)
-    subdirectory = question.subdirectory or _find_subdirectory(question, file, stamp, job)
-    drop = _unpack(question, file, subdirectory, into, job.recipe)
+    subdirectory = request.subdirectory or _find_subdirectory(request, file, stamp, job)
+    drop = _unpack(request, file, subdirectory, into, job.recipe)
     tree, tree_sha256 = hash_tree(into, Sha1), hash_tree(into, Sha256)
     console.say(f"  in it, {subdirectory}: {tree}, {tree_sha256}")
+    # 3. The commit.
     is_pinned = (tree, tree_sha256) == (source.tree, source.tree_sha256)
-    commit = _find_commit(question, stamp, source, fetcher, is_pinned=is_pinned)
+    commit = _find_commit(request, stamp, source, fetcher, is_pinned=is_pinned)
     if commit != source.commit or not is_pinned:
-        _compare_with_git(question, source, commit, tree, fetcher)
-    return SeenSource(
-        origin=_origin(question.place, source, file, subdirectory, drop),
-        git=GitOrigin(url=_repository(source)) if isinstance(question.place, Tag) else None,
+        _compare_with_git(request, source, commit, tree, fetcher)
+    # 4. The rest.
+    return NewSource(
+        origin=_origin(request.place, source, file, subdirectory, drop),
+        git=GitOrigin(url=_repository(source)) if isinstance(request.place, Tag) else None,
         commit=commit,
-        build_number=_find_number(question, source, commit),
+        build_number=_find_number(request, source, commit),
         tree=tree,
         tree_sha256=tree_sha256,
         epoch=source.epoch if is_pinned else _find_epoch(stamp, file, job),
     )
 
 
-def _fetch(question: Question, job: Job, asker: Asker) -> SeenFile:
-    place = question.place
+def _fetch(request: SourceRequest, job: Job, asker: Asker) -> SeenFile:
+    place = request.place
     if isinstance(place, Release):
         return asker.fetch_sdist(place.project, place.version)
     return asker.fetch_archive(_address(place, job.recipe.source))
@@ -94,34 +97,34 @@ def _repository(source: Source) -> str:
     return source.repository.rstrip("/").removesuffix(".git")
 
 
-def _vouching(file: SeenFile) -> str:
+def _confirmation(file: SeenFile) -> str:
     if file.vouched:
-        return "the package index's own digest agrees"
-    return "nothing but the server that sent them vouches for these bytes"
+        return "the digest that the package index states"
+    return "no second source confirms these bytes"
 
 
-def _find_subdirectory(question: Question, file: SeenFile, stamp: Stamp, job: Job) -> str:
-    """Say where the source lies in an archive, from the archive's own name or from how it was last time."""
-    if isinstance(question.place, Release):
-        below = _known_folder(question.place.project, job.recipe, job.manifests)
+def _find_subdirectory(request: SourceRequest, file: SeenFile, stamp: Stamp, job: Job) -> str:
+    """Return where the source lies in an archive: by the archive's name, or as in the manifest's origin."""
+    if isinstance(request.place, Release):
+        below = _known_folder(request.place.project, job.recipe, job.manifests)
         # https://packaging.python.org/en/latest/specifications/source-distribution-format/: named as the file
         top = re.sub(r"(\.tar\.\w+|\.tgz|\.zip)$", "", file.name)
-        found = f"no recipe with an origin of {question.place.project}, to tell it by"
+        found = f"no recipe with an origin of {request.place.project}, to tell it by"
         subdirectory = str(PurePosixPath(top, below)) if below else ""
     else:
         found, subdirectory = "an archive whose first member lies in no folder", stamp.top or ""
     if subdirectory:
         return subdirectory
     raise UsageError(
-        where=question.where,
+        where=request.where,
         expected="to know where the source lies in the archive",
         found=found,
-        fix=f"{question.again} --subdirectory PATH  # from the archive's top; `.` for all of it",
+        fix=f"{request.again} --subdirectory PATH  # from the archive's top; `.` for all of it",
     )
 
 
 def _known_folder(project: str, recipe: Recipe, manifests: Manifests) -> str | None:
-    """Give the folder of a package's source in it, below its top, as some recipe's origin has it."""
+    """Return the folder of a package's source in it, below its top, as some recipe's origin has it."""
     candidates: list[Origin] = [*recipe.source.origins]
     others = UnfinishedManifests(manifests.project)  # one whose patches are not pinned yet tells it as well
     for name in others.recipe_names():
@@ -134,22 +137,22 @@ def _known_folder(project: str, recipe: Recipe, manifests: Manifests) -> str | N
 
 
 def _unpack(
-    question: Question, file: SeenFile, subdirectory: str, into: Path, recipe: Recipe
+    request: SourceRequest, file: SeenFile, subdirectory: str, into: Path, recipe: Recipe
 ) -> tuple[str, ...]:
-    """Lay out the source, and leave out what is not of the commit; give what that was."""
+    """Unpack the source without what is not of the commit; return the names of what was left out."""
     try:
-        unpack(file.blob, into, subdirectory=subdirectory, drop=(), where=question.where)
+        unpack(file.blob, into, subdirectory=subdirectory, drop=(), where=request.where)
     except ArchiveError as error:
         raise ArchiveError(
             where=error.where,
             expected=error.expected,
             found=error.found,
-            fix=f"{question.again} --subdirectory PATH  # if the source lies elsewhere in it",
+            fix=f"{request.again} --subdirectory PATH  # if the source lies elsewhere in it",
         ) from error
     known = {
         name
         for origin in recipe.source.origins
-        if isinstance(origin, PypiOrigin) and isinstance(question.place, Release)
+        if isinstance(origin, PypiOrigin) and isinstance(request.place, Release)
         for name in origin.drop
     }
     dropped = tuple(sorted(name for name in known | {STRAY} if (into / name).is_file()))
@@ -182,16 +185,16 @@ def _origin(
 
 
 def _find_commit(
-    question: Question, stamp: Stamp, source: Source, fetcher: Fetcher, *, is_pinned: bool
+    request: SourceRequest, stamp: Stamp, source: Source, fetcher: Fetcher, *, is_pinned: bool
 ) -> Sha1:
-    """Give the commit: as the archive says, the user, the manifest for the same tree, or the tag in git."""
-    asked, console, place = question.commit, fetcher.console, question.place
+    """Return the commit: as the archive says, the user, the manifest for the same tree, or the tag in git."""
+    asked, console, place = request.commit, fetcher.console, request.place
     if asked and stamp.commit and asked != stamp.commit:
         raise UsageError(
             where="--commit",
             expected=f"{stamp.commit.hex}, which git wrote into the archive",
             found=asked.hex,
-            fix=f"{question.again}  # without --commit",
+            fix=f"{request.again}  # without --commit",
         )
     found = "an archive that does not say of which commit it is"
     for commit, witness in (
@@ -212,31 +215,31 @@ def _find_commit(
             console.say(f"  commit {commit.hex}, which {url} calls {place.name}")
             return commit
     raise UsageError(
-        where=question.where,
+        where=request.where,
         expected="to know which commit this source is",
         found=found,
-        fix=f"{question.again} --commit ID  # the full id",
+        fix=f"{request.again} --commit ID  # the full id",
     )
 
 
-def _find_number(question: Question, source: Source, commit: Sha1) -> int:
-    said, asked = number_of_build(question.place), question.build_number
+def _find_number(request: SourceRequest, source: Source, commit: Sha1) -> int:
+    said, asked = number_of_build(request.place), request.build_number
     if said is not None and asked not in {None, said}:
         raise UsageError(
             where="--build-number",
             expected=f"{said}, as the tag says",
             found=str(asked),
-            fix=f"{question.again}  # without --build-number",
+            fix=f"{request.again}  # without --build-number",
         )
     known = source.build_number if commit == source.commit else None
     number = next((number for number in (said, asked, known) if number is not None), None)
     if number is not None:
         return number
     raise UsageError(
-        where=question.where,
+        where=request.where,
         expected="to know upstream's build number of this commit",
         found="a name that does not say it",
-        fix=f"{question.again} --build-number N  # upstream's tag of the commit is bN",
+        fix=f"{request.again} --build-number N  # upstream's tag of the commit is bN",
     )
 
 
@@ -246,7 +249,9 @@ def _git_url(source: Source) -> str:
     )
 
 
-def _compare_with_git(question: Question, source: Source, commit: Sha1, tree: Sha1, fetcher: Fetcher) -> None:
+def _compare_with_git(
+    request: SourceRequest, source: Source, commit: Sha1, tree: Sha1, fetcher: Fetcher
+) -> None:
     """Demand that git has the same tree of the commit; where git cannot be asked, say that."""
     url = _git_url(source)
     try:
@@ -256,18 +261,20 @@ def _compare_with_git(question: Question, source: Source, commit: Sha1, tree: Sh
         return
     if found != tree:
         raise VerifyError(
-            where=question.where,
+            where=request.where,
             expected=f"{found}, the tree of commit {commit.hex} at {url}",
             found=f"{tree} in the archive",
-            fix=f"{question.again} --commit ID  # of the commit that the archive is made of",
+            fix=f"{request.again} --commit ID  # of the commit that the archive is made of",
         )
     fetcher.console.say(f"  {url} has the same tree of that commit")
 
 
 def _find_epoch(stamp: Stamp, file: SeenFile, job: Job) -> int:
-    """Give the day of the commit, or else that on which the package was published."""
+    """Return the day of the commit, or else that on which the package was published."""
     time_s = stamp.time_s if stamp.time_s is not None else file.time_s
     if time_s is not None:
         return midnight(time_s)
-    job.console.warn("nothing says when this source was made: `epoch` stays as it is, and is yours to set")
+    job.console.warn(
+        "nothing says when this source was made: `epoch` stays as it is, and must be set by hand"
+    )
     return job.recipe.source.epoch

@@ -22,13 +22,11 @@ CLIENT = "huggingface_hub"
 
 
 @dataclass(frozen=True)
-class SeenFile:
+class HubFile:
     """One file of a repository.
 
     Parameters
     ----------
-    size_bytes
-        Its length.
     sha256
         What the hub says of its bytes; None of a small file, which it keeps in git.
     """
@@ -38,41 +36,20 @@ class SeenFile:
 
 
 @dataclass(frozen=True)
-class SeenRepository:
-    """A repository at one commit.
-
-    Parameters
-    ----------
-    revision
-        The commit.
-    files
-        By name.
-    """
+class HubRepository:
+    """A repository at one commit."""
 
     revision: Sha1
-    files: Mapping[str, SeenFile]
+    files: Mapping[str, HubFile]
 
 
-def look_at_repository(
-    repository: str, credential: Credential, settings: Settings, again: str
-) -> SeenRepository:
+def read_repository(repository: str, credential: Credential, settings: Settings, again: str) -> HubRepository:
     """Ask the hub for the newest commit of a repository, and what it has.
-
-    Parameters
-    ----------
-    repository
-        As OWNER/NAME.
-    credential
-        The hub, and the token for it.
-    settings
-        Whether there is a network, and how long a server may be silent.
-    again
-        The command that asks the same.
 
     Raises
     ------
     FetchError
-        Where the hub does not answer, does not have it, or says what cannot be meant.
+        Where the hub does not answer, does not have it, or gives an invalid answer.
     ToolchainError
         Where the hub's client is not installed.
     """
@@ -97,8 +74,8 @@ def look_at_repository(
     api = HfApi(credential.hub, token=credential.usable_token or False, library_name="pinned-llama")
     try:
         info = api.model_info(repository, files_metadata=True, timeout=settings.timeout_s)
-        return SeenRepository(
-            Sha1(str(info.sha)), {item.rfilename: _seen(item) for item in info.siblings or ()}
+        return HubRepository(
+            Sha1(str(info.sha)), {item.rfilename: _file_of(item) for item in info.siblings or ()}
         )
     except errors.HfHubHTTPError as error:
         raise _refusal(
@@ -120,17 +97,17 @@ def look_at_repository(
         ) from error
 
 
-def _seen(item: object) -> SeenFile:
+def _file_of(item: object) -> HubFile:
     lfs = getattr(item, "lfs", None)
     size_bytes = getattr(item, "size", None)
     if not isinstance(size_bytes, int):
         raise TypeError("a file without a size")
-    return SeenFile(size_bytes, Sha256(lfs.sha256) if lfs is not None else None)
+    return HubFile(size_bytes, Sha256(lfs.sha256) if lfs is not None else None)
 
 
 def _refusal(where: str, status: int, again: str, *, has_token: bool) -> FetchError:
     if status in {401, 403, 404}:
-        found = f"HTTP {status}: it does not exist, or it is not for everybody"
+        found = f"HTTP {status}: it does not exist, or it is not public"
         fix = f"compare OWNER/NAME with the hub's page; for a gated model: {HUB_TOKEN_VARIABLE}=... {again}"
         if has_token:
             found += ", nor for this token"

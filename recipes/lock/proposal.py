@@ -1,4 +1,4 @@
-"""New pins as text, pure: what was seen and tried -> the manifest that would say so, and the difference."""
+"""New pins as text, pure: a new source and its patches -> the manifest that would say so, and the difference."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ DAY_S = 86400
 
 
 @dataclass(frozen=True)
-class SeenSource:
-    """What one new origin of a source gave.
+class NewSource:
+    """A new source: what one origin delivered, and what it is.
 
     Parameters
     ----------
     origin
         The place, with the digest and the size of what was there.
     git
-        Where the same commit can be had from git; None to leave that to the manifest.
+        Where git has the same commit; None to leave that to the manifest.
     commit, build_number
-        What upstream calls it.
+        As upstream names it.
     tree, tree_sha256
-        What came out of the archive.
+        Digests of the unpacked tree.
     epoch
-        Seconds since 1970 of its day.
+        Midnight of its day, in seconds since 1970.
     """
 
     origin: PypiOrigin | ArchiveOrigin
@@ -89,15 +89,11 @@ def choose_origins(
 
     Parameters
     ----------
-    old
-        Those of the manifest.
     new
-        The one that was looked at. It succeeds one of the same package, its own version first, or of the same
+        The new one. It succeeds one of the same package, its own version first, or of the same
         address.
     git
         A repository to add where the manifest has none.
-    same_tree
-        Whether the new one gave the tree that is pinned.
     """
     alike = [index for index, origin in enumerate(old) if _place(origin) == _place(new)]
     succeeded = min(alike, key=lambda index: _version(old[index]) != _version(new), default=None)
@@ -114,17 +110,8 @@ def choose_origins(
     return tuple(placed)
 
 
-def propose_source(text: str, recipe: Recipe, seen: SeenSource) -> str:
-    """Give the manifest that pins what was seen; patches and outputs are as they were.
-
-    Parameters
-    ----------
-    text
-        The manifest.
-    recipe
-        What it says.
-    seen
-        The new source.
+def propose_source(text: str, recipe: Recipe, found: NewSource) -> str:
+    """Return the manifest that pins a new source; patches and outputs stay as they are.
 
     Raises
     ------
@@ -132,18 +119,18 @@ def propose_source(text: str, recipe: Recipe, seen: SeenSource) -> str:
         Where the manifest is laid out so that it cannot be edited in place.
     """
     source = recipe.source
-    result = _write_origins(text, source, seen)
+    result = _write_origins(text, source, found)
     fields = ("commit", "build_number", "tree", "tree_sha256", "epoch")
-    changed = [name for name in fields if getattr(seen, name) != getattr(source, name)]
-    result = replace_pins(result, {("source", name): _scalar(getattr(seen, name)) for name in changed})
+    changed = [name for name in fields if getattr(found, name) != getattr(source, name)]
+    result = replace_pins(result, {("source", name): _scalar(getattr(found, name)) for name in changed})
     if "epoch" in changed:
-        old, new = _date(source.epoch), _date(seen.epoch)
-        result = re.sub(rf"(?m)^( *epoch: *{seen.epoch} *#.*?){re.escape(old)}", rf"\g<1>{new}", result)
-    return replace_pins(result, _stamps(recipe, seen))
+        old, new = _date(source.epoch), _date(found.epoch)
+        result = re.sub(rf"(?m)^( *epoch: *{found.epoch} *#.*?){re.escape(old)}", rf"\g<1>{new}", result)
+    return replace_pins(result, _stamps(recipe, found))
 
 
 def propose_patches(text: str, recipe: Recipe, pins: Sequence[PatchPin]) -> str:
-    """Give the manifest with these pins of its patches.
+    """Return the manifest with these pins of its patches.
 
     Raises
     ------
@@ -166,16 +153,10 @@ def unpin_outputs(
     toolchain: Callable[[str], Toolchain],
     may_give: Callable[[Plan], bool],
 ) -> str:
-    """Give the manifest without the output digests that its new pins cannot give any more.
+    """Return the manifest without the output digests that its new pins no longer give.
 
     Parameters
     ----------
-    text
-        The manifest with the new pins.
-    before, after
-        What it said, and what it says.
-    toolchain
-        Gives a toolchain by its name.
     may_give
         Whether the output that is pinned can come out of a plan.
 
@@ -194,7 +175,7 @@ def unpin_outputs(
 
 
 def propose_output(text: str, recipe: Recipe, platform: str, digest: Sha256) -> str:
-    """Give the manifest that pins the digest of a platform's bundle.
+    """Return the manifest that pins the digest of a platform's bundle.
 
     Raises
     ------
@@ -208,7 +189,7 @@ def propose_output(text: str, recipe: Recipe, platform: str, digest: Sha256) -> 
 
 
 def unified_diff(changes: Sequence[Change]) -> str:
-    """Give the changes as `git apply` and `patch -p1` take them; empty where nothing changes."""
+    """Return the changes as `git apply` and `patch -p1` take them; empty where nothing changes."""
     parts: list[str] = []
     for change in changes:
         old, new = (change.old or "").splitlines(keepends=True), change.new.splitlines(keepends=True)
@@ -219,7 +200,7 @@ def unified_diff(changes: Sequence[Change]) -> str:
 
 
 def find_old_names(text: str, source: Source) -> tuple[tuple[int, str], ...]:
-    """Give the lines, from 1, in which a manifest still speaks of the source that it had before."""
+    """Return the lines, from 1, in which a manifest still names its former source."""
     commit = source.commit.hex[:SHORTEST_COMMIT]
     names = rf"b{source.build_number}|{commit}[0-9a-f]*|{_date(source.epoch)}"
     pattern = re.compile(rf"(?<![0-9A-Za-z])({names})(?![0-9A-Za-z])")
@@ -227,7 +208,7 @@ def find_old_names(text: str, source: Source) -> tuple[tuple[int, str], ...]:
 
 
 def midnight(time_s: float) -> int:
-    """Give the beginning of a day, in UTC: builds need a fixed time, and nothing finer than the day."""
+    """Return the beginning of a day, in UTC: builds need a fixed time, and nothing finer than the day."""
     return int(time_s) // DAY_S * DAY_S
 
 
@@ -241,8 +222,8 @@ def _version(origin: Origin) -> str:
     return origin.version if isinstance(origin, PypiOrigin) else ""
 
 
-def _write_origins(text: str, source: Source, seen: SeenSource) -> str:
-    placed = choose_origins(source.origins, seen.origin, seen.git, same_tree=seen.tree == source.tree)
+def _write_origins(text: str, source: Source, found: NewSource) -> str:
+    placed = choose_origins(source.origins, found.origin, found.git, same_tree=found.tree == source.tree)
     items: list[int | NewItem] = []
     changes: dict[Steps, str] = {}
     for at, (origin, index) in enumerate(placed):
@@ -259,7 +240,7 @@ def _write_origins(text: str, source: Source, seen: SeenSource) -> str:
 
 
 def _scalars_to_change(old: Origin | None, new: Origin) -> Mapping[str, str] | None:
-    """Give what makes one origin the other where only values differ; None where keys or lists do."""
+    """Return what makes one origin the other where only values differ; None where keys or lists do."""
     if type(old) is not type(new):
         return None
     before, after = structs.asdict(old), structs.asdict(new)
@@ -269,8 +250,8 @@ def _scalars_to_change(old: Origin | None, new: Origin) -> Mapping[str, str] | N
     return {name: _scalar(value) for name, (_, value) in changed.items()}
 
 
-def _stamps(recipe: Recipe, seen: SeenSource) -> dict[Steps, str]:
-    """Give the options that tell the build its own number and commit, as far as they say the pinned ones."""
+def _stamps(recipe: Recipe, found: NewSource) -> dict[Steps, str]:
+    """Return the options that tell the build its own number and commit, as far as they say the pinned ones."""
     commit = recipe.source.commit.hex
     changes: dict[Steps, str] = {}
     holders: list[tuple[Steps, Mapping[str, str]]] = [((), recipe.cmake)]
@@ -279,9 +260,9 @@ def _stamps(recipe: Recipe, seen: SeenSource) -> dict[Steps, str]:
         for option, value in options.items():
             steps: Steps = (*path, "cmake", option)
             if option.endswith("BUILD_NUMBER") and value == str(recipe.source.build_number):
-                changes[steps] = str(seen.build_number)
+                changes[steps] = str(found.build_number)
             if option.endswith("BUILD_COMMIT") and len(value) >= SHORTEST_COMMIT and commit.startswith(value):
-                changes[steps] = seen.commit.hex[: len(value)]
+                changes[steps] = found.commit.hex[: len(value)]
     return changes
 
 

@@ -11,30 +11,27 @@ The difference goes to standard output, and everything said about it to standard
 
 from __future__ import annotations
 
-import shlex
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from recipes.build.bundle.layout import is_pin_of
 from recipes.build.bundle.listing import digest_of_listing, list_bundle
 from recipes.build.pipeline import UNPIN
 from recipes.build.source_tree import ensure_unpatched
-from recipes.core.digest import Sha1
-from recipes.core.errors import ManifestError, PatchError, UsageError
+from recipes.core.errors import PatchError, UsageError
 from recipes.core.filesystem import copy_writable
-from recipes.lock.inspect_source import look_at
+from recipes.lock.inspect_source import inspect_source
 from recipes.lock.proposal import (
     Change,
+    NewSource,
     PatchPin,
-    SeenSource,
     find_old_names,
     propose_output,
     propose_patches,
     propose_source,
     unpin_outputs,
 )
-from recipes.lock.request import Question, parse_place
-from recipes.lock.write import check_proposal, offer_proposal
+from recipes.lock.request import SourceRequest, command_again, read_request
+from recipes.lock.write import layout_errors, offer_proposal, read_manifest
 from recipes.manifest.decode import parse
 from recipes.manifest.schema import Recipe
 from recipes.manifest.strict_yaml import read
@@ -42,7 +39,7 @@ from recipes.patches.series import Fate, Trial, try_patches
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from recipes.build.context import Job
@@ -51,101 +48,43 @@ if TYPE_CHECKING:
 def propose(job: Job, options: argparse.Namespace) -> int:
     """Propose new pins of a recipe, and write them where the options say so.
 
-    Parameters
-    ----------
-    job
-        The recipe; and the platform, for --output.
-    options
-        As the command line gives them: source, subdirectory, commit, build_number, output, write.
+    1. Read what the options ask for.
+    2. Find out the new pins: of a new source, of the bundle that was built, or of the recipe's own patches.
+    3. Check that the manifest would be valid with them.
+    4. Show the difference, and write it with --write.
 
     Raises
     ------
     RecipeError
         Where there is nothing to base a proposal on, or it would not be a valid manifest; nothing is written.
     """
+    # 1. What is asked for.
     again = command_again(options)
-    question = read_question(options, again)
+    request = read_request(options, again)
+    # 2. The new pins.
     with job.store.scratch(f"lock-{job.recipe.name}") as work:
         if options.output:
             changes = _output_changes(job, again)
-        elif question:
-            changes = _source_changes(job, question, work / "source")
+        elif request:
+            changes = _source_changes(job, request, work / "source")
         else:
             changes = _patch_changes(job, again, work / "source")
-        changes = tuple(change for change in changes if change.new != change.old)
-        checked = work / "checked"
-        checked.mkdir()
-        check_proposal(changes, job.manifests, checked)
+    # 3. and 4. Checked, shown and written.
     unwritten = f"nothing is written; to write this: {command_again(options, '--write')}"
-    offer_proposal(changes, job.manifests, job.console, write=options.write, unwritten=unwritten)
+    offer_proposal(changes, job, write=options.write, unwritten=unwritten)
     return 0
 
 
-def command_again(options: argparse.Namespace, *more: str) -> str:
-    """Give the command line that asks the same, without --write, and with more options."""
-    words = ["python3", "noxfile.py", "-s", "lock", "--"]
-    for name in ("project", "recipe", "platform", "source", "subdirectory", "commit", "build_number"):
-        if (value := getattr(options, name)) is not None:
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    if options.output:
-        words.append("--output")
-    return shlex.join((*words, *more)).removesuffix(" --")
-
-
-def read_question(options: argparse.Namespace, again: str) -> Question | None:
-    """Make sense of the options together.
-
-    Raises
-    ------
-    UsageError
-        Where they contradict each other, or cannot be meant.
-    """
-    only_with = [
-        name for name in ("subdirectory", "commit", "build_number") if getattr(options, name) is not None
-    ]
-    if options.source is None:
-        if only_with:
-            raise UsageError(
-                where=f"--{only_with[0].replace('_', '-')}",
-                expected="--source with it: it says something about a new source",
-                found="no --source",
-                fix=f"{again} --source ...",
-            )
-        return None
-    if options.output:
-        raise UsageError(
-            where="--output",
-            expected="one of --source and --output: a new source must be built before its output is pinned",
-            found="both",
-            fix=again.removesuffix(" --output"),
-        )
-    try:
-        place = parse_place(options.source)
-    except ValueError as error:
-        raise UsageError(
-            where="--source", expected=str(error), found=repr(options.source), fix="write one of these"
-        ) from error
-    try:
-        commit = Sha1(options.commit) if options.commit is not None else None
-    except ValueError as error:
-        raise UsageError(
-            where="--commit", expected="a full commit id", found=str(error), fix="copy the id again, in full"
-        ) from error
-    return Question(options.source, place, again, options.subdirectory, commit, options.build_number)
-
-
-def _source_changes(job: Job, question: Question, tree: Path) -> tuple[Change, ...]:
-    seen = look_at(question, job, tree)
+def _source_changes(job: Job, request: SourceRequest, tree: Path) -> tuple[Change, ...]:
+    new = inspect_source(request, job, tree)
     trials = _try(job, tree)
-    change = _repin(job, trials, seen)
-    for issue in job.recipe.known_issues if seen.commit != job.recipe.source.commit else ():
-        job.console.warn(f"known_issues: {issue.id} was found in the old source; is it in the new one?")
-    old_names = (
-        find_old_names(change.new, job.recipe.source) if seen.commit != job.recipe.source.commit else ()
-    )
-    if old_names:
-        lines = "\n".join(f"  {change.path}:{number}: {line.strip()}" for number, line in old_names)
-        job.console.warn(f"these lines still speak of the old source, and are yours to change:\n{lines}")
+    change = _repin(job, trials, new)
+    if new.commit != job.recipe.source.commit:
+        for issue in job.recipe.known_issues:
+            job.console.warn(f"known_issues: {issue.id} was found in the old source; is it in the new one?")
+        if old_names := find_old_names(change.new, job.recipe.source):
+            lines = "\n".join(f"  {change.path}:{number}: {line.strip()}" for number, line in old_names)
+            job.console.warn(f"these lines still name the old source; change them by hand:\n{lines}")
     for trial in trials:
         if trial.fate is not Fate.EXACT:
             job.console.warn(f"{trial.file} {trial.fate.value}: {_advice(trial)}; its pins stay as they are")
@@ -180,16 +119,16 @@ def _advice(trial: Trial) -> str:
     return "change the patch so that it fits exactly"
 
 
-def _repin(job: Job, trials: Sequence[Trial], seen: SeenSource | None) -> Change:
-    """Give the manifest with what was seen and tried, and without outputs that cannot come out any more."""
-    recipe, text = job.recipe, _text(job)
+def _repin(job: Job, trials: Sequence[Trial], new: NewSource | None) -> Change:
+    """Return the manifest with the new pins, and without output digests that no longer hold."""
+    recipe, text = job.recipe, read_manifest(job.manifests, job.where)
     pins = [
         PatchPin(index, trial.sha256, trial.tree, trial.tree_sha256)
         for index, trial in enumerate(trials)
         if trial.tree and trial.tree_sha256
     ]
-    with _edits(job):
-        result = propose_source(text, recipe, seen) if seen else text
+    with layout_errors(job.where):
+        result = propose_source(text, recipe, new) if new else text
         result = propose_patches(result, recipe, pins)
         after = parse(read(result, f"{job.where}, as proposed"), Recipe, "run the same command again")
         result = unpin_outputs(
@@ -203,7 +142,7 @@ def _repin(job: Job, trials: Sequence[Trial], seen: SeenSource | None) -> Change
 
 
 def _output_changes(job: Job, again: str) -> tuple[Change, ...]:
-    """Give the digest and the listing of the bundle that the store holds for the plan, hashed again.
+    """Return the digest and the listing of the plan's bundle in the store, hashed again.
 
     Raises
     ------
@@ -237,8 +176,8 @@ def _output_changes(job: Job, again: str) -> tuple[Change, ...]:
     digest = digest_of_listing(listing)
     job.console.say(f"bundle: {entry.path}\n  {digest}, hashed again just now; plan {plan.digest}")
     path = job.manifests.output_path(job.recipe.name, job.platform_name)
-    text = _text(job)
-    with _edits(job):
+    text = read_manifest(job.manifests, job.where)
+    with layout_errors(job.where):
         result = propose_output(text, job.recipe, job.platform_name, digest)
     # the manifest last: a digest is never pinned without its listing
     return (
@@ -249,29 +188,3 @@ def _output_changes(job: Job, again: str) -> tuple[Change, ...]:
         ),
         Change(job.where, text, result),
     )
-
-
-def _text(job: Job) -> str:
-    path = job.manifests.project / job.where
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ManifestError(
-            where=job.where,
-            expected="a file that can be read",
-            found=error.strerror or str(error),
-            fix=f"ls -l {job.where}",
-        ) from error
-
-
-@contextmanager
-def _edits(job: Job) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise ManifestError(
-            where=job.where,
-            expected="a manifest laid out so that its pins can be changed in place: one key or item a line",
-            found=str(error),
-            fix="write these keys in the layout of the other recipes, then run the same command again",
-        ) from error

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from recipes.core.digest import Sha1
+from recipes.core.errors import UsageError
+
 if TYPE_CHECKING:
-    from recipes.core.digest import Sha1
+    import argparse
 
 SPELLINGS = "PROJECT==VERSION, a tag such as b1234, or the http or https address of an archive"
 
@@ -35,17 +39,13 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What the user asked for.
+class SourceRequest:
+    """The new source that the user asked for.
 
     Parameters
     ----------
-    text
-        As it was written.
-    place
-        What that means.
     again
-        The command that asks the same, for errors.
+        The command that asks for the same, for errors.
     subdirectory
         Where the source lies in the archive; None to find that out.
     commit, build_number
@@ -90,7 +90,7 @@ def parse_place(text: str) -> Release | Tag | Address:
 
 
 def number_of_build(place: Release | Tag | Address) -> int | None:
-    """Give the build number that a tag, or the tag at the end of an address, says.
+    """Return the build number that a tag, or the tag at the end of an address, says.
 
     >>> number_of_build(Tag("b7900")), number_of_build(Address("https://example.org/archive/b12.tar.gz"))
     (7900, 12)
@@ -100,3 +100,65 @@ def number_of_build(place: Release | Tag | Address) -> int | None:
     name = place.name if isinstance(place, Tag) else place.url
     found = re.search(r"(?:^|/)b([0-9]{1,9})(?:\.tar\.gz|\.tgz|\.zip)?$", name)
     return int(found[1]) if found else None
+
+
+def command_again(options: argparse.Namespace, *more: str) -> str:
+    """Return the command that asks the same, without --write, and with more options."""
+    words = ["python3", "noxfile.py", "-s", "lock", "--"]
+    for name in (
+        "project",
+        "recipe",
+        "platform",
+        "source",
+        "subdirectory",
+        "commit",
+        "build_number",
+        "model",
+    ):
+        if (value := getattr(options, name)) is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    if options.output:
+        words.append("--output")
+    return shlex.join((*words, *more)).removesuffix(" --")
+
+
+def read_request(options: argparse.Namespace, again: str) -> SourceRequest | None:
+    """Return what the options ask for; None where they name no new source.
+
+    Raises
+    ------
+    UsageError
+        Where they contradict each other, or one is invalid.
+    """
+    only_with = [
+        name for name in ("subdirectory", "commit", "build_number") if getattr(options, name) is not None
+    ]
+    if options.source is None:
+        if only_with:
+            raise UsageError(
+                where=f"--{only_with[0].replace('_', '-')}",
+                expected="--source with it: it says something about a new source",
+                found="no --source",
+                fix=f"{again} --source ...",
+            )
+        return None
+    if options.output:
+        raise UsageError(
+            where="--output",
+            expected="one of --source and --output: a new source must be built before its output is pinned",
+            found="both",
+            fix=again.removesuffix(" --output"),
+        )
+    try:
+        place = parse_place(options.source)
+    except ValueError as error:
+        raise UsageError(
+            where="--source", expected=str(error), found=repr(options.source), fix="write one of these"
+        ) from error
+    try:
+        commit = Sha1(options.commit) if options.commit is not None else None
+    except ValueError as error:
+        raise UsageError(
+            where="--commit", expected="a full commit id", found=str(error), fix="copy the id again, in full"
+        ) from error
+    return SourceRequest(options.source, place, again, options.subdirectory, commit, options.build_number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -17,31 +18,43 @@ from recipes.manifest.load import Manifests, load_model, load_recipe
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from recipes.core.console import Console
+    from recipes.build.context import Job
     from recipes.lock.proposal import Change
 
+LOGGER = logging.getLogger(__name__)
 
-def check_proposal(changes: Sequence[Change], manifests: Manifests, folder: Path) -> None:
-    """Demand that each manifest of a proposal can be read and holds, without touching the project.
 
-    Parameters
-    ----------
-    changes
-        The proposal.
-    manifests
-        The project's.
-    folder
-        An empty folder to write copies to.
+def read_manifest(manifests: Manifests, where: str) -> str:
+    """Return the text of a manifest, by its path from the project.
 
     Raises
     ------
-    RecipeError
-        As `load_recipe` and `load_model`, with the place in the manifest as it would be.
+    ManifestError
+        Where it cannot be read.
     """
-    for change in changes:
-        copy = folder / Path(change.path).name
-        copy.write_text(change.new, encoding="utf-8")
-        _check(copy, change, manifests)
+    try:
+        return (manifests.project / where).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ManifestError(
+            where=where,
+            expected="a file that can be read",
+            found=error.strerror or str(error),
+            fix=f"ls -l {where}",
+        ) from error
+
+
+@contextmanager
+def layout_errors(where: str) -> Iterator[None]:
+    """Raise ManifestError where a manifest is laid out so that it cannot be edited in place (ValueError)."""
+    try:
+        yield
+    except ValueError as error:
+        raise ManifestError(
+            where=where,
+            expected="a manifest laid out so that its pins can be changed in place: one key or item a line",
+            found=str(error),
+            fix="write these keys in the layout of the other manifests, then run the same command again",
+        ) from error
 
 
 def write_proposal(changes: Sequence[Change], manifests: Manifests) -> None:
@@ -52,14 +65,12 @@ def write_proposal(changes: Sequence[Change], manifests: Manifests) -> None:
     Parameters
     ----------
     changes
-        What to write, and what was there when it was thought out.
-    manifests
-        The project's.
+        What to write, and what was there when the proposal was made.
 
     Raises
     ------
     RecipeError
-        As `check_proposal`; then nothing is written.
+        Where a manifest would be invalid, naming the place in it; then nothing is written.
     ManifestError
         Where a file was changed meanwhile; then nothing is written.
     StoreError
@@ -86,37 +97,36 @@ def write_proposal(changes: Sequence[Change], manifests: Manifests) -> None:
                 remove_tree(copy.parent)
 
 
-def offer_proposal(
-    changes: Sequence[Change], manifests: Manifests, console: Console, *, write: bool, unwritten: str
-) -> None:
-    """Show on standard output what a checked proposal changes, and write it where that is asked for.
+def offer_proposal(changes: Sequence[Change], job: Job, *, write: bool, unwritten: str) -> None:
+    """Check a proposal without touching the project, show its difference on standard output, and write it if asked.
 
     Parameters
     ----------
-    changes, manifests
-        As `write_proposal`.
-    console
-        For what is said about it.
-    write
-        Whether it is asked for.
     unwritten
-        What is said where it is not: the command that writes it.
+        What is printed where it is not written: the command that writes it.
 
     Raises
     ------
     RecipeError
         As `write_proposal`.
     """
+    changes = [change for change in changes if change.new != change.old]
+    with job.store.scratch("lock-proposal") as work:
+        for change in changes:
+            copy = work / Path(change.path).name
+            copy.write_text(change.new, encoding="utf-8")
+            _check(copy, change, job.manifests)
+    LOGGER.debug("%d files would change, and are valid as proposed", len(changes))
     if not changes:
-        console.say("nothing to propose")
+        job.console.say("nothing to propose")
         return
     sys.stdout.write(unified_diff(changes))
     sys.stdout.flush()  # what is said next comes after it
     if write:
-        write_proposal(changes, manifests)
-        console.say("\n".join(f"written: {change.path}" for change in changes))
+        write_proposal(changes, job.manifests)
+        job.console.say("\n".join(f"written: {change.path}" for change in changes))
     else:
-        console.say(unwritten)
+        job.console.say(unwritten)
 
 
 def _check(copy: Path, change: Change, manifests: Manifests) -> None:

@@ -1,4 +1,4 @@
-"""The try on a Mac, on a machine that is none: what is written, what cannot be said here, and what fails."""
+"""mac-check on a machine that is no Mac: what it writes, what it cannot check here, and what fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of the session `serve`, in a real browser: a picture is attached and the answer read."""
+"""The page of the session `serve`, in a real browser: an image is attached and the answer read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from recipes.conformance.checks.browser import find_browser
 from recipes.conformance.checks.web_page import look_at_page
-from recipes.conformance.results.outcome import Verdict
+from recipes.conformance.results.outcome import CheckVerdict
 from tests.support.llama_service import ANSWER, PICTURE, QUESTION, service, unused_port
 
 if TYPE_CHECKING:
@@ -27,6 +27,6 @@ def test_a_person_gets_an_answer_about_a_picture_in_the_browser(
         outcome = look_at_page(
             running.base, PICTURE.read_bytes(), QUESTION, ANSWER, shot, browser, ready_s=10.0
         )
-    expected = Verdict.FAILED if text_only else Verdict.PASSED
+    expected = CheckVerdict.FAILED if text_only else CheckVerdict.PASSED
     assert outcome.verdict is expected, outcome
     assert shot.exists()

@@ -18,7 +18,7 @@ import pytest
 
 from recipes.conformance.checks.browser import find_browser
 from recipes.conformance.checks.web_page import look_at_page, read_stream
-from recipes.conformance.results.outcome import Outcome, Part, Verdict
+from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,19 +31,19 @@ PAGE = """<!DOCTYPE html><meta charset="utf-8"><title>a page</title><main></main
 <input type="file" hidden><textarea></textarea>
 <script>
 const main = document.querySelector('main'), field = document.querySelector('textarea');
-let picture = '';
+let image = '';
 document.querySelector('input').onchange = event => {
     const reader = new FileReader();
     reader.onload = () => {
-        picture = reader.result;
-        main.innerHTML = `<img src="${picture}">`;
+        image = reader.result;
+        main.innerHTML = `<img src="${image}">`;
     };
     reader.readAsDataURL(event.target.files[0]);
 };
 field.onkeydown = async event => {
     if (event.key !== 'Enter') return;
     const temperature = JSON.parse(localStorage.getItem('LlamaCppWebui.config')).temperature;
-    const content = [{type: 'text', text: field.value}, {type: 'image_url', image_url: {url: picture}}];
+    const content = [{type: 'text', text: field.value}, {type: 'image_url', image_url: {url: image}}];
     const body = JSON.stringify({messages: [{role: 'user', content}], temperature, stream: true});
     const response = await fetch('/v1/chat/completions', {method: 'POST', body});
     const lines = (await response.text()).split('\\n').filter(line => line.startsWith('data: {'));
@@ -134,8 +134,7 @@ def look(fake: FakeServer, browser: Path | None, folder: Path, answer_s: float =
 def test_the_right_answer_passes_and_is_photographed(browser: Path, tmp_path: Path) -> None:
     fake = FakeServer()
     outcome = look(fake, browser, tmp_path)
-    assert (outcome.verdict, outcome.suspect) == (Verdict.PASSED, "")
-    assert outcome.words == "Asked 'What colour is it?' with an image, the page shows 'red'."
+    assert (outcome.verdict, outcome.suspect) == (CheckVerdict.PASSED, "")
     assert outcome.figures == {"temperature sent": "0", "given": "red", "expected": "red"}
     assert (tmp_path / "shot.png").read_bytes().startswith(b"\x89PNG")
     (asked,) = fake.asked
@@ -144,68 +143,63 @@ def test_the_right_answer_passes_and_is_photographed(browser: Path, tmp_path: Pa
     assert b64decode(image["image_url"]["url"].removeprefix("data:image/png;base64,")) == PNG
 
 
-def test_a_wrong_answer_fails(browser: Path, tmp_path: Path) -> None:
-    outcome = look(FakeServer(answer="reddish"), browser, tmp_path)
-    assert outcome.verdict is Verdict.FAILED
-    assert outcome.words.endswith("the page shows 'reddish' instead of 'red'.")
+@pytest.mark.parametrize(
+    ("fake", "answer_s", "key_word"),
+    [
+        (FakeServer(answer="reddish"), 10.0, "'reddish'"),
+        (FakeServer(answer="réd"), 10.0, "'réd'"),  # not ASCII: what the page shows
+        (FakeServer(answers=False), 0.5, "within 0.5 s"),
+        (FakeServer(status=500), 10.0, "status 500"),
+    ],
+    ids=["wrong", "wrong and not ASCII", "without an end", "refused"],
+)
+def test_any_other_answer_fails_and_is_photographed(
+    browser: Path, tmp_path: Path, fake: FakeServer, answer_s: float, key_word: str
+) -> None:
+    outcome = look(fake, browser, tmp_path, answer_s=answer_s)
+    assert outcome.verdict is CheckVerdict.FAILED
+    assert key_word in outcome.words
     assert outcome.suspect
     assert (tmp_path / "shot.png").exists()
 
 
-def test_a_wrong_answer_that_is_not_ascii_is_what_the_page_shows(browser: Path, tmp_path: Path) -> None:
-    outcome = look(FakeServer(answer="réd"), browser, tmp_path)
-    assert outcome.words.endswith("the page shows 'réd' instead of 'red'.")
-
-
-def test_an_answer_that_never_ends_fails_in_time(browser: Path, tmp_path: Path) -> None:
-    outcome = look(FakeServer(answers=False), browser, tmp_path, answer_s=0.5)
-    assert outcome.verdict is Verdict.FAILED
-    assert outcome.words == "No answer came to its end within 0.5 s."
-
-
-def test_a_refusal_of_the_server_fails(browser: Path, tmp_path: Path) -> None:
-    outcome = look(FakeServer(status=500), browser, tmp_path)
-    assert outcome.verdict is Verdict.FAILED
-    assert "The server refuses what the page sends with status 500." in outcome.words
-
-
 @pytest.mark.parametrize(
-    ("good", "bad", "words"),
+    ("good", "bad", "key_words"),
     [
-        ("<textarea></textarea>", "", "The page has no field for a question."),
-        ('type="file"', 'type="text"', "The page takes text alone: it has no field for a picture."),
+        ("<textarea></textarea>", "", "no field for a question"),
+        ('type="file"', 'type="text"', "no field for an image"),
         (
             "main.innerHTML = `<img",
             "main.innerHTML = `<p role='dialog'>Images need a projector</p><br",
-            "The page does not take the image. It says: Images need a projector",
+            "It says: Images need a projector",
         ),
-        ('"Assistant message with actions"', '"other"', "The page shows no answer."),
-        ("${answer}", "blue", "The server answers 'red', but the page shows 'blue'."),
-        ("{url: picture}", "{}", "The page sent the question without the image."),
+        ('"Assistant message with actions"', '"other"', "shows no answer"),
+        ("${answer}", "blue", "but the page shows 'blue'"),
+        ("{url: image}", "{}", "without the image"),
     ],
 )
 def test_what_the_page_cannot_do_fails_in_words(
-    browser: Path, tmp_path: Path, good: str, bad: str, words: str
+    browser: Path, tmp_path: Path, good: str, bad: str, key_words: str
 ) -> None:
     assert good in PAGE
     page = PAGE.replace("const main", "var main").replace(good, bad)
     if "textarea" in good:
         page = page.replace("field.onkeydown", "window.onkeydown")  # so that nothing else is wrong with it
     outcome = look(FakeServer(page=page), browser, tmp_path)
-    assert (outcome.verdict, outcome.words) == (Verdict.FAILED, words)
+    assert outcome.verdict is CheckVerdict.FAILED
+    assert key_words in outcome.words
     assert "web page" in outcome.suspect
 
 
 def test_a_script_that_breaks_is_quoted(browser: Path, tmp_path: Path) -> None:
     broken = PAGE.replace("<textarea></textarea>", "")
     outcome = look(FakeServer(page=broken), browser, tmp_path)
-    assert outcome.words.startswith("The page has no field for a question. It says: ")
     assert "onkeydown" in outcome.words
 
 
 def test_a_server_without_a_page_is_not_judged_by_it(browser: Path, tmp_path: Path) -> None:
     outcome = look(FakeServer(page_status=404), browser, tmp_path)
-    assert outcome.verdict is Verdict.NOT_RUN
+    assert outcome.verdict is CheckVerdict.NOT_RUN
     assert "no built-in web page" in outcome.words
 
 
@@ -213,8 +207,7 @@ def test_a_server_that_is_gone_fails(browser: Path, tmp_path: Path) -> None:
     with serving(FakeServer()) as base:
         pass
     outcome = look_at_page(base, PNG, "What?", "red", tmp_path / "shot.png", browser)
-    assert outcome.verdict is Verdict.FAILED
-    assert outcome.words.startswith("The page cannot be used: ")
+    assert outcome.verdict is CheckVerdict.FAILED
     assert "ERR_CONNECTION_REFUSED" in outcome.words
 
 
@@ -223,23 +216,23 @@ def test_nothing_but_loopback_is_reached(browser: Path, tmp_path: Path) -> None:
     outside = FakeServer()
     with serving(outside, "127.0.0.2") as other:
         reaching = PAGE.replace(
-            "<main>", f'<img src="{other}/picture.png"><script src="{other}/x.js"></script><main>'
+            "<main>", f'<img src="{other}/image.png"><script src="{other}/x.js"></script><main>'
         )
         outcome = look(FakeServer(page=reaching), browser, tmp_path)
-    assert outcome.verdict is Verdict.PASSED
+    assert outcome.verdict is CheckVerdict.PASSED
     assert outside.got == []
 
 
 def test_without_a_browser_it_is_not_run_and_says_what_to_install(tmp_path: Path) -> None:
     outcome = look(FakeServer(), None, tmp_path)
-    assert outcome.verdict is Verdict.NOT_RUN
+    assert outcome.verdict is CheckVerdict.NOT_RUN
     assert "apt-get install chromium" in outcome.words
 
 
 def test_a_browser_that_does_not_start_is_not_the_server_s_fault(tmp_path: Path) -> None:
     outcome = look(FakeServer(), Path("/bin/false"), tmp_path)
-    assert outcome.verdict is Verdict.NOT_RUN
-    assert outcome.words.startswith("/bin/false does not start (")
+    assert outcome.verdict is CheckVerdict.NOT_RUN
+    assert "/bin/false" in outcome.words
 
 
 def test_a_completion_is_read_whole_and_streamed() -> None:

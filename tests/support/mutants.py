@@ -30,7 +30,7 @@ class Mutant:
     name
         What is wrong.
     make
-        Writes the files that are wrong into a folder, and gives the pair.
+        Writes the files that are wrong into a folder, and returns the pair.
     suspect
         A word that the report must say of where to look.
     """

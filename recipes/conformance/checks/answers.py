@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from recipes.conformance.results.context import SURE, THREADS, Findings, judged, messages, pictures
-from recipes.conformance.results.outcome import Outcome, Part, Verdict
+from recipes.conformance.results.inputs import (
+    SURE,
+    THREADS,
+    Findings,
+    images_of,
+    messages,
+    pass_or_fail,
+    wrong_answer,
+)
+from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
 from recipes.conformance.results.result import Exhibit
 from recipes.evalset.prompts import held_out
 from recipes.serve.llamacpp.server import ServerError
+from recipes.serve.sse import StreamError, read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recipes.conformance.results.context import Context
-    from recipes.evalset.golden import GoldenCase, HeldOut
+    from recipes.conformance.results.inputs import CheckInputs
+    from recipes.evalset.golden import HeldOut
     from recipes.evalset.prompts import Prompt
     from recipes.serve.llamacpp.server import Server
 
@@ -33,31 +42,22 @@ NEEDS = {
 POINTS = 0.01  # how much lower than the reference's a rate may be
 
 
-def check_cases(context: Context, server: Server, names: Sequence[str]) -> Findings:
-    """Ask each prompt once; every answer that the reference is sure of must be its own.
-
-    Parameters
-    ----------
-    context
-        The judgement.
-    server
-        With model and projector.
-    names
-        Of the prompts to ask.
-    """
-    exhibits, wrong, sure = [], [], 0
-    for prompt, case in context.pairs:
+def check_cases(inputs: CheckInputs, server: Server, names: Sequence[str]) -> Findings:
+    """Ask each prompt once; every answer that the reference is sure of must be its own."""
+    exhibits: list[Exhibit] = []
+    wrong: list[str] = []
+    sure = 0
+    for prompt, case in inputs.pairs:
         if case.name not in names:
             continue
         try:
             given = server.chat(messages(prompt)).text
         except ServerError as error:
             given = str(error).splitlines()[0]
-        exhibits.append(exhibit(prompt, case, given))
+        exhibits.append(Exhibit(case.name, images_of(prompt), prompt.question, case.answer, given))
         sure += case.margin >= SURE
-        if case.margin >= SURE and given.strip() != case.answer:
-            wrong.append(f"`{case.name}`: {given!r} instead of {case.answer!r}")
-    outcome = judged(
+        wrong += filter(None, [wrong_answer(case, given)])
+    outcome = pass_or_fail(
         Part.IMAGES,
         "answers equal the reference's",
         is_right=not wrong and sure > 0,
@@ -68,36 +68,26 @@ def check_cases(context: Context, server: Server, names: Sequence[str]) -> Findi
     return Findings((outcome,), tuple(exhibits))
 
 
-def exhibit(prompt: Prompt, case: GoldenCase, given: str) -> Exhibit:
-    """Give what a person would look at of one question."""
-    return Exhibit(case.name, pictures(prompt), prompt.question, case.answer, given)
-
-
-def check_streaming(context: Context, server: Server) -> Findings:
+def check_streaming(inputs: CheckInputs, server: Server) -> Outcome:
     """Demand that the pieces of a streamed answer are the whole one."""
-    prompt, case = context.case("read, square")
+    prompt, case = inputs.case("read, square")
     body = {"messages": messages(prompt), "max_tokens": 16, "temperature": 0, "stream": True}
     answer = server.post("/v1/chat/completions", json.dumps(body).encode())
-    pieces = []
-    for line in answer.content.decode("utf-8").splitlines():
-        if line.startswith("data: ") and line != "data: [DONE]":
-            delta = json.loads(line.removeprefix("data: "))["choices"]
-            pieces += [choice["delta"].get("content") or "" for choice in delta]
-    text = "".join(pieces)
-    words = f"{len(pieces)} pieces, together {text!r}; the reference says {case.answer!r}"
-    return Findings(
-        (
-            judged(
-                Part.IMAGES, "a streamed answer", is_right=text == case.answer, words=words, suspect="server"
-            ),
-        )
-    )
+    try:
+        pieces = [piece.text for piece in read_pieces(answer.content.splitlines())]
+    except StreamError as error:
+        is_right, words = False, f"the stream ends with an error: {error}"
+    else:
+        text = "".join(pieces)
+        is_right = text == case.answer
+        words = f"{len(pieces)} pieces, together {text!r}; the reference says {case.answer!r}"
+    return pass_or_fail(Part.IMAGES, "a streamed answer", is_right=is_right, words=words, suspect="server")
 
 
-def check_held_out(context: Context, server: Server) -> Findings:
+def check_held_out(inputs: CheckInputs, server: Server) -> Findings:
     """Ask the held-out questions of each task; the rate of right answers must be the reference's within a point."""
     outcomes: list[Outcome] = []
-    for reference in context.golden.held_out:
+    for reference in inputs.golden.held_out:
         prompts = held_out(reference.task)
         given = [server.chat(messages(prompt)).text.strip() for prompt in prompts]
         outcomes.append(rate_outcome(reference, prompts, given))
@@ -105,7 +95,7 @@ def check_held_out(context: Context, server: Server) -> Findings:
 
 
 def rate_outcome(reference: HeldOut, prompts: Sequence[Prompt], given: Sequence[str]) -> Outcome:
-    """Judge one task: sure answers are the reference's, one unsure answer in a hundred questions aside."""
+    """Return one task's outcome: every answer that the reference is sure of must be its own."""
     right = sum(text == prompt.expected for prompt, text in zip(prompts, given, strict=True))
     wanted = sum(text == prompt.expected for prompt, text in zip(prompts, reference.answers, strict=True))
     other = [
@@ -120,7 +110,7 @@ def rate_outcome(reference: HeldOut, prompts: Sequence[Prompt], given: Sequence[
     if other:
         prompt, text, answer = other[0]
         words += f"; {len(other)} sure answers are others, first {prompt.question!r}: {text!r} instead of {answer!r}"
-    return judged(
+    return pass_or_fail(
         Part.TEXT if reference.task == "text" else Part.IMAGES,
         f"held-out: {reference.task}",
         is_right=not other,
@@ -133,11 +123,11 @@ def rate_outcome(reference: HeldOut, prompts: Sequence[Prompt], given: Sequence[
 
 
 def total_outcome(outcomes: Sequence[Outcome]) -> Outcome:
-    """Judge all tasks together: within a point of the reference."""
+    """Return the outcome of all tasks together: within a point of the reference."""
     right, asked, wanted = (
         sum(int(o.figures[key]) for o in outcomes) for key in ("right", "asked", "reference")
     )
-    return judged(
+    return pass_or_fail(
         Part.IMAGES,
         "held-out: all",
         is_right=right / asked >= wanted / asked - POINTS,
@@ -148,26 +138,26 @@ def total_outcome(outcomes: Sequence[Outcome]) -> Outcome:
     )
 
 
-def check_mtmd(context: Context) -> Findings:
+def check_mtmd(inputs: CheckInputs) -> Outcome:
     """Ask llama-mtmd-cli about single images, as people do who follow the model's page."""
-    if context.subject.path(MTMD) is None:
-        return Findings((Outcome(Part.IMAGES, MTMD, Verdict.NOT_RUN, f"there is no {MTMD}"),))
+    if inputs.subject.path(MTMD) is None:
+        return Outcome(Part.IMAGES, MTMD, CheckVerdict.NOT_RUN, f"there is no {MTMD}")
     wrong, asked = [], 0
     for name in ("shape, square", "colour, wide", "read, square"):
-        prompt, case = context.case(name)
+        prompt, case = inputs.case(name)
         if case.margin < SURE:
             continue
         asked += 1
-        picture = context.work / f"{name.replace(', ', '-')}.png"
-        picture.write_bytes(pictures(prompt)[0])
+        image = inputs.work / f"{name.replace(', ', '-')}.png"
+        image.write_bytes(images_of(prompt)[0])
         arguments = (
-            *("-m", str(context.model), "--mmproj", str(context.mmproj), "--image", str(picture)),
+            *("-m", str(inputs.model), "--mmproj", str(inputs.mmproj), "--image", str(image)),
             *("-p", prompt.turns[0].parts[-1], "-n", "16", "--temp", "0", "-t", THREADS),
-            *context.subject.model_options,
+            *inputs.subject.model_options,
         )
-        done = context.subject.run(MTMD, tuple(map(str, arguments)), context.work)
+        done = inputs.subject.run(MTMD, tuple(map(str, arguments)), inputs.work)
         given = done.out.strip().splitlines()[-1].strip() if done.out.strip() else ""
         if done.status != 0 or given != case.answer:
             wrong.append(f"{prompt.question!r}: status {done.status}, {given!r} instead of {case.answer!r}")
     words = "; ".join(wrong) or f"{asked} images: its answers are the reference's"
-    return Findings((judged(Part.IMAGES, MTMD, is_right=not wrong and asked > 0, words=words, suspect=MTMD),))
+    return pass_or_fail(Part.IMAGES, MTMD, is_right=not wrong and asked > 0, words=words, suspect=MTMD)

@@ -9,7 +9,7 @@ import msgspec
 
 from recipes.build.pipeline import ensure_bundle
 from recipes.build.plan.plan import narrow
-from recipes.conformance.results.context import Findings, judged
+from recipes.conformance.results.inputs import pass_or_fail
 from recipes.conformance.results.outcome import Part
 from recipes.core.process import Command, capture
 
@@ -17,24 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recipes.build.context import Job
+    from recipes.conformance.results.outcome import Outcome
     from recipes.manifest.schema import Baseline
 
 LOADS_S = 60.0
 
 
-def check(job: Job, baseline: Baseline, model: Path, work: Path) -> Findings:
-    """Build one small program of the baseline, give it the model, and demand its refusal in words.
-
-    Parameters
-    ----------
-    job
-        Where to build; its recipe does not matter.
-    baseline
-        What to build.
-    model
-        The language model's file.
-    work
-        An empty folder.
+def check(job: Job, baseline: Baseline, model: Path, work: Path) -> Outcome:
+    """Build one small program of the baseline (not of the job's recipe), and demand that it refuses the model in words.
 
     Raises
     ------
@@ -48,14 +38,10 @@ def check(job: Job, baseline: Baseline, model: Path, work: Path) -> Findings:
     done = capture(Command(argv, work, {"LC_ALL": "C"}), LOADS_S)
     said = done.out + done.err
     line = next((line for line in said.splitlines() if baseline.says in line), said[-200:])
-    return Findings(
-        (
-            judged(
-                Part.LOAD,
-                f"{baseline.recipe} with {baseline.patches} of its patches refuses the model",
-                is_right=done.status == 1 and baseline.says in said,
-                words=f"{baseline.target} ends with status {done.status}: {line.strip()}",
-                suspect="the baseline is not the llama.cpp that it should be",
-            ),
-        )
+    return pass_or_fail(
+        Part.LOAD,
+        f"{baseline.recipe} with {baseline.patches} of its patches refuses the model",
+        is_right=done.status == 1 and baseline.says in said,
+        words=f"{baseline.target} ends with status {done.status}: {line.strip()}",
+        suspect="the baseline is not the llama.cpp that it should be",
     )

@@ -29,8 +29,6 @@ def find_browser(environ: Mapping[str, str] = os.environ, system: str = sys.plat
     ----------
     environ
         Variables by name; PINNED_LLAMA_BROWSER names one, and beats all others.
-    system
-        As `sys.platform` says it.
 
     Raises
     ------

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recipes.conformance.results.context import Findings, judged
-from recipes.conformance.results.outcome import Outcome, Part, Verdict
+from recipes.conformance.results.inputs import Findings, pass_or_fail
+from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
 from recipes.core.errors import VerifyError
 from recipes.models.gguf.findings import Finding, Severity
 from recipes.models.gguf.lint import lint_mmproj, lint_model, lint_pair
@@ -17,13 +17,7 @@ if TYPE_CHECKING:
 
 
 def check(model: Path, mmproj: Path) -> Findings:
-    """Lint both files, and whether they fit each other.
-
-    Parameters
-    ----------
-    model, mmproj
-        The files.
-    """
+    """Lint both files, and whether they fit each other."""
     opened: list[GgufFile] = []
     outcomes: list[Outcome] = []
     for role, path, lint in (("model", model, lint_model), ("projector", mmproj, lint_mmproj)):
@@ -31,22 +25,29 @@ def check(model: Path, mmproj: Path) -> Findings:
             file = read_gguf(path)
         except VerifyError as error:
             outcomes.append(
-                Outcome(Part.LINT, role, Verdict.FAILED, str(error.found), f"{path.name} is no GGUF file")
+                Outcome(
+                    Part.LINT, role, CheckVerdict.FAILED, str(error.found), f"{path.name} is no GGUF file"
+                )
             )
             continue
         opened.append(file)
         outcomes.append(
-            judge(role, lint(file), f"{len(file.tensors)} tensors, all as the keys say", path.name)
+            lint_outcome(role, lint(file), f"{len(file.tensors)} tensors, all as the keys say", path.name)
         )
     if len(opened) == len(outcomes):
         outcomes.append(
-            judge("pair", lint_pair(*opened), "the projector fits the model", "the projector is another's")
+            lint_outcome(
+                "pair",
+                lint_pair(*opened),
+                "the projector fits the model",
+                "the projector belongs to another model",
+            )
         )
     return Findings(tuple(outcomes))
 
 
-def judge(name: str, findings: Sequence[Finding], fine: str, suspect: str) -> Outcome:
-    """Give one file's outcome: errors fail, warnings are said."""
+def lint_outcome(name: str, findings: Sequence[Finding], fine: str, suspect: str) -> Outcome:
+    """Return one file's outcome: errors fail, warnings are only reported."""
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     words = "; ".join(f"{finding.where} {finding.what}" for finding in findings) or fine
-    return judged(Part.LINT, name, is_right=not errors, words=words, suspect=suspect)
+    return pass_or_fail(Part.LINT, name, is_right=not errors, words=words, suspect=suspect)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from gguf import GGUFReader
 
-from recipes.conformance.results.context import Findings, judged, messages, pictures
-from recipes.conformance.results.outcome import Outcome, Part, Verdict
+from recipes.conformance.results.inputs import Findings, images_of, messages, pass_or_fail
+from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
 from recipes.core.process import Command, capture
 from recipes.serve.llamacpp.server import ServerError, user
 
 if TYPE_CHECKING:
-    from recipes.conformance.results.context import Context
+    from recipes.conformance.results.inputs import CheckInputs
     from recipes.serve.llamacpp.server import Server
 
 PS_S = 10.0
@@ -38,21 +38,13 @@ PRINTED = {
 
 
 def keys_of(path: Path) -> dict[str, Any]:
-    """Give a file's keys as Python values."""
+    """Return a file's keys as Python values."""
     return {name: field.contents() for name, field in GGUFReader(path).fields.items()}
 
 
-def check(context: Context, server: Server) -> Findings:
-    """Compare what the server says of the model with the file, and the file with the reference's.
-
-    Parameters
-    ----------
-    context
-        The judgement.
-    server
-        It runs on the model with its projector.
-    """
-    keys = keys_of(context.model)
+def check(inputs: CheckInputs, server: Server) -> Findings:
+    """Compare what the server says of the model with the file, and the file with the reference's."""
+    keys = keys_of(inputs.model)
     arch = keys["general.architecture"]
     log = server.log.read_text(encoding="utf-8", errors="replace")
     listed = server.get("/v1/models").json().get("data") or []
@@ -69,30 +61,36 @@ def check(context: Context, server: Server) -> Findings:
     ]
     words = "; ".join(wrong) or f"{len(said)} figures that it gives of the model are the file's"
     outcomes = [
-        judged(
+        pass_or_fail(
             Part.LOAD, "loads qwen3vlmoe", is_right=True, words=f"{arch} is loaded and the server is healthy"
         ),
-        judged(
+        pass_or_fail(
             Part.LOAD,
             "what it says of the model",
             is_right=not wrong and bool(said),
             words=words,
             suspect="loading",
         ),
-        shape_outcome(context, keys, arch),
-        listing_outcome(len(listed)),
+        shape_outcome(inputs, keys, arch),
+        pass_or_fail(
+            Part.LOAD,
+            "model list",
+            is_right=len(listed) == 1,
+            words=f"/v1/models lists {len(listed)}",
+            suspect="server",
+        ),
     ]
     return Findings(tuple(outcomes))
 
 
-def shape_outcome(context: Context, keys: dict[str, Any], arch: str) -> Outcome:
+def shape_outcome(inputs: CheckInputs, keys: dict[str, Any], arch: str) -> Outcome:
     """Compare the model's M-RoPE sections with those that the reference was asked with.
 
     No answer tells them apart: sections end where frequencies turn by less than a hundredth over any image.
     """
-    wanted, found = list(context.golden.sections), list(keys[f"{arch}.rope.dimension_sections"])[:3]
+    wanted, found = list(inputs.golden.sections), list(keys[f"{arch}.rope.dimension_sections"])[:3]
     shares = ", ".join(map(str, found))
-    return judged(
+    return pass_or_fail(
         Part.POSITIONS,
         "sections",
         is_right=found == wanted,
@@ -101,19 +99,8 @@ def shape_outcome(context: Context, keys: dict[str, Any], arch: str) -> Outcome:
     )
 
 
-def listing_outcome(listed: int) -> Outcome:
-    """Demand that the API lists the model."""
-    return judged(
-        Part.LOAD,
-        "model list",
-        is_right=listed == 1,
-        words=f"/v1/models lists {listed}",
-        suspect="server",
-    )
-
-
 def is_same(said: str, wanted: object) -> bool:
-    """Whether a printed value is a key's: numbers by value, lists by their numbers."""
+    """Return whether a printed value is a key's: numbers by value, lists by their numbers."""
     if isinstance(wanted, (list, tuple)):
         return [int(part) for part in re.findall(r"-?\d+", said)] == [int(part) for part in wanted]
     if isinstance(wanted, (int, float)):
@@ -124,20 +111,18 @@ def is_same(said: str, wanted: object) -> bool:
     return said == str(wanted)
 
 
-def check_text_only(context: Context, with_projector_bytes: int | None) -> Findings:
+def check_text_only(inputs: CheckInputs, with_projector_bytes: int | None) -> Findings:
     """Run without the projector: text is answered, an image refused in words, and memory is saved.
 
     Parameters
     ----------
-    context
-        The judgement.
     with_projector_bytes
         Memory of the server with the projector before its first question; None where it could not be measured.
     """
-    with context.server(text_only=True) as server:
+    with inputs.server(text_only=True) as server:
         before = resident_bytes(server.process.pid)
-        outcomes = [memory_outcome(context, before, with_projector_bytes)]
-        asked = [(prompt, case) for prompt, case in context.pairs if not case.with_images]
+        outcomes = [memory_outcome(inputs, before, with_projector_bytes)]
+        asked = [(prompt, case) for prompt, case in inputs.pairs if not case.with_images]
         given = [(case, server.chat(messages(prompt)).text) for prompt, case in asked]
         wrong = [
             f"`{case.name}`: {text!r} instead of {case.answer!r}"
@@ -145,7 +130,7 @@ def check_text_only(context: Context, with_projector_bytes: int | None) -> Findi
             if text != case.answer
         ]
         outcomes.append(
-            judged(
+            pass_or_fail(
                 Part.TEXT,
                 "answers without the projector",
                 is_right=not wrong,
@@ -153,15 +138,15 @@ def check_text_only(context: Context, with_projector_bytes: int | None) -> Findi
                 suspect="the language model, its tokenizer or its chat template",
             )
         )
-        prompt, _ = context.case("shape, square")
-        outcomes.append(refusal_outcome(server, pictures(prompt)[0]))
+        prompt, _ = inputs.case("shape, square")
+        outcomes.append(refusal_outcome(server, images_of(prompt)[0]))
     return Findings(tuple(outcomes))
 
 
-def refusal_outcome(server: Server, picture: bytes) -> Outcome:
+def refusal_outcome(server: Server, image: bytes) -> Outcome:
     """Demand that an image is refused in words where there is no projector, and that the server lives on."""
     try:
-        reply = server.chat([user(picture, "What shape is this?")])
+        reply = server.chat([user(image, "What shape is this?")])
     except ServerError as error:
         words, is_clear = str(error), "mmproj" in str(error) or "image" in str(error).lower()
     else:
@@ -170,7 +155,7 @@ def refusal_outcome(server: Server, picture: bytes) -> Outcome:
         lives = bool(server.chat([user("What is 1 plus 2?")]).text)
     except ServerError:
         lives = False
-    return judged(
+    return pass_or_fail(
         Part.TEXT,
         "an image without the projector",
         is_right=is_clear and lives,
@@ -179,16 +164,18 @@ def refusal_outcome(server: Server, picture: bytes) -> Outcome:
     )
 
 
-def memory_outcome(context: Context, without: int | None, with_projector: int | None) -> Outcome:
+def memory_outcome(inputs: CheckInputs, without: int | None, with_projector: int | None) -> Outcome:
     """Compare the memory of a server without the projector with that of one with it."""
     name = "memory without the projector"
-    if context.subject.is_offloaded:
+    if inputs.subject.is_offloaded:
         words = "the projector is in a GPU's memory, which ps does not tell"
-        return Outcome(Part.TEXT, name, Verdict.NOT_RUN, words)
+        return Outcome(Part.TEXT, name, CheckVerdict.NOT_RUN, words)
     if without is None or with_projector is None:
-        return Outcome(Part.TEXT, name, Verdict.NOT_RUN, "this system's ps does not tell a program's memory")
-    size, saved = context.mmproj.stat().st_size, with_projector - without
-    return judged(
+        return Outcome(
+            Part.TEXT, name, CheckVerdict.NOT_RUN, "this system's ps does not tell a program's memory"
+        )
+    size, saved = inputs.mmproj.stat().st_size, with_projector - without
+    return pass_or_fail(
         Part.TEXT,
         name,
         is_right=saved >= size // 2,
@@ -200,7 +187,7 @@ def memory_outcome(context: Context, without: int | None, with_projector: int | 
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Give how much memory a program holds, by the system's ps; None where that does not tell."""
+    """Return how much memory a program holds, by the system's ps; None where that does not tell."""
     try:
         done = capture(Command(("ps", "-o", "rss=", "-p", str(pid)), Path("/"), {"PATH": os.defpath}), PS_S)
     except OSError:

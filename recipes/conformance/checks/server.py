@@ -1,16 +1,16 @@
-"""Treats the server as its users will: many at once, impatient, with broken requests and huge pictures."""
+"""Treats the server as its users will: many at once, impatient, with broken requests and huge images."""
 
 from __future__ import annotations
 
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import requests
 from PIL import Image
 
-from recipes.conformance.results.context import SURE, Findings, judged, messages, pictures
+from recipes.conformance.results.inputs import SURE, Findings, images_of, messages, pass_or_fail, wrong_answer
 from recipes.conformance.results.outcome import Outcome, Part
 from recipes.core.cores import usable_cores
 from recipes.evalset.prompts import png
@@ -19,7 +19,7 @@ from recipes.serve.llamacpp.server import POLL_S, ServerError, user
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from recipes.conformance.results.context import Context
+    from recipes.conformance.results.inputs import CheckInputs
     from recipes.serve.llamacpp.server import Server
 
 CLIENTS = 8
@@ -32,11 +32,11 @@ END_OF_STATUSES = 600  # of HTTP
 OVER_A_UBATCH = "larger than a ubatch"
 
 
-def check_large_image(context: Context) -> Findings:
-    """Ask about an image of more tokens than a ubatch holds, at the server's defaults; it may abort."""
-    prompt, case = context.case(OVER_A_UBATCH)
+def check_large_image(inputs: CheckInputs) -> Outcome:
+    """Ask about an image of more tokens than a ubatch holds, at the server's defaults; no server may abort."""
+    prompt, case = inputs.case(OVER_A_UBATCH)
     try:
-        with context.server() as server:
+        with inputs.server() as server:
             given = server.chat(messages(prompt)).text.strip()
             status = server.process.status
     except ServerError as error:
@@ -44,23 +44,19 @@ def check_large_image(context: Context) -> Findings:
     right = given == case.answer if case.margin >= SURE else status is None
     words = f"{prompt.scenes[0].width}x{prompt.scenes[0].height}, {case.prompt_tokens} tokens: "
     words += f"{given!r}" if status is None else f"the server is gone ({given})"
-    return Findings(
-        (
-            judged(
-                Part.SERVER,
-                "an image of more tokens than a ubatch",
-                is_right=right and status is None,
-                words=words,
-                suspect="image tokens are decoded with non-causal attention, which must fit into one ubatch",
-            ),
-        )
+    return pass_or_fail(
+        Part.SERVER,
+        "an image of more tokens than a ubatch",
+        is_right=right and status is None,
+        words=words,
+        suspect="image tokens are decoded with non-causal attention, which must fit into one ubatch",
     )
 
 
-def check(context: Context) -> Findings:
+def check(inputs: CheckInputs) -> Findings:
     """Run the server with several slots, and try each way to disturb it."""
     outcomes: list[Outcome] = []
-    tries: tuple[tuple[str, Callable[[Context, Server], tuple[bool, str]]], ...] = (
+    tries: tuple[tuple[str, Callable[[CheckInputs, Server], tuple[bool, str]]], ...] = (
         ("health", _health),
         (f"{CLIENTS} clients at once", _busy),
         ("a client that leaves", _cancelled),
@@ -68,21 +64,21 @@ def check(context: Context) -> Findings:
         ("malformed JSON", _malformed),
         ("a truncated PNG", _truncated),
         ("a file that is no image", _no_image),
-        ("a picture of 20 megapixels", _huge),
+        ("an image of 20 megapixels", _huge),
     )
-    with context.server("-np", str(SLOTS), "-c", "8192", "-t", str(usable_cores())) as server:
+    with inputs.server("-np", str(SLOTS), "-c", "8192", "-t", str(usable_cores())) as server:
         for name, attempt in tries:
             try:
-                is_right, words = attempt(context, server)
-                lives, after = _lives(context, server)
+                is_right, words = attempt(inputs, server)
+                lives, after = _lives(inputs, server)
             except (ServerError, requests.RequestException) as error:
                 is_right, words, lives, after = False, str(error).splitlines()[0], False, ""
             outcomes.append(
-                judged(
+                pass_or_fail(
                     Part.SERVER,
                     name,
                     is_right=is_right and lives,
-                    words=words + ("" if lives else f"; then it does not answer rightly any more {after}"),
+                    words=words + ("" if lives else f"; afterwards it answers wrongly: {after}"),
                     suspect="server",
                 )
             )
@@ -91,35 +87,32 @@ def check(context: Context) -> Findings:
     return Findings(tuple(outcomes))
 
 
-def _lives(context: Context, server: Server) -> tuple[bool, str]:
-    prompt, case = context.case("colour, square")
-    given = server.chat(messages(prompt)).text.strip()
-    return given == case.answer or case.margin < SURE, f"({given!r} instead of {case.answer!r})"
+def _lives(inputs: CheckInputs, server: Server) -> tuple[bool, str]:
+    prompt, case = inputs.case("colour, square")
+    wrong = wrong_answer(case, server.chat(messages(prompt)).text.strip())
+    return not wrong, wrong
 
 
-def _health(_context: Context, server: Server) -> tuple[bool, str]:
+def _health(_inputs: CheckInputs, server: Server) -> tuple[bool, str]:
     answer = server.get("/health")
     return answer.status_code == requests.codes.ok, f"/health says {answer.status_code}"
 
 
-def _busy(context: Context, server: Server) -> tuple[bool, str]:
+def _busy(inputs: CheckInputs, server: Server) -> tuple[bool, str]:
     """Ask eight different questions at the same time, twice; each client must get the answer to its own."""
     asked = [
-        pair for pair in context.pairs if pair[1].margin >= SURE and pair[1].prompt_tokens < SHORT_PROMPT
+        pair for pair in inputs.pairs if pair[1].margin >= SURE and pair[1].prompt_tokens < SHORT_PROMPT
     ][:CLIENTS]
     with ThreadPoolExecutor(CLIENTS) as pool:
         given = list(pool.map(lambda pair: server.chat(messages(pair[0])).text.strip(), asked * 2))
-    wrong = [
-        f"`{case.name}`: {text!r} instead of {case.answer!r}"
-        for (_, case), text in zip(asked * 2, given, strict=True)
-        if text != case.answer
-    ]
-    return not wrong and len(asked) == CLIENTS, "; ".join(
-        wrong
-    ) or f"{len(given)} answers, each to its own question"
+    wrong = "; ".join(
+        filter(None, (wrong_answer(case, text) for (_, case), text in zip(asked * 2, given, strict=True)))
+    )
+    is_right = not wrong and len(asked) == CLIENTS
+    return is_right, wrong or f"{len(given)} answers, each to its own question"
 
 
-def _cancelled(_context: Context, server: Server) -> tuple[bool, str]:
+def _cancelled(_inputs: CheckInputs, server: Server) -> tuple[bool, str]:
     """Leave in the middle of an answer; the slot must be free soon after."""
     body = {
         "messages": [user("Repeat: abcd")],
@@ -142,21 +135,18 @@ def _cancelled(_context: Context, server: Server) -> tuple[bool, str]:
     return False, f"its slot was still busy after {IDLE_S:g} s"
 
 
-def _cache(context: Context, server: Server) -> tuple[bool, str]:
-    """Ask the same about another picture, and again, with the prompt cache on: the answers must not be mixed up."""
+def _cache(inputs: CheckInputs, server: Server) -> tuple[bool, str]:
+    """Ask the same about another image, and again, with the prompt cache on: the answers must not be mixed up."""
     names = ("shape, square", "colour, square", "shape, square", "read, square")
-    wrong = []
-    for name in names:
-        prompt, case = context.case(name)
-        given = server.chat(messages(prompt), cache_prompt=True, id_slot=0).text.strip()
-        if given != case.answer and case.margin >= SURE:
-            wrong.append(f"`{name}`: {given!r} instead of {case.answer!r}")
-    return not wrong, "; ".join(
-        wrong
-    ) or f"{len(names)} prompts in one slot, each answered by its own picture"
+    asked = [inputs.case(name) for name in names]
+    given = [server.chat(messages(prompt), cache_prompt=True, id_slot=0).text.strip() for prompt, _ in asked]
+    wrong = "; ".join(
+        filter(None, (wrong_answer(pair[1], text) for pair, text in zip(asked, given, strict=True)))
+    )
+    return not wrong, wrong or f"{len(names)} prompts in one slot, each answered by its own image"
 
 
-def _malformed(_context: Context, server: Server) -> tuple[bool, str]:
+def _malformed(_inputs: CheckInputs, server: Server) -> tuple[bool, str]:
     bodies = (
         b"{",
         b"[]",
@@ -167,37 +157,30 @@ def _malformed(_context: Context, server: Server) -> tuple[bool, str]:
     return all(_is_refusal(status) for status in statuses), f"statuses {', '.join(map(str, statuses))}"
 
 
-def _truncated(context: Context, server: Server) -> tuple[bool, str]:
-    prompt, _ = context.case("shape, square")
-    picture = pictures(prompt)[0]
-    return _refused(server, picture[: len(picture) // 8])
+def _truncated(inputs: CheckInputs, server: Server) -> tuple[bool, str]:
+    prompt, _ = inputs.case("shape, square")
+    image = images_of(prompt)[0]
+    return _send(server, image[: len(image) // 8], may_answer=False)
 
 
-def _no_image(_context: Context, server: Server) -> tuple[bool, str]:
-    return _refused(server, b"\x7fELF this is no picture" * 20)
+def _no_image(_inputs: CheckInputs, server: Server) -> tuple[bool, str]:
+    return _send(server, b"\x7fELF this is no image" * 20, may_answer=False)
 
 
-def _refused(server: Server, data: bytes) -> tuple[bool, str]:
-    answer = _ask(server, data)
-    return _is_refusal(answer.status_code), f"status {answer.status_code}: {answer.text[:120]}"
+def _huge(_inputs: CheckInputs, server: Server) -> tuple[bool, str]:
+    """Send a huge image: an answer is right, and so is a refusal in words."""
+    return _send(server, png(Image.new("RGB", HUGE, (40, 90, 200))), may_answer=True)
 
 
-def _huge(_context: Context, server: Server) -> tuple[bool, str]:
-    """Send a huge picture: an answer is right, and so is a refusal in words."""
-    answer = _ask(server, png(Image.new("RGB", HUGE, (40, 90, 200))))
-    is_right = answer.status_code == requests.codes.ok or _is_refusal(answer.status_code)
-    return is_right, f"status {answer.status_code}: {answer.text[:120]}"
-
-
-def _ask(server: Server, data: bytes) -> requests.Response:
-    body: dict[str, Any] = {
-        "messages": [user(data, "What shape is this?")],
-        "max_tokens": 8,
-        "temperature": 0,
-    }
-    return server.post("/v1/chat/completions", json.dumps(body).encode())
+def _send(server: Server, image: bytes, *, may_answer: bool) -> tuple[bool, str]:
+    """Ask about an image that must be refused, or may also be answered."""
+    body = {"messages": [user(image, "What shape is this?")], "max_tokens": 8, "temperature": 0}
+    answer = server.post("/v1/chat/completions", json.dumps(body).encode())
+    status = answer.status_code
+    is_right = _is_refusal(status) or (may_answer and status == requests.codes.ok)
+    return is_right, f"status {status}: {answer.text[:120]}"
 
 
 def _is_refusal(status: int) -> bool:
-    """Whether a status is an error that says so."""
+    """Return whether a status is an error that says so."""
     return int(requests.codes.bad_request) <= status < END_OF_STATUSES

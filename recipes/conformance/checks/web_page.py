@@ -18,7 +18,7 @@ from playwright.sync_api import TimeoutError as BrowserTimeout
 from playwright.sync_api import ViewportSize, sync_playwright
 
 from recipes.conformance.checks.browser import INSTALL
-from recipes.conformance.results.outcome import Outcome, Part, Verdict
+from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ QUIET = (
     *("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--disable-domain-reliability", "--no-proxy-server", "--no-pings"),
 )
-VIEW: ViewportSize = {"width": 1100, "height": 1000}  # the picture and the answer fit in
+VIEW: ViewportSize = {"width": 1100, "height": 1000}  # the image and the answer fit in
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 NOT_FOUND = 404
 READY_S = 20.0  # how long the page may take to show what needs no model
@@ -65,7 +65,7 @@ class PageError(Exception):
         self.suspect = suspect
 
 
-def look_at_page(  # noqa: PLR0913, PLR0917 - a person would have to be told as much
+def look_at_page(  # noqa: PLR0913, PLR0917 - a person needs as much
     base_url: str,
     image_png: bytes,
     question: str,
@@ -80,33 +80,27 @@ def look_at_page(  # noqa: PLR0913, PLR0917 - a person would have to be told as 
 
     Parameters
     ----------
-    base_url
-        Where the server listens, on loopback.
     image_png
-        The picture: a PNG file's bytes.
-    question, expected
-        What to ask, and what the reference answers.
+        A PNG file.
     screenshot_path
-        Gets what the page shows at the end, however that is.
-    browser
-        As `find_browser` gives it.
+        Where the page as it looks at the end is written.
     answer_s, ready_s
         How long the answer and each other step may take, in seconds.
     """
     if browser is None:
-        return _outcome(Verdict.NOT_RUN, f"No browser was found: {INSTALL}.")
+        return _outcome(CheckVerdict.NOT_RUN, f"No browser was found: {INSTALL}.")
     try:
         with _open(browser, ready_s) as page:
-            outcome = _judge(page, base_url, image_png, question, expected, answer_s)
-            with suppress(BrowserError):  # a page that died has no picture
+            outcome = _use(page, base_url, image_png, question, expected, answer_s)
+            with suppress(BrowserError):  # a page that died has no screenshot
                 page.screenshot(path=screenshot_path)
             return outcome
     except BrowserError as error:
-        return _outcome(Verdict.NOT_RUN, f"{browser} does not start ({_first_line(error)}): {INSTALL}.")
+        return _outcome(CheckVerdict.NOT_RUN, f"{browser} does not start ({_first_line(error)}): {INSTALL}.")
 
 
 def read_stream(body: str) -> str:
-    r"""Give the text of a chat completion, whole or as server-sent events.
+    r"""Return the text of a chat completion, whole or as server-sent events.
 
     >>> read_stream('data: {"choices":[{"delta":{"content":"re"}}]}\n\ndata: [DONE]\n')
     're'
@@ -148,34 +142,34 @@ def _only_loopback(route: Route) -> None:
         route.abort()
 
 
-def _judge(  # noqa: PLR0913, PLR0917 - as look_at_page
+def _use(  # noqa: PLR0913, PLR0917 - as look_at_page
     page: Page, base_url: str, image_png: bytes, question: str, expected: str, answer_s: float
 ) -> Outcome:
     try:
         found = page.goto(base_url)
         if found and found.status == NOT_FOUND:  # a choice of who built it, not a fault of what is there
             return _outcome(
-                Verdict.NOT_RUN, "The server has no built-in web page: it answers with status 404."
+                CheckVerdict.NOT_RUN, "The server has no built-in web page: it answers with status 404."
             )
         _attach(page, image_png)
         request, served = _ask(page, question, answer_s)
         given = _read(page, served)
     except PageError as error:
-        return _outcome(Verdict.FAILED, f"{error}{_complaints(page)}", error.suspect)
+        return _outcome(CheckVerdict.FAILED, f"{error}{_complaints(page)}", error.suspect)
     except BrowserError as error:
         words = f"The page cannot be used: {_first_line(error)}.{_complaints(page)}"
-        return _outcome(Verdict.FAILED, words, THE_PAGE)
+        return _outcome(CheckVerdict.FAILED, words, THE_PAGE)
     sent: dict[str, Any] = request.post_data_json or {}
     figures = {"temperature sent": str(sent.get("temperature", "none")), "given": given, "expected": expected}
     if "data:image/" not in (request.post_data or ""):
         words = "The page sent the question without the image."
-        return _outcome(Verdict.FAILED, words, THE_PAGE, figures)
+        return _outcome(CheckVerdict.FAILED, words, THE_PAGE, figures)
     if given != " ".join(expected.split()):
         words = f"Asked {question!r} with an image, the page shows {given!r} instead of {expected!r}."
         suspect = "what the web page sends; or, if image prompts fail elsewhere too, what is suspect there"
-        return _outcome(Verdict.FAILED, words, suspect, figures)
+        return _outcome(CheckVerdict.FAILED, words, suspect, figures)
     return _outcome(
-        Verdict.PASSED, f"Asked {question!r} with an image, the page shows {given!r}.", figures=figures
+        CheckVerdict.PASSED, f"Asked {question!r} with an image, the page shows {given!r}.", figures=figures
     )
 
 
@@ -183,13 +177,13 @@ def _attach(page: Page, image_png: bytes) -> None:
     with _demanding("The page has no field for a question.", THE_PAGE):
         page.locator(FIELD).first.wait_for()
     # It takes images only once the server has told it that the model does; then it falls silent.
-    with _demanding("The page never comes to rest.", THE_PAGE):
+    with _demanding("The page never stops loading.", THE_PAGE):
         page.wait_for_load_state("networkidle")
     if not page.locator(FILES).count():
-        raise PageError("The page takes text alone: it has no field for a picture.", THE_PAGE)
+        raise PageError("The page takes text alone: it has no field for an image.", THE_PAGE)
     with _demanding("The page does not take the image.", f"{THE_PAGE}, or what /props says of the model"):
-        picture = {"name": "picture.png", "mimeType": "image/png", "buffer": image_png}
-        page.locator(FILES).first.set_input_files([picture])
+        image = {"name": "image.png", "mimeType": "image/png", "buffer": image_png}
+        page.locator(FILES).first.set_input_files([image])
         page.locator(ATTACHED).first.wait_for()
 
 
@@ -198,7 +192,7 @@ def _ask(page: Page, question: str, answer_s: float) -> tuple[Request, str]:
     field = page.locator(FIELD).first
     field.fill(question)
     with (
-        _demanding(f"No answer came to its end within {answer_s:g} s.", THE_REQUEST),
+        _demanding(f"No answer ended within {answer_s:g} s.", THE_REQUEST),
         page.expect_event("requestfinished", _is_question, timeout=answer_s * 1000) as event,
     ):
         field.press("Enter")
@@ -233,7 +227,7 @@ def _is_question(request: Request) -> bool:
 
 @contextmanager
 def _demanding(words: str, suspect: str) -> Iterator[None]:
-    """Say what was missing, where a step does not come to its end in time."""
+    """Raise PageError with these words where a step does not end in time."""
     try:
         yield
     except BrowserTimeout as error:
@@ -241,7 +235,7 @@ def _demanding(words: str, suspect: str) -> Iterator[None]:
 
 
 def _complaints(page: Page) -> str:
-    """Give what the page itself says is wrong."""
+    """Return the errors that the page itself shows."""
     with suppress(BrowserError):  # a page that died says nothing
         said = [*page.locator(DIALOG).all_inner_texts(), *(error.message for error in page.page_errors())]
         if said:
@@ -254,6 +248,6 @@ def _first_line(error: BrowserError) -> str:
 
 
 def _outcome(
-    verdict: Verdict, words: str, suspect: str = "", figures: dict[str, str] | None = None
+    verdict: CheckVerdict, words: str, suspect: str = "", figures: dict[str, str] | None = None
 ) -> Outcome:
     return Outcome(Part.PAGE, NAME, verdict, words, suspect, figures or {})

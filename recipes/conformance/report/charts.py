@@ -192,8 +192,8 @@ def _cell(index: int, axis: str, size: float, y: float, *, is_other: bool) -> li
 
 
 def _bounded(value: float) -> float:
-    """Give a number that a logarithmic scale can show; what is no number at all is drawn as far off."""
-    return min(max(value, FLOOR), 1 / FLOOR) if math.isfinite(value) else 1 / FLOOR
+    """Return a number that a logarithmic scale can show."""
+    return max(value, FLOOR)
 
 
 def _text(x: float, y: float, words: str, **attributes: str) -> Element:

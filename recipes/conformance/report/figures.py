@@ -61,14 +61,11 @@ def distances_section(distances: Sequence[Distance]) -> Element | None:
 
 def channels_section(sections: tuple[int, int, int]) -> Element:
     """Draw which frequencies t, h and w turn in both layouts."""
-    heading = element("h2", "Which frequency belongs to t, h and w")
     total = sum(sections)
-    if not total:
-        return element("section", heading, element("p", "The model's sections are not known."))
     differing = sum(a != b for a, b in zip(blocked(sections), interleaved(sections), strict=True))
     return element(
         "section",
-        heading,
+        element("h2", "Which frequency belongs to t, h and w"),
         element(
             "p",
             "The rotary position embedding turns each frequency of a head by one of three positions: time, "

@@ -1,4 +1,4 @@
-"""The grid of questions with their pictures, and what was answered. Pure."""
+"""The grid of questions with their images, and what was answered. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from recipes.conformance.results.result import Exhibit
-
-PNG = b"\x89PNG\r\n\x1a\n"
-# Width and height stand in the IHDR chunk, the first of every PNG file (PNG specification, 11.2.2).
-IHDR, SIZES = slice(12, 16), slice(16, 24)
 
 
 def exhibits_section(exhibits: Sequence[Exhibit]) -> Element | None:
@@ -35,28 +31,26 @@ def exhibits_section(exhibits: Sequence[Exhibit]) -> Element | None:
 
 def image(data: bytes, alt: str, class_: str = "") -> Element:
     """Show a PNG file that the page itself carries."""
-    size = png_size(data)
-    sizes = {"width": size[0], "height": size[1]} if size else {}
+    width, height = png_size(data)
     source = f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
-    return element("img", src=source, alt=alt, **sizes, **({"class_": class_} if class_ else {}))
+    return element(
+        "img", src=source, alt=alt, width=width, height=height, **({"class_": class_} if class_ else {})
+    )
 
 
-def png_size(data: bytes) -> tuple[int, int] | None:
-    """Give width and height of a PNG file in pixels, or None where it is none."""
-    if not data.startswith(PNG) or data[IHDR] != b"IHDR" or len(data) < SIZES.stop:
-        return None
-    sizes = data[SIZES]
-    return int.from_bytes(sizes[:4], "big"), int.from_bytes(sizes[4:], "big")
+def png_size(data: bytes) -> tuple[int, int]:
+    """Return width and height of a PNG file in pixels.
+
+    They stand in the IHDR chunk, the first of every PNG file (PNG specification, 11.2.2).
+    """
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 
 
 def _card(exhibit: Exhibit) -> Element:
     symbol, word = ("✓", "right") if exhibit.is_right else ("✗", "wrong")
     verdict = "passed" if exhibit.is_right else "failed"
-    pictures = [
-        image(data, _alt(exhibit, place, png_size(data)))
-        for place, data in enumerate(exhibit.images, start=1)
-    ]
-    sizes = [f"{size[0]} x {size[1]}" for size in map(png_size, exhibit.images) if size]
+    images = [image(data, _alt(exhibit, place, data)) for place, data in enumerate(exhibit.images, start=1)]
+    sizes = [f"{width} x {height}" for width, height in map(png_size, exhibit.images)]
     badge = element("span", element("b", symbol, aria_hidden="true"), f" {word}", class_=f"badge {verdict}")
     said = (("asked", exhibit.question), ("expected", exhibit.expected), ("given", exhibit.given))
     rows = [
@@ -66,8 +60,8 @@ def _card(exhibit: Exhibit) -> Element:
         "figure",
         element(
             "div",
-            *(pictures or (element("span", "no picture"),)),
-            class_="pictures several" if pictures[1:] else "pictures",
+            *(images or (element("span", "no image"),)),
+            class_="images several" if images[1:] else "images",
         ),
         element(
             "figcaption",
@@ -85,6 +79,6 @@ def _said(text: str) -> Element:
     return element("span", text, class_="said")
 
 
-def _alt(exhibit: Exhibit, place: int, size: tuple[int, int] | None) -> str:
-    pixels = f", {size[0]} by {size[1]} pixels" if size else ""
-    return f"Picture {place} of {len(exhibit.images)} of {exhibit.name}{pixels}"
+def _alt(exhibit: Exhibit, place: int, data: bytes) -> str:
+    width, height = png_size(data)
+    return f"Image {place} of {len(exhibit.images)} of {exhibit.name}, {width} by {height} pixels"

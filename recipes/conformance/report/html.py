@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.conformance.report.figures import channels_section, distances_section
 from recipes.conformance.report.gallery import exhibits_section, image
 from recipes.conformance.report.markup import Child, element, table, to_html
-from recipes.conformance.report.summary import SYMBOLS, Summary, count, figure_text, listed, summarise
-from recipes.conformance.results.outcome import ORDER, Outcome, Part, Verdict, grade
+from recipes.conformance.report.summary import SYMBOLS, RunSummary, count, figure_text, listed, summarise
+from recipes.conformance.results.outcome import ORDER, CheckVerdict, Outcome, Part, grade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +27,6 @@ def to_page(result: Result, screenshot: bytes | None = None) -> str:
 
     Parameters
     ----------
-    result
-        What was found.
     screenshot
         The PNG file of the web page, where it was looked at.
     """
@@ -49,10 +46,10 @@ def to_page(result: Result, screenshot: bytes | None = None) -> str:
     )
     summary = summarise(result.outcomes)
     sections = (
-        _judged(result, title, summary),
+        _overview(result, title, summary),
         _grades(result.outcomes),
-        _cards(result.outcomes, Verdict.FAILED, "What failed"),
-        _cards(result.outcomes, Verdict.DEVIATES, "What deviates in a known way"),
+        _cards(result.outcomes, CheckVerdict.FAILED, "What failed"),
+        _cards(result.outcomes, CheckVerdict.DEVIATES, "What deviates in a known way"),
         exhibits_section(result.exhibits),
         distances_section(result.distances),
         channels_section(result.sections),
@@ -67,15 +64,11 @@ def to_page(result: Result, screenshot: bytes | None = None) -> str:
     return "<!DOCTYPE html>\n" + to_html(element("html", head, body, lang="en")) + "\n"
 
 
-def _judged(result: Result, title: str, summary: Summary) -> Element:
-    """Say what was judged, and the overall verdict."""
-    verdict = Verdict.FAILED if summary.has_failed else Verdict.PASSED
+def _overview(result: Result, title: str, summary: RunSummary) -> Element:
+    """Show what was checked, and the overall verdict."""
+    verdict = CheckVerdict.FAILED if summary.has_failed else CheckVerdict.PASSED
     causes = [
-        element(
-            "li",
-            element("strong", cause.suspect),
-            f" ({_names(cause.checks)})",
-        )
+        element("li", element("strong", cause.suspect), f" ({_names(cause.checks)})")
         for cause in summary.causes
     ]
     kind = "the tree digest of the bundle" if result.is_bundle else "the digest of its llama-server alone"
@@ -92,7 +85,7 @@ def _judged(result: Result, title: str, summary: Summary) -> Element:
         ),
         _facts(
             ("Digest", element("span", element("code", result.digest), f", {kind}")),
-            ("When", f"{_utc(result.started)}, for {_duration(result.seconds)}"),
+            ("When", f"{result.started:%Y-%m-%d %H:%M:%S} UTC, for {_duration(result.seconds)}"),
         ),
     )
 
@@ -102,13 +95,13 @@ def _grades(outcomes: Sequence[Outcome]) -> Element:
     rows = []
     for part in Part:
         found = given.get(part)
-        badge = _badge(found.verdict if found else Verdict.NOT_RUN)
+        badge = _badge(found.verdict if found else CheckVerdict.NOT_RUN)
         words = found.words if found else "no check looked at it"
         rows.append((part.value, badge, words))
     return _section("Grades", table(("Part", "Grade", "Checks"), rows, class_="checks"))
 
 
-def _cards(outcomes: Sequence[Outcome], verdict: Verdict, heading: str) -> Element | None:
+def _cards(outcomes: Sequence[Outcome], verdict: CheckVerdict, heading: str) -> Element | None:
     found = [outcome for outcome in outcomes if outcome.verdict is verdict]
     if not found:
         return None
@@ -127,8 +120,6 @@ def _cards(outcomes: Sequence[Outcome], verdict: Verdict, heading: str) -> Eleme
 
 
 def _checks(outcomes: Sequence[Outcome]) -> Element:
-    if not outcomes:
-        return _section("All checks", element("p", "There was none."))
     parts: list[Element] = []
     for part in Part:
         found = [outcome for outcome in outcomes if outcome.part is part]
@@ -145,27 +136,25 @@ def _checks(outcomes: Sequence[Outcome]) -> Element:
 def _web_page(screenshot: bytes | None) -> Element | None:
     if screenshot is None:
         return None
-    picture = image(screenshot, "The server's web page after it was asked", class_="screenshot")
     return _section(
         "The built-in web page",
         element("p", "As a browser showed it once the answer had come."),
-        picture,
+        image(screenshot, "The server's web page after it was asked", class_="screenshot"),
     )
 
 
 def _circumstances(result: Result) -> Element:
     rows = [(file.role, file.name, element("code", file.digest)) for file in result.files]
-    files = table(("Role", "File", "Digest"), rows) if rows else element("p", "No model was used.")
     versions = [f"{name} {result.made_with[name]}" for name in sorted(result.made_with)]
     return _section(
-        "How it was judged",
+        "How it was checked",
         element("h3", "Models"),
-        files,
+        table(("Role", "File", "Digest"), rows),
         element("h3", "Circumstances"),
         _facts(
             ("Machine", result.machine),
             ("Command", element("code", result.command)),
-            ("Reference made with", listed(versions) if versions else "not known"),
+            ("Reference made with", listed(versions)),
         ),
     )
 
@@ -185,7 +174,7 @@ def _figures(outcome: Outcome) -> Element | None:
     return element("ul", *items, class_="figures") if items else None
 
 
-def _badge(verdict: Verdict) -> Element:
+def _badge(verdict: CheckVerdict) -> Element:
     symbol = element("b", SYMBOLS[verdict], aria_hidden="true")
     return element("span", symbol, f" {verdict.value}", class_=f"badge {_class(verdict)}")
 
@@ -195,19 +184,8 @@ def _names(checks: Sequence[Outcome]) -> str:
     return listed([*names, f"{len(checks) - NAMED} more"] if checks[NAMED:] else names)
 
 
-def _class(verdict: Verdict) -> str:
+def _class(verdict: CheckVerdict) -> str:
     return verdict.value.replace(" ", "-")
-
-
-def _utc(started: str) -> str:
-    """Give an ISO 8601 time as people write it; what is none is given as it is."""
-    try:
-        time = datetime.fromisoformat(started)
-    except ValueError:
-        return started
-    return (
-        (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    )
 
 
 def _duration(seconds: float) -> str:

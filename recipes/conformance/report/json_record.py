@@ -1,9 +1,8 @@
-"""The result as a record for programs: result.json, and the names of the pictures beside it. Pure."""
+"""The result as a record for programs: result.json, and the names of the images beside it. Pure."""
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -12,10 +11,8 @@ from recipes.conformance.report.summary import summarise
 from recipes.conformance.results.outcome import grade
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from recipes.conformance.results.outcome import Outcome
-    from recipes.conformance.results.result import Distance, Result
+    from recipes.conformance.results.result import Result
 
 FORMAT = "conformance/1"
 IMAGES = "images"
@@ -23,7 +20,7 @@ SCREENSHOT = "web-page.png"
 
 
 def image_names(result: Result) -> tuple[tuple[str, ...], ...]:
-    """Name the file of each exhibit's pictures, relative to the record."""
+    """Name the file of each exhibit's images, relative to the record."""
     return tuple(
         tuple(
             f"{IMAGES}/{number:03}-{_slug(exhibit.name)}-{place}.png"
@@ -34,7 +31,7 @@ def image_names(result: Result) -> tuple[tuple[str, ...], ...]:
 
 
 def to_json(result: Result) -> str:
-    """Write all of a result but its pictures, which it names; equal results give equal text."""
+    """Write all of a result but its images, which it names; equal results give equal text."""
     summary = summarise(result.outcomes)
     data = {
         "format": FORMAT,
@@ -48,27 +45,20 @@ def to_json(result: Result) -> str:
         "files": [asdict(file) for file in result.files],
         "machine": result.machine,
         "command": result.command,
-        "started": result.started,
-        "seconds": _number(result.seconds),
+        "started": result.started.isoformat(timespec="seconds"),
+        "seconds": result.seconds,
         "sections": list(result.sections),
-        "made_with": _sorted(result.made_with),
+        "made_with": dict(sorted(result.made_with.items())),
         "grades": [
-            {"part": given.part.value, "verdict": given.verdict.value, "words": given.words}
+            asdict(given) | {"part": given.part.value, "verdict": given.verdict.value}
             for given in grade(result.outcomes)
         ],
         "outcomes": [_outcome(outcome) for outcome in result.outcomes],
         "exhibits": [
-            {
-                "name": exhibit.name,
-                "images": list(names),
-                "question": exhibit.question,
-                "expected": exhibit.expected,
-                "given": exhibit.given,
-                "is_right": exhibit.is_right,
-            }
+            asdict(exhibit) | {"images": list(names), "is_right": exhibit.is_right}
             for exhibit, names in zip(result.exhibits, image_names(result), strict=True)
         ],
-        "distances": [_distance(distance) for distance in result.distances],
+        "distances": [asdict(distance) for distance in result.distances],
         "screenshot": SCREENSHOT if result.screenshot else None,
     }
     # Escaped to ASCII: half a surrogate pair, which a model can say, has no UTF-8.
@@ -76,27 +66,11 @@ def to_json(result: Result) -> str:
 
 
 def _outcome(outcome: Outcome) -> dict[str, object]:
-    return {
+    return asdict(outcome) | {
         "part": outcome.part.value,
-        "name": outcome.name,
         "verdict": outcome.verdict.value,
-        "words": outcome.words,
-        "suspect": outcome.suspect,
-        "figures": _sorted(outcome.figures),
+        "figures": dict(sorted(outcome.figures.items())),
     }
-
-
-def _distance(distance: Distance) -> dict[str, object]:
-    return asdict(distance) | {"size": _number(distance.size), "explained": _number(distance.explained)}
-
-
-def _sorted(figures: Mapping[str, float | int | str]) -> dict[str, float | int | str]:
-    return {name: _number(figures[name]) for name in sorted(figures)}
-
-
-def _number(value: float | str) -> float | str:
-    """Give a number as JSON knows them; infinity and no-number become words."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _slug(name: str) -> str:

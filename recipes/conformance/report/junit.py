@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from recipes.conformance.report.markup import element, to_xml
 from recipes.conformance.report.summary import figure_text, summarise
-from recipes.conformance.results.outcome import Verdict, has_failed
+from recipes.conformance.results.outcome import CheckVerdict, has_failed
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -24,15 +24,15 @@ def to_junit(result: Result) -> str:
     added, since CI systems take a suite of skipped cases for a good one.
     """
     cases = [_case(outcome) for outcome in result.outcomes]
-    failures = sum(outcome.verdict is Verdict.FAILED for outcome in result.outcomes)
+    failures = sum(outcome.verdict is CheckVerdict.FAILED for outcome in result.outcomes)
     if not failures and has_failed(result.outcomes):
-        cases.append(_silence(summarise(result.outcomes).words))
+        cases.append(_nothing_ran(summarise(result.outcomes).words))
         failures = 1
     counts = {
         "tests": str(len(cases)),
         "failures": str(failures),
         "errors": "0",
-        "skipped": str(sum(outcome.verdict is Verdict.NOT_RUN for outcome in result.outcomes)),
+        "skipped": str(sum(outcome.verdict is CheckVerdict.NOT_RUN for outcome in result.outcomes)),
         "time": f"{result.seconds:.3f}",
     }
     facts = {
@@ -43,14 +43,12 @@ def to_junit(result: Result) -> str:
     }
     facts |= {f"{file.role} {file.name}": file.digest for file in result.files}
     properties = [element("property", name=name, value=value) for name, value in facts.items()]
-    # The format has no place for a zone: its times are UTC.
-    started = result.started.removesuffix("Z").removesuffix("+00:00")
     suite = element(
         "testsuite",
         element("properties", *properties),
         *cases,
         name=f"{SUITE} of {result.title}",
-        timestamp=started,
+        timestamp=f"{result.started:%Y-%m-%dT%H:%M:%S}",  # the format has no place for a zone
         **counts,
     )
     return to_xml(element("testsuites", suite, name=SUITE, **counts))
@@ -61,16 +59,16 @@ def _case(outcome: Outcome) -> Element:
     suspect = [f"suspect: {outcome.suspect}"] if outcome.suspect else []
     text = "\n".join([outcome.words, *suspect, *figures])
     child = None
-    if outcome.verdict is Verdict.FAILED:
+    if outcome.verdict is CheckVerdict.FAILED:
         message = ". ".join(part.rstrip(".") for part in (outcome.words, *suspect))
         child = element("failure", text, message=message, type="failed")
-    elif outcome.verdict is Verdict.NOT_RUN:
+    elif outcome.verdict is CheckVerdict.NOT_RUN:
         child = element("skipped", message=outcome.words)
-    elif outcome.verdict is Verdict.DEVIATES:
+    elif outcome.verdict is CheckVerdict.DEVIATES:
         child = element("system-out", f"deviates: {text}")
     return element("testcase", child, classname=outcome.part.value, name=outcome.name)
 
 
-def _silence(words: str) -> Element:
+def _nothing_ran(words: str) -> Element:
     failure = element("failure", words, message=words, type="failed")
-    return element("testcase", failure, classname=SUITE, name="something was judged")
+    return element("testcase", failure, classname=SUITE, name="something was checked")

@@ -29,8 +29,6 @@ def element(tag: str, *children: Child, **attributes: str | float) -> Element:
 
     Parameters
     ----------
-    tag
-        Its name.
     children
         What stands in it, in order; None stands for nothing.
     attributes
@@ -55,14 +53,8 @@ def table(
 
     Parameters
     ----------
-    heads
-        Names of the columns.
-    rows
-        Their cells.
     texts
         How many columns are texts; the others are numbers. None: all are.
-    class_
-        What page.css knows the table by.
     """
     classes = [{} if texts is None or place < texts else {"class_": "number"} for place in range(len(heads))]
     head = (element("th", words, scope="col", **more) for words, more in zip(heads, classes, strict=True))

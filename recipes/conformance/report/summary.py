@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.conformance.results.outcome import Outcome, Part, Verdict, has_failed
+from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part, has_failed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SYMBOLS = {Verdict.PASSED: "✓", Verdict.DEVIATES: "≈", Verdict.FAILED: "✗", Verdict.NOT_RUN: "○"}
+SYMBOLS = {
+    CheckVerdict.PASSED: "✓",
+    CheckVerdict.DEVIATES: "≈",
+    CheckVerdict.FAILED: "✗",
+    CheckVerdict.NOT_RUN: "○",
+}
 
 
 @dataclass(frozen=True)
-class Cause:
+class FailureCause:
     """One reason for which a subject fails: what is suspect, and the checks that say so."""
 
     suspect: str
@@ -22,64 +27,52 @@ class Cause:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """The overall verdict.
-
-    Parameters
-    ----------
-    headline
-        A few words.
-    words
-        One or two sentences.
-    causes
-        Why it fails, each suspect once.
-    has_failed
-        Whether the subject must not be shipped.
-    """
+class RunSummary:
+    """All checks together: a headline, a sentence or two, and why it must not be shipped, if so."""
 
     headline: str
     words: str
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[FailureCause, ...] = ()
     has_failed: bool = False
 
 
-def summarise(outcomes: Sequence[Outcome]) -> Summary:
-    """Say whether it passes, or why it fails.
+def summarise(outcomes: Sequence[Outcome]) -> RunSummary:
+    """Return whether all passed, or why not.
 
     A suite of which nothing ran fails: silence is no proof.
     """
     total = len(outcomes)
-    by_verdict = {verdict: [o for o in outcomes if o.verdict is verdict] for verdict in Verdict}
-    failed, skipped = by_verdict[Verdict.FAILED], by_verdict[Verdict.NOT_RUN]
+    by_verdict = {verdict: [o for o in outcomes if o.verdict is verdict] for verdict in CheckVerdict}
+    failed, skipped = by_verdict[CheckVerdict.FAILED], by_verdict[CheckVerdict.NOT_RUN]
     if failed:
         words = (
             f"It must not be shipped: {len(failed)} of {count(total, 'check')} failed, "
             f"in {listed([part.value for part in Part if any(o.part is part for o in failed)])}."
         )
-        summary = Summary("Fails", _with_skipped(words, len(skipped)), causes_of(failed), has_failed=True)
+        summary = RunSummary("Fails", _with_skipped(words, len(skipped)), causes_of(failed), has_failed=True)
     elif has_failed(outcomes):
         which = f"none of {count(total, 'check')} ran" if total else "there was no check"
         words = f"It is not proven to work: {which}."
-        summary = Summary("Fails: nothing was judged", words, causes_of(skipped), has_failed=True)
+        summary = RunSummary("Fails: nothing was checked", words, causes_of(skipped), has_failed=True)
     else:
-        deviating = len(by_verdict[Verdict.DEVIATES])
-        words = f"{len(by_verdict[Verdict.PASSED])} of {count(total, 'check')} passed."
+        deviating = len(by_verdict[CheckVerdict.DEVIATES])
+        words = f"{len(by_verdict[CheckVerdict.PASSED])} of {count(total, 'check')} passed."
         if deviating:
             verb = "deviates" if deviating == 1 else "deviate"
             words += f" {deviating} {verb} from the reference in a known way that is named below."
         headline = "Passes, with known deviations" if deviating else "Passes"
-        summary = Summary(headline, _with_skipped(words, len(skipped)))
+        summary = RunSummary(headline, _with_skipped(words, len(skipped)))
     return summary
 
 
-def causes_of(outcomes: Sequence[Outcome]) -> tuple[Cause, ...]:
-    """Give each suspect once, in order, with the checks that point to it; where none is named, the words."""
+def causes_of(outcomes: Sequence[Outcome]) -> tuple[FailureCause, ...]:
+    """Return each suspect once, in order, with the checks that point to it; where none is named, the words."""
     suspects = dict.fromkeys(o.suspect or o.words for o in outcomes)
-    return tuple(Cause(s, tuple(o for o in outcomes if (o.suspect or o.words) == s)) for s in suspects)
+    return tuple(FailureCause(s, tuple(o for o in outcomes if (o.suspect or o.words) == s)) for s in suspects)
 
 
 def count(number: int, noun: str) -> str:
-    """Give a number of things.
+    """Return a number of things.
 
     >>> count(1, "check"), count(3, "check")
     ('1 check', '3 checks')

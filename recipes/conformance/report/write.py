@@ -17,12 +17,10 @@ RECORD, JUNIT, PAGE = "result.json", "junit.xml", "index.html"
 
 
 def write_report(result: Result, folder: Path) -> Path:
-    """Write result.json with its pictures, junit.xml and index.html; give the page's path.
+    """Write result.json with its images, junit.xml and index.html; return the page's path.
 
     Parameters
     ----------
-    result
-        What was found.
     folder
         Where to; it is made. Files of an earlier report are replaced.
 
@@ -33,15 +31,15 @@ def write_report(result: Result, folder: Path) -> Path:
     """
     screenshot = result.screenshot.read_bytes() if result.screenshot else None
     files = {RECORD: to_json(result), JUNIT: to_junit(result), PAGE: to_page(result, screenshot)}
-    pictures = {
+    images = {
         name: data
         for exhibit, names in zip(result.exhibits, image_names(result), strict=True)
         for name, data in zip(names, exhibit.images, strict=True)
     }
     if screenshot is not None:
-        pictures[SCREENSHOT] = screenshot
+        images[SCREENSHOT] = screenshot
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in pictures.items():
+    for name, data in images.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)

@@ -1,1 +1,1 @@
-"""What the suite works on and yields: context, model, outcomes, numerics. Imports no other part of conformance."""
+"""What the suite works on and yields: inputs, model, outcomes, numerics. Imports no other part of conformance."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def chosen_model(manifests: Manifests, name: str | None) -> Model:
-    """Give the model of a name, or the default one.
+    """Return the model of a name, or the default one.
 
     Raises
     ------
@@ -35,10 +35,10 @@ def chosen_model(manifests: Manifests, name: str | None) -> Model:
 
 
 def reference_of(manifests: Manifests, model: Model) -> Path:
-    """Give the file of what the reference answers; only a model whose files lie in the repository has one.
+    """Return the file of what the reference answers; only a model whose files lie in the repository has one.
 
-    Conformance compares with transformers on the very files. Of a fetched model nobody has computed that: to judge a
-    llama.cpp by less would be to guess, and the small model runs the same code.
+    Conformance compares with transformers on the same files. For a fetched model nobody has computed that: a check
+    against less would be a guess, and the small model runs the same code.
 
     Raises
     ------
@@ -50,11 +50,11 @@ def reference_of(manifests: Manifests, model: Model) -> Path:
     usual = manifests.defaults().model
     raise PinMissingError(
         where=f"manifests/models/{model.name}.yaml",
-        expected="`golden:`, what transformers answers with the very files, which conformance compares with",
+        expected="`golden:`, what transformers answers with the same files, to compare with",
         found="none: only models whose files lie in this repository have it",
         fix="\n".join(
             (
-                f"python3 noxfile.py -s conformance -- --model {usual or 'NAME'}  # judges the same llama.cpp",
+                f"python3 noxfile.py -s conformance -- --model {usual or 'NAME'}  # checks the same llama.cpp",
                 f"python3 noxfile.py -s models -- verify {model.name}  # says whether its files are the pinned ones",
             )
         ),
@@ -62,12 +62,12 @@ def reference_of(manifests: Manifests, model: Model) -> Path:
 
 
 def verified_files(manifests: Manifests, model: Model) -> dict[str, Path]:
-    """Give a model's files by role, each hashed and compared with its pin.
+    """Return a model's files by role, each hashed and compared with its pin.
 
     Raises
     ------
     VerifyError
-        Naming the first that is another.
+        Naming the first that differs.
     """
     paths = {file.role: manifests.project / str(file.path) for file in model.files}
     for index, file in enumerate(model.files):

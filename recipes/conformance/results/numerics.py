@@ -21,10 +21,6 @@ class Tipped:
 
     Parameters
     ----------
-    case
-        The prompt.
-    tie
-        Where.
     size
         The largest difference with the reference's own choice.
     left
@@ -63,7 +59,7 @@ class Explained:
 
 
 def difference(measured: Mapping[str, float], tokens: Sequence[str], reference: Sequence[float]) -> float:
-    """Give the largest difference over the reference's tokens, in natural logarithms."""
+    """Return the largest difference over the reference's tokens, in natural logarithms."""
     return max(
         abs(measured.get(token, UNSEEN) - wanted) for token, wanted in zip(tokens, reference, strict=True)
     )
@@ -114,7 +110,7 @@ def account(
     deviations: Sequence[Deviation],
     tolerance: float,
 ) -> Explained:
-    """Give what is left of the differences when these deviations are taken for granted, as `explain` gives it."""
+    """Return what is left of the differences when these deviations are taken for granted, as `explain` gives it."""
     names = frozenset(deviation.name for deviation in deviations)
     before, after = (_distances(measured, cases, chosen) for chosen in (frozenset[str](), names))
     sizes = tuple((deviation, _size(cases, names, deviation.name)) for deviation in deviations)
@@ -129,7 +125,7 @@ def account(
 def _tipped(
     measured: Mapping[str, float], case: GoldenCase, names: frozenset[str], size: float
 ) -> Tipped | None:
-    """Give the near-tie that comes closest when it falls the other way, where the case has any."""
+    """Return the near-tie that comes closest when it falls the other way, where the case has any."""
     key = case.key(names)
     tried = (
         Tipped(case.name, tie, size, difference(measured, case.tokens, tie.logprobs[key]))
@@ -148,7 +144,7 @@ def _distances(
 
 
 def _size(cases: Sequence[GoldenCase], best: frozenset[str], name: str) -> float:
-    """Give how far one deviation alone moves the worst case, in the company of the others."""
+    """Return how far one deviation alone moves the worst case, in the company of the others."""
     return max(
         max(
             abs(one - other)

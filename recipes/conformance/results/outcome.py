@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-class Verdict(Enum):
+class CheckVerdict(Enum):
     """How a check ended."""
 
     PASSED = "passed"
@@ -38,23 +38,17 @@ class Outcome:
 
     Parameters
     ----------
-    part
-        What it looks at.
     name
         The check, unique within its part.
-    verdict
-        How it ended.
     words
         What was found, in a sentence or two.
     suspect
         Where it fails: which part of the model or the program is likely wrong.
-    figures
-        What was measured, by name.
     """
 
     part: Part
     name: str
-    verdict: Verdict
+    verdict: CheckVerdict
     words: str
     suspect: str = ""
     figures: Mapping[str, float | int | str] = field(default_factory=dict)
@@ -65,15 +59,15 @@ class Grade:
     """What all checks of one part say together."""
 
     part: Part
-    verdict: Verdict
+    verdict: CheckVerdict
     words: str
 
 
-ORDER = (Verdict.FAILED, Verdict.DEVIATES, Verdict.PASSED, Verdict.NOT_RUN)
+ORDER = (CheckVerdict.FAILED, CheckVerdict.DEVIATES, CheckVerdict.PASSED, CheckVerdict.NOT_RUN)
 
 
 def grade(outcomes: Sequence[Outcome]) -> tuple[Grade, ...]:
-    """Give a grade for each part that was looked at: the worst of its checks, and how many there were.
+    """Return a grade for each part that was looked at: the worst of its checks, and how many there were.
 
     A part of which nothing ran is not passed: it is not run.
     """
@@ -90,7 +84,7 @@ def grade(outcomes: Sequence[Outcome]) -> tuple[Grade, ...]:
 
 
 def has_failed(outcomes: Sequence[Outcome]) -> bool:
-    """Whether the subject must not be shipped: a check failed, or none ran."""
-    return any(outcome.verdict is Verdict.FAILED for outcome in outcomes) or all(
-        outcome.verdict is Verdict.NOT_RUN for outcome in outcomes
+    """Return whether the subject must not be shipped: a check failed, or none ran."""
+    return any(outcome.verdict is CheckVerdict.FAILED for outcome in outcomes) or all(
+        outcome.verdict is CheckVerdict.NOT_RUN for outcome in outcomes
     )

@@ -1,4 +1,4 @@
-"""All that judging a llama.cpp gave: what was looked at, what was found, and what a person would look at."""
+"""All that one run of the suite gave: what was looked at, what was found, and what a person would look at."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from recipes.conformance.results.outcome import Outcome
@@ -14,14 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One question that was asked, with its pictures, for the page.
+    """One question that was asked, with its images, for the page.
 
     Parameters
     ----------
-    name
-        What it tries.
     images
-        The pictures, as the bytes of PNG files.
+        PNG files.
     question, expected, given
         Texts; several turns are joined by line ends.
     """
@@ -34,7 +33,7 @@ class Exhibit:
 
     @property
     def is_right(self) -> bool:
-        """Whether the answer is the expected one, blanks at its ends apart."""
+        """Return whether the answer is the expected one, blanks at its ends apart."""
         return self.given.strip() == self.expected.strip()
 
 
@@ -44,14 +43,10 @@ class Distance:
 
     Parameters
     ----------
-    case
-        The prompt.
     weights
         Type of the model's weights: f32, f16, Q8_0, Q4_K_S.
     setting
         `strict` (no flash attention, K and V in f32) or `default`.
-    resized
-        Whether an image in it must be resized.
     size
         The largest difference of a natural logarithm of probability, over the reference's likeliest tokens.
     explained
@@ -67,7 +62,7 @@ class Distance:
 
 
 @dataclass(frozen=True)
-class File:
+class UsedFile:
     """A model file that was used: its role (model, mmproj), its name and `sha256:...`."""
 
     role: str
@@ -81,28 +76,16 @@ class Result:
 
     Parameters
     ----------
-    title
-        What was judged, as it says of itself.
     digest
         `sha256:...` of it: the tree digest of a bundle, or the digest of the server.
     is_bundle
         Whether it is a bundle of ours; the digest of anything else is its server's alone.
-    files
-        The models.
     machine
         Processor, cores and operating system.
-    command
-        What was typed.
     started
-        When, in UTC, as ISO 8601.
-    seconds
-        How long it took.
+        In UTC.
     sections
         M-RoPE's sections of the model, for the drawing of the channels.
-    outcomes
-        What the checks found.
-    exhibits, distances
-        As above.
     screenshot
         The web page with an answer in it, a PNG file, where it was looked at.
     made_with
@@ -112,10 +95,10 @@ class Result:
     title: str
     digest: str
     is_bundle: bool
-    files: tuple[File, ...]
+    files: tuple[UsedFile, ...]
     machine: str
     command: str
-    started: str
+    started: datetime
     seconds: float
     sections: tuple[int, int, int]
     outcomes: tuple[Outcome, ...]

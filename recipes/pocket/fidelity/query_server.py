@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from recipes.conformance.results.context import messages, start_server
+from recipes.conformance.results.inputs import messages, start_server
 from recipes.conformance.results.numerics import UNSEEN
 from recipes.pocket.fidelity.servers import SERVERS, SETTINGS, number_of
 from recipes.serve.llamacpp.server import ServerError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recipes.conformance.results.context import STRICT
+from recipes.conformance.results.inputs import STRICT
 
 CONTEXT = ("-c", "4096")
 # By name: how many tokens a server takes at once (-b), how many it computes at once (-ub), for how many clients (-np).

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.conformance.checks.browser import INSTALL, find_browser
+from recipes.conformance.checks.browser import find_browser
 from recipes.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,20 +18,13 @@ def make_program(path: Path) -> Path:
     return path
 
 
-def test_none_where_there_is_none(tmp_path: Path) -> None:
+def test_chromium_is_taken_before_chrome_and_the_variable_before_both(tmp_path: Path) -> None:
     assert find_browser({"PATH": str(tmp_path)}, "linux") is None
-    assert "apt-get install chromium" in INSTALL
-
-
-def test_chromium_is_taken_before_chrome(tmp_path: Path) -> None:
     chrome = make_program(tmp_path / "google-chrome")
     assert find_browser({"PATH": str(tmp_path)}, "linux") == chrome
     chromium = make_program(tmp_path / "chromium")
     assert find_browser({"PATH": str(tmp_path)}, "linux") == chromium
 
-
-def test_the_variable_beats_what_is_installed(tmp_path: Path) -> None:
-    make_program(tmp_path / "chromium")
     mine = make_program(tmp_path / "mine" / "browser")
     assert find_browser({"PATH": str(tmp_path), "PINNED_LLAMA_BROWSER": str(mine)}, "linux") == mine
 
@@ -40,12 +33,8 @@ def test_a_variable_that_names_no_program_is_refused(tmp_path: Path) -> None:
     make_program(tmp_path / "chromium")
     with pytest.raises(UsageError) as caught:
         find_browser({"PATH": str(tmp_path), "PINNED_LLAMA_BROWSER": "/nowhere/chromium"}, "linux")
-    assert str(caught.value).splitlines()[1:] == [
-        "  where:    the variable PINNED_LLAMA_BROWSER",
-        "  expected: a program: a Chromium or Chrome",
-        "  found:    /nowhere/chromium",
-        "  fix:      export PINNED_LLAMA_BROWSER=/usr/bin/chromium",
-    ]
+    assert "PINNED_LLAMA_BROWSER" in caught.value.where
+    assert caught.value.found == "/nowhere/chromium"
 
 
 def test_an_application_of_macos_is_found_there_only(tmp_path: Path) -> None:

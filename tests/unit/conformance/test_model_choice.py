@@ -1,4 +1,4 @@
-"""What conformance judges with: models that a reference has answered for, and no others."""
+"""What conformance asks: models that have a reference, and no others."""
 
 from __future__ import annotations
 
@@ -20,23 +20,12 @@ def test_a_model_of_the_repository_has_a_reference(tmp_path: Path) -> None:
     assert reference_of(manifests, manifests.model("local")) == tmp_path / "tests" / "golden.json"
 
 
-def test_a_fetched_model_is_refused_with_what_judges_instead() -> None:
+def test_a_fetched_model_is_refused_and_the_fix_names_the_default_model() -> None:
     manifests = Manifests()
     with pytest.raises(PinMissingError) as caught:
         reference_of(manifests, manifests.model("qwen3-vl-30b-a3b-instruct"))
-    assert str(caught.value) == (
-        "error: a pin is missing, and nothing is used without one\n"
-        "  where:    manifests/models/qwen3-vl-30b-a3b-instruct.yaml\n"
-        "  expected: `golden:`, what transformers answers with the very files, which conformance compares with\n"
-        "  found:    none: only models whose files lie in this repository have it\n"
-        "  fix:      python3 noxfile.py -s conformance -- --model pocket  # judges the same llama.cpp\n"
-        "            python3 noxfile.py -s models -- verify qwen3-vl-30b-a3b-instruct"
-        "  # says whether its files are the pinned ones"
-    )
-
-
-def test_the_default_model_of_conformance_has_a_reference() -> None:
-    manifests = Manifests()
+    assert caught.value.where == "manifests/models/qwen3-vl-30b-a3b-instruct.yaml"
+    assert "conformance -- --model pocket" in caught.value.fix
     assert reference_of(manifests, manifests.model(str(manifests.defaults().model))).is_relative_to(PROJECT)
 
 

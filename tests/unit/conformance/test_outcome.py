@@ -6,36 +6,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.conformance.results.outcome import Grade, Outcome, Part, Verdict, grade, has_failed
+from recipes.conformance.results.outcome import CheckVerdict, Grade, Outcome, Part, grade, has_failed
 
-PASSED, DEVIATES, FAILED, NOT_RUN = Verdict.PASSED, Verdict.DEVIATES, Verdict.FAILED, Verdict.NOT_RUN
+PASSED, DEVIATES, FAILED, NOT_RUN = CheckVerdict
 OUTCOMES = st.builds(
-    Outcome, st.sampled_from(Part), st.text(max_size=3), st.sampled_from(Verdict), st.just("words")
+    Outcome, st.sampled_from(Part), st.text(max_size=3), st.sampled_from(CheckVerdict), st.just("words")
 )
 
 
-def outcomes(part: Part, *verdicts: Verdict) -> list[Outcome]:
+def outcomes(part: Part, *verdicts: CheckVerdict) -> list[Outcome]:
     return [Outcome(part, f"check {index}", verdict, "words") for index, verdict in enumerate(verdicts)]
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "worst", "words"),
+    ("verdicts", "worst", "words", "failed"),
     [
-        ((PASSED,), PASSED, "1 passed"),
-        ((PASSED, PASSED, NOT_RUN), PASSED, "2 passed, 1 not run"),
-        ((PASSED, DEVIATES), DEVIATES, "1 deviates, 1 passed"),
-        (
-            (NOT_RUN, PASSED, DEVIATES, FAILED, FAILED),
-            FAILED,
-            "2 failed, 1 deviates, 1 passed, 1 not run",
-        ),
-        ((NOT_RUN, NOT_RUN), NOT_RUN, "2 not run"),
+        ((PASSED,), PASSED, "1 passed", False),
+        ((PASSED, PASSED, NOT_RUN), PASSED, "2 passed, 1 not run", False),
+        ((PASSED, DEVIATES), DEVIATES, "1 deviates, 1 passed", False),
+        ((NOT_RUN, PASSED, DEVIATES, FAILED), FAILED, "1 failed, 1 deviates, 1 passed, 1 not run", True),
+        ((NOT_RUN, NOT_RUN), NOT_RUN, "2 not run", True),
     ],
 )
-def test_a_part_is_as_good_as_its_worst_check(
-    verdicts: tuple[Verdict, ...], worst: Verdict, words: str
+def test_a_part_is_as_good_as_its_worst_check_and_fails_where_none_ran(
+    verdicts: tuple[CheckVerdict, ...], worst: CheckVerdict, words: str, *, failed: bool
 ) -> None:
-    assert grade(outcomes(Part.TEXT, *verdicts)) == (Grade(Part.TEXT, worst, words),)
+    found = outcomes(Part.TEXT, *verdicts)
+    assert grade(found) == (Grade(Part.TEXT, worst, words),)
+    assert has_failed(found) is failed
+    assert has_failed([])
 
 
 def test_parts_come_in_one_order_and_only_those_that_were_looked_at() -> None:
@@ -60,19 +59,3 @@ def test_every_check_is_counted_once_and_its_order_is_of_no_account(found: list[
 def test_what_has_a_failed_part_has_failed(found: list[Outcome]) -> None:
     verdicts = {row.verdict for row in grade(found)}
     assert has_failed(found) == (FAILED in verdicts or verdicts <= {NOT_RUN})
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "failed"),
-    [
-        ((PASSED, DEVIATES, NOT_RUN), False),
-        ((DEVIATES,), False),
-        ((PASSED, FAILED), True),
-        ((NOT_RUN, NOT_RUN), True),
-        ((), True),
-    ],
-)
-def test_it_fails_with_one_failed_check_or_with_none_that_ran(
-    verdicts: tuple[Verdict, ...], *, failed: bool
-) -> None:
-    assert has_failed(outcomes(Part.IMAGES, *verdicts)) is failed

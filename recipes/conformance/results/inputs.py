@@ -1,24 +1,28 @@
-"""What every check works with: the llama.cpp that is judged, the model files, and what the reference says."""
+"""What every check works with: the llama.cpp under test, the model files, and what the reference says."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.conformance.results.outcome import Outcome, Part, Verdict
-from recipes.evalset.prompts import Prompt, png
+from recipes.conformance.results.model_choice import chosen_model, reference_of, verified_files
+from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
+from recipes.evalset.golden import read_golden, verify_golden
+from recipes.evalset.prompts import Prompt, compared, digest, everything, png
 from recipes.evalset.render import draw
 from recipes.serve.llamacpp.installation import SERVER
 from recipes.serve.llamacpp.server import Server, assistant, serve, user
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Any
 
     from recipes.conformance.results.result import Distance, Exhibit
     from recipes.evalset.golden import Golden, GoldenCase
+    from recipes.manifest.load import Manifests
+    from recipes.manifest.schema import Model
     from recipes.serve.llamacpp.installation import Installation
 
 CONTEXT_TOKENS = 4096
@@ -31,15 +35,11 @@ THREADS = "1"
 
 
 @dataclass(frozen=True)
-class Context:
-    """One judgement.
+class CheckInputs:
+    """The llama.cpp under test (`subject`), the model files, and the reference's answers (`golden`).
 
     Parameters
     ----------
-    subject
-        What is judged.
-    model, mmproj
-        The files.
     golden
         What the reference says of them.
     prompts
@@ -61,28 +61,51 @@ class Context:
     def server(
         self, *more: str, model: Path | None = None, mmproj: Path | None = None, text_only: bool = False
     ) -> AbstractContextManager[Server]:
-        """Start the subject's server on files (default: the pinned ones); options that it does not know are left out.
-
-        Parameters
-        ----------
-        more
-            Further arguments.
-        model, mmproj
-            Other files.
-        text_only
-            Without the projector.
-        """
+        """Start the subject's server with `more` arguments, on the pinned files or on others."""
         files = (model or self.model, None if text_only else mmproj or self.mmproj)
         return start_server(self.subject, *files, self.work, more)
 
     def case(self, name: str) -> tuple[Prompt, GoldenCase]:
-        """Give a prompt and what the reference says to it, by its name."""
+        """Return a prompt and what the reference says to it, by its name."""
         return next(pair for pair in self.pairs if pair[0].name == name)
 
     @property
     def pairs(self) -> tuple[tuple[Prompt, GoldenCase], ...]:
         """Each prompt with what the reference says to it."""
         return tuple(zip(self.prompts, self.golden.cases, strict=True))
+
+
+@dataclass(frozen=True)
+class ReferenceModel:
+    """A model whose files are the pinned ones, and the reference's answers to exactly these files."""
+
+    manifest: Model
+    files: Mapping[str, Path]
+    golden: Golden
+
+    def inputs(self, subject: Installation, work: Path, *, with_page: bool = True) -> CheckInputs:
+        """Return what the checks of a subject work with."""
+        return CheckInputs(
+            subject, self.files["model"], self.files["mmproj"], self.golden, compared(), work, with_page
+        )
+
+
+def load_reference_model(manifests: Manifests, name: str | None = None) -> ReferenceModel:
+    """Verify the files of a model (by default, the default one), and read the reference's answers.
+
+    Raises
+    ------
+    PinMissingError
+        Where there is no such model, or no reference for it.
+    VerifyError
+        Where a file is not the pinned one, or the reference was asked about other files or prompts.
+    """
+    model = chosen_model(manifests, name)
+    golden_path = reference_of(manifests, model)
+    files = verified_files(manifests, model)
+    golden = read_golden(golden_path)
+    verify_golden(golden, files["model"], files["mmproj"], digest(everything()))
+    return ReferenceModel(model, files, golden)
 
 
 @dataclass(frozen=True)
@@ -94,7 +117,7 @@ class Findings:
     distances: tuple[Distance, ...] = ()
 
     def __add__(self, other: Findings) -> Findings:
-        """Give both."""
+        """Return the findings of both."""
         return Findings(
             self.outcomes + other.outcomes, self.exhibits + other.exhibits, self.distances + other.distances
         )
@@ -103,19 +126,7 @@ class Findings:
 def start_server(
     subject: Installation, model: Path, mmproj: Path | None, work: Path, more: Sequence[str]
 ) -> AbstractContextManager[Server]:
-    """Start a subject's server; options that it does not know are left out.
-
-    Parameters
-    ----------
-    subject
-        Whose it is.
-    model, mmproj
-        The files; without a projector it takes text alone.
-    work
-        Where it runs.
-    more
-        Further arguments.
-    """
+    """Start a subject's server in the folder `work`; without a projector it takes text alone."""
     path = subject.path(SERVER)
     if path is None:
         raise FileNotFoundError(SERVER)
@@ -131,21 +142,28 @@ def start_server(
     return serve(path, (*arguments, *subject.model_options, *more), work, timeout_s=STARTS_S)
 
 
-def judged(
+def pass_or_fail(
     part: Part, name: str, *, is_right: bool, words: str, suspect: str = "", **figures: float | str
 ) -> Outcome:
-    """Give an outcome that passed or failed; what to suspect is said only where it failed."""
-    verdict = Verdict.PASSED if is_right else Verdict.FAILED
+    """Return an outcome that passed or failed; what to suspect is said only where it failed."""
+    verdict = CheckVerdict.PASSED if is_right else CheckVerdict.FAILED
     return Outcome(part, name, verdict, words, "" if is_right else suspect, figures)
 
 
-def pictures(prompt: Prompt) -> tuple[bytes, ...]:
-    """Give a prompt's images as PNG files."""
+def wrong_answer(case: GoldenCase, given: str) -> str:
+    """Return what is wrong with an answer; nothing where it is the reference's, or the reference is not sure."""
+    if case.margin < SURE or given.strip() == case.answer:
+        return ""
+    return f"`{case.name}`: {given!r} instead of {case.answer!r}"
+
+
+def images_of(prompt: Prompt) -> tuple[bytes, ...]:
+    """Return a prompt's images as PNG files."""
     return tuple(png(draw(scene)) for scene in prompt.scenes)
 
 
 def messages(prompt: Prompt) -> list[dict[str, Any]]:
-    """Give a prompt as the OpenAI API takes it."""
+    """Return a prompt as the OpenAI API takes it."""
     listed = []
     for index, turn in enumerate(prompt.turns):
         listed.append(user(*(part if isinstance(part, str) else png(draw(part)) for part in turn.parts)))
