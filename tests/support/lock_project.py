@@ -48,7 +48,7 @@ NO_GIT_CONFIG = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "P
 
 
 def lines(*changed: tuple[int, str]) -> str:
-    """Give forty lines, some of them with another text."""
+    """Return forty lines, some of them with another text."""
     texts = {number: f"line {number}" for number in range(1, 41)} | dict(changed)
     return "".join(f"{text}\n" for text in texts.values())
 
@@ -60,7 +60,7 @@ NEW = {
     "exact.c": lines((1, "another first line")),
     "moved.c": "a new line\na second one\n" + lines(),
     "fuzzy.c": lines((17, "another line 17")),
-    "applied.c": lines((20, "mended")),
+    "applied.c": lines((20, "fixed")),
     "conflict.c": lines((20, "rewritten upstream")),
 }
 SERIES = ("exact", "moved", "fuzzy", "applied", "conflict")
@@ -80,7 +80,7 @@ def write_tree(root: Path, files: Mapping[str, str]) -> None:
 
 
 def sdist(top: str, files: Mapping[str, str], *, below: str = "vendor/upstream") -> bytes:
-    """Give a source distribution that carries a source, and the stray link that a submodule leaves."""
+    """Return a source distribution that carries a source, and the stray link that a submodule leaves."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         for name, text in {
@@ -158,7 +158,7 @@ class Workshop:
         )
 
     def lock(self, *arguments: str, offline: bool = False) -> tuple[str, str]:
-        """Run the session; give the difference, and what was said without the lines that tell a duration."""
+        """Run the session; return the difference, and what was said without the lines that tell a duration."""
         options = parser().parse_args(["lock", "--recipe", "small", *arguments])
         log = io.StringIO()
         job = self.job(platform=options.platform or PLATFORM, offline=offline, log=log)
@@ -176,7 +176,7 @@ class Workshop:
         return caught.value
 
     def publish(self, version: str, data: bytes, *, digest: str | None = None, name: str = "") -> str:
-        """Put a source distribution into the index; give its address."""
+        """Put a source distribution into the index; return its address."""
         name = name or f"small_source-{version}.tar.gz"
         url = self.server.serve(f"/files/{name}", data)
         entry: dict[str, object] = {"filename": name, "url": url, "hashes": {}, "size": len(data)}
@@ -194,7 +194,7 @@ class Workshop:
         return url
 
     def tag(self, tag: str, data: bytes | None = None, *behaviours: Behaviour) -> str:
-        """Serve a tag's archive as a forge does; give its address."""
+        """Serve a tag's archive as a forge does; return its address."""
         data = self.upstream.archives[tag] if data is None else data
         return self.server.serve(f"/up/archive/{tag}.tar.gz", data, *behaviours)
 
@@ -228,7 +228,7 @@ def make_workshop(
   # why patch {number} is here
   - file: {file}
     sha256: {Sha256.of_bytes((project / "patches" / file).read_bytes()).hex}
-    reason: {name} is mended # and so on
+    reason: {name} is fixed # and so on
     upstream: https://example.org/issues/{number}
     tree: {hash_tree(tree, Sha1).hex}
     tree_sha256: {hash_tree(tree, Sha256).hex}
@@ -301,9 +301,9 @@ platforms:
     return Workshop(project, place / "store", server, upstream, capsys)
 
 
-def write_patch(path: Path, file: str, place: Path, mended: str = "mended") -> None:
-    """Write the patch, as git makes it, that mends line 20 of a file."""
-    for side, text in (("a", lines()), ("b", lines((20, mended)))):
+def write_patch(path: Path, file: str, place: Path, fixed: str = "fixed") -> None:
+    """Write the patch, as git makes it, that fixes line 20 of a file."""
+    for side, text in (("a", lines()), ("b", lines((20, fixed)))):
         write_tree(place / side, {file: text})
     done = subprocess.run(
         ["git", "diff", "--no-index", "--no-prefix", f"a/{file}", f"b/{file}"],

@@ -12,9 +12,9 @@ from recipes.core.digest import Sha1, Sha256
 from recipes.lock.proposal import (
     UNPINNED,
     Change,
+    NewSource,
     PatchPin,
     Placed,
-    SeenSource,
     choose_origins,
     find_old_names,
     midnight,
@@ -63,13 +63,13 @@ def recipe_of(text: str) -> Recipe:
     return parse(read(text, "small.yaml"), Recipe, "lock it")
 
 
-def seen(origin: PypiOrigin | ArchiveOrigin, **changes: object) -> SeenSource:
-    """Give what is pinned already, but for the origin and the changes."""
+def found(origin: PypiOrigin | ArchiveOrigin, **changes: object) -> NewSource:
+    """What is pinned already, but for the origin and the changes."""
     source = recipe_of(SMALL).source
     pinned = {
         name: getattr(source, name) for name in ("commit", "build_number", "tree", "tree_sha256", "epoch")
     }
-    return SeenSource(**{"origin": origin, "git": None, **pinned, **changes})
+    return NewSource(**{"origin": origin, "git": None, **pinned, **changes})
 
 
 def pinned(kind: type[T]) -> T:
@@ -101,43 +101,43 @@ DECISIONS: dict[str, tuple[tuple[Origin, ...], PypiOrigin | ArchiveOrigin, bool,
 
 
 @pytest.mark.parametrize("name", DECISIONS)
-def test_origins_stay_only_where_they_give_the_tree(name: str) -> None:
+def test_origins_stay_only_where_they_give_the_tree_and_git_is_added_once(name: str) -> None:
     old, new, same_tree, expected = DECISIONS[name]
     assert choose_origins(old, new, None, same_tree=same_tree) == expected
+    kept = [one for one in expected if isinstance(one.origin, GitOrigin)]
+    added = () if kept else (Placed(OLD_GIT, None),)
+    assert choose_origins(old, new, OLD_GIT, same_tree=same_tree) == (*expected, *added)
 
 
-def test_git_is_added_once() -> None:
-    assert choose_origins((PYPI,), NEWER, GIT, same_tree=False) == (Placed(NEWER, 0), Placed(GIT, None))
-    assert choose_origins((GIT,), NEWER, OLD_GIT, same_tree=False) == (Placed(NEWER, None), Placed(GIT, 0))
+@pytest.mark.parametrize(
+    ("origin", "changes"),
+    [
+        (OLD_PYPI, {}),
+        (
+            structs.replace(OLD_PYPI, version="0.2.0", size_bytes=4),
+            {"version: 0.1.0": "version: 0.2.0", "size_bytes: 3000": "size_bytes: 4"},
+        ),
+        (structs.replace(OLD_PYPI, drop=()), {"      drop: [.git] # not of the commit\n": ""}),
+    ],
+)
+def test_an_origin_changes_its_values_and_keeps_every_comment(
+    origin: PypiOrigin, changes: dict[str, str]
+) -> None:
+    expected = SMALL
+    for old, new in changes.items():
+        expected = expected.replace(old, new)
+    assert propose_source(SMALL, recipe_of(SMALL), found(origin)) == expected
 
 
-def test_what_is_pinned_already_changes_nothing() -> None:
-    assert propose_source(SMALL, recipe_of(SMALL), seen(OLD_PYPI)) == SMALL
-    assert propose_patches(SMALL, recipe_of(SMALL), [old_pin(0), old_pin(1)]) == SMALL
+def test_an_archive_whose_size_is_now_known_states_it_instead_of_a_cap() -> None:
+    known = structs.replace(OLD_ARCHIVE, size_bytes=3999, max_bytes=None)
+    recipe = recipe_of(propose_source(SMALL, recipe_of(SMALL), found(known)))
+    assert recipe.source.origins == (OLD_PYPI, known, OLD_GIT)
 
 
 def old_pin(number: int) -> PatchPin:
     patch = recipe_of(SMALL).patches[number]
     return PatchPin(number, patch.sha256, patch.tree, patch.tree_sha256)
-
-
-def test_a_newer_version_changes_its_values_and_keeps_every_comment() -> None:
-    new = structs.replace(OLD_PYPI, version="0.2.0", size_bytes=4)
-    text = propose_source(SMALL, recipe_of(SMALL), seen(new))
-    assert text == SMALL.replace("version: 0.1.0", "version: 0.2.0").replace(
-        "size_bytes: 3000", "size_bytes: 4"
-    )
-
-
-def test_a_version_that_has_nothing_to_drop_is_written_anew() -> None:
-    text = propose_source(SMALL, recipe_of(SMALL), seen(structs.replace(OLD_PYPI, drop=())))
-    assert text == SMALL.replace("      drop: [.git] # not of the commit\n", "")
-
-
-def test_an_archive_whose_size_is_now_known_says_it_instead_of_a_cap() -> None:
-    known = structs.replace(OLD_ARCHIVE, size_bytes=3999, max_bytes=None)
-    recipe = recipe_of(propose_source(SMALL, recipe_of(SMALL), seen(known)))
-    assert recipe.source.origins == (OLD_PYPI, known, OLD_GIT)
 
 
 def test_another_source_changes_its_pins_its_date_and_what_the_build_is_told() -> None:
@@ -151,7 +151,7 @@ def test_another_source_changes_its_pins_its_date_and_what_the_build_is_told() -
     after = propose_source(
         text,
         recipe_of(text),
-        seen(ELSEWHERE, commit=other, build_number=12, tree=Sha1("e2" * 20), epoch=1700000000 + 86400),
+        found(ELSEWHERE, commit=other, build_number=12, tree=Sha1("e2" * 20), epoch=1700000000 + 86400),
     )
     recipe = recipe_of(after)
     assert recipe.source.origins == (ELSEWHERE, OLD_GIT)
@@ -171,6 +171,7 @@ def test_another_source_changes_its_pins_its_date_and_what_the_build_is_told() -
 
 
 def test_patches_are_pinned_by_their_number_in_the_series() -> None:
+    assert propose_patches(SMALL, recipe_of(SMALL), [old_pin(0), old_pin(1)]) == SMALL
     pin = old_pin(1)._replace(sha256=Sha256("e1" * 32), tree_sha256=Sha256("e2" * 32))
     text = propose_patches(SMALL, recipe_of(SMALL), [pin])
     assert text == SMALL.replace("c4" * 32, "e1" * 32).replace("c6" * 32, "e2" * 32)
@@ -187,7 +188,7 @@ def test_an_output_is_given_up_only_where_the_plan_is_another() -> None:
     assert unpin_outputs(text, before, recipe_of(text), toolchain, lambda _: True) == text.replace(
         f"output: {'d1' * 32}", f"output_unpinned: {UNPINNED}"
     )
-    text = propose_source(SMALL, before, seen(ELSEWHERE))
+    text = propose_source(SMALL, before, found(ELSEWHERE))
     assert unpin_outputs(text, before, recipe_of(text), toolchain, lambda _: True) == text
     # the toolchain was changed, which the recipe does not show
     assert f"output_unpinned: {UNPINNED}" in unpin_outputs(
@@ -220,7 +221,15 @@ def test_a_day_begins_at_midnight_in_utc() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("a\nb\n", "a\nc\n"), ("a\nb", "a\nb\n"), ("a\nb\n", "a\nb"), (None, "a\n"), (None, "a")]
+    ("old", "new"),
+    [
+        ("a\n", "a\n"),
+        ("a\nb\n", "a\nc\n"),
+        ("a\nb", "a\nb\n"),
+        ("a\nb\n", "a\nb"),
+        (None, "a\n"),
+        (None, "a"),
+    ],
 )
 def test_a_difference_is_what_git_applies(tmp_path: Path, old: str | None, new: str) -> None:
     file = tmp_path / "sub/file.txt"
@@ -228,9 +237,7 @@ def test_a_difference_is_what_git_applies(tmp_path: Path, old: str | None, new: 
     if old is not None:
         file.write_text(old, encoding="utf-8")
     diff = unified_diff((Change("sub/file.txt", old, new),))
-    subprocess.run(["git", "apply"], input=diff.encode(), cwd=tmp_path, check=True)
+    assert bool(diff) is (old != new)
+    if diff:
+        subprocess.run(["git", "apply"], input=diff.encode(), cwd=tmp_path, check=True)
     assert file.read_text(encoding="utf-8") == new
-
-
-def test_no_change_is_no_difference() -> None:
-    assert unified_diff((Change("a", "x\n", "x\n"),)) == ""
