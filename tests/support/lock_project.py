@@ -44,6 +44,7 @@ RECIPE = "manifests/recipes/small.yaml"
 AGAIN = "python3 noxfile.py -s lock -- --recipe small"
 PLATFORM = "linux-x86_64-cpu"
 DAY_7, DAY_8 = 1_699_920_000, 1_700_006_400  # 2023-11-14 and 2023-11-15
+WHO = ("-c", "user.name=upstream", "-c", "user.email=upstream@example.org")
 NO_GIT_CONFIG = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "PATH": os.environ["PATH"]}
 
 
@@ -79,18 +80,20 @@ def write_tree(root: Path, files: Mapping[str, str]) -> None:
         (root / name).write_text(text, encoding="utf-8")
 
 
-def sdist(top: str, files: Mapping[str, str], *, below: str = "vendor/upstream") -> bytes:
-    """Return a source distribution that carries a source, and the stray link that a submodule leaves."""
+def tar_of(top: str, files: Mapping[str, str], **headers: str) -> bytes:
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for name, text in {
-            f"{below}/.git": "gitdir: elsewhere\n",
-            **{f"{below}/{n}": t for n, t in files.items()},
-        }.items():
-            member = tarfile.TarInfo(f"{top}/{name}")
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers) as tar:
+        for name, text in files.items():
+            member = tarfile.TarInfo(f"{top}{name}")
             member.size = len(text.encode())
             tar.addfile(member, io.BytesIO(text.encode()))
     return packed.getvalue()
+
+
+def sdist(top: str, files: Mapping[str, str], *, below: str = "vendor/upstream") -> bytes:
+    """Return a source distribution that carries a source, and the stray link that a submodule leaves."""
+    content = {".git": "gitdir: elsewhere\n", **files}
+    return gzip.compress(tar_of(f"{top}/{below}/", content))
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,9 @@ def make_upstream(repository: Path) -> Upstream:
     for tag, files, day in (("b7", OLD, DAY_7), ("b8", NEW, DAY_8)):
         write_tree(repository, files)
         git("add", "--all", at=repository)
-        who = ("-c", "user.name=upstream", "-c", "user.email=upstream@example.org")
         when = f"{day + 3600} +0000"
-        git(*who, "commit", "-q", "-m", tag, at=repository, GIT_AUTHOR_DATE=when, GIT_COMMITTER_DATE=when)
-        git(*who, "tag", "-a", "-m", tag, tag, at=repository)
+        git(*WHO, "commit", "-q", "-m", tag, at=repository, GIT_AUTHOR_DATE=when, GIT_COMMITTER_DATE=when)
+        git(*WHO, "tag", "-a", "-m", tag, tag, at=repository)
         commits[tag] = git("rev-parse", "HEAD", at=repository).decode().strip()
         trees[tag] = git("rev-parse", "HEAD^{tree}", at=repository).decode().strip()
         archives[tag] = gzip.compress(git("archive", f"--prefix=up-{tag}/", tag, at=repository), mtime=0)
@@ -141,6 +143,11 @@ class Workshop:
     @property
     def text(self) -> str:
         return self.manifest.read_text(encoding="utf-8")
+
+    def replace(self, old: str, new: str) -> None:
+        """Change the manifest."""
+        assert old in self.text
+        self.manifest.write_text(self.text.replace(old, new, 1), encoding="utf-8")
 
     def job(self, *, platform: str = PLATFORM, offline: bool = False, log: io.StringIO | None = None) -> Job:
         manifests = UnfinishedManifests(self.project)

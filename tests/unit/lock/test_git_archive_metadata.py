@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import io
-import os
 import random
-import subprocess
 import tarfile
 import zipfile
 from typing import TYPE_CHECKING
@@ -15,22 +12,12 @@ import pytest
 
 from recipes.core.digest import Sha1
 from recipes.lock.git_archive_metadata import HEAD_BYTES, Stamp, read_stamp
+from tests.support.lock_project import WHO, git, tar_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 TIME_S = 1_700_000_000
-
-
-def git(*arguments: str, at: Path) -> bytes:
-    who = {
-        f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-    }
-    environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    environment |= who | {"GIT_AUTHOR_DATE": f"{TIME_S} +0100", "GIT_COMMITTER_DATE": f"{TIME_S} +0100"}
-    return subprocess.run(
-        ["git", *arguments], cwd=at, check=True, capture_output=True, env=environment
-    ).stdout
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +26,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     git("init", "-q", at=root)
     (root / "file").write_text("text\n", encoding="utf-8")
     git("add", "file", at=root)
-    git("commit", "-q", "-m", "first", at=root)
+    dates = {f"GIT_{who}_DATE": f"{TIME_S} +0100" for who in ("AUTHOR", "COMMITTER")}
+    git(*WHO, "commit", "-q", "-m", "first", at=root, **dates)
     return root
 
 
@@ -57,25 +45,18 @@ def test_an_archive_of_a_tree_and_not_of_a_commit_says_no_commit(repository: Pat
     assert read_stamp(archive) == Stamp("top")
 
 
-def tar_of(name: str, **headers: str) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers) as tar:
-        tar.addfile(tarfile.TarInfo(name))
-    return packed.getvalue()
-
-
 @pytest.mark.parametrize(
     ("data", "stamp"),
     [
-        (tar_of("./top/file"), Stamp("top")),
-        (tar_of("file"), Stamp()),
-        (tar_of("/file"), Stamp()),
-        (tar_of("top/file", comment="ab" * 20), Stamp("top", Sha1("ab" * 20))),
-        (tar_of("top/file", comment="ab" * 19), Stamp("top")),
-        (tar_of("top/file", comment="AB" * 20), Stamp("top")),
-        (tar_of("top/file")[:300], Stamp()),
-        (gzip.compress(tar_of("top/file"), mtime=0)[:40], Stamp()),
-        (gzip.compress(tar_of("top/file"), mtime=0)[:-4] + b"ruin", Stamp()),
+        (tar_of("./top/file", {"": ""}), Stamp("top")),
+        (tar_of("file", {"": ""}), Stamp()),
+        (tar_of("/file", {"": ""}), Stamp()),
+        (tar_of("top/file", {"": ""}, comment="ab" * 20), Stamp("top", Sha1("ab" * 20))),
+        (tar_of("top/file", {"": ""}, comment="ab" * 19), Stamp("top")),
+        (tar_of("top/file", {"": ""}, comment="AB" * 20), Stamp("top")),
+        (tar_of("top/file", {"": ""})[:300], Stamp()),
+        (gzip.compress(tar_of("top/file", {"": ""}), mtime=0)[:40], Stamp()),
+        (gzip.compress(tar_of("top/file", {"": ""}), mtime=0)[:-4] + b"ruin", Stamp()),
         (b"\x1f\x8b no gzip", Stamp()),
         (b"", Stamp()),
         (b"a web page", Stamp()),
@@ -90,7 +71,7 @@ def test_anything_else_says_what_it_says_and_no_more(tmp_path: Path, data: bytes
 
 def test_no_more_than_the_head_is_unpacked(tmp_path: Path) -> None:
     rest = random.Random(40).randbytes(16 * HEAD_BYTES)
-    packed = gzip.compress(tar_of("top/file") + rest)
+    packed = gzip.compress(tar_of("top/file", {"": ""}) + rest)
     archive = tmp_path / "archive"
     archive.write_bytes(packed[: len(packed) // 2])  # who read on would find that it ends early
     assert read_stamp(archive) == Stamp("top")
