@@ -25,7 +25,7 @@ HEAD_BYTES = 1 << 16  # of the unpacked tar: the pax header and the first member
 
 
 @dataclass(frozen=True)
-class Stamp:
+class ArchiveMetadata:
     """What was found; None for what the archive does not say.
 
     Parameters
@@ -43,7 +43,7 @@ class Stamp:
     time_s: int | None = None
 
 
-def read_stamp(archive: Path) -> Stamp:
+def read_metadata(archive: Path) -> ArchiveMetadata:
     """Read what an archive records about its commit; nothing where it cannot be read.
 
     Parameters
@@ -66,27 +66,29 @@ def read_stamp(archive: Path) -> Stamp:
             head = gzip.GzipFile(fileobj=file).read(HEAD_BYTES) if is_gzip else file.read(HEAD_BYTES)
         return _read_tar(head)
     except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, ValueError):
-        return Stamp()
+        return ArchiveMetadata()
 
 
-def _read_tar(head: bytes) -> Stamp:
+def _read_tar(head: bytes) -> ArchiveMetadata:
     with tarfile.open(fileobj=io.BytesIO(head), mode="r:") as tar:
         first = tar.next()
         comment = tar.pax_headers.get("comment", "")
     if first is None:
-        return Stamp()
-    return _stamp(f"{first.name}/" if first.isdir() else first.name, comment, int(first.mtime))
+        return ArchiveMetadata()
+    return _metadata(f"{first.name}/" if first.isdir() else first.name, comment, int(first.mtime))
 
 
-def _read_zip(archive: Path) -> Stamp:
+def _read_zip(archive: Path) -> ArchiveMetadata:
     with zipfile.ZipFile(archive) as content:
         first = next(iter(content.namelist()), "")
         # a zip's times have no zone, so that they do not say when it was committed
-        return _stamp(first, content.comment.decode("ascii", errors="replace"), None)
+        return _metadata(first, content.comment.decode("ascii", errors="replace"), None)
 
 
-def _stamp(first: str, comment: str, time_s: int | None) -> Stamp:
+def _metadata(first: str, comment: str, time_s: int | None) -> ArchiveMetadata:
     top, slash, _ = first.removeprefix("./").partition("/")
     commit = Sha1(comment) if re.fullmatch("[0-9a-f]{40}", comment) else None
     # only git's own times are those of the commit
-    return Stamp(top if slash and top else None, commit, time_s if commit and time_s and time_s > 0 else None)
+    return ArchiveMetadata(
+        top if slash and top else None, commit, time_s if commit and time_s and time_s > 0 else None
+    )

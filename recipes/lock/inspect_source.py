@@ -15,7 +15,7 @@ from recipes.core.filesystem import storage_errors
 from recipes.fetch.archives.unpack import unpack
 from recipes.fetch.fetcher import Fetcher
 from recipes.fetch.http.network_errors import OriginError
-from recipes.lock.git_archive_metadata import Stamp, read_stamp
+from recipes.lock.git_archive_metadata import ArchiveMetadata, read_metadata
 from recipes.lock.git_refs import find_commit, find_tree
 from recipes.lock.proposal import NewSource, midnight
 from recipes.lock.request import Address, Release, SourceRequest, Tag, number_of_build
@@ -59,14 +59,14 @@ def inspect_source(request: SourceRequest, job: Job, into: Path) -> NewSource:
     file = _fetch(request, job, Asker(fetcher, request.where, request.again))
     console.say(f"downloaded: {file.url}\n  {file.size_bytes} bytes, {file.sha256}\n  {_confirmation(file)}")
     # 2. The tree.
-    stamp = read_stamp(file.blob)
-    subdirectory = request.subdirectory or _find_subdirectory(request, file, stamp, job)
+    metadata = read_metadata(file.blob)
+    subdirectory = request.subdirectory or _find_subdirectory(request, file, metadata, job)
     drop = _unpack(request, file, subdirectory, into, job.recipe)
     tree, tree_sha256 = hash_tree(into, Sha1), hash_tree(into, Sha256)
     console.say(f"  in it, {subdirectory}: {tree}, {tree_sha256}")
     # 3. The commit.
     is_pinned = (tree, tree_sha256) == (source.tree, source.tree_sha256)
-    commit = _find_commit(request, stamp, source, fetcher, is_pinned=is_pinned)
+    commit = _find_commit(request, metadata, source, fetcher, is_pinned=is_pinned)
     if commit != source.commit or not is_pinned:
         _compare_with_git(request, source, commit, tree, fetcher)
     # 4. The rest.
@@ -77,7 +77,7 @@ def inspect_source(request: SourceRequest, job: Job, into: Path) -> NewSource:
         build_number=_find_number(request, source, commit),
         tree=tree,
         tree_sha256=tree_sha256,
-        epoch=source.epoch if is_pinned else _find_epoch(stamp, file, job),
+        epoch=source.epoch if is_pinned else _find_epoch(metadata, file, job),
     )
 
 
@@ -103,7 +103,7 @@ def _confirmation(file: SeenFile) -> str:
     return "no second source confirms these bytes"
 
 
-def _find_subdirectory(request: SourceRequest, file: SeenFile, stamp: Stamp, job: Job) -> str:
+def _find_subdirectory(request: SourceRequest, file: SeenFile, metadata: ArchiveMetadata, job: Job) -> str:
     """Return where the source lies in an archive: by the archive's name, or as in the manifest's origin."""
     if isinstance(request.place, Release):
         below = _known_folder(request.place.project, job.recipe, job.manifests)
@@ -112,7 +112,7 @@ def _find_subdirectory(request: SourceRequest, file: SeenFile, stamp: Stamp, job
         found = f"no recipe with an origin of {request.place.project}, to tell it by"
         subdirectory = str(PurePosixPath(top, below)) if below else ""
     else:
-        found, subdirectory = "an archive whose first member lies in no folder", stamp.top or ""
+        found, subdirectory = "an archive whose first member lies in no folder", metadata.top or ""
     if subdirectory:
         return subdirectory
     raise UsageError(
@@ -185,20 +185,20 @@ def _origin(
 
 
 def _find_commit(
-    request: SourceRequest, stamp: Stamp, source: Source, fetcher: Fetcher, *, is_pinned: bool
+    request: SourceRequest, metadata: ArchiveMetadata, source: Source, fetcher: Fetcher, *, is_pinned: bool
 ) -> Sha1:
     """Return the commit: as the archive says, the user, the manifest for the same tree, or the tag in git."""
     asked, console, place = request.commit, fetcher.console, request.place
-    if asked and stamp.commit and asked != stamp.commit:
+    if asked and metadata.commit and asked != metadata.commit:
         raise UsageError(
             where="--commit",
-            expected=f"{stamp.commit.hex}, which git wrote into the archive",
+            expected=f"{metadata.commit.hex}, which git wrote into the archive",
             found=asked.hex,
             fix=f"{request.again}  # without --commit",
         )
     found = "an archive that does not say of which commit it is"
     for commit, witness in (
-        (stamp.commit, "as the archive says"),
+        (metadata.commit, "as the archive says"),
         (asked, "as you say"),
         (source.commit if is_pinned else None, "which is pinned for the same tree"),
     ):
@@ -269,9 +269,9 @@ def _compare_with_git(
     fetcher.console.say(f"  {url} has the same tree of that commit")
 
 
-def _find_epoch(stamp: Stamp, file: SeenFile, job: Job) -> int:
+def _find_epoch(metadata: ArchiveMetadata, file: SeenFile, job: Job) -> int:
     """Return the day of the commit, or else that on which the package was published."""
-    time_s = stamp.time_s if stamp.time_s is not None else file.time_s
+    time_s = metadata.time_s if metadata.time_s is not None else file.time_s
     if time_s is not None:
         return midnight(time_s)
     job.console.warn(

@@ -126,7 +126,7 @@ def propose_source(text: str, recipe: Recipe, found: NewSource) -> str:
     if "epoch" in changed:
         old, new = _date(source.epoch), _date(found.epoch)
         result = re.sub(rf"(?m)^( *epoch: *{found.epoch} *#.*?){re.escape(old)}", rf"\g<1>{new}", result)
-    return replace_pins(result, _stamps(recipe, found))
+    return replace_pins(result, _build_identity(recipe, found))
 
 
 def propose_patches(text: str, recipe: Recipe, pins: Sequence[PatchPin]) -> str:
@@ -250,7 +250,7 @@ def _scalars_to_change(old: Origin | None, new: Origin) -> Mapping[str, str] | N
     return {name: _scalar(value) for name, (_, value) in changed.items()}
 
 
-def _stamps(recipe: Recipe, found: NewSource) -> dict[Steps, str]:
+def _build_identity(recipe: Recipe, found: NewSource) -> dict[Steps, str]:
     """Return the options that tell the build its own number and commit, as far as they say the pinned ones."""
     commit = recipe.source.commit.hex
     changes: dict[Steps, str] = {}

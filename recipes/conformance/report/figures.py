@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recipes.conformance.report.charts import draw_channels, draw_distances
-from recipes.conformance.report.markup import element, table
+from recipes.conformance.report.markup import element, section, table
 from recipes.conformance.report.summary import count, figure_text
 from recipes.evalset.mrope_sections import blocked, interleaved
 
@@ -29,19 +29,14 @@ def distances_section(distances: Sequence[Distance]) -> Element | None:
     ]
     every = [
         (
-            d.weights,
-            d.setting,
-            d.case,
-            "yes" if d.resized else "no",
-            figure_text(d.size),
-            figure_text(d.explained),
+            *(d.weights, d.setting, d.case, "yes" if d.resized else "no"),
+            *map(figure_text, (d.size, d.explained)),
         )
         for d in distances
     ]
     heads = ("Weights", "Setting", "Prompts", "Raw", "Raw, resized", "Left", "Left, resized")
-    return element(
-        "section",
-        element("h2", "Distance from the reference"),
+    return section(
+        "Distance from the reference",
         element(
             "p",
             "How far the probabilities of the first token are from the reference's, each prompt a pair of marks. "
@@ -63,9 +58,8 @@ def channels_section(sections: tuple[int, int, int]) -> Element:
     """Draw which frequencies t, h and w turn in both layouts."""
     total = sum(sections)
     differing = sum(a != b for a, b in zip(blocked(sections), interleaved(sections), strict=True))
-    return element(
-        "section",
-        element("h2", "Which frequency belongs to t, h and w"),
+    return section(
+        "Which frequency belongs to t, h and w",
         element(
             "p",
             "The rotary position embedding turns each frequency of a head by one of three positions: time, "

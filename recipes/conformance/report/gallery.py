@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from recipes.conformance.report.markup import element
+from recipes.conformance.report.markup import element, section
 from recipes.conformance.report.summary import count
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def exhibits_section(exhibits: Sequence[Exhibit]) -> Element | None:
         if found:
             parts.append(element("h3", f"{count(len(found), 'question')} answered {adverb}"))
             parts.append(element("div", *(_card(exhibit) for exhibit in found), class_="exhibits"))
-    return element("section", element("h2", "Questions and answers"), *parts)
+    return section("Questions and answers", *parts)
 
 
 def image(data: bytes, alt: str, class_: str = "") -> Element:

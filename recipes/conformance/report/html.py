@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from recipes.conformance.report.figures import channels_section, distances_section
 from recipes.conformance.report.gallery import exhibits_section, image
-from recipes.conformance.report.markup import Child, element, table, to_html
+from recipes.conformance.report.markup import Child, element, section, table, to_html
 from recipes.conformance.report.summary import SYMBOLS, RunSummary, count, figure_text, listed, summarise
 from recipes.conformance.results.outcome import ORDER, CheckVerdict, Outcome, Part, grade
 
@@ -98,7 +98,7 @@ def _grades(outcomes: Sequence[Outcome]) -> Element:
         badge = _badge(found.verdict if found else CheckVerdict.NOT_RUN)
         words = found.words if found else "no check looked at it"
         rows.append((part.value, badge, words))
-    return _section("Grades", table(("Part", "Grade", "Checks"), rows, class_="checks"))
+    return section("Grades", table(("Part", "Grade", "Checks"), rows, class_="checks"))
 
 
 def _cards(outcomes: Sequence[Outcome], verdict: CheckVerdict, heading: str) -> Element | None:
@@ -116,7 +116,7 @@ def _cards(outcomes: Sequence[Outcome], verdict: CheckVerdict, heading: str) -> 
         )
         for outcome in found
     ]
-    return _section(heading, *cards)
+    return section(heading, *cards)
 
 
 def _checks(outcomes: Sequence[Outcome]) -> Element:
@@ -130,13 +130,13 @@ def _checks(outcomes: Sequence[Outcome]) -> Element:
         if rows:
             parts.append(element("h3", part.value[0].upper() + part.value[1:]))
             parts.append(table(("Check", "Verdict", "What was found"), rows, class_="checks"))
-    return _section("All checks", *parts)
+    return section("All checks", *parts)
 
 
 def _web_page(screenshot: bytes | None) -> Element | None:
     if screenshot is None:
         return None
-    return _section(
+    return section(
         "The built-in web page",
         element("p", "As a browser showed it once the answer had come."),
         image(screenshot, "The server's web page after it was asked", class_="screenshot"),
@@ -146,7 +146,7 @@ def _web_page(screenshot: bytes | None) -> Element | None:
 def _circumstances(result: Result) -> Element:
     rows = [(file.role, file.name, element("code", file.digest)) for file in result.files]
     versions = [f"{name} {result.made_with[name]}" for name in sorted(result.made_with)]
-    return _section(
+    return section(
         "How it was checked",
         element("h3", "Models"),
         table(("Role", "File", "Digest"), rows),
@@ -157,10 +157,6 @@ def _circumstances(result: Result) -> Element:
             ("Reference made with", listed(versions)),
         ),
     )
-
-
-def _section(heading: str, *children: Child) -> Element:
-    return element("section", element("h2", heading), *children)
 
 
 def _facts(*facts: tuple[str, Child]) -> Element:

@@ -70,6 +70,11 @@ def table(
     return element("div", element("table", *parts, **({"class": class_} if class_ else {})), class_="wide")
 
 
+def section(heading: str, *children: Child) -> Element:
+    """Make a section of the page."""
+    return element("section", element("h2", heading), *children)
+
+
 def to_html(root: Element) -> str:
     """Write an element as HTML."""
     return tostring(root, encoding="unicode", method="html")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from recipes.core.digest import Sha1
-from recipes.lock.git_archive_metadata import HEAD_BYTES, Stamp, read_stamp
+from recipes.lock.git_archive_metadata import HEAD_BYTES, ArchiveMetadata, read_metadata
 from tests.support.lock_project import WHO, git, tar_of
 
 if TYPE_CHECKING:
@@ -36,37 +36,39 @@ def test_what_git_writes_says_its_commit_and_its_folder(repository: Path, tmp_pa
     archive = tmp_path / "archive"
     archive.write_bytes(git("archive", f"--format={form}", "--prefix=top-1/", "HEAD", at=repository))
     commit = Sha1(git("rev-parse", "HEAD", at=repository).decode().strip())
-    assert read_stamp(archive) == Stamp("top-1", commit, None if form == "zip" else TIME_S)
+    assert read_metadata(archive) == ArchiveMetadata("top-1", commit, None if form == "zip" else TIME_S)
 
 
 def test_an_archive_of_a_tree_and_not_of_a_commit_says_no_commit(repository: Path, tmp_path: Path) -> None:
     archive = tmp_path / "archive"
     archive.write_bytes(git("archive", "--prefix=top/", "HEAD^{tree}", at=repository))
-    assert read_stamp(archive) == Stamp("top")
+    assert read_metadata(archive) == ArchiveMetadata("top")
 
 
 @pytest.mark.parametrize(
-    ("data", "stamp"),
+    ("data", "metadata"),
     [
-        (tar_of("./top/file", {"": ""}), Stamp("top")),
-        (tar_of("file", {"": ""}), Stamp()),
-        (tar_of("/file", {"": ""}), Stamp()),
-        (tar_of("top/file", {"": ""}, comment="ab" * 20), Stamp("top", Sha1("ab" * 20))),
-        (tar_of("top/file", {"": ""}, comment="ab" * 19), Stamp("top")),
-        (tar_of("top/file", {"": ""}, comment="AB" * 20), Stamp("top")),
-        (tar_of("top/file", {"": ""})[:300], Stamp()),
-        (gzip.compress(tar_of("top/file", {"": ""}), mtime=0)[:40], Stamp()),
-        (gzip.compress(tar_of("top/file", {"": ""}), mtime=0)[:-4] + b"ruin", Stamp()),
-        (b"\x1f\x8b no gzip", Stamp()),
-        (b"", Stamp()),
-        (b"a web page", Stamp()),
-        (b"PK\x05\x06" + bytes(18), Stamp()),
+        (tar_of("./top/file", {"": ""}), ArchiveMetadata("top")),
+        (tar_of("file", {"": ""}), ArchiveMetadata()),
+        (tar_of("/file", {"": ""}), ArchiveMetadata()),
+        (tar_of("top/file", {"": ""}, comment="ab" * 20), ArchiveMetadata("top", Sha1("ab" * 20))),
+        (tar_of("top/file", {"": ""}, comment="ab" * 19), ArchiveMetadata("top")),
+        (tar_of("top/file", {"": ""}, comment="AB" * 20), ArchiveMetadata("top")),
+        (tar_of("top/file", {"": ""})[:300], ArchiveMetadata()),
+        (gzip.compress(tar_of("top/file", {"": ""}), mtime=0)[:40], ArchiveMetadata()),
+        (gzip.compress(tar_of("top/file", {"": ""}), mtime=0)[:-4] + b"ruin", ArchiveMetadata()),
+        (b"\x1f\x8b no gzip", ArchiveMetadata()),
+        (b"", ArchiveMetadata()),
+        (b"a web page", ArchiveMetadata()),
+        (b"PK\x05\x06" + bytes(18), ArchiveMetadata()),
     ],
 )
-def test_anything_else_says_what_it_says_and_no_more(tmp_path: Path, data: bytes, stamp: Stamp) -> None:
+def test_anything_else_says_what_it_says_and_no_more(
+    tmp_path: Path, data: bytes, metadata: ArchiveMetadata
+) -> None:
     archive = tmp_path / "archive"
     archive.write_bytes(data)
-    assert read_stamp(archive) == stamp
+    assert read_metadata(archive) == metadata
 
 
 def test_no_more_than_the_head_is_unpacked(tmp_path: Path) -> None:
@@ -74,7 +76,7 @@ def test_no_more_than_the_head_is_unpacked(tmp_path: Path) -> None:
     packed = gzip.compress(tar_of("top/file", {"": ""}) + rest)
     archive = tmp_path / "archive"
     archive.write_bytes(packed[: len(packed) // 2])  # who read on would find that it ends early
-    assert read_stamp(archive) == Stamp("top")
+    assert read_metadata(archive) == ArchiveMetadata("top")
 
 
 def test_a_damaged_zip_says_nothing(tmp_path: Path) -> None:
@@ -83,7 +85,7 @@ def test_a_damaged_zip_says_nothing(tmp_path: Path) -> None:
         content.writestr("top/file", "text")
     data = archive.read_bytes()
     archive.write_bytes(data.replace(b"PK\x01\x02", b"PK\x09\x09"))
-    assert read_stamp(archive) == Stamp()
+    assert read_metadata(archive) == ArchiveMetadata()
 
 
 def test_a_header_that_claims_more_than_is_read_is_not_believed(tmp_path: Path) -> None:
@@ -91,4 +93,4 @@ def test_a_header_that_claims_more_than_is_read_is_not_believed(tmp_path: Path) 
     header.type, header.size = tarfile.XGLTYPE, 1 << 40
     archive = tmp_path / "bomb.tar.gz"
     archive.write_bytes(gzip.compress(header.tobuf() + b"52 comment=" + b"a" * 40 + bytes(4 * HEAD_BYTES)))
-    assert read_stamp(archive) == Stamp()
+    assert read_metadata(archive) == ArchiveMetadata()
