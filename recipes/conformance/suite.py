@@ -16,8 +16,8 @@ from recipes.conformance.checks.browser import find_browser
 from recipes.conformance.results.inputs import SURE, CheckInputs, Findings, images_of
 from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
 from recipes.conformance.results.result import Result, UsedFile
-from recipes.core.digest import hash_file
 from recipes.core.cores import usable_cores
+from recipes.core.digest import hash_file
 from recipes.serve.llamacpp.server import ServerError
 
 if TYPE_CHECKING:
