@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
 
+from recipes.cli.main import SESSIONS
+from recipes.cli.parser import parser
 from tests.support.paths import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+COMMANDS = {*SESSIONS, "models", "payload"}
 DOCS = PROJECT / "docs"
 PAGES = sorted([*PROJECT.glob("*.md"), *DOCS.rglob("*.md"), *PROJECT.glob("recipes/**/*.md")])
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
@@ -119,6 +123,40 @@ def test_what_is_not_there_is_found() -> None:
     assert absent_modules("`recipes.core.gone` and recipes.core.digest, recipes.core.errors.RecipeError") == [
         "recipes.core.gone"
     ]
+
+
+def sessions() -> set[str]:
+    names = re.findall(r"^def (\w+)\(session: nox", (PROJECT / "noxfile.py").read_text("utf-8"), re.MULTILINE)
+    return {name.replace("_", "-") for name in names} - {"recipes"}
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words after `noxfile.py -s` of each command line in code, where it is given in full."""
+    code = [*re.findall(r"`([^`\n]+)`", FENCE.sub("", text)), *text.splitlines()]
+    lines = [match[1] for line in code if (match := re.search(r"noxfile\.py -s ([^`]+)", line))]
+    return [shlex.split(re.split(r"[|;>]", line)[0], comments=True) for line in lines if "..." not in line]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_every_command_on_a_page_is_accepted(page: Path) -> None:
+    for session, *words in commands(page.read_text("utf-8")):
+        assert session in sessions() | {"SESSION"}, page
+        assert words[:1] in ([], ["--"]), page
+        if session in COMMANDS and words:
+            parser().parse_args([session, *words[1:]])  # a word that is not known ends it
+
+
+def test_a_command_that_is_not_known_is_refused() -> None:
+    (words,) = commands("see `python3 noxfile.py -s build -- --gone  # why`")
+    assert words == ["build", "--", "--gone"]
+    with pytest.raises(SystemExit):
+        parser().parse_args(["build", "--gone"])
+
+
+def test_the_readme_names_every_session() -> None:
+    text = (PROJECT / "README.md").read_text("utf-8")
+    section = text.partition("\n## Sessions\n")[2].partition("\n## ")[0]
+    assert sessions() - set(re.findall(r"`([\w-]+)`", section)) == set()
 
 
 def test_the_navigation_of_the_site_names_every_page() -> None:
