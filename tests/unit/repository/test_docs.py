@@ -132,7 +132,7 @@ def sessions() -> set[str]:
 
 def commands(text: str) -> list[list[str]]:
     """The words after `noxfile.py -s` of each command line in code, where it is given in full."""
-    code = [*re.findall(r"`([^`\n]+)`", FENCE.sub("", text)), *text.splitlines()]
+    code = [*re.findall(r"`([^`\n]+)`", FENCE.sub("", text)), *re.findall(r"^[^`\n]*$", text, re.MULTILINE)]
     lines = [match[1] for line in code if (match := re.search(r"noxfile\.py -s ([^`]+)", line))]
     return [shlex.split(re.split(r"[|;>]", line)[0], comments=True) for line in lines if "..." not in line]
 
