@@ -26,10 +26,10 @@ class Task(Protocol):
     """Something that takes time and knows how much of it is done."""
 
     def advance(self, amount: int) -> None:
-        """Say that `amount` more units (bytes or steps) are done."""
+        """Report that `amount` more units (bytes or steps) are done."""
 
     def position(self, done: int) -> None:
-        """Say that `done` units are done in all, as a resumed or restarted download does."""
+        """Report that `done` units are done in all, as a resumed or restarted download does."""
 
 
 class Console(Protocol):

@@ -24,8 +24,6 @@ class ControlGroup:
     ----------
     version
         Of control groups: 1 or 2; they name their files differently.
-    folder
-        Where its files are.
     """
 
     version: int
@@ -43,8 +41,6 @@ def control_groups(controller: str, root: Path = Path("/")) -> Iterator[ControlG
     ----------
     controller
         "memory" or "cpu".
-    root
-        Where /proc and /sys are.
     """
     for version, group in parse_membership(read_text(root / MEMBERSHIP), controller):
         mount = root / MOUNT / controller if version == 1 else root / MOUNT

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeVar
 from recipes.core.cores import usable_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 CHUNK_BYTES = 1 << 20  # large enough that hashlib releases the GIL for almost all of the time
 
@@ -104,7 +104,7 @@ class Hasher(Protocol):
         """Take more bytes in."""
 
     def hexdigest(self) -> str:
-        """Give the digits of all bytes so far."""
+        """Return the digits of all bytes so far."""
         ...
 
 
@@ -112,21 +112,6 @@ def hash_file(path: Path) -> Sha256:
     """SHA-256 of a file's bytes, read once in large chunks."""
     with path.open("rb", buffering=0) as file:
         return Sha256(_feed(file.fileno(), hashlib.sha256()).hexdigest())
-
-
-def hash_files(paths: Iterable[Path], workers: int | None = None) -> dict[Path, Sha256]:
-    """SHA-256 of several files, largest first, over the machine's cores.
-
-    Parameters
-    ----------
-    paths
-        Files that exist.
-    workers
-        Threads; hashlib releases the GIL, so threads are enough. Default: one per usable core.
-    """
-    largest_first = sorted(set(paths), key=lambda path: (-path.stat().st_size, path))
-    with ThreadPoolExecutor(workers or usable_cores()) as pool:
-        return dict(zip(largest_first, pool.map(hash_file, largest_first), strict=True))
 
 
 @dataclass(frozen=True)
@@ -146,8 +131,6 @@ def hash_tree(root: Path, algorithm: type[D]) -> D:
     ----------
     root
         A directory. Nothing in it is skipped: drop a `.git` before, not here.
-    algorithm
-        Sha1 or Sha256.
 
     Raises
     ------
@@ -178,8 +161,6 @@ def tree_of_entries(blobs: dict[str, TreeEntry], algorithm: type[D]) -> D:
     ----------
     blobs
         By POSIX path relative to the tree's root.
-    algorithm
-        The one that the blobs were hashed with.
     """
     folders: dict[str, dict[str, TreeEntry]] = {"": {}}
     for name, entry in blobs.items():

@@ -1,6 +1,6 @@
 """The errors a user can meet: one root, few classes, one exit code each.
 
-Every refusal says where it happened, what was expected, what was found and the command that mends it.
+Every refusal says where it happened, what was expected, what was found and how to fix it.
 docs/reference/exit-codes.md is generated from this module.
 """
 
@@ -21,7 +21,7 @@ class RecipeError(Exception):
     found
         What was there instead, with the path of any bytes that were kept.
     fix
-        The command, or the edit, that mends it.
+        The command, or the edit, that fixes it.
     """
 
     exit_code: ClassVar[int] = 1
@@ -197,10 +197,10 @@ class ServerSilentError(RecipeError):
 
 
 class PictureError(RecipeError):
-    """A picture that cannot be read, by us or by the server."""
+    """An image that cannot be read, by us or by the server."""
 
     exit_code = 30
-    title = "the picture cannot be read"
+    title = "the image cannot be read"
 
 
 class AnswerError(RecipeError):

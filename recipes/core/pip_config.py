@@ -22,17 +22,7 @@ SECTIONS = ("global", "install")
 
 
 def pip_config_files(environ: Mapping[str, str], system: str, prefix: Path) -> tuple[Path, ...]:
-    """Return where pip looks for its configuration, the weakest file first.
-
-    Parameters
-    ----------
-    environ
-        Variables by name.
-    system
-        As in `sys.platform`.
-    prefix
-        The Python environment's folder, as in `sys.prefix`.
-    """
+    """Return where pip looks for its configuration, the weakest file first."""
     named = environ.get(PIP_CONFIG_VARIABLE, "")
     if named == os.devnull:
         return ()

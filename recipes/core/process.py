@@ -36,8 +36,6 @@ class Command:
     ----------
     argv
         The program and its arguments; never a shell line.
-    cwd
-        Where it starts.
     env
         Its whole environment; nothing is inherited.
     """
@@ -80,12 +78,6 @@ def run(
 
     Parameters
     ----------
-    command
-        What to start.
-    log
-        A file that gets every line.
-    on_line
-        Called with every line, as it comes.
     umask
         The umask it runs with; -1 keeps ours.
 
@@ -130,13 +122,6 @@ class Captured:
 
 def capture(command: Command, timeout_s: float) -> Captured:
     """Run a command to its end, and return what it printed.
-
-    Parameters
-    ----------
-    command
-        What to start.
-    timeout_s
-        How long it may take, in seconds.
 
     Raises
     ------
@@ -207,8 +192,6 @@ def start(command: Command, log: Path) -> Iterator[Running]:
     ----------
     command
         What to start; from a thread that lives as long as it shall run.
-    log
-        A file that gets what it prints.
 
     Raises
     ------

@@ -36,11 +36,6 @@ class Isolation:
     prefix: tuple[str, ...]
     description: str
 
-    @property
-    def isolated(self) -> bool:
-        """Whether a command has no network."""
-        return bool(self.prefix)
-
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -48,10 +43,6 @@ class Surroundings:
 
     Parameters
     ----------
-    jobs
-        Commands at a time.
-    umask
-        For every command.
     preload
         A library for LD_PRELOAD (a shifted clock), or None.
     """
@@ -86,17 +77,7 @@ def run_isolated(
     log: Path | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> Completed:
-    """Run one command of a plan, without network where the system allows it.
-
-    Parameters
-    ----------
-    command
-        With its whole environment.
-    surroundings
-        Umask and preload that it runs with.
-    log, on_line
-        As for `recipes.core.process.run`.
-    """
+    """Run one command of a plan, without network where the system allows it."""
     environment = dict(command.env)
     if surroundings.preload:
         environment["LD_PRELOAD"] = str(surroundings.preload)

@@ -118,8 +118,6 @@ def parse_settings(
 
     Parameters
     ----------
-    environ
-        Variables by name.
     default_store
         Where the store is if no variable moves it.
     pip_index_url, pip_certificates

@@ -52,16 +52,12 @@ class Problem(NamedTuple):
 
 
 def parse(document: Document, kind: type[T], lock: str) -> T:
-    """Give the typed manifest that a document describes.
+    """Return the typed manifest that a document describes.
 
     Parameters
     ----------
-    document
-        What was read.
-    kind
-        The manifest's type.
     lock
-        What mends a missing pin.
+        How to fix a missing pin.
 
     Raises
     ------
@@ -101,14 +97,14 @@ def any_of(names: Iterable[str], word: str = "or") -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Give the one of the known names that was probably meant, if there is one."""
+    """Return the one of the known names that was probably meant, if there is one."""
     import difflib
 
     return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """Say that a name is not known, with the one that was probably meant."""
+    """Return how an error shows a name that is not known, with the known one that is most like it."""
     meant = closest(name, known)
     return f"`{shorten(name)}`" + (f", did you mean `{meant}`?" if meant else "")
 
@@ -217,7 +213,7 @@ def _bare(kind: inspect.Type) -> inspect.Type:
 
 
 def _text_of(kind: inspect.Type) -> str:
-    """Say what a value of this type is."""
+    """Return what a value of this type is."""
     kind = _bare(kind)
     if isinstance(kind, inspect.CustomType) and issubclass(kind.cls, Digest):
         return f"a {kind.cls.algorithm} digest of {kind.cls.length} digits 0-9 and a-f"
@@ -232,7 +228,7 @@ def _text_of(kind: inspect.Type) -> str:
 
 
 def _scalar_fault(text: str, kind: inspect.Type) -> tuple[str, str] | None:
-    """Say what is wrong with a scalar, and what to do; None where nothing is."""
+    """Return what is wrong with a scalar, and what to do; None where nothing is."""
     shown = f"`{shorten(text)}`" if text else "empty text"
     if isinstance(kind, inspect.CustomType) and issubclass(kind.cls, Digest):
         if len(text) != kind.cls.length:
@@ -257,7 +253,7 @@ def _is_number(text: str, least: int | None, most: int | None) -> bool:
 
 
 def _describe(value: Value) -> str:
-    """Say what is there, in a manifest's terms."""
+    """Return what is there, in a manifest's terms."""
     if isinstance(value, str):
         return f"the text `{shorten(value)}`"
     return "a list" if isinstance(value, list) else "an object"

@@ -34,16 +34,12 @@ class NewItem:
 
 
 def rename_key(text: str, path: Steps, name: str, value: str) -> str:
-    """Give a key of a block mapping another name and value, where it stands.
+    """Return a key of a block mapping another name and value, where it stands.
 
     Parameters
     ----------
-    text
-        A manifest, as `recipes.manifest.strict_yaml.read` takes it.
     path
         Of the scalar that the key has now.
-    name, value
-        What it is called and what it says instead.
 
     Raises
     ------
@@ -66,16 +62,12 @@ def rename_key(text: str, path: Steps, name: str, value: str) -> str:
 
 
 def rewrite_list(text: str, path: Steps, items: Sequence[int | NewItem]) -> str:
-    """Write a block list anew: items that stay, with their comments, and new ones.
+    """Rewrite a block list: items that stay, with their comments, and new ones.
 
     The comment lines directly above an item are the item's own, and go with it.
 
     Parameters
     ----------
-    text
-        A manifest, as `recipes.manifest.strict_yaml.read` takes it.
-    path
-        Of a list that has items.
     items
         In their new order: an item that stays, by its index; or a new one.
 
@@ -131,7 +123,7 @@ def _list_at(data: Value, path: Steps) -> list[Value]:
 
 
 def _dash_line(document: Document, lines: Sequence[str], path: Steps) -> int:
-    """Give the line, from 0, on which an item begins with its dash."""
+    """Return the line, from 0, on which an item begins with its dash."""
     number = document.line_of(path) - 1
     if not lines[number].lstrip().startswith("- "):
         raise ValueError(f"{dotted(path)} does not begin a line with its dash")
@@ -145,7 +137,7 @@ def _first_comment(lines: Sequence[str], number: int) -> int:
 
 
 def _last_line(document: Document, path: Steps) -> int:
-    """Give the line, from 0, on which the last of an item's values ends."""
+    """Return the line, from 0, on which the last of an item's values ends."""
     end = max(place.end for steps, place in document.places.items() if steps[: len(path)] == path)
     return document.text.count("\n", 0, end)
 

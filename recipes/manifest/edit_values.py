@@ -39,8 +39,6 @@ def replace_pins(text: str, changes: Mapping[Steps, str]) -> str:
 
     Parameters
     ----------
-    text
-        A manifest, as `recipes.manifest.strict_yaml.read` takes it.
     changes
         New values by path. A key that its object lacks is added below the last scalar of the object.
 
@@ -63,7 +61,7 @@ def replace_pins(text: str, changes: Mapping[Steps, str]) -> str:
 
 
 def _edit(document: Document, path: Steps, value: str) -> tuple[int, int, str]:
-    """Give two offsets, and what to put between them."""
+    """Return two offsets, and what to put between them."""
     if place := document.places.get(path):
         if place.style not in _SCALARS:
             raise ValueError(f"{dotted(path)} is not a scalar within a line")
@@ -90,7 +88,7 @@ def _edit(document: Document, path: Steps, value: str) -> tuple[int, int, str]:
 
 
 def _changed(data: Value, changes: Mapping[Steps, str]) -> Value:
-    """Give the data that a changed text must hold."""
+    """Return the data that a changed text must hold."""
     result = copy.deepcopy(data)
     for path, value in changes.items():
         if not path:
@@ -113,7 +111,7 @@ def _scalar(text: str, style: str = "", *, number: bool = False) -> str:
 
 
 def _plain_data(value: object) -> object:
-    """Give typed data as dictionaries, lists, text and numbers, in the schema's order."""
+    """Return typed data as dictionaries, lists, text and numbers, in the schema's order."""
     if isinstance(value, Struct):
         config = type(value).__struct_config__
         data: dict[str, object] = {str(config.tag_field): config.tag} if config.tag_field else {}

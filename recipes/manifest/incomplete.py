@@ -1,6 +1,6 @@
 """Manifests in which a patch is listed and not pinned yet, as `lock` must be able to read them.
 
-Every other command refuses them, and names `lock` as what mends them.
+Every other command refuses them, and names `lock` as the fix.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class UnfinishedManifests(Manifests):
     """
 
     def recipe(self, name: str) -> Recipe:
-        """Give a recipe, with placeholders for what its patches lack.
+        """Return a recipe, with placeholders for what its patches lack.
 
         Raises
         ------
@@ -42,15 +42,13 @@ class UnfinishedManifests(Manifests):
             path = self.root / "recipes" / f"{name}.yaml"
             document = read_file(path, self.show(path))
             # what else is absent only a new source can give, and that replaces whatever stands there
-            mended = (
-                f"write any digits there, then python3 noxfile.py -s lock -- --recipe {name} --source ..."
-            )
-            self._recipes[name] = parse(read(fill_patches(document), document.where), Recipe, mended)
+            fix = f"write any digits there, then python3 noxfile.py -s lock -- --recipe {name} --source ..."
+            self._recipes[name] = parse(read(fill_patches(document), document.where), Recipe, fix)
             return self._recipes[name]
 
 
 def fill_patches(document: Document) -> str:
-    """Give a manifest with a placeholder for each digest that a patch lacks, another one for each patch."""
+    """Return a manifest with a placeholder for each digest that a patch lacks, another one for each patch."""
     patches = document.data.get("patches", []) if isinstance(document.data, dict) else []
     changes: dict[Steps, str] = {
         ("patches", number, name): f"{number + 1:0{digits}x}"

@@ -37,13 +37,7 @@ _BY_HAND = "add what the package index states for the file, once you have compar
 
 
 class Manifests:
-    """All manifests of one project, loaded when they are asked for.
-
-    Parameters
-    ----------
-    project
-        The folder that holds manifests/ and patches/. Default: this one.
-    """
+    """All manifests of one project, loaded when they are asked for."""
 
     def __init__(self, project: Path = PROJECT) -> None:
         self.project = project
@@ -55,96 +49,73 @@ class Manifests:
         self._defaults: Defaults | None = None
 
     def recipe_names(self) -> tuple[str, ...]:
-        """Give the name of every recipe, sorted."""
+        """Return the name of every recipe, sorted."""
         return _names(self.root / "recipes")
 
     def toolchain_names(self) -> tuple[str, ...]:
-        """Give the name of every toolchain, sorted."""
+        """Return the name of every toolchain, sorted."""
         return _names(self.root / "toolchains")
 
+    def model_names(self) -> tuple[str, ...]:
+        """Return the name of every model, sorted."""
+        return _names(self.root / "models")
+
     def recipe(self, name: str) -> Recipe:
-        """Give a recipe.
+        """Return a recipe.
 
         Raises
         ------
         UsageError
-            Where there is none of that name.
+            Where there is none of that name; here and for the other manifests.
         RecipeError
             As `load_recipe`.
         """
         if name not in self._recipes:
-            if name not in (known := self.recipe_names()):
-                _refuse_name("--recipe", name, known, "python3 noxfile.py -s build -- --recipe {}")
-            self._recipes[name] = load_recipe(self.root / "recipes" / f"{name}.yaml", self)
+            fix = "python3 noxfile.py -s build -- --recipe {}"
+            path = self._path("recipes", name, self.recipe_names(), "--recipe", fix)
+            self._recipes[name] = load_recipe(path, self)
         return self._recipes[name]
 
     def platform(self, recipe: Recipe, name: str) -> Platform:
-        """Give a platform of a recipe.
-
-        Raises
-        ------
-        UsageError
-            Where the recipe has none of that name.
-        """
+        """Return a platform of a recipe."""
         if name not in recipe.platforms:
             fix = f"python3 noxfile.py -s build -- --recipe {recipe.name} --platform {{}}"
             _refuse_name("--platform", name, tuple(recipe.platforms), fix)
         return recipe.platforms[name]
 
     def toolchain(self, name: str) -> Toolchain:
-        """Give a toolchain.
-
-        Raises
-        ------
-        UsageError
-            Where there is none of that name.
-        RecipeError
-            As `load_toolchain`.
-        """
+        """Return a toolchain; raises as `load_toolchain`."""
         if name not in self._toolchains:
-            if name not in (known := self.toolchain_names()):
-                _refuse_name("a toolchain's name", name, known, "ask for `{}`")
-            self._toolchains[name] = load_toolchain(self.root / "toolchains" / f"{name}.yaml", self)
+            path = self._path(
+                "toolchains", name, self.toolchain_names(), "a toolchain's name", "ask for `{}`"
+            )
+            self._toolchains[name] = load_toolchain(path, self)
         return self._toolchains[name]
 
-    def model_names(self) -> tuple[str, ...]:
-        """Give the name of every model, sorted."""
-        return _names(self.root / "models")
-
     def model(self, name: str) -> Model:
-        """Give a model.
-
-        Raises
-        ------
-        UsageError
-            Where there is none of that name.
-        RecipeError
-            As `load_model`.
-        """
+        """Return a model; raises as `load_model`."""
         if name not in self._models:
-            if name not in (known := self.model_names()):
-                _refuse_name("the model's name", name, known, "ask for `{}`")
-            self._models[name] = load_model(self.root / "models" / f"{name}.yaml", self)
+            path = self._path("models", name, self.model_names(), "the model's name", "ask for `{}`")
+            self._models[name] = load_model(path, self)
         return self._models[name]
 
     def defaults(self) -> Defaults:
-        """Give what a command without options means.
-
-        Raises
-        ------
-        RecipeError
-            As `load_defaults`.
-        """
+        """Return what a command without options means; raises as `load_defaults`."""
         if self._defaults is None:
             self._defaults = load_defaults(self.root / "defaults.yaml", self)
         return self._defaults
 
+    def _path(self, folder: str, name: str, known: tuple[str, ...], where: str, fix: str) -> Path:
+        if name not in known:
+            _refuse_name(where, name, known, fix)
+        return self.root / folder / f"{name}.yaml"
+
     def output_path(self, recipe: str, platform: str) -> Path:
-        """Say where the listing of a pinned bundle lies (format: `recipes.build.bundle.listing`)."""
+        """Return where the listing of a pinned bundle lies (format: `recipes.build.bundle.listing`)."""
         return self.root / "outputs" / f"{recipe}-{platform}.txt"
 
     def output_listing(self, recipe: str, platform: str) -> str | None:
-        """Give the listing of a pinned bundle, or None where none is committed or it cannot be read."""
+        """Return the listing of a pinned bundle, or None where none is committed or it cannot be read."""
         try:
             return self.output_path(recipe, platform).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
@@ -157,13 +128,6 @@ class Manifests:
 
 def load_recipe(path: Path, manifests: Manifests) -> Recipe:
     """Read one recipe and check it whole.
-
-    Parameters
-    ----------
-    path
-        The file.
-    manifests
-        Where its toolchains and patches are.
 
     Raises
     ------
@@ -244,7 +208,7 @@ def load_defaults(path: Path, manifests: Manifests) -> Defaults:
 
 
 def schema_text(kind: str) -> str:
-    """Give the JSON Schema of one kind of manifest (a key of `SCHEMAS`), as editors read it.
+    """Return the JSON Schema of one kind of manifest (a key of `SCHEMAS`), as editors read it.
 
     An editor takes `13.0` for a number and `true` for a truth value, where this reader takes each scalar for
     text; so where the type asks for text the published schema lets those stand too. Digests stay text.

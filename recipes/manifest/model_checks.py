@@ -23,12 +23,10 @@ def model_problems(model: Model, by_hand: str, lock: str) -> Iterator[Problem]:
 
     Parameters
     ----------
-    model
-        A model that follows the schema.
     by_hand
-        What mends a missing pin of a file in this repository.
+        How to fix a missing pin of a file in this repository.
     lock
-        What mends a missing pin of a file of the hub.
+        How to fix a missing pin of a file of the hub.
     """
     yield from _roles(model)
     yield from _place(model)

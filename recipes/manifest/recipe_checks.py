@@ -53,14 +53,12 @@ def recipe_problems(
 
     Parameters
     ----------
-    recipe
-        A recipe that follows the schema.
     kinds
         The kind (`zig`, `host` or `node`) of each toolchain that it names and that exists.
     known
         Every toolchain that exists.
     lock
-        What mends a wrong pin.
+        How to fix a wrong pin.
     """
     yield from _origins(recipe)
     yield from _repeated(("targets",), recipe.targets)
@@ -118,17 +116,7 @@ def name_problem(name: str, stem: str) -> Iterator[Problem]:
 
 
 def patch_file_problems(recipe: Recipe, patches: Path, shown: str) -> Iterator[Problem]:
-    """Find patches whose file is absent, or lies elsewhere than it seems to.
-
-    Parameters
-    ----------
-    recipe
-        A recipe that follows the schema.
-    patches
-        The folder that holds all patches.
-    shown
-        That folder's name in errors.
-    """
+    """Find patches whose file is absent, or lies elsewhere than it seems to."""
     root = Path(os.path.realpath(patches))
     for index, patch in enumerate(recipe.patches):
         path: Steps = ("patches", index, "file")
@@ -165,7 +153,7 @@ def _origins(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _place(origin: Origin) -> tuple[str, ...]:
-    """Say where an origin fetches from, so that one place in two spellings is one place."""
+    """Return where an origin fetches from, so that one place in two spellings is one place."""
     match origin:
         case PypiOrigin():
             return ("pypi", canonicalize_name(origin.project), origin.version, origin.file)

@@ -108,7 +108,7 @@ class Patch(_Pin, frozen=True, kw_only=True):
     file: Annotated[RelativePath, Meta(description="below patches/")]
     sha256: Annotated[Sha256, Meta(description="of the file's bytes")]
     reason: Annotated[Text, Meta(description="why the source needs it")]
-    upstream: Annotated[Url, Meta(description="where upstream discusses or fixed it, or the code it mends")]
+    upstream: Annotated[Url, Meta(description="where upstream discusses or fixed it, or the code it fixes")]
     tree: Annotated[Sha1, Meta(description="git's tree id once this patch is applied")]
     tree_sha256: Annotated[Sha256, Meta(description="the same in git's SHA-256 object format")]
 
@@ -117,7 +117,7 @@ class KnownIssue(_Pin, frozen=True, kw_only=True):
     """An advisory: something that this recipe gets wrong."""
 
     id: Annotated[Name, Meta(description="its name in messages")]
-    link: Annotated[Url, Meta(description="where it is reported or mended")]
+    link: Annotated[Url, Meta(description="where it is reported or fixed")]
     affects: Annotated[Text, Meta(description="the use that is affected")]
     summary: Annotated[Text, Meta(description="what goes wrong, in a sentence")]
 
@@ -257,7 +257,7 @@ class HostTool(_Pin, frozen=True, kw_only=True):
     ]
     what: Annotated[Text, Meta(description="what it is, for the error where it is missing")]
     install: Annotated[
-        Text | None, Meta(description="what mends its absence; without it a build does without the tool")
+        Text | None, Meta(description="how to install it; without it a build does without the tool")
     ] = None
 
 
@@ -377,7 +377,7 @@ T = TypeVar("T", bound=_Pin)
 
 
 def convert(data: object, kind: type[T]) -> T:
-    """Give the typed manifest that plain data (all scalars text) describes.
+    """Return the typed manifest that plain data (all scalars text) describes.
 
     Raises
     ------
@@ -388,7 +388,7 @@ def convert(data: object, kind: type[T]) -> T:
 
 
 def json_schema(kind: type[_Pin]) -> dict[str, Any]:
-    """Give the JSON Schema (2020-12) of one kind of manifest, for editors and the reference page."""
+    """Return the JSON Schema (2020-12) of one kind of manifest, for editors and the reference page."""
     schema = msgspec.json.schema(kind, schema_hook=_schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 

@@ -58,10 +58,6 @@ class Document:
 
     Parameters
     ----------
-    where
-        The file, as errors name it.
-    text
-        What was read.
     data
         Dictionaries, lists and text.
     places
@@ -74,14 +70,14 @@ class Document:
     places: Mapping[Steps, Place]
 
     def line_of(self, path: Sequence[str | int]) -> int:
-        """Give the line, from 1, of a value's key or item, or else of the nearest value around it."""
+        """Return the line, from 1, of a value's key or item, or else of the nearest value around it."""
         steps = tuple(path)
         while steps not in self.places:
             steps = steps[:-1]
         return self.places[steps].line
 
     def locate(self, path: Sequence[str | int]) -> str:
-        """Say where a value stands, as `file:line: dotted.path`."""
+        """Return where a value stands, as `file:line: dotted.path`."""
         return _where(self.where, self.line_of(path), path)
 
 
@@ -91,19 +87,12 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def shorten(text: str) -> str:
-    """Give as much of a text as an error shows."""
+    """Return as much of a text as an error shows."""
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 3]}..."
 
 
 def read_file(path: Path, where: str) -> Document:
     """Read one file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    where
-        Its name in errors.
 
     Raises
     ------
@@ -136,13 +125,6 @@ def read_file(path: Path, where: str) -> Document:
 
 def read(text: str, where: str) -> Document:
     """Read the text of one file.
-
-    Parameters
-    ----------
-    text
-        YAML 1.1, at most 1 MiB of UTF-8.
-    where
-        The file's name in errors.
 
     Raises
     ------

@@ -47,12 +47,10 @@ class BlobStore:
         return self.partial / sha.hex
 
     def verified_blob(self, sha: Sha256, size_bytes: int | None = None) -> Path | None:
-        """Give a file of the store after hashing it again, or None where there is none.
+        """Return a file of the store after hashing it again, or None where there is none.
 
         Parameters
         ----------
-        sha
-            Its digest.
         size_bytes
             Its size, where it is pinned: a file of another size is refused without reading it.
 
@@ -86,8 +84,6 @@ class BlobStore:
         ----------
         partial
             A file on the store's file system, usually `partial_path(sha)`.
-        sha
-            The digest that the caller found.
         is_shared
             Whether the file has another name too, outside the store: then its mode is left as it is.
 
@@ -121,19 +117,12 @@ class BlobStore:
         return target
 
     def reject(self, path: Path, reason: str) -> Path:
-        """Set bytes aside that must not be used, and give their new place.
+        """Set bytes aside that must not be used, and return their new place.
 
         Parameters
         ----------
-        path
-            A file or folder on the store's file system.
         reason
             Why, and where it came from; written beside it as why.txt.
-
-        Raises
-        ------
-        StoreError
-            Where the store cannot be written.
         """
         return self._set_aside(path.name, reason, ((path, path.name),)) / path.name
 

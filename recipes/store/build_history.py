@@ -35,7 +35,7 @@ class History:
         self._lock = lock
 
     def last_inputs(self, name: str) -> dict[str, str] | None:
-        """Give the inputs of the last build under a name, or None where none is known."""
+        """Return the inputs of the last build under a name, or None where none is known."""
         path = self._path(name)
         with storage_errors(path):
             try:
@@ -64,14 +64,12 @@ class History:
 
 
 def explain_rebuild(before: Mapping[str, str] | None, after: Mapping[str, str]) -> str:
-    """Say in one line which input changed since the last build.
+    """Return a line that says which input changed since the last build.
 
     Parameters
     ----------
     before
         The named inputs of the last build, in order; None where none is known.
-    after
-        Those of the build to come.
 
     >>> explain_rebuild({"version": "1", "flags": "-O2"}, {"version": "1", "flags": "-O3"})
     'flags: -O2 -> -O3'

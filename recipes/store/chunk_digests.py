@@ -28,19 +28,7 @@ _HEAD = re.compile(rf"{FORMAT} ([0-9a-f]{{64}}) (\d{{1,18}}) ([1-9]\d{{0,12}})")
 
 @dataclass(frozen=True)
 class Chunks:
-    """Digests of a file's chunks, and of the whole.
-
-    Parameters
-    ----------
-    whole
-        Of all bytes.
-    size_bytes
-        How many they are.
-    stride_bytes
-        Of each chunk but the last.
-    digests
-        Of each chunk.
-    """
+    """Digests of a file's chunks, and of the whole."""
 
     whole: Sha256
     size_bytes: int
@@ -55,7 +43,7 @@ def encode_chunks(chunks: Chunks) -> str:
 
 
 def parse_chunks(text: str) -> Chunks | None:
-    """Give what was written; None where it cannot be meant, or is not whole."""
+    """Return what was written; None where it is not valid, or not whole."""
     first, *rest = text.split("\n")
     head = _HEAD.fullmatch(first)
     if head is None or not rest or rest.pop():
@@ -77,14 +65,10 @@ def hash_with_chunks(
 
     Parameters
     ----------
-    path
-        A file.
     workers
         Threads for the chunks; the whole is hashed by the one that called.
     on_position
         Told how many bytes are done.
-    stride_bytes
-        Of each chunk.
     """
     hasher, done = hashlib.sha256(), 0
     with path.open("rb", buffering=0) as file, ThreadPoolExecutor(workers) as pool:
@@ -101,19 +85,7 @@ def hash_with_chunks(
 def first_difference(
     path: Path, chunks: Chunks, pool: ThreadPoolExecutor, on_advance: Callable[[int], None]
 ) -> str | None:
-    """Compare a file with its chunks' digests, by as many threads as the pool has; say where it differs first.
-
-    Parameters
-    ----------
-    path
-        A file.
-    chunks
-        What it should be.
-    pool
-        Whose threads hash.
-    on_advance
-        Told how many more bytes are done, from any thread.
-    """
+    """Compare a file with its chunks' digests, by as many threads as the pool has; say where it differs first."""
     lock = threading.Lock()
     with path.open("rb", buffering=0) as file:
         size_bytes = os.fstat(file.fileno()).st_size

@@ -13,17 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Context:
-    """The store, console and settings of one command; passed as one value.
-
-    Parameters
-    ----------
-    store
-        Where verified bytes are, and go.
-    console
-        Told of progress and warnings.
-    settings
-        What the user and the environment set.
-    """
+    """The store, console and settings of one command; passed as one value."""
 
     store: Store
     console: Console

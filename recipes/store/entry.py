@@ -68,17 +68,6 @@ def encode_record(entry: Entry) -> bytes:
 def parse_record(data: bytes, key: str, record_path: Path, path: Path) -> Entry:
     """Read the record of an entry.
 
-    Parameters
-    ----------
-    data
-        What the record's file holds.
-    key
-        The key that it must be the record of.
-    record_path
-        The record's file.
-    path
-        The entry's folder.
-
     Raises
     ------
     StoreError
@@ -104,8 +93,6 @@ def verify_tree(entry: Entry, listing_path: Path) -> None:
 
     Parameters
     ----------
-    entry
-        The entry as recorded.
     listing_path
         The listing of its files; only read to name those that differ.
 

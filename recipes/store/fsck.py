@@ -10,7 +10,7 @@ from recipes.core.cores import usable_cores
 from recipes.core.digest import Sha256
 from recipes.core.errors import StoreError
 from recipes.core.file_lock import hold_if_free
-from recipes.store.gc import Item, Kind, list_store
+from recipes.store.gc import Item, ItemKind, list_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,13 +21,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Finding:
+class HashedItem:
     """What hashing one entry or file found.
 
     Parameters
     ----------
-    item
-        The entry or file.
     damage
         What is wrong with it; None where nothing is, or where it is in use.
     kept_in
@@ -42,7 +40,7 @@ class Finding:
     in_use: bool = False
 
 
-def set_damaged_aside(store: Store, console: Console) -> tuple[Finding, ...]:
+def set_damaged_aside(store: Store, console: Console) -> tuple[HashedItem, ...]:
     """Hash all entries and files again, over the cores, and move the damaged ones to rejected/.
 
     Raises
@@ -51,60 +49,60 @@ def set_damaged_aside(store: Store, console: Console) -> tuple[Finding, ...]:
         Where the store cannot be listed or written.
     """
     items = list_store(store).items
-    blobs = sorted((item for item in items if item.kind is Kind.BLOB), key=lambda item: item.name)
-    entries = sorted((item for item in items if item.kind is Kind.ENTRY), key=lambda item: item.name)
-    findings: list[Finding] = []
+    blobs = sorted((item for item in items if item.kind is ItemKind.BLOB), key=lambda item: item.name)
+    entries = sorted((item for item in items if item.kind is ItemKind.ENTRY), key=lambda item: item.name)
+    hashed: list[HashedItem] = []
     total_bytes = sum(item.size_bytes for item in (*blobs, *entries))
     with (
         console.task("hash the store again", total_bytes) as task,
         ThreadPoolExecutor(usable_cores()) as pool,
     ):
-        for finding in pool.map(lambda item: _inspect(store, item, _inspect_blob), blobs):
-            findings.append(finding)
-            task.advance(finding.item.size_bytes)
+        for each in pool.map(lambda item: _inspect(store, item, _inspect_blob), blobs):
+            hashed.append(each)
+            task.advance(each.item.size_bytes)
         for item in entries:  # one after the other: each is hashed over the cores
-            findings.append(_inspect(store, item, _inspect_entry))
+            hashed.append(_inspect(store, item, _inspect_entry))
             task.advance(item.size_bytes)
-    return tuple(findings)
+    return tuple(hashed)
 
 
-def report(findings: tuple[Finding, ...]) -> tuple[str, ...]:
-    """Give a line for each entry or file that was set aside or not looked at, and one for the rest."""
+def report(hashed: tuple[HashedItem, ...]) -> tuple[str, ...]:
+    """Return a line for each entry or file that was set aside or not looked at, and one for the rest."""
     lines = []
-    for finding in findings:
-        name = f"{finding.item.kind.value} {finding.item.name}"
-        if finding.in_use:
+    for each in hashed:
+        name = f"{each.item.kind.value} {each.item.name}"
+        if each.in_use:
             lines.append(f"{name}: not looked at, a running process works on it")
-        elif finding.damage:
-            first, *rest = finding.damage.found.splitlines()
-            lines.append(f"{name}: damaged, set aside in {finding.kept_in}")
-            lines.append(f"  expected {finding.damage.expected}, found {first}")
+        elif each.damage:
+            first, *rest = each.damage.found.splitlines()
+            lines.append(f"{name}: damaged, set aside in {each.kept_in}")
+            lines.append(f"  expected {each.damage.expected}, found {first}")
             lines.extend(f"  {line}" for line in rest)
-    intact = sum(1 for finding in findings if not finding.damage and not finding.in_use)
-    return (*lines, f"{intact} of {len(findings)} are what their digests say")
+    intact = sum(1 for each in hashed if not each.damage and not each.in_use)
+    return (*lines, f"{intact} of {len(hashed)} intact")
 
 
-def _inspect(store: Store, item: Item, look: Callable[[Store, Item], Finding]) -> Finding:
+def _inspect(store: Store, item: Item, look: Callable[[Store, Item], HashedItem]) -> HashedItem:
     with hold_if_free(store.lock_path(item.name)) as free:
-        return look(store, item) if free else Finding(item, in_use=True)
+        return look(store, item) if free else HashedItem(item, in_use=True)
 
 
-def _inspect_blob(store: Store, item: Item) -> Finding:
+def _inspect_blob(store: Store, item: Item) -> HashedItem:
     sha = Sha256(item.name)
     try:
         store.verified_blob(sha)
     except StoreError as damage:
-        return Finding(item, damage, store.reject(store.blob_path(sha), _reason(damage)))
-    return Finding(item)
+        return HashedItem(item, damage, store.reject(store.blob_path(sha), _reason(damage)))
+    return HashedItem(item)
 
 
-def _inspect_entry(store: Store, item: Item) -> Finding:
+def _inspect_entry(store: Store, item: Item) -> HashedItem:
     try:
         if entry := store.find(item.name):
             store.verify(entry)
     except StoreError as damage:
-        return Finding(item, damage, store.set_aside(item.name, _reason(damage)))
-    return Finding(item)
+        return HashedItem(item, damage, store.set_aside(item.name, _reason(damage)))
+    return HashedItem(item)
 
 
 def _reason(damage: StoreError) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _DIGITS = re.compile(r"[0-9a-f]{64}")
 
 
-class Kind(Enum):
+class ItemKind(Enum):
     """What a part of the store is; removed in this order."""
 
     ENTRY = "entry"
@@ -43,19 +43,15 @@ class Item:
 
     Parameters
     ----------
-    kind
-        What it is.
     name
         Its key, or its path where it has none.
     subject
         The key, or the digits of the digest, that it is about, and whose lock protects it.
-    size_bytes
-        What its files hold.
     held
         Whether a living process works on it.
     """
 
-    kind: Kind
+    kind: ItemKind
     name: str
     subject: str
     size_bytes: int
@@ -70,7 +66,7 @@ class StoreListing:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """Whether one part goes, and why."""
 
     item: Item
@@ -80,19 +76,19 @@ class Verdict:
 
 @dataclass(frozen=True)
 class CollectionPlan:
-    """A verdict on each part of a store, in the order of removal."""
+    """A decision on each part of a store, in the order of removal."""
 
-    verdicts: tuple[Verdict, ...]
+    decisions: tuple[Decision, ...]
 
     @property
     def going(self) -> tuple[Item, ...]:
         """The parts to remove."""
-        return tuple(verdict.item for verdict in self.verdicts if verdict.goes)
+        return tuple(decision.item for decision in self.decisions if decision.goes)
 
     @property
     def staying(self) -> tuple[Item, ...]:
         """The parts to keep."""
-        return tuple(verdict.item for verdict in self.verdicts if not verdict.goes)
+        return tuple(decision.item for decision in self.decisions if not decision.goes)
 
 
 @dataclass(frozen=True)
@@ -147,52 +143,50 @@ def plan_collection(
         Keys of the entries that manifests reach.
     reachable_blobs
         Digests of the files that manifests reach.
-    present
-        What is there.
     rejected
         Whether rejected bytes go too.
     """
     digests = {sha.hex for sha in reachable_blobs}
     ends = tuple(f"-{key}" for key in reachable)  # a log is named by its entry, or a word, dash and it
-    complete = {item.name for item in present.items if item.kind is Kind.BLOB}
+    complete = {item.name for item in present.items if item.kind is ItemKind.BLOB}
 
-    def judge(item: Item) -> Verdict:
+    def decide(item: Item) -> Decision:
         match item.kind:
             case _ if item.held:
                 goes, reason = False, "a running process works on it"
-            case Kind.ENTRY | Kind.BLOB:
-                goes = item.subject not in (digests if item.kind is Kind.BLOB else reachable)
+            case ItemKind.ENTRY | ItemKind.BLOB:
+                goes = item.subject not in (digests if item.kind is ItemKind.BLOB else reachable)
                 reason = "no manifest reaches it" if goes else "a manifest reaches it"
-            case Kind.NOTE:
+            case ItemKind.NOTE:
                 goes = not f"-{item.subject}".endswith(ends)
                 reason = (
                     "no manifest reaches what it is about" if goes else "a manifest reaches what it is about"
                 )
-            case Kind.PARTIAL if item.subject in complete:
+            case ItemKind.PARTIAL if item.subject in complete:
                 goes, reason = True, "the whole file is there"
-            case Kind.PARTIAL:
+            case ItemKind.PARTIAL:
                 goes = item.subject not in digests
                 reason = "no manifest reaches it" if goes else "it can go on"
-            case Kind.UNFINISHED | Kind.STAGING:
+            case ItemKind.UNFINISHED | ItemKind.STAGING:
                 goes, reason = True, "the process that made it is gone"
-            case Kind.REJECTED:
+            case ItemKind.REJECTED:
                 goes, reason = rejected, "asked for" if rejected else "kept for diagnosis"
-            case Kind.LOCK:
+            case ItemKind.LOCK:
                 goes, reason = True, "nobody holds it"
-        return Verdict(item, goes, reason)
+        return Decision(item, goes, reason)
 
-    order = list(Kind)
+    order = list(ItemKind)
     items = sorted(present.items, key=lambda item: (order.index(item.kind), item.name))
-    return CollectionPlan(tuple(judge(item) for item in items))
+    return CollectionPlan(tuple(decide(item) for item in items))
 
 
 def describe(plan: CollectionPlan) -> tuple[str, ...]:
-    """Give the lines of a dry run: what would go, how large it is and why, and the sum."""
+    """Return the lines of a dry run: what would go, how large it is and why, and the sum."""
     lines = (
-        f"{verdict.item.kind.value:<16}  {size_text(verdict.item.size_bytes):>8}"
-        f"  {shown(verdict.item.name)}: {verdict.reason}"
-        for verdict in plan.verdicts
-        if verdict.goes
+        f"{decision.item.kind.value:<16}  {size_text(decision.item.size_bytes):>8}"
+        f"  {shown(decision.item.name)}: {decision.reason}"
+        for decision in plan.decisions
+        if decision.goes
     )
     going, staying = size_text(_total(plan.going)), size_text(_total(plan.staying))
     return (*lines, f"{going} would be freed, {staying} would stay")
@@ -217,9 +211,9 @@ def collect(store: Store, plan: CollectionPlan, console: Console) -> Collected:
 
 def _remove(store: Store, item: Item) -> bool:
     match item.kind:
-        case Kind.STAGING:
+        case ItemKind.STAGING:
             return store.tmp.sweep(item.name)
-        case Kind.REJECTED:
+        case ItemKind.REJECTED:
             _remove_file(store.rejected / item.name)
             return True
         case _:
@@ -231,17 +225,17 @@ def _remove(store: Store, item: Item) -> bool:
 
 def _remove_locked(store: Store, item: Item) -> None:
     match item.kind:
-        case Kind.ENTRY:
+        case ItemKind.ENTRY:
             store.discard(item.name)
-        case Kind.UNFINISHED:
+        case ItemKind.UNFINISHED:
             store.discard(item.name, only_unfinished=True)
-        case Kind.BLOB:
+        case ItemKind.BLOB:
             _remove_file(store.blobs / item.name)
             for ending in ("json", "chunks"):
                 _remove_file(store.sightings / f"{item.name}.{ending}")
-        case Kind.PARTIAL:
+        case ItemKind.PARTIAL:
             _remove_file(store.partial / item.name)
-        case Kind.NOTE:
+        case ItemKind.NOTE:
             _remove_file(store.root / item.name)
         case _:
             pass  # a lock: its file goes as the lock is released
@@ -256,13 +250,13 @@ def _list_entries(store: Store) -> Iterator[Item]:
     keys = {path.name.removesuffix(".json") for path in _children(store.entries)}
     keys |= {path.name for path in _children(store.listings)}
     for key in filter(is_key, keys):
-        kind = Kind.ENTRY if store.is_whole(key) else Kind.UNFINISHED
+        kind = ItemKind.ENTRY if store.is_whole(key) else ItemKind.UNFINISHED
         pieces = (store.entry_path(key), store.record_path(key), store.listings / key)
         yield Item(kind, key, key, sum(map(tree_size_bytes, pieces)), is_held(store.lock_path(key)))
 
 
 def _list_files(store: Store) -> Iterator[Item]:
-    for kind, folder in ((Kind.BLOB, store.blobs), (Kind.PARTIAL, store.partial)):
+    for kind, folder in ((ItemKind.BLOB, store.blobs), (ItemKind.PARTIAL, store.partial)):
         for path in _children(folder):
             digits = path.name.partition(".")[0]
             if _DIGITS.fullmatch(digits):
@@ -270,18 +264,18 @@ def _list_files(store: Store) -> Iterator[Item]:
     for folder in (store.logs, store.provenance):
         for path in filter(lambda path: is_key(path.stem), _children(folder)):
             held = is_held(store.lock_path(path.stem))
-            yield Item(Kind.NOTE, f"{folder.name}/{path.name}", path.stem, tree_size_bytes(path), held)
+            yield Item(ItemKind.NOTE, f"{folder.name}/{path.name}", path.stem, tree_size_bytes(path), held)
 
 
 def _list_leftovers(store: Store) -> Iterator[Item]:
     for name in store.tmp.names():
         size_bytes = tree_size_bytes(store.tmp.root / name)
-        yield Item(Kind.STAGING, name, name, size_bytes, store.tmp.is_owned(name))
+        yield Item(ItemKind.STAGING, name, name, size_bytes, store.tmp.is_owned(name))
     for path in _children(store.rejected):
-        yield Item(Kind.REJECTED, path.name, path.name, tree_size_bytes(path))
+        yield Item(ItemKind.REJECTED, path.name, path.name, tree_size_bytes(path))
     for path in _children(store.locks):
         if is_key(name := path.name.removesuffix(".lock")):
-            yield Item(Kind.LOCK, name, name, tree_size_bytes(path), is_held(path))
+            yield Item(ItemKind.LOCK, name, name, tree_size_bytes(path), is_held(path))
 
 
 def _children(folder: Path) -> Iterator[Path]:

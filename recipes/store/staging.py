@@ -20,13 +20,7 @@ LOCK_SUFFIX = ".lock"
 
 
 class Staging:
-    """A folder that becomes an entry.
-
-    Parameters
-    ----------
-    path
-        The folder to fill; empty at first.
-    """
+    """A folder that becomes an entry."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -58,7 +52,7 @@ class StagingArea:
 
     @contextmanager
     def own(self, purpose: str) -> Iterator[Path]:
-        """Give a new empty folder. While this process lives nobody else removes it; the caller removes it.
+        """Yield a new empty folder. While this process lives nobody else removes it; the caller removes it.
 
         Raises
         ------
@@ -73,7 +67,7 @@ class StagingArea:
             yield folder
 
     def new_path(self, purpose: str) -> Path:
-        """Give a path that nobody uses. What is moved there without a lock goes with the next sweep."""
+        """Return a path that nobody uses. What is moved there without a lock goes with the next sweep."""
         return self.root / f"{purpose}.{os.urandom(8).hex()}"
 
     def names(self, purpose: str | None = None) -> tuple[str, ...]:
@@ -84,7 +78,7 @@ class StagingArea:
         return tuple(sorted(name for name in names if purpose is None or name.startswith(f"{purpose}.")))
 
     def is_owned(self, name: str) -> bool:
-        """Say whether the owner of a folder lives."""
+        """Return whether the owner of a folder lives."""
         return is_held(self._lock_path(name))
 
     def sweep(self, name: str) -> bool:

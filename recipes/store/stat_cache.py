@@ -22,13 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sight:
-    """What identifies a file as the one that was hashed.
-
-    Parameters
-    ----------
-    size_bytes, mtime_ns, inode, device
-        As the file system says.
-    """
+    """What identifies a file as the one that was hashed."""
 
     size_bytes: int
     mtime_ns: int
@@ -42,7 +36,7 @@ class Sight:
 
 
 def parse_sight(data: bytes) -> Sight | None:
-    """Give what was noted; None where it cannot be understood. Pure."""
+    """Return what was noted; None where it cannot be understood. Pure."""
     try:
         record = json.loads(data)
         fields = tuple(record[name] for name in ("size_bytes", "mtime_ns", "inode", "device"))
@@ -65,12 +59,6 @@ def note_sight(path: Path, sha: Sha256, store: BlobStore, before: Sight | None =
 
     Parameters
     ----------
-    path
-        The file.
-    sha
-        The digest of its bytes.
-    store
-        Where it is noted.
     before
         What it was like before it was read: where it changed meanwhile, nothing is noted.
 

@@ -54,12 +54,8 @@ class Ensured(NamedTuple):
 class Store(BlobStore):
     """Entries, blobs and history below one folder; open it with `Store.open`.
 
-    `ensure` makes an entry once, whichever process asks first.
-
-    Parameters
-    ----------
-    root
-        The folder of the store's present format.
+    `ensure` makes an entry once, whichever process asks first. Every method raises StoreError where the store cannot be
+    read or written.
     """
 
     def __init__(self, root: Path) -> None:
@@ -99,7 +95,7 @@ class Store(BlobStore):
         return store
 
     def find(self, key: str) -> Entry | None:
-        """Give the entry of a key, or None where there is none. Cheap: nothing is hashed.
+        """Return the entry of a key, or None where there is none. Cheap: nothing is hashed.
 
         Raises
         ------
@@ -129,8 +125,6 @@ class Store(BlobStore):
 
         Parameters
         ----------
-        key
-            The entry's name.
         check
             What else must hold for it; raises where it does not.
 
@@ -164,16 +158,10 @@ class Store(BlobStore):
 
         Parameters
         ----------
-        key
-            The entry's name.
-        kind
-            What it is.
         inputs
             What it is made from, by name and in order.
         make
             Called with an empty folder to fill, under the lock. What it raises leaves no entry.
-        console
-            Told who is waited for.
         check
             What must hold for an entry that is there already, besides its recorded tree; raises where it does not.
 
@@ -219,13 +207,7 @@ class Store(BlobStore):
 
     @contextmanager
     def scratch(self, name: str) -> Iterator[Path]:
-        """Give an empty folder that is removed afterwards; one that a killed process left is removed before.
-
-        Raises
-        ------
-        StoreError
-            Where the store cannot be written.
-        """
+        """Yield an empty folder that is removed afterwards; one that a killed process left is removed before."""
         _check_key(name)
         self.tmp.sweep_purpose(name)
         with self.tmp.own(name) as folder:
@@ -242,13 +224,6 @@ class Store(BlobStore):
         ----------
         name
             The key of an entry, or the digits of a blob's digest: gc removes neither while it is locked.
-        console
-            Told who is waited for.
-
-        Raises
-        ------
-        StoreError
-            Where the lock file cannot be written.
         """
         return hold(
             self.lock_path(name),
@@ -256,20 +231,7 @@ class Store(BlobStore):
         )
 
     def set_aside(self, key: str, reason: str) -> Path:
-        """Move a damaged entry to rejected/, and give its new folder.
-
-        Parameters
-        ----------
-        key
-            Its key; its record need not be readable.
-        reason
-            What is wrong with it; written beside it as why.txt.
-
-        Raises
-        ------
-        StoreError
-            Where the store cannot be written.
-        """
+        """Move a damaged entry, its record readable or not, to rejected/ with a why.txt; return its new folder."""
         pieces = (
             (self.record_path(key), "record.json"),  # first: from here on there is no such entry
             (self.listings / key, "listing"),
@@ -279,20 +241,7 @@ class Store(BlobStore):
             return self._set_aside(key, reason, pieces)
 
     def discard(self, key: str, *, only_unfinished: bool = False) -> None:
-        """Remove an entry, or what is left of one.
-
-        Parameters
-        ----------
-        key
-            Its key.
-        only_unfinished
-            Leave it if it is whole: another process may have published it meanwhile.
-
-        Raises
-        ------
-        StoreError
-            Where the store cannot be written.
-        """
+        """Remove an entry, or what is left of one; one that another process published meanwhile can be left."""
         with storage_errors(self.entry_path(key)):
             with hold(self._publishing):
                 if only_unfinished and self.is_whole(key):
@@ -301,7 +250,7 @@ class Store(BlobStore):
             remove_tree(trash)
 
     def is_whole(self, key: str) -> bool:
-        """Say whether an entry is there, understandable or not."""
+        """Return whether an entry is there, understandable or not."""
         return self.record_path(key).exists() and self.entry_path(key).is_dir()
 
     def entry_path(self, key: str) -> Path:
@@ -356,7 +305,7 @@ class Store(BlobStore):
         )
 
     def _unpublish(self, key: str) -> Path:
-        """Take an entry, or what is left of one, out of the store; give where its tree is, to be removed."""
+        """Take an entry, or what is left of one, out of the store; return where its tree is, to be removed."""
         trash = self.tmp.new_path(key)
         self.record_path(key).unlink(missing_ok=True)
         sync(self.entries)
@@ -372,7 +321,7 @@ class Store(BlobStore):
 
 
 def is_key(name: str) -> bool:
-    """Say whether a name can be that of an entry or a lock: a plain file name that no suffix of ours ends."""
+    """Return whether a name can be that of an entry or a lock: a plain file name that no suffix of ours ends."""
     return bool(_KEY.fullmatch(name)) and not name.endswith((".json", ".lock"))
 
 

@@ -46,7 +46,7 @@ def decode(data: bytes) -> dict[str, TreeEntry]:
 
 
 def read(path: Path, tree: Sha256) -> dict[str, TreeEntry] | None:
-    """Give the listing in a file, or None where it is not the one of this tree."""
+    """Return the listing in a file, or None where it is not the one of this tree."""
     try:
         files = decode(path.read_bytes())
         return files if tree_of_entries(files, Sha256) == tree else None
@@ -63,8 +63,6 @@ def differences(
     ----------
     recorded
         The listing of the tree as it was made; None where it is lost.
-    present
-        The files as they are now.
     root
         The tree's folder, to read where a changed link leads.
     """

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from recipes.core.cores import usable_cores
-from recipes.core.digest import hash_files
+from recipes.core.digest import Sha256, hash_file
 from tests.benchmarks.comparison import Comparison, Kind, Target
 from tests.benchmarks.report import Measured
 from tests.benchmarks.sample_files import MEMORY, is_memory_free, room, write_random
@@ -47,9 +48,9 @@ def measure(options: Options, say: Say) -> Measured:
             return lambda: total_bytes / time_call(action) / 1e9
 
         actions = {
-            "ours, 1 core": rate(lambda: hash_files(paths, workers=1)),
+            "ours, 1 core": rate(lambda: hash_all(paths, 1)),
             "openssl, 1 core": rate(lambda: run_program((*openssl, *names))),
-            f"ours, {cores} cores": rate(lambda: hash_files(paths)),
+            f"ours, {cores} cores": rate(lambda: hash_all(paths, cores)),
             f"openssl, {cores} cores": rate(lambda: run_program(spread)),
         }
         turns = tuple(take_turns(options.turns(TURNS), actions, say, "GB/s").values())
@@ -66,6 +67,11 @@ def measure(options: Options, say: Say) -> Measured:
     )
 
 
+def hash_all(paths: tuple[Path, ...], workers: int) -> dict[Path, Sha256]:
+    with ThreadPoolExecutor(workers) as pool:
+        return dict(zip(paths, pool.map(hash_file, paths), strict=True))
+
+
 def check_agreement(paths: tuple[Path, ...]) -> None:
     """Demand that both hash to the same before either is timed.
 
@@ -74,7 +80,7 @@ def check_agreement(paths: tuple[Path, ...]) -> None:
     UnmeasurableError
         Naming the file.
     """
-    for path, digest in hash_files(paths).items():
+    for path, digest in hash_all(paths, 1).items():
         said = run_program(("openssl", "dgst", "-sha256", str(path)))
         if digest.hex not in said:
             raise UnmeasurableError(f"{path.name}: ours {digest}, openssl {said}")

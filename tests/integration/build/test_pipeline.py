@@ -347,7 +347,7 @@ def test_an_interrupted_build_says_so_and_ends_what_it_started(
 
 
 def test_a_build_command_has_no_network(tmp_path: Path) -> None:
-    if not find_isolation().isolated:
+    if not find_isolation().prefix:
         pytest.skip(find_isolation().description)
     program = "import socket; socket.create_connection(('127.0.0.1', 9), timeout=5)"
     done = run_isolated(Command((sys.executable, "-c", program), tmp_path), Surroundings(jobs=1))

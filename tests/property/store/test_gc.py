@@ -6,20 +6,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recipes.core.digest import Sha256
-from recipes.store.gc import Item, Kind, StoreListing, plan_collection
+from recipes.store.gc import Item, ItemKind, StoreListing, plan_collection
 
 # a busy machine is no failure
 UNHURRIED = settings(suppress_health_check=[HealthCheck.too_slow])
 KEYS = st.text(alphabet=string.ascii_lowercase + "-", min_size=1, max_size=3)
 DIGESTS = st.sampled_from([Sha256(digit * 64) for digit in "0123456789abcdef"])
 SIZES = st.integers(min_value=0, max_value=10**12)
-BLOBS = (Kind.BLOB, Kind.PARTIAL)
+BLOBS = (ItemKind.BLOB, ItemKind.PARTIAL)
 
 
 def items() -> st.SearchStrategy[Item]:
     about_keys = st.builds(
         lambda kind, key, size, held: Item(kind, key, key, size, held),
-        st.sampled_from([kind for kind in Kind if kind not in BLOBS]),
+        st.sampled_from([kind for kind in ItemKind if kind not in BLOBS]),
         KEYS,
         SIZES,
         st.booleans(),
@@ -50,9 +50,9 @@ def test_nothing_reached_or_held_ever_goes(
     plan = plan_collection(keys, digests, present, rejected=rejected)
     for item in plan.going:
         assert not item.held
-        assert not (item.kind is Kind.ENTRY and item.name in keys)
-        assert not (item.kind is Kind.BLOB and Sha256(item.name) in digests)
-        assert rejected or item.kind is not Kind.REJECTED
+        assert not (item.kind is ItemKind.ENTRY and item.name in keys)
+        assert not (item.kind is ItemKind.BLOB and Sha256(item.name) in digests)
+        assert rejected or item.kind is not ItemKind.REJECTED
 
 
 @settings(UNHURRIED)
@@ -78,7 +78,7 @@ def test_what_nobody_reaches_goes(
     going = plan_collection(keys, digests, present, rejected=True).going
     for item in present.items:
         unreached = item.subject not in keys and item.subject not in {sha.hex for sha in digests}
-        if unreached and not item.held and item.kind is not Kind.NOTE:
+        if unreached and not item.held and item.kind is not ItemKind.NOTE:
             assert item in going
 
 

@@ -14,7 +14,6 @@ from recipes.core.digest import (
     TreeEntry,
     blob_entries,
     hash_file,
-    hash_files,
     hash_tree,
     tree_of_entries,
 )
@@ -60,16 +59,6 @@ def test_a_file_is_hashed_to_its_last_byte(tmp_path: Path, size_bytes: int) -> N
     path = tmp_path / "file"
     path.write_bytes(data)
     assert hash_file(path) == Sha256(hashlib.sha256(data).hexdigest())
-
-
-def test_several_files_are_hashed_each_under_its_own_path(tmp_path: Path) -> None:
-    paths = [tmp_path / str(number) for number in range(20)]
-    for number, path in enumerate(paths):
-        path.write_bytes(b"%d" % number * number)
-    expected = {path: Sha256.of_bytes(path.read_bytes()) for path in paths}
-    assert hash_files(paths) == expected
-    assert hash_files([*paths, *paths], workers=1) == expected
-    assert hash_files([]) == {}
 
 
 def test_an_empty_folder_is_the_empty_tree_of_git(tmp_path: Path) -> None:

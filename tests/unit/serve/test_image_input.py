@@ -59,7 +59,7 @@ def test_what_it_does_not_read_is_refused(data: bytes, found: str) -> None:
     with pytest.raises(PictureError) as error:
         judge_picture(data, "--image x")
     assert str(error.value) == (
-        "error: the picture cannot be read\n"
+        "error: the image cannot be read\n"
         "  where:    --image x\n"
         "  expected: a picture as JPEG, PNG, GIF or BMP\n"
         f"  found:    {found}\n"
@@ -77,7 +77,7 @@ def test_a_file_that_is_not_there_is_named_with_where_its_name_starts(tmp_path: 
     with pytest.raises(PictureError) as error:
         read_picture(Path("none.png"))
     assert str(error.value) == (
-        "error: the picture cannot be read\n"
+        "error: the image cannot be read\n"
         "  where:    --image none.png\n"
         "  expected: a file that can be read\n"
         "  found:    No such file or directory\n"

@@ -46,7 +46,7 @@ def test_an_intact_store_is_left_as_it_is(store: Store) -> None:
     adopt(store, BLOB)
     before = sorted(path for path in store.root.rglob("*") if path.suffix != ".lock")
     findings = set_damaged_aside(store, Silent())
-    assert report(findings) == ("3 of 3 are what their digests say",)
+    assert report(findings) == ("3 of 3 intact",)
     assert sorted(path for path in store.root.rglob("*") if path.suffix != ".lock") == before
 
 
@@ -64,7 +64,7 @@ def test_damaged_entries_and_files_are_set_aside_with_the_reason_and_the_rest_st
         f"entry damaged: damaged, set aside in {kept_entry}",
         f"  expected {entry.tree}, found {found}",
         "  changed: file",
-        "2 of 4 are what their digests say",
+        "2 of 4 intact",
     )
     assert kept_blob.read_bytes() == b"y"
     assert (kept_entry / "tree" / "file").read_bytes() == b"x"
@@ -75,7 +75,7 @@ def test_damaged_entries_and_files_are_set_aside_with_the_reason_and_the_rest_st
     assert store.verified_blob(SHA) is None
     store.verify(intact)
     assert store.verified_blob(Sha256.of_bytes(b"intact")) == intact_blob
-    assert report(set_damaged_aside(store, Silent())) == ("2 of 2 are what their digests say",)
+    assert report(set_damaged_aside(store, Silent())) == ("2 of 2 intact",)
 
 
 def test_an_entry_whose_record_cannot_be_read_is_set_aside_with_its_tree(store: Store) -> None:
@@ -85,7 +85,7 @@ def test_an_entry_whose_record_cannot_be_read_is_set_aside_with_its_tree(store: 
     assert lines == (
         f"entry key: damaged, set aside in {store.rejected / 'key-1'}",
         "  expected the record of key, found Input data was truncated",
-        "0 of 1 are what their digests say",
+        "0 of 1 intact",
     )
     assert (store.rejected / "key-1" / "tree" / "file").read_bytes() == b"key"
     assert make(store, "key") == store.find("key")
@@ -99,7 +99,7 @@ def test_what_another_process_works_on_is_not_touched(store: Store) -> None:
     assert lines == (
         f"file {SHA.hex}: not looked at, a running process works on it",
         "entry key: not looked at, a running process works on it",
-        "0 of 2 are what their digests say",
+        "0 of 2 intact",
     )
     assert store.find("key") is not None
     with pytest.raises(StoreError):

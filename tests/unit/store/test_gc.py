@@ -7,7 +7,16 @@ import pytest
 from recipes.build.gc_roots import find_reachable
 from recipes.core.console import Silent
 from recipes.core.digest import Sha256
-from recipes.store.gc import Item, Kind, StoreListing, Verdict, collect, describe, list_store, plan_collection
+from recipes.store.gc import (
+    Decision,
+    Item,
+    ItemKind,
+    StoreListing,
+    collect,
+    describe,
+    list_store,
+    plan_collection,
+)
 from recipes.store.store import Entry, Store
 from tests.support.model_manifests import HUB, LOCAL, a_project
 
@@ -45,48 +54,54 @@ def verdict(item: Item, *, rejected: bool = False, others: tuple[Item, ...] = ()
 @pytest.mark.parametrize(
     ("kind", "name", "subject", "goes", "reason"),
     [
-        (Kind.ENTRY, "wanted", "wanted", False, "a manifest reaches it"),
-        (Kind.ENTRY, "unwanted", "unwanted", True, "no manifest reaches it"),
-        (Kind.UNFINISHED, "wanted", "wanted", True, "the process that made it is gone"),
-        (Kind.BLOB, WANTED.hex, WANTED.hex, False, "a manifest reaches it"),
-        (Kind.BLOB, UNWANTED.hex, UNWANTED.hex, True, "no manifest reaches it"),
-        (Kind.PARTIAL, WANTED.hex, WANTED.hex, False, "it can go on"),
-        (Kind.PARTIAL, f"{WANTED.hex}.json", WANTED.hex, False, "it can go on"),
-        (Kind.PARTIAL, UNWANTED.hex, UNWANTED.hex, True, "no manifest reaches it"),
-        (Kind.STAGING, "wanted.0f", "wanted.0f", True, "the process that made it is gone"),
-        (Kind.REJECTED, "wanted-1", "wanted-1", False, "kept for diagnosis"),
-        (Kind.NOTE, "logs/wanted.log", "wanted", False, "a manifest reaches what it is about"),
-        (Kind.NOTE, "logs/again-wanted.log", "again-wanted", False, "a manifest reaches what it is about"),
-        (Kind.NOTE, "logs/unwanted.log", "unwanted", True, "no manifest reaches what it is about"),
-        (Kind.NOTE, "logs/other.log", "other", True, "no manifest reaches what it is about"),
-        (Kind.LOCK, "wanted", "wanted", True, "nobody holds it"),
+        (ItemKind.ENTRY, "wanted", "wanted", False, "a manifest reaches it"),
+        (ItemKind.ENTRY, "unwanted", "unwanted", True, "no manifest reaches it"),
+        (ItemKind.UNFINISHED, "wanted", "wanted", True, "the process that made it is gone"),
+        (ItemKind.BLOB, WANTED.hex, WANTED.hex, False, "a manifest reaches it"),
+        (ItemKind.BLOB, UNWANTED.hex, UNWANTED.hex, True, "no manifest reaches it"),
+        (ItemKind.PARTIAL, WANTED.hex, WANTED.hex, False, "it can go on"),
+        (ItemKind.PARTIAL, f"{WANTED.hex}.json", WANTED.hex, False, "it can go on"),
+        (ItemKind.PARTIAL, UNWANTED.hex, UNWANTED.hex, True, "no manifest reaches it"),
+        (ItemKind.STAGING, "wanted.0f", "wanted.0f", True, "the process that made it is gone"),
+        (ItemKind.REJECTED, "wanted-1", "wanted-1", False, "kept for diagnosis"),
+        (ItemKind.NOTE, "logs/wanted.log", "wanted", False, "a manifest reaches what it is about"),
+        (
+            ItemKind.NOTE,
+            "logs/again-wanted.log",
+            "again-wanted",
+            False,
+            "a manifest reaches what it is about",
+        ),
+        (ItemKind.NOTE, "logs/unwanted.log", "unwanted", True, "no manifest reaches what it is about"),
+        (ItemKind.NOTE, "logs/other.log", "other", True, "no manifest reaches what it is about"),
+        (ItemKind.LOCK, "wanted", "wanted", True, "nobody holds it"),
     ],
 )
-def test_each_kind_has_its_rule(kind: Kind, name: str, subject: str, goes: bool, reason: str) -> None:  # noqa: FBT001 - a table's column
+def test_each_kind_has_its_rule(kind: ItemKind, name: str, subject: str, goes: bool, reason: str) -> None:  # noqa: FBT001 - a table's column
     assert verdict(Item(kind, name, subject, 5)) == (goes, reason)
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_what_a_running_process_works_on_stays(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(ItemKind))
+def test_what_a_running_process_works_on_stays(kind: ItemKind) -> None:
     held = Item(kind, "unwanted", "unwanted", 5, held=True)
     assert verdict(held, rejected=True) == (False, "a running process works on it")
 
 
 def test_rejected_bytes_go_when_asked() -> None:
-    assert verdict(Item(Kind.REJECTED, "x-1", "x-1", 5), rejected=True) == (True, "asked for")
+    assert verdict(Item(ItemKind.REJECTED, "x-1", "x-1", 5), rejected=True) == (True, "asked for")
 
 
 def test_a_download_goes_once_its_file_is_there() -> None:
-    whole = Item(Kind.BLOB, WANTED.hex, WANTED.hex, 5)
-    sidecar = Item(Kind.PARTIAL, f"{WANTED.hex}.json", WANTED.hex, 5)
+    whole = Item(ItemKind.BLOB, WANTED.hex, WANTED.hex, 5)
+    sidecar = Item(ItemKind.PARTIAL, f"{WANTED.hex}.json", WANTED.hex, 5)
     assert verdict(sidecar, others=(whole,)) == (True, "the whole file is there")
 
 
 def test_nothing_reached_means_everything_goes() -> None:
     plan = plan_collection(
-        (), (), StoreListing((Item(Kind.NOTE, "logs/a.log", "a", 1), Item(Kind.ENTRY, "a", "a", 1)))
+        (), (), StoreListing((Item(ItemKind.NOTE, "logs/a.log", "a", 1), Item(ItemKind.ENTRY, "a", "a", 1)))
     )
-    assert [item.kind for item in plan.going] == [Kind.ENTRY, Kind.NOTE]
+    assert [item.kind for item in plan.going] == [ItemKind.ENTRY, ItemKind.NOTE]
     assert plan.staying == ()
 
 
@@ -96,10 +111,10 @@ def test_a_dry_run_lists_what_would_go_with_sizes_and_reasons() -> None:
         (),
         StoreListing(
             (
-                Item(Kind.LOCK, "l", "l", 0),
-                Item(Kind.ENTRY, "wanted", "wanted", 98_000_000),
-                Item(Kind.BLOB, UNWANTED.hex, UNWANTED.hex, 170_400_000),
-                Item(Kind.ENTRY, "old", "old", 1234),
+                Item(ItemKind.LOCK, "l", "l", 0),
+                Item(ItemKind.ENTRY, "wanted", "wanted", 98_000_000),
+                Item(ItemKind.BLOB, UNWANTED.hex, UNWANTED.hex, 170_400_000),
+                Item(ItemKind.ENTRY, "old", "old", 1234),
             )
         ),
     )
@@ -250,8 +265,8 @@ def test_an_unfinished_entry_that_was_finished_after_the_plan_stays(store: Store
 
 
 def test_a_verdict_is_a_value() -> None:
-    item = Item(Kind.LOCK, "a", "a", 1)
-    assert Verdict(item, goes=True, reason="x") == Verdict(item, goes=True, reason="x")
+    item = Item(ItemKind.LOCK, "a", "a", 1)
+    assert Decision(item, goes=True, reason="x") == Decision(item, goes=True, reason="x")
 
 
 def test_the_files_of_models_are_reached_where_they_are_pinned(tmp_path: Path) -> None:
