@@ -47,7 +47,7 @@ def adopt(store: Store, data: bytes) -> Sha256:
 
 def verdict(item: Item, *, rejected: bool = False, others: tuple[Item, ...] = ()) -> tuple[bool, str]:
     plan = plan_collection({"wanted"}, {WANTED}, StoreListing((item, *others)), rejected=rejected)
-    (found,) = (each for each in plan.verdicts if each.item is item)
+    (found,) = (each for each in plan.decisions if each.item is item)
     return found.goes, found.reason
 
 
