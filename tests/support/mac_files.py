@@ -15,6 +15,7 @@ from recipes.build.toolchain.toolchain import ensure_toolchain
 from recipes.core.console import open_console
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
+from recipes.store.context import Context
 from recipes.store.store import Store
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Workshop:
         recipe = manifests.recipe(manifests.defaults().recipe)
         toolchain = manifests.toolchain(recipe.platforms["linux-x86_64-cpu"].toolchain)
         settings = read_settings()
-        entry = ensure_toolchain(toolchain, Store.open(settings.store), open_console(), settings)
+        entry = ensure_toolchain(toolchain, Context(Store.open(settings.store), open_console(), settings))
         self.folder = folder
         self.zig = entry.path / "ziglang" / "ziglang"
 

@@ -17,6 +17,7 @@ from recipes.build.toolchain.toolchain import (
 from recipes.core.console import open_console
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
+from recipes.store.context import Context
 from recipes.store.store import Store
 
 if TYPE_CHECKING:
@@ -42,11 +43,11 @@ class Workshop:
         recipe = manifests.recipe("b6751")
         toolchain = manifests.toolchain(recipe.platforms["windows-x86_64-cpu"].toolchain)
         plan = make_plan(recipe, "windows-x86_64-cpu", toolchain)
-        settings, console = read_settings(), open_console()
-        store = Store.open(settings.store)
-        entry = ensure_toolchain(toolchain, store, console, settings)
+        settings = read_settings()
+        context = Context(Store.open(settings.store), open_console(), settings)
+        entry = ensure_toolchain(toolchain, context)
         # without it each test run would compile Windows' C library first
-        runtime = ensure_runtime(plan, entry, store, console)
+        runtime = ensure_runtime(plan, entry, context)
         shutil.copytree(runtime.path, folder / "zig", copy_function=shutil.copyfile)
         self.folder = folder
         folders = {"toolchain": entry.path, "build": folder, "wrappers": folder / "wrappers"}
