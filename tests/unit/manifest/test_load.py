@@ -1,4 +1,4 @@
-"""Manifests by name: the committed ones hold, and each way to spoil one has its refusal in exact words.
+"""Manifests by name: the committed ones hold, and each way to spoil one is refused.
 
 tests/data/manifests/refusals.yaml changes the small project beside it, one place at a time.
 """
@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from recipes.core.errors import RecipeError, StoreError, UsageError
+from recipes.core.errors import PinMissingError, RecipeError, StoreError, UsageError
 from recipes.manifest.edit_values import dump_canonical
 from recipes.manifest.load import PROJECT, SCHEMAS, Manifests, schema_text, write_schemas
 from tests.support import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DATA = paths.DATA / "manifests"
 RECIPE = "recipes/small.yaml"
@@ -35,10 +39,6 @@ def edit(project: Path, file: str, old: str, new: str) -> None:
         assert text.count(old) == 1, "a case changes one place"
         new = text.replace(old, new)
     path.write_text(new)
-
-
-def fields(error: RecipeError) -> tuple[str, str, str, str]:
-    return error.where, error.expected, error.found, error.fix
 
 
 def refusal(project: Path) -> RecipeError:
@@ -63,36 +63,27 @@ def test_the_small_project_is_valid(project: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_spoiled_manifest_is_refused_in_exact_words(name: str, project: Path) -> None:
+def test_a_spoiled_manifest_is_refused(name: str, project: Path) -> None:
     case = REFUSALS[name]
     edit(project, case["file"], case.get("old", ""), case["new"])
     error = refusal(project)
-    assert type(error).__name__ == case.get("error", "ManifestError")
-    assert fields(error) == (case["where"], case["expected"], case["found"], case["fix"])
+    assert (type(error).__name__, error.where) == (case.get("error", "ManifestError"), case["where"])
+    assert case["says"] in f"{error.expected}\n{error.found}"
 
 
 def test_a_number_of_any_length_is_refused_where_it_does_not_fit(project: Path) -> None:
     edit(project, RECIPE, "epoch: 1700000000", f"epoch: {'9' * 5000}")
-    assert fields(refusal(project)) == (
-        "manifests/recipes/small.yaml:12: source.epoch",
-        "a whole number from 0",
-        f"`{'9' * 77}...`",
-        "write the number in decimal digits alone",
-    )
+    error = refusal(project)
+    assert error.where == "manifests/recipes/small.yaml:12: source.epoch"
+    assert len(error.found) < 100
 
 
 def test_a_missing_pin_names_the_command_that_locks_it(project: Path) -> None:
     edit(project, RECIPE, f"      sha256: {'b4' * 32}\n", "")
     error = refusal(project)
-    assert error.exit_code == 11
-    assert str(error) == (
-        "error: a pin is missing, and nothing is used without one\n"
-        "  where:    manifests/recipes/small.yaml:15: source.origins[0]\n"
-        "  expected: the key `sha256`, a sha256 digest of 64 digits 0-9 and a-f\n"
-        "  found:    an object with only `kind`, `project`, `version`, `file`, `size_bytes`, `subdirectory`"
-        " and `drop`\n"
-        "  fix:      python3 noxfile.py -s lock -- --recipe small"
-    )
+    assert isinstance(error, PinMissingError)
+    assert error.where == "manifests/recipes/small.yaml:15: source.origins[0]"
+    assert error.fix == "python3 noxfile.py -s lock -- --recipe small"
 
 
 def test_a_misspelled_pin_is_told_as_misspelled_and_not_as_missing(project: Path) -> None:
@@ -120,21 +111,13 @@ def test_a_number_at_its_limit_is_not_what_is_wrong(project: Path) -> None:
     assert refusal(project).where == "manifests/recipes/small.yaml:26: source.origins[1].max_bytes"
 
 
-def test_patches_are_listed_in_the_order_of_their_numbers(project: Path) -> None:
-    edit(project, RECIPE, "file: small/0001-first.patch", "file: small/0003-third.patch")
-    (project / "patches/small/0003-third.patch").write_text("")
-    assert fields(refusal(project)) == (
-        "manifests/recipes/small.yaml:37: patches[1].file",
-        "patches in the order of their numbers",
-        "`0002-second.patch` behind `0003-third.patch`",
-        "reorder, or renumber",
-    )
-
-
-def test_two_patches_of_one_number_are_refused(project: Path) -> None:
-    edit(project, RECIPE, "file: small/0002-second.patch", "file: small/0001-second.patch")
-    (project / "patches/small/0001-second.patch").write_text("")
-    assert refusal(project).found == "`0001-second.patch` behind `0001-first.patch`"
+@pytest.mark.parametrize(("old", "new"), [("0001-first", "0003-third"), ("0002-second", "0001-second")])
+def test_patches_are_listed_in_the_order_of_their_numbers(project: Path, old: str, new: str) -> None:
+    edit(project, RECIPE, f"file: small/{old}.patch", f"file: small/{new}.patch")
+    (project / f"patches/small/{new}.patch").write_text("")
+    error = refusal(project)
+    assert error.where == "manifests/recipes/small.yaml:37: patches[1].file"
+    assert "order" in error.expected
 
 
 def test_a_series_may_mix_folders_each_in_its_own_order(project: Path) -> None:
@@ -147,32 +130,28 @@ def test_a_series_may_mix_folders_each_in_its_own_order(project: Path) -> None:
     ]
 
 
-def test_a_patch_that_is_a_link_out_of_the_folder_is_refused(project: Path, tmp_path: Path) -> None:
-    outside = tmp_path / "outside.patch"
-    outside.write_text("")
+def link_out(path: Path) -> None:
+    (path.parents[2] / "outside.patch").write_text("")
+    path.symlink_to(path.parents[2] / "outside.patch")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [
+        (link_out, "leads out of it"),
+        (Path.mkdir, "no such file"),
+        (lambda path: path.symlink_to(path.name), "no such"),
+    ],
+)
+def test_a_patch_is_a_file_below_the_folder_of_patches(
+    project: Path, spoil: Callable[[Path], object], word: str
+) -> None:
     path = project / "patches/small/0002-second.patch"
     path.unlink()
-    path.symlink_to(outside)
-    assert fields(refusal(project)) == (
-        "manifests/recipes/small.yaml:37: patches[1].file",
-        "a file below patches",
-        "a link that leads out of it: small/0002-second.patch",
-        "put the file itself into patches",
-    )
-
-
-def test_a_folder_is_not_a_patch(project: Path) -> None:
-    path = project / "patches/small/0002-second.patch"
-    path.unlink()
-    path.mkdir()
-    assert refusal(project).found.startswith("no such file: `small/0002-second.patch`")
-
-
-def test_a_link_that_leads_to_itself_is_not_a_patch(project: Path) -> None:
-    path = project / "patches/small/0002-second.patch"
-    path.unlink()
-    path.symlink_to(path.name)
-    assert refusal(project).where == "manifests/recipes/small.yaml:37: patches[1].file"
+    spoil(path)
+    error = refusal(project)
+    assert error.where == "manifests/recipes/small.yaml:37: patches[1].file"
+    assert word in error.found
 
 
 def test_a_broken_toolchain_is_told_by_its_own_file(project: Path) -> None:
@@ -263,17 +242,24 @@ def test_two_places_of_one_kind_are_two_origins(project: Path) -> None:
     assert len(Manifests(project).recipe("small").source.origins) == 4
 
 
-def test_an_unknown_recipe_is_refused_with_what_exists(project: Path) -> None:
-    with pytest.raises(UsageError) as caught:
-        Manifests(project).recipe("smal")
-    assert caught.value.exit_code == 2
-    assert str(caught.value) == (
-        "error: this command line names something that does not exist\n"
-        "  where:    --recipe\n"
-        "  expected: `small`\n"
-        "  found:    `smal`, did you mean `small`?\n"
-        "  fix:      python3 noxfile.py -s build -- --recipe small"
-    )
+@pytest.mark.parametrize(
+    ("ask", "where", "fix"),
+    [
+        (lambda it: it.recipe("smal"), "--recipe", "python3 noxfile.py -s build -- --recipe small"),
+        (
+            lambda it: it.platform(it.recipe("small"), "linux-x86-64-cpu"),
+            "--platform",
+            "python3 noxfile.py -s build -- --recipe small --platform linux-x86_64-cpu",
+        ),
+        (lambda it: it.toolchain("zig"), "a toolchain's name", "ask for `zig-1`"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_that_exists(
+    project: Path, ask: Callable[[Manifests], object], where: str, fix: str
+) -> None:
+    with pytest.raises(UsageError, match="did you mean") as caught:
+        ask(Manifests(project))
+    assert (caught.value.where, caught.value.fix) == (where, fix)
 
 
 def test_a_recipe_that_is_like_no_other_gets_no_guess(project: Path) -> None:
@@ -289,39 +275,9 @@ def test_a_recipe_is_asked_for_by_name_and_not_by_path(name: str, project: Path)
         Manifests(project).recipe(name)
 
 
-def test_an_unknown_platform_is_refused_with_what_exists(project: Path) -> None:
-    manifests = Manifests(project)
-    with pytest.raises(UsageError) as caught:
-        manifests.platform(manifests.recipe("small"), "linux-x86-64-cpu")
-    assert fields(caught.value) == (
-        "--platform",
-        "`linux-x86_64-cpu` or `macos-arm64-metal`",
-        "`linux-x86-64-cpu`, did you mean `linux-x86_64-cpu`?",
-        "python3 noxfile.py -s build -- --recipe small --platform linux-x86_64-cpu",
-    )
-    assert manifests.platform(manifests.recipe("small"), "macos-arm64-metal").toolchain == "host"
-
-
-def test_an_unknown_toolchain_is_refused_with_what_exists(project: Path) -> None:
-    with pytest.raises(UsageError) as caught:
-        Manifests(project).toolchain("zig")
-    assert fields(caught.value) == (
-        "a toolchain's name",
-        "`host` or `zig-1`",
-        "`zig`, did you mean `zig-1`?",
-        "ask for `zig-1`",
-    )
-
-
 def test_a_project_without_manifests_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError, match="there is none"):
         Manifests(tmp_path).recipe("small")
-    assert fields(caught.value) == (
-        "--recipe",
-        "a manifest, and there is none",
-        "`small`",
-        "git checkout -- manifests",
-    )
     assert refusal(tmp_path).found == "No such file or directory"
 
 
