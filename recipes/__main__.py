@@ -1,5 +1,6 @@
 """`python -m recipes SESSION`: what the nox sessions call."""
 
+import io
 import signal
 import sys
 
@@ -14,6 +15,8 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+if isinstance(sys.stdout, io.TextIOWrapper):  # what the terminal's encoding lacks is shown by its escape
+    sys.stdout.reconfigure(errors="backslashreplace")
 for ending in ENDINGS:
     if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup and a script's background have it
         signal.signal(ending, interrupt)

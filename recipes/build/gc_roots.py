@@ -17,9 +17,9 @@ from recipes.store import gc
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from recipes.build.context import Job
     from recipes.core.digest import Sha256
     from recipes.manifest.load import Manifests
+    from recipes.store.context import Context
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,17 @@ def find_reachable(manifests: Manifests) -> Reachable:
     return Reachable(frozenset(keys), frozenset(blobs))
 
 
-def collect(job: Job, *, dry_run: bool, rejected: bool) -> int:
+def collect(manifests: Manifests, context: Context, *, dry_run: bool, rejected: bool) -> int:
     """Remove what nothing reaches, or only list it."""
-    reachable = find_reachable(job.manifests)
-    plan = gc.plan_collection(reachable.keys, reachable.blobs, gc.list_store(job.store), rejected=rejected)
+    reachable = find_reachable(manifests)
+    contents = gc.list_store(context.store)
+    plan = gc.plan_collection(reachable.keys, reachable.blobs, contents, rejected=rejected)
     for line in gc.describe(plan):
         print(line)
     if dry_run:
         print("nothing was removed: --dry-run")
         return 0
-    collected = gc.collect(job.store, plan, job.console)
+    collected = gc.collect(context.store, plan, context.console)
     print(f"removed {len(collected.removed)} things, {collected.freed_bytes / 1e6:.1f} MB")
     return 0
 

@@ -1,11 +1,16 @@
-"""The session `ask`: answers a question about pictures in the terminal."""
+"""The session `ask`: answers a question about images in the terminal."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.cli.serve import demand_one_program
+from recipes.cli.conformance import OF_THE_BUNDLE
+from recipes.cli.job import open_job
+from recipes.cli.options import Parser, Session, not_negative, refuse_beside
+from recipes.cli.serve import add_server, demand_one_program
+from recipes.core import log
 from recipes.core.errors import AnswerError, UsageError
 from recipes.serve.api_key import read_api_key
 from recipes.serve.chat_client import ask_server, parse_url
@@ -19,15 +24,44 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
-    from recipes.build.context import Job
     from recipes.core.console import Console
     from recipes.serve.sse import Piece
 
 GONE_S = 5.0  # how long a server that hung up may take to be gone
-OF_OUR_SERVER = ("model", "recipe", "bundle", "context", "threads", "start_timeout")
+OF_OUR_SERVER = (*OF_THE_BUNDLE, "bundle", "model", "context", "threads", "ignore_memory", "start_timeout")
 
 
-def run_ask(job: Job, options: argparse.Namespace) -> int:
+def add_options(parser: Parser) -> None:
+    """Add the session's options."""
+    parser.add_argument(
+        "question", nargs="?", metavar="QUESTION", help="what to ask: the last word, in quotes"
+    )
+    parser.add_argument(
+        "--image",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="images: JPEG, PNG, GIF or BMP",
+    )
+    parser.add_argument("--url", metavar="URL", help="ask a server that runs (default: one just for this)")
+    parser.add_argument(
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help="with --url: a file with the server's key (default: the variable PINNED_LLAMA_API_KEY)",
+    )
+    parser.add_argument(
+        "--temperature",
+        type=not_negative,
+        default=0.0,
+        metavar="T",
+        help="how freely it answers (default: 0, the same question gives the same answer)",
+    )
+    add_server(parser)
+
+
+def run(options: argparse.Namespace) -> int:
     """Answer the question.
 
     Raises
@@ -35,18 +69,21 @@ def run_ask(job: Job, options: argparse.Namespace) -> int:
     RecipeError
         Where it cannot be answered.
     """
-    demand_question(options)
-    pictures = [read_picture(path, elsewhere=options.url is not None) for path in options.image]
+    paths, question = split_words(options.image, options.question)
+    demand_question(options, question)
+    job = open_job(options)
+    pictures = [read_picture(path, elsewhere=options.url is not None) for path in paths]
     for picture in pictures:
         if picture.is_turned:
             job.console.warn(
                 f"{picture.name} is stored turned, with a note how to turn it back that llama.cpp does not read:"
                 " the model sees it turned"
             )
-    key = read_api_key(options.api_key_file)
     if options.url is not None:
+        key = read_api_key(options.api_key_file)
+        log.hide(key)
         pieces = ask_server(
-            parse_url(options.url), pictures, options.question, key=key, temperature=options.temperature
+            parse_url(options.url), pictures, question, key=key, temperature=options.temperature
         )
         show(pieces, job.console)
         return 0
@@ -54,9 +91,7 @@ def run_ask(job: Job, options: argparse.Namespace) -> int:
     with serving(prepared.service) as server:
         try:
             show(
-                ask_server(
-                    server.base, pictures, options.question, key=None, temperature=options.temperature
-                ),
+                ask_server(server.base, pictures, question, key=None, temperature=options.temperature),
                 job.console,
             )
         except AnswerError as error:
@@ -69,7 +104,20 @@ def run_ask(job: Job, options: argparse.Namespace) -> int:
     return 0
 
 
-def demand_question(options: argparse.Namespace) -> None:
+def split_words(images: list[list[str]], question: str | None) -> tuple[list[Path], str]:
+    """Return the images and the question; `--image` takes all words that follow it, a question at the end too.
+
+    >>> split_words([["a.png", "b.png", "Which is red?"]], None)
+    ([PosixPath('a.png'), PosixPath('b.png')], 'Which is red?')
+    """
+    words = [word for group in images for word in group]
+    # the last of several words that no file has as its name; alone it is the image
+    if question is None and images and len(images[-1]) > 1 and not Path(words[-1]).exists():
+        question = words.pop()
+    return [Path(word) for word in words], question or ""
+
+
+def demand_question(options: argparse.Namespace, question: str) -> None:
     """Demand that something is asked, and that no option is given that has no effect.
 
     Raises
@@ -77,23 +125,25 @@ def demand_question(options: argparse.Namespace) -> None:
     UsageError
         Otherwise.
     """
-    if not options.question.strip():
+    if not question.strip():
         raise UsageError(
             where="ask",
-            expected="a question",
+            expected="a question, as the last word and in quotes",
             found="none",
-            fix='python3 noxfile.py -s ask -- --image FILE "What is in this picture?"',
+            fix='python3 noxfile.py -s ask -- --image FILE "What is in this image?"',
         )
-    demand_one_program(options)
-    if options.url is None:
+    if options.url is not None:
+        refuse_beside(
+            options, "ask", "--url", OF_OUR_SERVER, "a running server has its own model and options"
+        )
         return
-    given = [name for name in OF_OUR_SERVER if getattr(options, name) is not None]
-    if given:
+    demand_one_program(options, "ask")
+    if options.api_key_file is not None:
         raise UsageError(
-            where=f"--url and --{given[0].replace('_', '-')}",
-            expected="one of them: a server that runs already has its model and its options",
-            found="both",
-            fix="leave one out",
+            where="ask: --api-key-file",
+            expected="--url with it: a server just for this question needs no key",
+            found="no --url",
+            fix="leave --api-key-file out, or name a server with --url",
         )
 
 
@@ -112,3 +162,12 @@ def show(pieces: Iterable[Piece], console: Console) -> None:
         print(flush=True)
     if is_cut:
         console.warn("the answer is cut: the context is full; a longer one is asked for with --context")
+
+
+SESSION = Session(
+    "ask",
+    "Answer a question about images in the terminal.",
+    add_options,
+    run,
+    example='--image first.jpg second.png "What is the difference?"',
+)

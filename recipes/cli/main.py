@@ -1,110 +1,101 @@
-"""The command line behind the sessions: reads options, runs one command, turns errors into exit codes."""
+"""Runs one session: reads its options, turns errors into exit codes, and never ends in a traceback of the world's."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from recipes.build.context import Job
-from recipes.build.plan.host_override import on_host
-from recipes.build.plan.plan import with_architectures
-from recipes.build.toolchain.toolchain import default_platform
-from recipes.cli import sessions as commands
+from recipes.cli.options import CommandLineError
 from recipes.cli.parser import parser
-from recipes.core.console import open_console
-from recipes.core.cores import usable_cores
-from recipes.core.errors import INTERRUPTED, RecipeError
-from recipes.core.sandbox import Surroundings
-from recipes.core.settings import read_settings
-from recipes.manifest.incomplete import UnfinishedManifests
-from recipes.manifest.load import Manifests
-from recipes.store.store import Store
+from recipes.core import log
+from recipes.core.errors import INTERRUPTED, OperatingSystemError, RecipeError, UsageError
+from recipes.core.invocation import this_command, typed
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-SESSIONS: Mapping[str, Callable[[Job, argparse.Namespace], int]] = {
-    "fetch": commands.fetch,
-    "verify": commands.verify,
-    "patch": commands.patch,
-    "build": commands.build,
-    "reproduce": commands.reproduce,
-    "conformance": commands.conformance,
-    "mac-check": commands.mac_check,
-    "lock": commands.lock,
-    "serve": commands.serve,
-    "ask": commands.ask,
-    "gc": commands.gc,
-    "docs": commands.docs,
-}
+STANDARD_OUTPUT = "standard output"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code says how it went: 0, that of a RecipeError, or INTERRUPTED."""
-    options = parser().parse_args(argv)
+    """Run one session; the exit code says how it went: 0, that of a RecipeError, or INTERRUPTED."""
+    words = tuple(sys.argv[1:] if argv is None else argv)
+    with typed(words):
+        try:
+            code = _run(words)
+            log.LOGGER.info("ends with exit code %d", code)
+            return code
+        finally:
+            log.stop()
+
+
+def _run(words: Sequence[str]) -> int:
     try:
-        if options.session == "models":
-            code = _models(options)
-        elif options.session == "payload":
-            code = _payload(options)
-        else:
-            code = int(SESSIONS[options.session](open_job(options), options))
+        _demand_output()
+        code = _run_session(words)
         sys.stdout.flush()
+    except CommandLineError as error:
+        _tell(error)
+        return UsageError.exit_code
     except RecipeError as error:
-        print(error, file=sys.stderr)
+        log.LOGGER.error("%s", error)
+        _tell(error)
         return error.exit_code
     except BrokenPipeError:  # whoever reads the answer has enough of it, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        _drop_output()
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
-        print("interrupted: what was verified is kept; the same command goes on from there", file=sys.stderr)
+        _tell("interrupted: what was verified is kept; the same command goes on from there")
         return INTERRUPTED
+    except OSError as error:
+        log.LOGGER.exception("not expected")
+        _drop_output()
+        _tell(refused(error))
+        return OperatingSystemError.exit_code
     return code
 
 
-def _models(options: argparse.Namespace) -> int:
-    from recipes.cli.models import ModelJob, run_models
-
-    settings = read_settings()
-    manifests = Manifests(options.project.absolute()) if options.project else Manifests()
-    return run_models(ModelJob(manifests, Store.open(settings.store), open_console(), settings), options)
-
-
-def _payload(options: argparse.Namespace) -> int:
-    from recipes.cli.payload import run_payload
-
-    return run_payload(options)
+def _run_session(words: Sequence[str]) -> int:
+    try:
+        options = parser().parse_args(words)
+    except SystemExit as end:  # after --help
+        return int(end.code or 0)
+    log.start(os.environ, is_verbose=options.verbose)
+    log.LOGGER.info("%s", this_command(""))
+    code: int = options.run(options)
+    return code
 
 
-def open_job(options: argparse.Namespace) -> Job:
-    """Give what the options name: a recipe for a platform, and where it is built.
+def _demand_output() -> None:
+    if sys.stdout is None:  # closed by the caller
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), STANDARD_OUTPUT)
 
-    Raises
-    ------
-    RecipeError
-        Where there is no such recipe or platform, or a setting cannot be meant so.
-    """
-    settings = read_settings()
-    # what lacks a digest can be locked, and nothing else
-    kind = UnfinishedManifests if options.session == "lock" else Manifests
-    manifests = kind(options.project.absolute()) if options.project else kind()
-    recipe = manifests.recipe(options.recipe or manifests.defaults().recipe)
-    platform_name = options.platform or default_platform(manifests.defaults(), recipe)
-    manifests.platform(recipe, platform_name)  # an unknown one is refused before anything is done
-    if getattr(options, "toolchain", None):
-        recipe = on_host(recipe, platform_name)
-    chosen = tuple(getattr(options, "architecture", None) or ())
-    return Job(
-        manifests=manifests,
-        recipe=with_architectures(recipe, platform_name, chosen),
-        platform_name=platform_name,
-        store=Store.open(settings.store),
-        console=open_console(),
-        settings=settings,
-        surroundings=Surroundings(
-            jobs=getattr(options, "jobs", None) or usable_cores(), preload=getattr(options, "preload", None)
-        ),
+
+def refused(error: OSError) -> OperatingSystemError:
+    """Return the error for a fault of the system that no other error describes."""
+    name = error.filename2 or error.filename or STANDARD_OUTPUT
+    where = os.fsdecode(name) if isinstance(name, str | bytes) else str(name)
+    return OperatingSystemError(
+        where=where,
+        expected="a place that can be read and written",
+        found=error.strerror or str(error),
+        fix="direct standard output elsewhere, as with > /dev/null"
+        if where == STANDARD_OUTPUT
+        else f"check that path, its permissions and the room on its disk, then run {this_command('build')}",
     )
+
+
+def _tell(text: object) -> None:
+    with suppress(OSError):  # standard error can be closed or full too
+        if sys.stderr is not None:
+            print(text, file=sys.stderr, flush=True)
+
+
+def _drop_output() -> None:
+    """Let nothing more be written to standard output, or Python fails again at its end."""
+    with suppress(OSError, AttributeError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

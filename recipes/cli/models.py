@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.core.errors import RecipeError, UsageError
+from recipes.cli.job import open_context, open_manifests
+from recipes.cli.options import CommandLineError, Parser, Session, add_common, positive
+from recipes.core.errors import RecipeError
 from recipes.core.filesystem import storage_errors
 from recipes.fetch.download.piece_file import read_note
 from recipes.models.fetch import ModelFetcher, pieces_path
@@ -21,70 +24,99 @@ from recipes.models.verify import verify_files
 from recipes.store.stat_cache import is_unchanged
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from recipes.core.console import Console
-    from recipes.core.settings import Settings
     from recipes.manifest.load import Manifests
     from recipes.manifest.schema import Model
-    from recipes.store.store import Store
+    from recipes.store.context import Context
 
 
-@dataclass(frozen=True)
-class ModelJob:
-    """What the session works with.
-
-    Parameters
-    ----------
-    manifests, store, console, settings
-        What is pinned, where to, who is told, and what the user asked for.
-    """
-
-    manifests: Manifests
-    store: Store
-    console: Console
-    settings: Settings
+MANIFESTS = "manifests in manifests/models/"
 
 
-def run_models(job: ModelJob, options: argparse.Namespace) -> int:
-    """Do what the options say.
+def add_options(parser: Parser) -> None:
+    """Add the session's actions, each with its options."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def add(name: str, summary: str, words: str, example: str) -> Parser:
+        action = parser.add_action(actions, name, summary, example)
+        action.add_argument("names", nargs="*" if "default" in words else "+", metavar="NAME", help=words)
+        add_common(action, reads_manifests=True, default=argparse.SUPPRESS)
+        return action
+
+    fetch = add("fetch", "Download models, resumable, and verify them.", MANIFESTS, "qwen3-vl-2b-instruct")
+    fetch.add_argument(
+        "--from",
+        dest="from_",
+        type=Path,
+        metavar="PATH",
+        help="a local file or folder that may have the files; the hub's own cache is always searched",
+    )
+    fetch.add_argument(
+        "--connections", type=positive, default=4, metavar="N", help="at a time for each file (default: 4)"
+    )
+    verify = add("verify", "Hash models again.", f"{MANIFESTS} (default: all)", "--full pocket")
+    verify.add_argument(
+        "--full", action="store_true", help="also read files that did not change since they were verified"
+    )
+    inspect = add(
+        "inspect",
+        "Show what models are made of, what is wrong with them, and the memory that they need.",
+        f"{MANIFESTS}, or GGUF files",
+        "./model.gguf --mmproj ./mmproj.gguf",
+    )
+    inspect.add_argument("--mmproj", type=Path, metavar="FILE", help="a projector to compare with")
+    inspect.add_argument(
+        "--context",
+        type=positive,
+        default=8192,
+        metavar="N",
+        help="tokens to estimate memory for (default: 8192)",
+    )
+    inspect.add_argument(
+        "--picture",
+        type=Path,
+        metavar="FILE",
+        help="draw the mix of quantisations of one model there, as SVG",
+    )
+    add("list", "List models, and what of them is on this machine.", f"{MANIFESTS} (default: all)", "")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the action says.
 
     Raises
     ------
     RecipeError
         Where it cannot be done.
     """
-    actions = {"fetch": _fetch, "verify": _verify, "inspect": _inspect, "list": _list}
-    return actions[options.action](job, options)
+    actions: dict[str, Callable[[Manifests, Context, argparse.Namespace], int]] = {
+        "fetch": _fetch,
+        "verify": _verify,
+        "inspect": _inspect,
+        "list": _list,
+    }
+    return actions[options.action](open_manifests(options), open_context(), options)
 
 
-def _named(job: ModelJob, options: argparse.Namespace, *, needs_one: bool) -> list[Model]:
-    names: Sequence[str] = options.names or (() if needs_one else job.manifests.model_names())
-    if not names:
-        known = job.manifests.model_names()
-        raise UsageError(
-            where=f"models -- {options.action}",
-            expected="the name of a model",
-            found="none",
-            fix=f"python3 noxfile.py -s models -- {options.action} {known[0] if known else 'NAME'}",
-        )
-    return [job.manifests.model(name) for name in names]
+def _named(manifests: Manifests, options: argparse.Namespace) -> list[Model]:
+    return [manifests.model(name) for name in options.names or manifests.model_names()]
 
 
-def _fetch(job: ModelJob, options: argparse.Namespace) -> int:
+def _fetch(manifests: Manifests, context: Context, options: argparse.Namespace) -> int:
     fetcher = ModelFetcher(
-        job.manifests, job.store, job.console, job.settings, connections=options.connections
+        manifests, context.store, context.console, context.settings, connections=options.connections
     )
-    for model in _named(job, options, needs_one=True):
+    for model in _named(manifests, options):
         for file in fetcher.fetch(model, options.from_):
             print(f"{file.file.role:<7} {file.path}")
     return 0
 
 
-def _verify(job: ModelJob, options: argparse.Namespace) -> int:
-    files = [file for model in _named(job, options, needs_one=False) for file in _pinned(job, model, options)]
-    rows = verify_files(files, job.store, job.console, full=options.full)
+def _verify(manifests: Manifests, context: Context, options: argparse.Namespace) -> int:
+    pinned = partial(_pinned, manifests, context, options)
+    files = [file for model in _named(manifests, options) for file in pinned(model)]
+    rows = verify_files(files, context.store, context.console, full=options.full)
     width = max((len(f"{row.file.model.name}: {row.file.name}") for row in rows), default=0)
     for row in rows:
         print(f"{row.state:<9} {f'{row.file.model.name}: {row.file.name}':<{width}}  {row.file.sha256}")
@@ -96,18 +128,23 @@ def _verify(job: ModelJob, options: argparse.Namespace) -> int:
     return 0
 
 
-def _pinned(job: ModelJob, model: Model, options: argparse.Namespace) -> tuple[PinnedFile, ...]:
-    """Give a model's files; where no model was named, nothing of one that is not pinned."""
+def _pinned(
+    manifests: Manifests, context: Context, options: argparse.Namespace, model: Model
+) -> tuple[PinnedFile, ...]:
+    """Return a model's files; where no model was named, nothing of one that is not pinned."""
     try:
-        return pinned_files(model, job.manifests, job.store)
+        return pinned_files(model, manifests, context.store)
     except RecipeError:
         if options.names:
             raise
         return ()
 
 
-def _inspect(job: ModelJob, options: argparse.Namespace) -> int:
-    for model, mmproj, title in _inspected(job, options):
+def _inspect(manifests: Manifests, context: Context, options: argparse.Namespace) -> int:
+    if options.picture and len(options.names) > 1:
+        text = "error: models -- inspect: --picture draws one model; name one, or leave it out"
+        raise CommandLineError(text)
+    for model, mmproj, title in _inspected(manifests, context, options):
         found = inspect(model, mmproj, options.context)
         print("\n".join(inspection_lines(found, options.context)))
         if options.picture:
@@ -121,50 +158,53 @@ def _inspect(job: ModelJob, options: argparse.Namespace) -> int:
     return 0
 
 
-def _inspected(job: ModelJob, options: argparse.Namespace) -> Iterator[tuple[GgufFile, GgufFile | None, str]]:
-    """Give the heads of what was named: a model of the manifests, or a file."""
-    for name in options.names or [None]:
-        if name is not None and (name.endswith(".gguf") or "/" in name):
-            yield (
-                read_gguf(Path(name)),
-                read_gguf(options.mmproj) if options.mmproj else None,
-                Path(name).name,
-            )
+def _inspected(
+    manifests: Manifests, context: Context, options: argparse.Namespace
+) -> Iterator[tuple[GgufFile, GgufFile | None, str]]:
+    """Return the heads of what was named: a model of the manifests, or a file."""
+    for name in options.names:
+        if name.endswith(".gguf") or "/" in name:
+            mmproj = read_gguf(options.mmproj) if options.mmproj else None
+            yield read_gguf(Path(name)), mmproj, Path(name).name
             continue
-        options.names = [name] if name else []
-        (model,) = _named(job, options, needs_one=True)
+        model = manifests.model(name)
         paths = {}
-        for file in pinned_files(model, job.manifests, job.store):
+        for file in pinned_files(model, manifests, context.store):
             if not file.path.exists():
                 raise missing(file)
             paths[file.file.role] = file.path
         yield read_gguf(paths["model"]), read_gguf(options.mmproj or paths["mmproj"]), model.name
 
 
-def _list(job: ModelJob, options: argparse.Namespace) -> int:
-    rows = [(model, _states(job, model)) for model in _named(job, options, needs_one=False)]
+def _list(manifests: Manifests, context: Context, options: argparse.Namespace) -> int:
+    rows = [(model, _states(manifests, context, model)) for model in _named(manifests, options)]
     print("\n".join(list_lines(rows)))
     return 0
 
 
-def _states(job: ModelJob, model: Model) -> list[str]:
+def _states(manifests: Manifests, context: Context, model: Model) -> list[str]:
     if any(file.sha256 is None for file in model.files):
         lock = f"python3 noxfile.py -s lock -- --model {model.name}"
         return [
             f"unlocked, and refused until {lock} --write" if f.sha256 is None else "pinned"
             for f in model.files
         ]
-    return [_state(job, file) for file in pinned_files(model, job.manifests, job.store)]
+    return [_state(context, file) for file in pinned_files(model, manifests, context.store)]
 
 
-def _state(job: ModelJob, file: PinnedFile) -> str:
+def _state(context: Context, file: PinnedFile) -> str:
     if file.path.exists():
         return (
             "here"
-            if is_unchanged(file.path, file.sha256, job.store)
+            if is_unchanged(file.path, file.sha256, context.store)
             else "here, not verified since it changed"
         )
-    note = read_note(pieces_path(file, job.store))
+    note = read_note(pieces_path(file, context.store))
     if note is not None and note.pieces:
         return f"{len(note.pieces) / note.layout.count:.0%} of it has arrived"
     return "not here"
+
+
+SESSION = Session(
+    "models", "Fetch, verify, inspect and list pinned models.", add_options, run, example="fetch --help"
+)

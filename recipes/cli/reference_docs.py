@@ -136,15 +136,10 @@ def exit_codes_page() -> str:
 
 def command_line_page() -> str:
     """Return the page of sessions, their options, and the variables that they read."""
-    from recipes.cli.parser import EPILOG, parser
+    from recipes.cli.options import EPILOG
+    from recipes.cli.parser import parser
 
-    # argparse has no public list of what a parser takes, and the width of its help depends on the terminal
-    top = parser()._actions  # noqa: SLF001 - as said above
-    commands: Mapping[str, argparse.ArgumentParser] = next(
-        action.choices
-        for action in top
-        if isinstance(action, argparse._SubParsersAction)  # noqa: SLF001 - as above
-    )
+    commands = _subparsers(parser())
     sessions = dict(_sessions(PROJECT / "noxfile.py"))
     blocks = [
         "# Command line",
@@ -155,9 +150,9 @@ def command_line_page() -> str:
         _table(("session", "what it does"), [(f"`{name}`", text) for name, text in sessions.items()]),
     ]
     for name in (name for name in sessions if name in commands):
-        options = commands[name]._actions  # noqa: SLF001 - as above
-        rows = [_option_row(option) for option in options if option.help != argparse.SUPPRESS]
-        blocks += [f"## {name}", str(commands[name].description), _table(("option", "meaning"), rows)]
+        blocks += [f"## {name}", *_option_blocks(commands[name])]
+        for action, command in _subparsers(commands[name]).items():
+            blocks += [f"### {name} -- {action}", *_option_blocks(command)]
     variables = dict(VARIABLE.findall(EPILOG))
     variables.setdefault(
         PIP_INDEX_VARIABLE, "pip's own variable; taken where PINNED_LLAMA_INDEX_URL is not set"
@@ -269,6 +264,17 @@ def _described(pattern: str) -> str:
     if words := WORDS.fullmatch(pattern):
         return " or ".join(f"`{word}`" for word in words[1].split("|"))
     return "address" if "://" in pattern else "path" if "\\.\\." in pattern else "name"
+
+
+# argparse has no public list of what a parser takes, and the width of its help depends on the terminal
+def _subparsers(command: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    actions = (each for each in command._actions if isinstance(each, argparse._SubParsersAction))  # noqa: SLF001
+    return next((action.choices for action in actions), {})
+
+
+def _option_blocks(command: argparse.ArgumentParser) -> tuple[str, str]:
+    rows = [_option_row(each) for each in command._actions if each.help != argparse.SUPPRESS]  # noqa: SLF001
+    return str(command.description), _table(("option", "meaning"), rows)
 
 
 def _option_row(option: argparse.Action) -> tuple[str, str]:

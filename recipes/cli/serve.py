@@ -1,33 +1,101 @@
-"""The session `serve`: runs the pinned llama-server on a pinned model until it is told to end."""
+"""The session `serve`: runs the pinned llama-server with a pinned model until it is told to end."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.core.errors import UsageError
+from recipes.cli.conformance import OF_THE_BUNDLE, add_bundle
+from recipes.cli.job import open_job
+from recipes.cli.options import (
+    Parser,
+    Session,
+    add_platform,
+    not_negative,
+    port,
+    positive,
+    refuse_beside,
+    seconds,
+)
+from recipes.core import log
 from recipes.serve.api_key import demand_api_key, read_api_key
 from recipes.serve.banner import key_words, ready_lines, saved_line
 from recipes.serve.lifecycle import ended, exit_code, serving
-from recipes.serve.llamacpp.listen_address import demand_free, is_loopback, parse_host
+from recipes.serve.llamacpp.listen_address import LOOPBACK, PORT, demand_free, is_loopback, parse_host
+from recipes.serve.memory_fit import ANYWAY
 from recipes.serve.prepare import prepare
 
 if TYPE_CHECKING:
     import argparse
 
-    from recipes.build.context import Job
+
+def add_options(parser: Parser) -> None:
+    """Add the session's options."""
+    parser.add_argument(
+        "--host",
+        default=LOOPBACK,
+        metavar="ADDRESS",
+        help=f"where to listen (default: {LOOPBACK}, which only this machine reaches; another one needs a key)",
+    )
+    parser.add_argument("--port", type=port, default=PORT, metavar="N", help=f"default: {PORT}")
+    parser.add_argument(
+        "--text-only", action="store_true", help="do not load the projector: less memory, no images"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=not_negative,
+        metavar="T",
+        help="how freely it answers (default: llama-server's)",
+    )
+    parser.add_argument(
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help="a file with the key that clients show (default: the variable PINNED_LLAMA_API_KEY)",
+    )
+    add_server(parser)
 
 
-def run_serve(job: Job, options: argparse.Namespace) -> int:
-    """Serve until a signal comes or the server ends; give its exit code.
+def add_server(parser: Parser) -> None:
+    """Add what starts a server: the program, the model, and how it runs."""
+    add_platform(parser)
+    add_bundle(parser)
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="a manifest in manifests/models/ (default: the default one where it is fetched, else the pocket model)",
+    )
+    parser.add_argument(
+        "--context",
+        type=positive,
+        metavar="N",
+        help="tokens of context (default: 8192, or as many as the model supports)",
+    )
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="to compute with (default: llama-server's choice)"
+    )
+    parser.add_argument(ANYWAY, action="store_true", help="start it even where too little memory is free")
+    parser.add_argument(
+        "--start-timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="how long loading may take (default: two minutes and one for each 3 GB)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until a signal comes or the server ends; return its exit code.
 
     Raises
     ------
     RecipeError
         Where it cannot be started, or ends by itself.
     """
-    demand_one_program(options)
+    demand_one_program(options, "serve")
+    job = open_job(options)
     host = parse_host(options.host)
     api_key = read_api_key(options.api_key_file)
+    log.hide(api_key)
     if api_key is None and not is_loopback(host):
         raise demand_api_key(host)
     demand_free(host, options.port)
@@ -54,18 +122,22 @@ def run_serve(job: Job, options: argparse.Namespace) -> int:
     return 0
 
 
-def demand_one_program(options: argparse.Namespace) -> None:
-    """Demand that a recipe or a bundle is named, not both.
+def demand_one_program(options: argparse.Namespace, title: str) -> None:
+    """Demand that a recipe's bundle or a folder is named, not both.
 
     Raises
     ------
     UsageError
         Where both are.
     """
-    if options.bundle is not None and options.recipe is not None:
-        raise UsageError(
-            where="--recipe and --bundle",
-            expected="one of them: both say which llama.cpp is run",
-            found="both",
-            fix="leave one out",
-        )
+    if options.bundle is not None:
+        refuse_beside(options, title, "--bundle", OF_THE_BUNDLE, "both say which llama.cpp is run")
+
+
+SESSION = Session(
+    "serve",
+    "Serve a pinned model on this machine: a web page and an API.",
+    add_options,
+    run,
+    example="--model pocket",
+)

@@ -50,10 +50,10 @@ class RecipeError(Exception):
 
 
 class UsageError(RecipeError):
-    """An unknown recipe, platform or option."""
+    """An unknown recipe or platform, or options that exclude each other."""
 
     exit_code = 2
-    title = "this command line names something that does not exist"
+    title = "the command line is not valid"
 
 
 class ManifestError(RecipeError):
@@ -208,6 +208,13 @@ class AnswerError(RecipeError):
 
     exit_code = 31
     title = "there is no answer"
+
+
+class OperatingSystemError(RecipeError):
+    """A fault of the operating system that no other class describes, as an output that cannot be written."""
+
+    exit_code = 32
+    title = "the operating system refused"
 
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from recipes.build.pipeline import find_bundle
-from recipes.cli.main import open_job
+from recipes.cli.job import open_job
 from recipes.cli.parser import parser
 from recipes.manifest.load import PROJECT
 from tests.apple.objc_tables import Image

@@ -14,7 +14,7 @@ import pytest
 
 from recipes.build.audit.macho.metal_kernels import kernel_source
 from recipes.build.source_tree import ensure_unpatched
-from recipes.cli.main import open_job
+from recipes.cli.job import open_job
 from recipes.cli.parser import parser
 from tests.apple.machine_code import Function, functions, reached
 from tests.apple.objc_tables import Image

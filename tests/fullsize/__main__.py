@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.cli.serve_options import positive
+from recipes.cli.options import positive
 from recipes.core.errors import INTERRUPTED, RecipeError
 from recipes.manifest.load import PROJECT, Manifests
 from recipes.serve.free_memory import free_memory

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.build.pipeline import ensure_bundle
-from recipes.cli.main import open_job
+from recipes.cli.job import open_job
 from recipes.conformance.report.markup import to_xml
 from recipes.core.errors import INTERRUPTED, RecipeError, UsageError
 from recipes.core.filesystem import storage_errors

@@ -1,0 +1,129 @@
+"""The session `build`: from pins to a verified bundle."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recipes.build.advisories import warn_known_issues
+from recipes.build.bundle.layout import describe
+from recipes.build.pipeline import Bundle, ensure_bundle, provenance_path
+from recipes.build.plan.plan import narrow
+from recipes.cli.job import open_job
+from recipes.cli.options import Parser, Session, add_compile, add_platform, refuse_beside
+from recipes.core.filesystem import storage_errors
+from recipes.core.settings import REFUSE_KNOWN_ISSUES
+from recipes.fetch.archives.pack import pack
+
+if TYPE_CHECKING:
+    from recipes.build.context import Job
+    from recipes.build.plan.plan import Plan
+
+PARTS = ("platform", "architecture", "toolchain", "target")
+
+
+def add_options(parser: Parser) -> None:
+    """Add the session's options."""
+    add_platform(parser)
+    parser.add_argument(
+        "--all-platforms",
+        action="store_true",
+        help="for every platform of the recipe whose compiler is pinned, one after the other",
+    )
+    parser.add_argument(
+        "--archive", type=Path, metavar="FOLDER", help="also write the bundle as a deterministic .tar.zst"
+    )
+    parser.add_argument(
+        "--refuse-known-issues", action="store_true", help="refuse a recipe that carries an advisory"
+    )
+    parser.add_argument(
+        "--toolchain",
+        choices=("host",),
+        help="use the machine's own compiler, as the platform's `host:` says (default: the pinned one)",
+    )
+    # how `reproduce` shifts the build's clock
+    parser.add_argument("--preload", type=Path, help=argparse.SUPPRESS)
+    add_compile(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a bundle, built where it is missing; or those of all platforms."""
+    if options.all_platforms:
+        refuse_beside(options, "build", "--all-platforms", PARTS, "the first builds each platform whole")
+    job = open_job(options)
+    jobs = [job]
+    if options.all_platforms:
+        jobs = [replace(job, platform_name=name) for name in pinned_platforms(job)]
+    warn_known_issues(job, refuse=options.refuse_known_issues or REFUSE_KNOWN_ISSUES in job.settings.policy)
+    for each in jobs:
+        bundle = ensure_bundle(each, chosen_plan(each, options.target))
+        print_bundle(each, bundle)
+        if options.archive:
+            print(f"archive:  {write_archive(each, bundle, options.archive)}")
+        sys.stdout.flush()  # the next one may take minutes
+    return 0
+
+
+def pinned_platforms(job: Job) -> list[str]:
+    """Return each platform of the recipe whose compiler is pinned, in the manifest's order."""
+    platforms = job.recipe.platforms.items()
+    pinned = [name for name, each in platforms if job.manifests.toolchain(each.toolchain).kind != "host"]
+    for name in (name for name, _ in platforms if name not in pinned):
+        job.console.say(
+            f"{name} is left out: its compiler is a machine's own; build it with --platform {name}"
+        )
+    return pinned
+
+
+def write_archive(job: Job, bundle: Bundle, folder: Path) -> Path:
+    """Write a bundle as a deterministic archive, and return its path.
+
+    Raises
+    ------
+    StoreError
+        Where the folder cannot be written to.
+    """
+    archive = folder / f"llama.cpp-{job.recipe.name}-{job.platform_name}.tar.zst"
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        prefix = archive.name.removesuffix(".tar.zst")
+        pack(bundle.entry.path, archive, mtime=job.recipe.source.epoch, prefix=prefix)
+    return archive
+
+
+def chosen_plan(job: Job, targets: list[str] | None) -> Plan:
+    """Return the job's plan, or its part for some targets."""
+    return narrow(job.plan(), tuple(targets)) if targets else job.plan()
+
+
+def print_bundle(job: Job, bundle: Bundle) -> None:
+    """Print where a bundle is, what proves it, and what is in it."""
+    entry, plan = bundle.entry, bundle.plan
+    if bundle.pinned:
+        state = "the pinned one"
+    elif not plan.whole:
+        state = "not pinned: only some targets"
+    else:
+        state = f"not pinned: {job.platform.output_unpinned}"
+    rows = describe(entry.path)
+    print(f"bundle:   {entry.path}")
+    how = "built now" if bundle.built else "built before, hashed again"
+    print(f"          {plan.name}, version {plan.version}, {how}")
+    print(f"digest:   {entry.tree} ({state})")
+    print(f"plan:     {plan.digest}")
+    print(f"record:   {provenance_path(job.store, plan)}")
+    width = max(len(row.name) for row in rows)
+    for row in rows:
+        print(f"  {row.name:<{width}}  {row.size_bytes / 1e6:7.2f} MB  {row.what}")
+
+
+SESSION = Session(
+    "build",
+    "Fetch, verify, patch, build and bundle, and compare with the pinned digest.",
+    add_options,
+    run,
+    example="--archive out",
+)

@@ -1,0 +1,68 @@
+"""The session `conformance`: checks a llama.cpp, ours or another, with a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recipes.cli.job import open_job
+from recipes.cli.options import Parser, Session, add_platform, positive, refuse_beside
+
+if TYPE_CHECKING:
+    import argparse
+
+OF_THE_BUNDLE = ("recipe", "platform", "architecture")  # what says which bundle of ours is meant
+
+
+def add_options(parser: Parser) -> None:
+    """Add the session's options."""
+    add_platform(parser)
+    add_bundle(parser)
+    parser.add_argument(
+        "--model", metavar="NAME", help="a manifest in manifests/models/ (default: the default model)"
+    )
+    parser.add_argument(
+        "--without",
+        choices=("web-page",),
+        help="leave this part out: the report says that it was not run",
+    )
+    parser.add_argument(
+        "--gpu-layers",
+        type=positive,
+        metavar="N",
+        help="layers to offload to a GPU, as llama-server's -ngl (default: the server's own)",
+    )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FOLDER",
+        help="where index.html, result.json and junit.xml go (default: out/conformance/NAME)",
+    )
+
+
+def add_bundle(parser: Parser) -> None:
+    """Add the choice of a llama.cpp that is run."""
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        metavar="FOLDER",
+        help="a folder with llama-server in it or in its bin/, ours or not (default: the recipe's bundle)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check, and write the report."""
+    from recipes.conformance.command import conform
+
+    if options.bundle is not None:
+        refuse_beside(options, "conformance", "--bundle", OF_THE_BUNDLE, "both say which llama.cpp is run")
+    return conform(open_job(options), options)
+
+
+SESSION = Session(
+    "conformance",
+    "Check a llama.cpp with a model: text, images, numerics, server and web page.",
+    add_options,
+    run,
+    example="--bundle /opt/llama.cpp/build --without web-page",
+)

@@ -1,0 +1,87 @@
+"""What a session works on, made from its options: the manifests, the store, and a recipe for a platform."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recipes.build.context import Job
+from recipes.build.plan.host_override import on_host
+from recipes.build.plan.plan import with_architectures
+from recipes.build.toolchain.toolchain import default_platform
+from recipes.core import log
+from recipes.core.console import open_console
+from recipes.core.sandbox import Surroundings, usable_cores
+from recipes.core.settings import read_settings
+from recipes.manifest.load import Manifests
+from recipes.store.context import Context
+from recipes.store.store import Store
+
+if TYPE_CHECKING:
+    import argparse
+
+    from recipes.manifest.schema import Recipe
+
+
+def open_manifests(options: argparse.Namespace, kind: type[Manifests] = Manifests) -> Manifests:
+    """Return the manifests of the project that the options name."""
+    return kind(options.project.absolute()) if options.project else kind()
+
+
+def open_context() -> Context:
+    """Return the store, the console and the settings; from here on the log is also written to the store.
+
+    Raises
+    ------
+    RecipeError
+        Where a setting is not valid, or there is no store and none can be made.
+    """
+    settings = read_settings()
+    log.hide(settings.hub_token)
+    store = Store.open(settings.store)
+    log.write_to(store.logs)
+    return Context(store, log.LoggedConsole(open_console()), settings)
+
+
+def open_job(options: argparse.Namespace, kind: type[Manifests] = Manifests) -> Job:
+    """Return the recipe and the platform that the options name, with what they are built with.
+
+    Parameters
+    ----------
+    options
+        As parsed; a session that takes no platform gets this machine's, or any where it has none.
+    kind
+        How manifests are read.
+
+    Raises
+    ------
+    RecipeError
+        Where there is no such recipe or platform, or a setting is not valid.
+    """
+    context = open_context()
+    manifests = open_manifests(options, kind)
+    recipe = manifests.recipe(options.recipe or manifests.defaults().recipe)
+    platform_name = _platform_name(options, manifests, recipe)
+    if getattr(options, "toolchain", None):
+        recipe = on_host(recipe, platform_name)
+    chosen = tuple(getattr(options, "architecture", None) or ())
+    recipe = with_architectures(recipe, platform_name, chosen)
+    log.LOGGER.info("recipe %s, platform %s, store %s", recipe.name, platform_name, context.store.root)
+    return Job(
+        manifests=manifests,
+        recipe=recipe,
+        platform_name=platform_name,
+        store=context.store,
+        console=context.console,
+        settings=context.settings,
+        surroundings=Surroundings(
+            jobs=getattr(options, "jobs", None) or usable_cores(), preload=getattr(options, "preload", None)
+        ),
+    )
+
+
+def _platform_name(options: argparse.Namespace, manifests: Manifests, recipe: Recipe) -> str:
+    if not hasattr(options, "platform"):
+        return next(iter(recipe.platforms))  # what it does is the same for each
+    name: str = options.platform or default_platform(manifests.defaults(), recipe)
+    manifests.platform(recipe, name)  # an unknown one is refused before anything is done
+    return name

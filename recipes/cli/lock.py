@@ -1,0 +1,75 @@
+"""The session `lock`: proposes new pins as a diff."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recipes.cli.job import open_job
+from recipes.cli.options import Parser, Session, add_platform, positive, refuse_beside
+from recipes.core.errors import UsageError
+from recipes.manifest.incomplete import UnfinishedManifests
+
+if TYPE_CHECKING:
+    import argparse
+
+OF_A_RECIPE = ("recipe", "platform", "source", "subdirectory", "commit", "build_number", "output")
+
+
+def add_options(parser: Parser) -> None:
+    """Add the session's options."""
+    add_platform(parser, architecture=False)
+    parser.add_argument(
+        "--source", metavar="PROJECT==VERSION|TAG|URL", help="where the new source comes from"
+    )
+    parser.add_argument(
+        "--subdirectory", metavar="PATH", help="with --source: where it lies, from that archive's top"
+    )
+    parser.add_argument(
+        "--commit", metavar="ID", help="with --source: its commit, where the archive does not say it"
+    )
+    parser.add_argument(
+        "--build-number",
+        type=positive,
+        metavar="N",
+        help="with --source: upstream's build number, where no tag bN says it",
+    )
+    parser.add_argument(
+        "--output",
+        action="store_true",
+        help="pin the digest of the bundle that this machine built for --platform",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="pin the files of a manifest in manifests/models/, as the hub has them; no recipe is read",
+    )
+    parser.add_argument("--write", action="store_true", help="write the proposal to the manifest")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Propose, and write where asked."""
+    if options.model:
+        from recipes.lock.model import propose_model_pins
+
+        refuse_beside(options, "lock", "--model", OF_A_RECIPE, "a model's pins, or a recipe's")
+        return propose_model_pins(open_job(options, UnfinishedManifests), options)
+    from recipes.lock.recipe import propose
+
+    if options.platform and not options.output:
+        raise UsageError(
+            where="lock: --platform",
+            expected="--output with it: a source and its patches are the same for every platform",
+            found="no --output",
+            fix="leave --platform out, or add --output",
+        )
+    # what lacks a digest can be locked, and nothing else
+    return propose(open_job(options, UnfinishedManifests), options)
+
+
+SESSION = Session(
+    "lock",
+    "Propose new pins as a diff; nothing is written without --write.",
+    add_options,
+    run,
+    example="--source b7827",
+)
