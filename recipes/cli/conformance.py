@@ -52,10 +52,10 @@ def add_bundle(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check, and write the report."""
-    from recipes.conformance.command import conform
-
     if options.bundle is not None:
         refuse_beside(options, "conformance", "--bundle", OF_THE_BUNDLE, "both say which llama.cpp is run")
+    from recipes.conformance.command import conform
+
     return conform(open_job(options), options)
 
 

@@ -10,6 +10,7 @@ from recipes.build.plan.plan import with_architectures
 from recipes.build.toolchain.toolchain import default_platform
 from recipes.core import log
 from recipes.core.console import open_console
+from recipes.core.errors import UsageError
 from recipes.core.sandbox import Surroundings, usable_cores
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
@@ -23,8 +24,23 @@ if TYPE_CHECKING:
 
 
 def open_manifests(options: argparse.Namespace, kind: type[Manifests] = Manifests) -> Manifests:
-    """Return the manifests of the project that the options name."""
-    return kind(options.project.absolute()) if options.project else kind()
+    """Return the manifests of the project that the options name.
+
+    Raises
+    ------
+    UsageError
+        Where that is no project.
+    """
+    if options.project is None:
+        return kind()
+    if not (options.project / "manifests").is_dir():
+        raise UsageError(
+            where=f"--project {options.project}",
+            expected="a folder with manifests/ in it",
+            found="none" if options.project.is_dir() else "no such folder",
+            fix="name the folder that holds manifests/ and patches/, or leave --project out",
+        )
+    return kind(options.project.absolute())
 
 
 def open_context() -> Context:

@@ -35,11 +35,11 @@ def add_options(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check a bundle, or compare two results."""
-    from recipes.conformance.mac_check import run_mac_check
-
     if options.compare:
         names = ("recipe", "platform", "bundle", "result")
         refuse_beside(options, "mac-check", "--compare", names, "it runs nothing")
+    from recipes.conformance.mac_check import run_mac_check
+
     return run_mac_check(open_job(options), options)
 
 
