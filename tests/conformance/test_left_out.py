@@ -28,7 +28,7 @@ def server(folder: Path) -> None:
     [
         ((), 70, CheckVerdict.PASSED, "less than with it"),
         ((), 95, CheckVerdict.FAILED, "less than with it"),
-        ((), None, CheckVerdict.NOT_RUN, "this system's ps"),
+        ((), None, CheckVerdict.NOT_RUN, "this system"),
         (("-ngl", "9"), 95, CheckVerdict.NOT_RUN, "GPU"),
     ],
     ids=["saved", "not saved", "not told", "on a GPU"],

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from gguf import GGUFReader
 
 from recipes.conformance.results.inputs import Findings, images_of, messages, pass_or_fail
 from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
-from recipes.core.process import Command, capture
 from recipes.serve.llamacpp.server import ServerError, user
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from recipes.conformance.results.inputs import CheckInputs
     from recipes.serve.llamacpp.server import Server
 
-PS_S = 10.0
 # What the API says of a model (/v1/models, meta), and the key it comes from.
 TOLD = {"n_ctx_train": "{arch}.context_length", "n_embd": "{arch}.embedding_length"}
 # What llama.cpp prints of a model when it loads it (llama-model.cpp, print_info), and the key it comes from; from
@@ -168,12 +167,10 @@ def memory_outcome(inputs: CheckInputs, without: int | None, with_projector: int
     """Compare the memory of a server without the projector with that of one with it."""
     name = "memory without the projector"
     if inputs.subject.is_offloaded:
-        words = "the projector is in a GPU's memory, which ps does not tell"
+        words = "the projector is in a GPU's memory, which cannot be measured here"
         return Outcome(Part.TEXT, name, CheckVerdict.NOT_RUN, words)
     if without is None or with_projector is None:
-        return Outcome(
-            Part.TEXT, name, CheckVerdict.NOT_RUN, "this system's ps does not tell a program's memory"
-        )
+        return Outcome(Part.TEXT, name, CheckVerdict.NOT_RUN, "this system does not tell a program's memory")
     size, saved = inputs.mmproj.stat().st_size, with_projector - without
     return pass_or_fail(
         Part.TEXT,
@@ -187,9 +184,8 @@ def memory_outcome(inputs: CheckInputs, without: int | None, with_projector: int
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Return how much memory a program holds, by the system's ps; None where that does not tell."""
+    """Return how much memory a program holds, in bytes; None where the system does not tell."""
     try:
-        done = capture(Command(("ps", "-o", "rss=", "-p", str(pid)), Path("/"), {"PATH": os.defpath}), PS_S)
-    except OSError:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
         return None
-    return int(done.out) * 1024 if done.status == 0 and done.out.strip().isdigit() else None
