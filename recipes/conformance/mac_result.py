@@ -50,7 +50,7 @@ def compare_results(first: Mapping[str, Any], second: Mapping[str, Any]) -> list
     Parameters
     ----------
     first, second
-        As `read_result` gives them. Digests, machines and times may differ: what was found may not.
+        As read by `read_result`. Digests, machines and times may differ: what was found may not.
     """
     rows, others = dict(_findings(first)), dict(_findings(second))
     return [

@@ -1,4 +1,4 @@
-"""What upstream's git repository says of a tag and of a commit: the second witness of a new source."""
+"""What upstream's git repository says of a tag and of a commit: the second source for new pins."""
 
 from __future__ import annotations
 

@@ -197,13 +197,13 @@ def _find_commit(
             fix=f"{request.again}  # without --commit",
         )
     found = "an archive that does not say of which commit it is"
-    for commit, witness in (
+    for commit, source_of_it in (
         (metadata.commit, "as the archive says"),
         (asked, "as you say"),
         (source.commit if is_pinned else None, "which is pinned for the same tree"),
     ):
         if commit:
-            console.say(f"  commit {commit.hex}, {witness}")
+            console.say(f"  commit {commit.hex}, {source_of_it}")
             return commit
     if isinstance(place, Tag):
         url = _git_url(source)

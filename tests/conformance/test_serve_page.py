@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("text_only", [False, True])
-def test_a_person_gets_an_answer_about_a_picture_in_the_browser(
+def test_a_person_gets_an_answer_about_an_image_in_the_browser(
     bundle: Path, tmp_path: Path, *, text_only: bool
 ) -> None:
     browser = find_browser()

@@ -197,7 +197,7 @@ def test_a_script_that_breaks_is_quoted(browser: Path, tmp_path: Path) -> None:
     assert "onkeydown" in outcome.words
 
 
-def test_a_server_without_a_page_is_not_judged_by_it(browser: Path, tmp_path: Path) -> None:
+def test_the_page_of_a_server_without_one_is_not_run(browser: Path, tmp_path: Path) -> None:
     outcome = look(FakeServer(page_status=404), browser, tmp_path)
     assert outcome.verdict is CheckVerdict.NOT_RUN
     assert "no built-in web page" in outcome.words

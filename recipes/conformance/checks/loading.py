@@ -58,7 +58,7 @@ def check(inputs: CheckInputs, server: Server) -> Findings:
         for label, value in said.items()
         if not is_same(value, wanted[label])
     ]
-    words = "; ".join(wrong) or f"{len(said)} figures that it gives of the model are the file's"
+    words = "; ".join(wrong) or f"{len(said)} figures that it reports of the model are the file's"
     outcomes = [
         pass_or_fail(
             Part.LOAD, "loads qwen3vlmoe", is_right=True, words=f"{arch} is loaded and the server is healthy"

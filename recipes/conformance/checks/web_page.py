@@ -114,7 +114,7 @@ def read_stream(body: str) -> str:
 
 @contextmanager
 def _open(browser: Path, ready_s: float) -> Iterator[Page]:
-    """Start the browser with a home of its own, and give a page that reaches nothing but loopback."""
+    """Start the browser with a home of its own, and yield a page that reaches nothing but loopback."""
     with TemporaryDirectory(prefix="pinned-llama-browser-") as home, sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=browser,
@@ -188,7 +188,7 @@ def _attach(page: Page, image_png: bytes) -> None:
 
 
 def _ask(page: Page, question: str, answer_s: float) -> tuple[Request, str]:
-    """Send the question, wait for the end of the answer, and give it as the server sent it."""
+    """Send the question, wait for the end of the answer, and return it as the server sent it."""
     field = page.locator(FIELD).first
     field.fill(question)
     with (
@@ -205,7 +205,7 @@ def _ask(page: Page, question: str, answer_s: float) -> tuple[Request, str]:
 
 
 def _read(page: Page, served: str) -> str:
-    """Wait until the page shows what the server sent, and give what it shows."""
+    """Wait until the page shows what the server sent, and return that."""
     with _demanding("The page shows no answer.", THE_PAGE):
         answer = page.locator(ANSWER).last
         answer.wait_for()

@@ -110,7 +110,7 @@ def load_reference_model(manifests: Manifests, name: str | None = None) -> Refer
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check gives: outcomes, and what goes with them into the report."""
+    """The result of a check: outcomes, and what goes with them into the report."""
 
     outcomes: tuple[Outcome, ...]
     exhibits: tuple[Exhibit, ...] = ()

@@ -110,7 +110,7 @@ def account(
     deviations: Sequence[Deviation],
     tolerance: float,
 ) -> Explained:
-    """Return what is left of the differences when these deviations are taken for granted, as `explain` gives it."""
+    """Return what is left of the differences when exactly these deviations are assumed."""
     names = frozenset(deviation.name for deviation in deviations)
     before, after = (_distances(measured, cases, chosen) for chosen in (frozenset[str](), names))
     sizes = tuple((deviation, _size(cases, names, deviation.name)) for deviation in deviations)

@@ -377,7 +377,7 @@ def test_a_manifest_that_became_inconsistent_meanwhile_is_refused(workshop: Work
 
 
 @pytest.mark.parametrize("workshop", [("exact", "moved")], indirect=True)
-def test_a_changed_patch_is_pinned_anew_with_all_trees_from_there_on(
+def test_a_changed_patch_is_pinned_again_with_all_trees_from_there_on(
     tmp_path: Path, workshop: Workshop
 ) -> None:
     shop = workshop

@@ -1,4 +1,4 @@
-"""What an archive says of itself, as git writes it and as anything else does not."""
+"""What an archive records about its commit, as git writes it and as anything else does not."""
 
 from __future__ import annotations
 
