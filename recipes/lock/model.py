@@ -12,7 +12,7 @@ from recipes.fetch.http.hub_token import Credential
 from recipes.lock.model_hub import read_repository
 from recipes.lock.model_proposal import changed_files, propose_model
 from recipes.lock.proposal import Change
-from recipes.lock.request import command_again
+from recipes.lock.request import ABOUT_SOURCE, command_again
 from recipes.lock.write import layout_errors, offer_proposal, read_manifest
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from recipes.manifest.load import Manifests
     from recipes.manifest.schema import Model
 
-NOT_WITH = ("source", "subdirectory", "commit", "build_number", "output")
+NOT_WITH = ("source", *ABOUT_SOURCE, "output")
 
 
 def propose_model_pins(job: Job, options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from recipes.core.errors import UsageError
 if TYPE_CHECKING:
     import argparse
 
+ABOUT_SOURCE = ("subdirectory", "commit", "build_number")  # options that only go with --source
 SPELLINGS = "PROJECT==VERSION, a tag such as b1234, or the http or https address of an archive"
 
 
@@ -105,16 +106,7 @@ def number_of_build(place: Release | Tag | Address) -> int | None:
 def command_again(options: argparse.Namespace, *more: str) -> str:
     """Return the command that asks the same, without --write, and with more options."""
     words = ["python3", "noxfile.py", "-s", "lock", "--"]
-    for name in (
-        "project",
-        "recipe",
-        "platform",
-        "source",
-        "subdirectory",
-        "commit",
-        "build_number",
-        "model",
-    ):
+    for name in ("project", "recipe", "platform", "source", *ABOUT_SOURCE, "model"):
         if (value := getattr(options, name)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
     if options.output:
@@ -130,9 +122,7 @@ def read_request(options: argparse.Namespace, again: str) -> SourceRequest | Non
     UsageError
         Where they contradict each other, or one is invalid.
     """
-    only_with = [
-        name for name in ("subdirectory", "commit", "build_number") if getattr(options, name) is not None
-    ]
+    only_with = [name for name in ABOUT_SOURCE if getattr(options, name) is not None]
     if options.source is None:
         if only_with:
             raise UsageError(

@@ -70,27 +70,19 @@ def check(inputs: CheckInputs) -> Findings:
         for name, attempt in tries:
             try:
                 is_right, words = attempt(inputs, server)
-                lives, after = _lives(inputs, server)
+                if after := _wrong_afterwards(inputs, server):
+                    is_right, words = False, f"{words}; afterwards it answers wrongly: {after}"
             except (ServerError, requests.RequestException) as error:
-                is_right, words, lives, after = False, str(error).splitlines()[0], False, ""
-            outcomes.append(
-                pass_or_fail(
-                    Part.SERVER,
-                    name,
-                    is_right=is_right and lives,
-                    words=words + ("" if lives else f"; afterwards it answers wrongly: {after}"),
-                    suspect="server",
-                )
-            )
+                is_right, words = False, f"no answer, or none afterwards: {str(error).splitlines()[0]}"
+            outcomes.append(pass_or_fail(Part.SERVER, name, is_right=is_right, words=words, suspect="server"))
             if server.process.status is not None:
                 break
     return Findings(tuple(outcomes))
 
 
-def _lives(inputs: CheckInputs, server: Server) -> tuple[bool, str]:
+def _wrong_afterwards(inputs: CheckInputs, server: Server) -> str:
     prompt, case = inputs.case("colour, square")
-    wrong = wrong_answer(case, server.chat(messages(prompt)).text.strip())
-    return not wrong, wrong
+    return wrong_answer(case, server.chat(messages(prompt)).text)
 
 
 def _health(_inputs: CheckInputs, server: Server) -> tuple[bool, str]:
