@@ -51,15 +51,7 @@ def fill(root: Path) -> None:
 
 
 def ensure(store: Store) -> Entry:
-    """As a stage of the pipeline does it."""
-    if entry := store.find(KEY):
-        return entry
-    with store.lock(KEY, Silent()):
-        if entry := store.find(KEY):
-            return entry
-        with store.stage(KEY, "bundle", {"a": "1"}) as staging:
-            fill(staging.path)
-        return staging.entry
+    return store.ensure(KEY, "bundle", {"a": "1"}, fill, console=Silent()).entry
 
 
 def check_whole(store: Store, key: str = KEY) -> bool:
@@ -342,18 +334,15 @@ def check_all(root: Path) -> None:
 def build_once(root: Path, mode: str) -> None:
     """Build the entry unless it is there; "slow" waits inside for a line on standard input."""
     store = Store.open(root)
-    built = False
-    with store.lock(KEY, Plain(sys.stdout)):
-        if store.find(KEY) is None:
-            with store.stage(KEY, "bundle", {"a": "1"}) as staging:
-                fill(staging.path)
-                if mode == "slow":
-                    say(at="staging", path=str(staging.path))
-                    sys.stdin.readline()
-            built = True
+
+    def make(folder: Path) -> None:
+        fill(folder)
+        if mode == "slow":
+            say(at="staging", path=str(folder))
+            sys.stdin.readline()
+
+    entry, built = store.ensure(KEY, "bundle", {"a": "1"}, make, console=Plain(sys.stdout))
     assert check_whole(store)
-    entry = store.find(KEY)
-    assert entry is not None
     say(built=built, tree=entry.tree.hex)
 
 
@@ -362,8 +351,7 @@ def attempt(name: str, act: Callable[[], object]) -> None:
     try:
         act()
     except StoreError as error:
-        text = {"where": error.where, "expected": error.expected, "found": error.found, "fix": error.fix}
-        say(name=name, **text, exit_code=error.exit_code)
+        say(name=name, where=error.where, found=error.found, fix=error.fix)
     else:
         say(name=name, done=True)
 

@@ -65,17 +65,17 @@ def test_each_bad_file_has_its_refusal_and_each_refusal_its_file() -> None:
     assert {path.stem for path in BAD.iterdir()} == set(REFUSALS)
 
 
-@pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml.CSafeLoader])
+@pytest.mark.parametrize("loader", ["SafeLoader", "CSafeLoader"])
 @pytest.mark.parametrize("name", REFUSALS)
 def test_a_bad_file_is_refused_with_libyaml_and_without(
-    name: str, loader: type[yaml.SafeLoader], monkeypatch: pytest.MonkeyPatch
+    name: str, loader: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(document, "_LOADER", loader)
+    monkeypatch.setattr(document, "_LOADER", getattr(yaml, loader))
     behind, word = REFUSALS[name]
     with pytest.raises(ManifestError) as caught:
         read_file(BAD / f"{name}.yaml", f"{name}.yaml")
     assert caught.value.where == f"{name}.yaml{behind}"
-    if loader is yaml.CSafeLoader or "line" not in word:  # the words about syntax are each parser's own
+    if loader == "CSafeLoader" or "line" not in word:  # the words about syntax are each parser's own
         assert word in str(caught.value)
 
 
@@ -183,12 +183,10 @@ def test_the_largest_file_is_read_and_one_byte_more_is_refused(tmp_path: Path) -
     path.write_text("a: " + "x" * (MAX_BYTES - 3))
     assert read_file(path, "a.yaml").data == {"a": "x" * (MAX_BYTES - 3)}
     path.write_text("a: " + "x" * (MAX_BYTES - 2))
-    for oversized in (
-        lambda: read_file(path, "a.yaml"),
-        lambda: read("a: " + "é" * (MAX_BYTES // 2), "a.yaml"),
-    ):
-        with pytest.raises(ManifestError, match="at most 1048576 bytes"):
-            oversized()
+    with pytest.raises(ManifestError, match="at most 1048576 bytes"):
+        read_file(path, "a.yaml")
+    with pytest.raises(ManifestError, match="at most 1048576 bytes"):
+        read("a: " + "é" * (MAX_BYTES // 2), "a.yaml")
 
 
 def test_a_lone_surrogate_is_refused() -> None:

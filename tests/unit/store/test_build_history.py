@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from recipes.store.build_history import explain_rebuild
-from recipes.store.store import Store
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from recipes.store.store import Store
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 SHA1 = "sha1:" + "c" * 40
@@ -48,11 +47,6 @@ def test_one_line_says_which_input_changed(
 def test_digests_that_begin_alike_are_told_apart() -> None:
     first, second = "sha256:" + "a" * 64, "sha256:" + "a" * 63 + "b"
     assert explain_rebuild({"x": first}, {"x": second}) == f"x: ..{'a' * 21} -> ..{'a' * 20}b"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "store")
 
 
 def test_the_last_inputs_come_back_in_order(store: Store) -> None:

@@ -9,41 +9,19 @@ from recipes.core.console import Silent
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import StoreError
 from recipes.store.fsck import report, set_damaged_aside
-from recipes.store.store import Entry, Store
+from tests.support.store_files import overwrite, put_blob, put_entry
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from recipes.store.store import Store
 
 BLOB = b"blob"
 SHA = Sha256.of_bytes(BLOB)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "store")
-
-
-def make(store: Store, key: str) -> Entry:
-    with store.stage(key, "bundle", {}) as staging:
-        (staging.path / "file").write_bytes(key.encode())
-    return staging.entry
-
-
-def adopt(store: Store, data: bytes) -> Path:
-    sha = Sha256.of_bytes(data)
-    store.partial_path(sha).write_bytes(data)
-    return store.adopt_blob(store.partial_path(sha), sha)
-
-
-def overwrite(path: Path, data: bytes) -> None:
-    path.chmod(0o644)
-    path.write_bytes(data)
-
-
 def test_an_intact_store_is_left_as_it_is(store: Store) -> None:
-    make(store, "a")
-    make(store, "b")
-    adopt(store, BLOB)
+    put_entry(store, "a", {"file": b"a"})
+    put_entry(store, "b", {"file": b"b"})
+    put_blob(store, BLOB)
     before = sorted(path for path in store.root.rglob("*") if path.suffix != ".lock")
     findings = set_damaged_aside(store, Silent())
     assert report(findings) == ("3 of 3 intact",)
@@ -51,8 +29,11 @@ def test_an_intact_store_is_left_as_it_is(store: Store) -> None:
 
 
 def test_damaged_entries_and_files_are_set_aside_with_the_reason_and_the_rest_stays(store: Store) -> None:
-    entry, intact = make(store, "damaged"), make(store, "intact")
-    blob, intact_blob = adopt(store, BLOB), adopt(store, b"intact")
+    entry, intact = (
+        put_entry(store, "damaged", {"file": b"damaged"}),
+        put_entry(store, "intact", {"file": b"intact"}),
+    )
+    blob, intact_blob = put_blob(store, BLOB), put_blob(store, b"intact")
     overwrite(entry.path / "file", b"x")
     overwrite(blob, b"y")
     found = hash_tree(entry.path, Sha256)
@@ -79,7 +60,7 @@ def test_damaged_entries_and_files_are_set_aside_with_the_reason_and_the_rest_st
 
 
 def test_an_entry_whose_record_cannot_be_read_is_set_aside_with_its_tree(store: Store) -> None:
-    make(store, "key")
+    put_entry(store, "key", {"file": b"key"})
     store.record_path("key").write_bytes(b"")
     lines = report(set_damaged_aside(store, Silent()))
     assert lines == (
@@ -88,12 +69,12 @@ def test_an_entry_whose_record_cannot_be_read_is_set_aside_with_its_tree(store: 
         "0 of 1 intact",
     )
     assert (store.rejected / "key-1" / "tree" / "file").read_bytes() == b"key"
-    assert make(store, "key") == store.find("key")
+    assert put_entry(store, "key", {"file": b"key"}) == store.find("key")
 
 
 def test_what_another_process_works_on_is_not_touched(store: Store) -> None:
-    overwrite(make(store, "key").path / "file", b"x")
-    overwrite(adopt(store, BLOB), b"y")
+    overwrite(put_entry(store, "key", {"file": b"key"}).path / "file", b"x")
+    overwrite(put_blob(store, BLOB), b"y")
     with store.lock("key", Silent()), store.lock(SHA.hex, Silent()):
         lines = report(set_damaged_aside(store, Silent()))
     assert lines == (
@@ -107,7 +88,7 @@ def test_what_another_process_works_on_is_not_touched(store: Store) -> None:
 
 
 def test_a_pipe_in_the_place_of_a_file_does_not_stop_the_inspection(store: Store) -> None:
-    path = adopt(store, BLOB)
+    path = put_blob(store, BLOB)
     path.unlink()
     os.mkfifo(path)
     findings = set_damaged_aside(store, Silent())

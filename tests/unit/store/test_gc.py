@@ -8,7 +8,6 @@ from recipes.build.gc_roots import find_reachable
 from recipes.core.console import Silent
 from recipes.core.digest import Sha256
 from recipes.store.gc import (
-    Decision,
     Item,
     ItemKind,
     StoreListing,
@@ -17,32 +16,23 @@ from recipes.store.gc import (
     list_store,
     plan_collection,
 )
-from recipes.store.store import Entry, Store
 from tests.support.model_manifests import HUB, LOCAL, a_project
+from tests.support.store_files import put_blob, put_entry
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from recipes.store.store import Entry, Store
+
 WANTED, UNWANTED = Sha256("a" * 64), Sha256("b" * 64)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "store")
-
-
 def make(store: Store, key: str, size_bytes: int = 10) -> Entry:
-    with store.stage(key, "bundle", {"name": key}) as staging:
-        (staging.path / "folder").mkdir()
-        (staging.path / "folder" / "file").write_bytes(key[:1].encode() * size_bytes)
-    return staging.entry
+    return put_entry(store, key, {"folder/file": key[:1].encode() * size_bytes})
 
 
 def adopt(store: Store, data: bytes) -> Sha256:
-    sha = Sha256.of_bytes(data)
-    store.partial_path(sha).write_bytes(data)
-    store.adopt_blob(store.partial_path(sha), sha)
-    return sha
+    return Sha256(put_blob(store, data).name)
 
 
 def verdict(item: Item, *, rejected: bool = False, others: tuple[Item, ...] = ()) -> tuple[bool, str]:
@@ -262,11 +252,6 @@ def test_an_unfinished_entry_that_was_finished_after_the_plan_stays(store: Store
     entry = store.find("key")
     assert entry is not None
     store.verify(entry)
-
-
-def test_a_verdict_is_a_value() -> None:
-    item = Item(ItemKind.LOCK, "a", "a", 1)
-    assert Decision(item, goes=True, reason="x") == Decision(item, goes=True, reason="x")
 
 
 def test_the_files_of_models_are_reached_where_they_are_pinned(tmp_path: Path) -> None:

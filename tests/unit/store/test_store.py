@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 from contextlib import contextmanager
@@ -20,13 +21,7 @@ if TYPE_CHECKING:
 
     from recipes.core.console import Console
 
-FIX = "python3 noxfile.py -s gc -- --damaged"
 INPUTS = {"source": "sha256:" + "1" * 64, "flags": "-O2"}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "store")
 
 
 def fill(root: Path) -> None:
@@ -114,6 +109,7 @@ class TestStage:
         }
         assert modes == {".": "555", "bin": "555", "bin/tool": "555", "data": "444", "link": "555"}
         assert (entry.path / "link").readlink() == Path("bin/tool")
+        assert list(store.tmp.root.iterdir()) == []
 
     def test_the_record_says_what_the_entry_is_with_its_inputs_in_order(self, store: Store) -> None:
         entry = make(store)
@@ -126,10 +122,6 @@ class TestStage:
             "inputs": INPUTS,
         }
         assert list(record["inputs"]) == ["source", "flags"]
-
-    def test_nothing_temporary_stays(self, store: Store) -> None:
-        make(store)
-        assert list(store.tmp.root.iterdir()) == []
 
     def test_nobody_sees_the_entry_before_it_is_whole(self, store: Store) -> None:
         with store.stage("key", "bundle", INPUTS) as staging:
@@ -147,15 +139,8 @@ class TestStage:
         assert store.find("key") is None
 
     def test_a_pipe_in_the_tree_is_refused(self, store: Store) -> None:
-        with pytest.raises(StoreError) as caught, store.stage("key", "b", {}) as staging:
-            os.mkfifo(staging.path / "pipe")
-        assert str(caught.value) == (
-            "error: the store cannot be used\n"
-            f"  where:    {staging.path}\n"
-            "  expected: files, links and folders only\n"
-            "  found:    pipe is neither a file, a link nor a folder: git cannot store it\n"
-            "  fix:      let the step that made this tree leave it out"
-        )
+        with pytest.raises(StoreError, match="neither a file, a link nor a folder"):
+            store.ensure("key", "b", {}, lambda folder: os.mkfifo(folder / "pipe"), console=Silent())
         assert store.find("key") is None
 
     def test_an_error_about_a_file_outside_the_store_passes(self, store: Store) -> None:
@@ -187,13 +172,9 @@ class TestStage:
         first = store.find("key")
         assert first is not None
         ours = store.rejected / "key-1" / "tree"
-        assert str(caught.value) == (
-            "error: the store cannot be used\n"
-            f"  where:    {first.path}\n"
-            f"  expected: {hash_tree(ours, Sha256)}, made from the same inputs and kept in {ours}\n"
-            f"  found:    {first.tree}, stored meanwhile\n"
-            f"  fix:      compare the two folders; if the stored one was changed by hand: {FIX}"
-        )
+        assert caught.value.where == str(first.path)
+        assert caught.value.expected.startswith(str(hash_tree(ours, Sha256)))
+        assert caught.value.found.startswith(str(first.tree))
         assert [path.name for path in ours.iterdir()] == ["other"]
         store.verify(first)
 
@@ -389,16 +370,8 @@ class TestVerify:
         before = snapshot(store)
         with pytest.raises(StoreError) as caught:
             store.verify(entry)
-        rows = "".join(f"            {line}\n" for line in lines)
-        assert str(caught.value) == (
-            "error: the store cannot be used\n"
-            f"  where:    {entry.path}\n"
-            f"  expected: {entry.tree}\n"
-            f"  found:    {hash_tree(entry.path, Sha256)}\n"
-            f"{rows}"
-            f"  fix:      {FIX}"
-        )
-        assert caught.value.exit_code == 20
+        assert caught.value.where == str(entry.path)
+        assert caught.value.found.splitlines() == [str(hash_tree(entry.path, Sha256)), *lines]
         assert snapshot(store) == before
         store.verify(other)
 
@@ -433,7 +406,6 @@ class TestVerify:
         with pytest.raises(StoreError) as caught:
             store.verify(entry)
         assert (caught.value.expected, caught.value.found) == (str(entry.tree), f"{entry.path} is missing")
-        assert caught.value.fix == FIX
 
     def test_a_record_changed_to_another_tree_is_refused(self, store: Store) -> None:
         entry = make(store)
@@ -446,30 +418,22 @@ class TestVerify:
         assert caught.value.found.splitlines()[0] == str(entry.tree)
 
 
+def record(**changes: str) -> bytes:
+    fields = {"schema": "entry/1", "key": "key", "kind": "b", "tree": "0" * 64, "inputs": {}}
+    return json.dumps({**fields, **changes}).encode()
+
+
 class TestFind:
     @pytest.mark.parametrize(
         ("data", "found"),
         [
             (b"", "Input data was truncated"),
-            (b'{"schema": "entry/1"', "Input data was truncated"),
             (b"[]", "Expected `object`, got `array`"),
             (b"\xff", "JSON is malformed: invalid character (byte 0)"),
-            (
-                b'{"schema":"entry/1","key":"key","kind":"b","tree":"0","inputs":{}}',
-                "a sha256 digest has 64 digits, this has 1",
-            ),
-            (
-                b'{"schema":"entry/1","key":"other","kind":"b","tree":"%s","inputs":{}}' % (b"0" * 64),
-                "the record of something else",
-            ),
-            (
-                b'{"schema":"entry/2","key":"key","kind":"b","tree":"%s","inputs":{}}' % (b"0" * 64),
-                "the record of something else",
-            ),
-            (
-                b'{"schema":"entry/1","key":"key","kind":"b","tree":"%s","inputs":{},"x":1}' % (b"0" * 64),
-                "Object contains unknown field `x`",
-            ),
+            (record(tree="0"), "a sha256 digest has 64 digits, this has 1"),
+            (record(key="other"), "the record of something else"),
+            (record(schema="entry/2"), "the record of something else"),
+            (record(x="1"), "Object contains unknown field `x`"),
         ],
     )
     def test_a_record_that_is_not_one_is_refused(self, store: Store, data: bytes, found: str) -> None:
@@ -478,13 +442,7 @@ class TestFind:
         path.write_bytes(data)
         with pytest.raises(StoreError) as caught:
             store.find("key")
-        assert str(caught.value) == (
-            "error: the store cannot be used\n"
-            f"  where:    {path}\n"
-            "  expected: the record of key\n"
-            f"  found:    {found}\n"
-            f"  fix:      {FIX}"
-        )
+        assert (caught.value.where, caught.value.found) == (str(path), found)
 
     def test_there_is_no_entry_where_none_was_made(self, store: Store) -> None:
         make(store, "key")
@@ -543,11 +501,8 @@ class TestLock:
             assert not is_held(store.lock_path("other"))
         assert not is_held(store.lock_path("key"))
 
-    def test_nothing_is_said_where_nobody_is_waited_for(
-        self, store: Store, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        import sys
-
-        with store.lock("key", Plain(sys.stdout)):
+    def test_nothing_is_said_where_nobody_is_waited_for(self, store: Store) -> None:
+        said = io.StringIO()
+        with store.lock("key", Plain(said)):
             make(store)
-        assert capsys.readouterr().out == ""
+        assert said.getvalue() == ""
