@@ -8,10 +8,10 @@ import struct
 import sys
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # how long an example takes depends on the machine, and proves nothing
-settings.register_profile("project", deadline=None)
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
 
 # From Linux's sockios.h and if.h; a request names an interface and holds its flags.

@@ -7,45 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipes.core.digest import Digest, Sha1, Sha256, blob_entries, hash_tree, tree_of_entries
+from tests.support.file_trees import NAMES, plant, trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from random import Random
 
-# a busy machine is no failure
-UNHURRIED = settings(suppress_health_check=[HealthCheck.too_slow])
-# any byte but NUL and slash; git refuses a name that a file system could take for its own folder
-NAMES = (
-    st.binary(min_size=1, max_size=12)
-    .filter(lambda name: not {b"/"[0], 0} & set(name))
-    .filter(lambda name: name not in {b".", b".."} and not name.lower().startswith((b".git", b"git~")))
-    .map(os.fsdecode)
-)
-FILES = st.tuples(st.just("file"), st.binary(max_size=64), st.booleans())
-LINKS = st.tuples(st.just("link"), st.binary(min_size=1, max_size=64).filter(lambda data: 0 not in data))
-LEAVES = FILES | LINKS
-TREES = st.dictionaries(
-    NAMES,
-    st.recursive(LEAVES, lambda inner: st.dictionaries(NAMES, inner, max_size=4), max_leaves=12),
-    max_size=5,
-)
-
-
-def plant(root: Path, tree: dict[str, object]) -> None:
-    root.mkdir(exist_ok=True)
-    for name, node in tree.items():
-        match node:
-            case dict():
-                plant(root / name, node)
-            case ("file", bytes(data), bool(runs)):
-                (root / name).write_bytes(data)
-                (root / name).chmod(0o755 if runs else 0o644)
-            case ("link", bytes(target)):
-                (root / name).symlink_to(os.fsdecode(target))
+# git refuses a name that a file system could take for its own folder
+TREES = trees(NAMES.filter(lambda name: not os.fsencode(name).lower().startswith((b".git", b"git~"))))
 
 
 @pytest.fixture(scope="module", params=[Sha1, Sha256], ids=["sha1", "sha256"])
@@ -78,7 +51,7 @@ def git(folder: Path, tree: Path, *argv: str) -> str:
     return done.stdout.strip()
 
 
-@settings(UNHURRIED, max_examples=40)
+@settings(max_examples=40)
 @given(tree=TREES)
 def test_the_digest_of_any_tree_is_the_one_that_git_writes(
     repository: tuple[type[Sha1 | Sha256], Path], tree: dict[str, object]
@@ -93,7 +66,7 @@ def test_the_digest_of_any_tree_is_the_one_that_git_writes(
     assert found.hex == expected
 
 
-@settings(UNHURRIED, max_examples=60)
+@settings(max_examples=60)
 @given(tree=TREES, seed=st.randoms(use_true_random=False))
 def test_the_digest_does_not_depend_on_the_order_of_the_files(tree: dict[str, object], seed: Random) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -105,7 +78,6 @@ def test_the_digest_does_not_depend_on_the_order_of_the_files(tree: dict[str, ob
         assert tree_of_entries({name: entries[name] for name in names}, Sha256) == hash_tree(root, Sha256)
 
 
-@settings(UNHURRIED)
 @given(st.text(max_size=80))
 def test_text_is_a_digest_exactly_if_it_is_so_many_lower_case_hexadecimal_digits(text: str) -> None:
     for kind in (Sha1, Sha256):
@@ -117,7 +89,6 @@ def test_text_is_a_digest_exactly_if_it_is_so_many_lower_case_hexadecimal_digits
         assert accepted == fits
 
 
-@settings(UNHURRIED)
 @given(st.binary(max_size=64))
 def test_a_digest_survives_its_own_text(data: bytes) -> None:
     for kind in (Sha1, Sha256):

@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import string
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.store.build_history import explain_rebuild
 
-# a busy machine is no failure
-UNHURRIED = settings(suppress_health_check=[HealthCheck.too_slow])
 NAMES = st.text(alphabet=string.ascii_letters + " -.", min_size=1, max_size=12)
 VALUES = st.one_of(
     st.text(max_size=200).filter(lambda text: "+" not in text and "->" not in text),
@@ -18,7 +16,6 @@ VALUES = st.one_of(
 INPUTS = st.dictionaries(NAMES, VALUES, max_size=6)
 
 
-@settings(UNHURRIED)
 @given(st.none() | INPUTS, INPUTS)
 def test_the_explanation_is_one_printable_line_of_bearable_length(
     before: dict[str, str] | None, after: dict[str, str]
@@ -28,7 +25,6 @@ def test_the_explanation_is_one_printable_line_of_bearable_length(
     assert 0 < len(line) < 1500  # a value of control characters is longer when it is spelled out
 
 
-@settings(UNHURRIED)
 @given(INPUTS, INPUTS)
 def test_it_counts_every_difference_and_names_the_first(
     before: dict[str, str], after: dict[str, str]
@@ -50,7 +46,6 @@ def test_it_counts_every_difference_and_names_the_first(
     assert line.endswith(f", +{len(differing) - 1} more") == (len(differing) > 1)
 
 
-@settings(UNHURRIED)
 @given(NAMES, VALUES, VALUES)
 def test_two_different_values_are_shown_as_different(name: str, old: str, new: str) -> None:
     if old == new or {old, new} == {"", "nothing"}:

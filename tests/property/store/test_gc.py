@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import string
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.core.digest import Sha256
 from recipes.store.gc import Item, ItemKind, StoreListing, plan_collection
 
-# a busy machine is no failure
-UNHURRIED = settings(suppress_health_check=[HealthCheck.too_slow])
 KEYS = st.text(alphabet=string.ascii_lowercase + "-", min_size=1, max_size=3)
 DIGESTS = st.sampled_from([Sha256(digit * 64) for digit in "0123456789abcdef"])
 SIZES = st.integers(min_value=0, max_value=10**12)
@@ -39,7 +37,6 @@ LISTINGS = (
 )
 
 
-@settings(UNHURRIED)
 @given(st.frozensets(KEYS), st.frozensets(DIGESTS), LISTINGS, st.booleans())
 def test_nothing_reached_or_held_ever_goes(
     keys: frozenset[str],
@@ -55,7 +52,6 @@ def test_nothing_reached_or_held_ever_goes(
         assert rejected or item.kind is not ItemKind.REJECTED
 
 
-@settings(UNHURRIED)
 @given(st.frozensets(KEYS), st.frozensets(DIGESTS), LISTINGS, st.booleans())
 def test_every_part_has_one_verdict_and_a_second_collection_finds_nothing_to_do(
     keys: frozenset[str],
@@ -70,7 +66,6 @@ def test_every_part_has_one_verdict_and_a_second_collection_finds_nothing_to_do(
     assert again.going == ()
 
 
-@settings(UNHURRIED)
 @given(st.frozensets(KEYS), st.frozensets(DIGESTS), LISTINGS)
 def test_what_nobody_reaches_goes(
     keys: frozenset[str], digests: frozenset[Sha256], present: StoreListing
@@ -82,7 +77,6 @@ def test_what_nobody_reaches_goes(
             assert item in going
 
 
-@settings(UNHURRIED)
 @given(st.frozensets(KEYS), st.frozensets(DIGESTS), LISTINGS)
 def test_reaching_more_never_removes_more(
     keys: frozenset[str], digests: frozenset[Sha256], present: StoreListing

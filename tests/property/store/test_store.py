@@ -8,34 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from recipes.core.digest import Sha256, blob_entries, hash_tree
 from recipes.core.errors import StoreError
 from recipes.core.filesystem import shown
 from recipes.store.store import Store
+from tests.support.file_trees import NAMES, plant, trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# a busy machine is no failure
-UNHURRIED = settings(suppress_health_check=[HealthCheck.too_slow])
-NAMES = (
-    st.binary(min_size=1, max_size=10)
-    .filter(lambda name: not {b"/"[0], 0} & set(name) and name not in {b".", b".."})
-    .map(os.fsdecode)
-)
-FILES = st.tuples(
-    st.just("file"), st.binary(max_size=64), st.sampled_from([0o600, 0o644, 0o700, 0o755, 0o444])
-)
-LINKS = st.tuples(st.just("link"), st.binary(min_size=1, max_size=32).filter(lambda data: 0 not in data))
-LEAVES = FILES | LINKS
-TREES = st.dictionaries(
-    NAMES,
-    st.recursive(LEAVES, lambda inner: st.dictionaries(NAMES, inner, max_size=4), max_leaves=12),
-    max_size=5,
-)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 INPUTS = st.dictionaries(TEXT, TEXT, max_size=4)
 
@@ -45,19 +29,6 @@ def new_store() -> Iterator[Store]:
     memory = "/dev/shm"
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
         yield Store.open(Path(folder) / "store")
-
-
-def plant(root: Path, tree: dict[str, object]) -> None:
-    for name, node in tree.items():
-        match node:
-            case dict():
-                (root / name).mkdir()
-                plant(root / name, node)
-            case ("file", bytes(data), int(mode)):
-                (root / name).write_bytes(data)
-                (root / name).chmod(mode)
-            case ("link", bytes(target)):
-                (root / name).symlink_to(os.fsdecode(target))
 
 
 def content(root: Path) -> dict[str, object]:
@@ -75,8 +46,8 @@ def content(root: Path) -> dict[str, object]:
     return found
 
 
-@settings(UNHURRIED, max_examples=40)
-@given(tree=TREES, inputs=INPUTS)
+@settings(max_examples=40)
+@given(tree=trees(), inputs=INPUTS)
 def test_what_is_staged_comes_back_the_same_and_read_only(
     tree: dict[str, object], inputs: dict[str, str]
 ) -> None:
@@ -128,9 +99,9 @@ def become_a_link(path: Path, _: int) -> str:
     return "a link now"
 
 
-@settings(UNHURRIED, max_examples=60)
+@settings(max_examples=60)
 @given(
-    tree=TREES,
+    tree=trees(),
     which=st.integers(min_value=0),
     place=st.integers(min_value=0),
     change=st.sampled_from([flip_byte, append, turn_execute_bit, remove, become_a_link]),
@@ -159,8 +130,8 @@ def test_any_change_of_any_file_is_found_and_named(
         assert lines == [f"{verb}: {shown(name)}"]
 
 
-@settings(UNHURRIED, max_examples=40)
-@given(tree=TREES, name=NAMES)
+@settings(max_examples=40)
+@given(tree=trees(), name=NAMES)
 def test_any_added_file_is_found_and_named(tree: dict[str, object], name: str) -> None:
     assume(name not in tree)
     with new_store() as store:
@@ -173,7 +144,7 @@ def test_any_added_file_is_found_and_named(tree: dict[str, object], name: str) -
         assert caught.value.found.split("\n")[1:] == [f"extra: {shown(name)}"]
 
 
-@settings(UNHURRIED, max_examples=30)
+@settings(max_examples=30)
 @given(data=st.binary(max_size=4096), place=st.integers(min_value=0))
 def test_a_file_is_given_exactly_while_its_bytes_are_the_adopted_ones(data: bytes, place: int) -> None:
     sha = Sha256.of_bytes(data)

@@ -29,20 +29,20 @@ EMPTY_TREE_SHA256 = "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74dec
 @pytest.mark.parametrize(
     ("kind", "text", "message"),
     [
-        (Sha256, "a" * 63, "a sha256 digest has 64 digits, this has 63"),
-        (Sha256, "a" * 65, "a sha256 digest has 64 digits, this has 65"),
-        (Sha256, "", "a sha256 digest has 64 digits, this has 0"),
-        (Sha1, "a" * 64, "a sha1 digest has 40 digits, this has 64"),
-        (Sha1, "A" * 40, "a sha1 digest has the digits 0-9 and a-f, this has 'A'"),
-        (Sha1, "a" * 39 + "g", "a sha1 digest has the digits 0-9 and a-f, this has 'g'"),
-        (Sha1, "a" * 39 + "\n", "a sha1 digest has the digits 0-9 and a-f, this has '\\n'"),
-        (Sha1, "a" * 39 + "\u0661", "a sha1 digest has the digits 0-9 and a-f, this has '\u0661'"),
+        (Sha256, "a" * 63, "64 digits, this has 63"),
+        (Sha256, "a" * 65, "64 digits, this has 65"),
+        (Sha256, "", "64 digits, this has 0"),
+        (Sha1, "a" * 64, "40 digits, this has 64"),
+        (Sha1, "A" * 40, "this has 'A'"),
+        (Sha1, "a" * 39 + "g", "this has 'g'"),
+        (Sha1, "a" * 39 + "\n", "this has '\\n'"),
+        (Sha1, "a" * 39 + "\u0661", "this has '\u0661'"),
     ],
 )
 def test_a_malformed_digest_is_refused_by_name(kind: type[Digest], text: str, message: str) -> None:
     with pytest.raises(ValueError, match="digest") as caught:
         kind(text)
-    assert str(caught.value) == message
+    assert message in str(caught.value)
 
 
 def test_digests_of_one_text_in_two_algorithms_are_different_values() -> None:
@@ -62,13 +62,9 @@ def test_a_file_is_hashed_to_its_last_byte(tmp_path: Path, size_bytes: int) -> N
 
 
 def test_an_empty_folder_is_the_empty_tree_of_git(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)  # to git an empty folder is nothing
     assert hash_tree(tmp_path, Sha1) == Sha1(EMPTY_TREE_SHA1)
     assert hash_tree(tmp_path, Sha256) == Sha256(EMPTY_TREE_SHA256)
-
-
-def test_empty_folders_do_not_count(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    assert hash_tree(tmp_path, Sha1) == Sha1(EMPTY_TREE_SHA1)
 
 
 def test_a_tree_of_one_file_has_the_id_that_git_writes(tmp_path: Path) -> None:
@@ -135,9 +131,8 @@ def test_a_folder_sorts_as_if_its_name_ended_with_a_slash() -> None:
 def test_a_pipe_is_refused_by_name_and_not_read(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "folder" / "pipe")
-    with pytest.raises(ValueError, match="pipe") as caught:
+    with pytest.raises(ValueError, match="folder/pipe is neither"):
         hash_tree(tmp_path, Sha256)
-    assert str(caught.value) == "folder/pipe is neither a file, a link nor a folder: git cannot store it"
 
 
 def test_a_deep_tree_is_hashed(tmp_path: Path) -> None:
