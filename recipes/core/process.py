@@ -89,18 +89,7 @@ def run(
         Where the log cannot be written; the program was ended.
     """
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    with subprocess.Popen(
-        command.argv,
-        cwd=command.cwd,
-        env=dict(command.env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-        umask=umask,
-    ) as process:
+    with _open(command, subprocess.PIPE, subprocess.STDOUT, umask=umask) as process:
         assert process.stdout is not None  # noqa: S101 - PIPE was asked for; tells the type checker
         try:
             _read(process.stdout, tail, log, on_line)
@@ -130,17 +119,7 @@ def capture(command: Command, timeout_s: float) -> Captured:
     OSError
         Where the program cannot be started.
     """
-    with subprocess.Popen(
-        command.argv,
-        cwd=command.cwd,
-        env=dict(command.env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    ) as process:
+    with _open(command, subprocess.PIPE, subprocess.PIPE) as process:
         try:
             out, err = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired as error:
@@ -204,17 +183,7 @@ def start(command: Command, log: Path) -> Iterator[Running]:
         # held until the program can be ended: Python runs code of its own around a fork, and drops what that raises
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
         try:
-            process = subprocess.Popen(
-                command.argv,
-                cwd=command.cwd,
-                env=dict(command.env),
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-                preexec_fn=_prepare(os.getpid(), before),  # noqa: PLW1509 - it calls nothing that takes a lock
-            )
+            process = _open(command, file, subprocess.STDOUT, prepare=_prepare(os.getpid(), before))
         except BaseException:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             raise
@@ -224,6 +193,29 @@ def start(command: Command, log: Path) -> Iterator[Running]:
                 yield Running(process)
             finally:
                 _end_group(process)
+
+
+def _open(
+    command: Command,
+    out: int | IO[bytes],
+    err: int,
+    *,
+    umask: int = -1,
+    prepare: Callable[[], None] | None = None,
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command.argv,
+        cwd=command.cwd,
+        env=dict(command.env),
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        umask=umask,
+        preexec_fn=prepare,  # noqa: PLW1509 - it calls nothing that takes a lock
+    )
 
 
 def _prepare(parent: int, signals: Iterable[int]) -> Callable[[], None]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
-from recipes.core.errors import StoreError, UsageError
+from recipes.core.errors import UsageError
+from recipes.core.filesystem import storage_errors
 from recipes.manifest.decode import Problem, any_of, closest, parse, refuse_first, unknown
 from recipes.manifest.model_checks import model_problems
 from recipes.manifest.recipe_checks import (
@@ -226,17 +227,10 @@ def write_schemas(folder: Path) -> tuple[Path, ...]:
         Where the folder cannot be written to.
     """
     paths = tuple(folder / f"{kind}.schema.json" for kind in SCHEMAS)
-    try:
+    with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for kind, path in zip(SCHEMAS, paths, strict=True):
             path.write_text(schema_text(kind), encoding="utf-8")
-    except OSError as error:
-        raise StoreError(
-            where=str(folder),
-            expected="a folder that can be written to",
-            found=error.strerror or str(error),
-            fix=f"ls -ld {folder}; df {folder}",
-        ) from error
     return paths
 
 

@@ -48,7 +48,7 @@ def set_damaged_aside(store: Store, console: Console) -> tuple[HashedItem, ...]:
     StoreError
         Where the store cannot be listed or written.
     """
-    items = list_store(store).items
+    items = list_store(store)
     blobs = sorted((item for item in items if item.kind is ItemKind.BLOB), key=lambda item: item.name)
     entries = sorted((item for item in items if item.kind is ItemKind.ENTRY), key=lambda item: item.name)
     hashed: list[HashedItem] = []

@@ -59,13 +59,6 @@ class Item:
 
 
 @dataclass(frozen=True)
-class StoreListing:
-    """All parts of a store, at one moment."""
-
-    items: tuple[Item, ...]
-
-
-@dataclass(frozen=True)
 class Decision:
     """Whether one part goes, and why."""
 
@@ -104,7 +97,7 @@ class Collected:
         return _total(self.removed)
 
 
-def list_store(store: Store) -> StoreListing:
+def list_store(store: Store) -> tuple[Item, ...]:
     """Look at all parts of a store; changes nothing.
 
     Raises
@@ -113,13 +106,13 @@ def list_store(store: Store) -> StoreListing:
         Where the store cannot be read.
     """
     with storage_errors(store.root):
-        return StoreListing((*_list_entries(store), *_list_files(store), *_list_leftovers(store)))
+        return (*_list_entries(store), *_list_files(store), *_list_leftovers(store))
 
 
 def plan_collection(
     reachable: Collection[str],
     reachable_blobs: Collection[Sha256],
-    present: StoreListing,
+    present: tuple[Item, ...],
     *,
     rejected: bool = False,
 ) -> CollectionPlan:
@@ -148,7 +141,7 @@ def plan_collection(
     """
     digests = {sha.hex for sha in reachable_blobs}
     ends = tuple(f"-{key}" for key in reachable)  # a log is named by its entry, or a word, dash and it
-    complete = {item.name for item in present.items if item.kind is ItemKind.BLOB}
+    complete = {item.name for item in present if item.kind is ItemKind.BLOB}
 
     def decide(item: Item) -> Decision:
         match item.kind:
@@ -176,7 +169,7 @@ def plan_collection(
         return Decision(item, goes, reason)
 
     order = list(ItemKind)
-    items = sorted(present.items, key=lambda item: (order.index(item.kind), item.name))
+    items = sorted(present, key=lambda item: (order.index(item.kind), item.name))
     return CollectionPlan(tuple(decide(item) for item in items))
 
 

@@ -6,10 +6,11 @@ changes a file and puts its times back is not seen by this; a full verification 
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from recipes.core.filesystem import storage_errors
 
@@ -38,18 +39,16 @@ class Sight:
 def parse_sight(data: bytes) -> Sight | None:
     """Return what was noted; None where it cannot be understood. Pure."""
     try:
-        record = json.loads(data)
-        fields = tuple(record[name] for name in ("size_bytes", "mtime_ns", "inode", "device"))
-    except (ValueError, KeyError, TypeError):
+        return msgspec.json.decode(data, type=Sight)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return Sight(*fields) if all(type(number) is int for number in fields) else None
 
 
 def is_unchanged(path: Path, sha: Sha256, store: BlobStore) -> bool:
     """Whether a file is as it was when it last had this digest. Nothing of it is read."""
     try:
         noted = parse_sight((store.sightings / f"{sha.hex}.json").read_bytes())
-        return noted is not None and noted == Sight.of(path.stat())
+        return noted == Sight.of(path.stat())
     except OSError:
         return False
 
@@ -76,5 +75,5 @@ def note_sight(path: Path, sha: Sha256, store: BlobStore, before: Sight | None =
     with storage_errors(target):
         target.parent.mkdir(exist_ok=True)
         fresh = target.with_name(f".{target.name}.{os.getpid()}")
-        fresh.write_text(json.dumps(asdict(sight)), encoding="utf-8")
+        fresh.write_bytes(msgspec.json.encode(sight))
         fresh.replace(target)

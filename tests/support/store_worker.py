@@ -167,7 +167,7 @@ def check_collected(store: Store) -> bool:
 def recover_collected(store: Store) -> None:
     collect_all(store)
     assert check_collected(store)
-    assert {item.name for item in list_store(store).items} == {"reached"}
+    assert {item.name for item in list_store(store)} == {"reached"}
     recover_entry(store)
 
 
@@ -303,7 +303,7 @@ def kill_once(root: Path, case: Case, arm: Callable[[], None]) -> bool | None:
     assert not any(map(is_held, store.root.rglob("*.lock")))
     state = case.check(store)
     case.recover(store)
-    everything = {item.name for item in list_store(store).items}
+    everything = {item.name for item in list_store(store)}
     collect(store, plan_collection(everything, (), list_store(store)), Silent())
     assert not list(store.tmp.root.iterdir())
     return None if ended == 0 else state

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.core.digest import Sha256
-from recipes.store.gc import Item, ItemKind, StoreListing, plan_collection
+from recipes.store.gc import Item, ItemKind, plan_collection
 
 KEYS = st.text(alphabet=string.ascii_lowercase + "-", min_size=1, max_size=3)
 DIGESTS = st.sampled_from([Sha256(digit * 64) for digit in "0123456789abcdef"])
@@ -32,16 +32,14 @@ def items() -> st.SearchStrategy[Item]:
     return about_keys | about_digests
 
 
-LISTINGS = (
-    st.lists(items(), max_size=20, unique_by=lambda item: (item.kind, item.name)).map(tuple).map(StoreListing)
-)
+LISTINGS = st.lists(items(), max_size=20, unique_by=lambda item: (item.kind, item.name)).map(tuple)
 
 
 @given(st.frozensets(KEYS), st.frozensets(DIGESTS), LISTINGS, st.booleans())
 def test_nothing_reached_or_held_ever_goes(
     keys: frozenset[str],
     digests: frozenset[Sha256],
-    present: StoreListing,
+    present: tuple[Item, ...],
     rejected: bool,  # noqa: FBT001 - drawn
 ) -> None:
     plan = plan_collection(keys, digests, present, rejected=rejected)
@@ -56,22 +54,22 @@ def test_nothing_reached_or_held_ever_goes(
 def test_every_part_has_one_verdict_and_a_second_collection_finds_nothing_to_do(
     keys: frozenset[str],
     digests: frozenset[Sha256],
-    present: StoreListing,
+    present: tuple[Item, ...],
     rejected: bool,  # noqa: FBT001 - drawn
 ) -> None:
     plan = plan_collection(keys, digests, present, rejected=rejected)
-    assert len(plan.going) + len(plan.staying) == len(present.items)
-    assert {*plan.going, *plan.staying} == {*present.items}
-    again = plan_collection(keys, digests, StoreListing(plan.staying), rejected=rejected)
+    assert len(plan.going) + len(plan.staying) == len(present)
+    assert {*plan.going, *plan.staying} == {*present}
+    again = plan_collection(keys, digests, plan.staying, rejected=rejected)
     assert again.going == ()
 
 
 @given(st.frozensets(KEYS), st.frozensets(DIGESTS), LISTINGS)
 def test_what_nobody_reaches_goes(
-    keys: frozenset[str], digests: frozenset[Sha256], present: StoreListing
+    keys: frozenset[str], digests: frozenset[Sha256], present: tuple[Item, ...]
 ) -> None:
     going = plan_collection(keys, digests, present, rejected=True).going
-    for item in present.items:
+    for item in present:
         unreached = item.subject not in keys and item.subject not in {sha.hex for sha in digests}
         if unreached and not item.held and item.kind is not ItemKind.NOTE:
             assert item in going
@@ -79,7 +77,7 @@ def test_what_nobody_reaches_goes(
 
 @given(st.frozensets(KEYS), st.frozensets(DIGESTS), LISTINGS)
 def test_reaching_more_never_removes_more(
-    keys: frozenset[str], digests: frozenset[Sha256], present: StoreListing
+    keys: frozenset[str], digests: frozenset[Sha256], present: tuple[Item, ...]
 ) -> None:
     less = plan_collection(frozenset(), frozenset(), present).going
     assert {*plan_collection(keys, digests, present).going} <= {*less}

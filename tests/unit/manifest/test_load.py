@@ -364,9 +364,8 @@ def test_schemas_are_written_to_a_folder(tmp_path: Path) -> None:
 
 def test_schemas_are_not_written_where_a_file_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "schema").write_text("")
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(StoreError, match="in the way"):
         write_schemas(tmp_path / "schema")
-    assert caught.value.found == "File exists"
 
 
 def test_the_canonical_form_of_the_small_recipe_is_known(project: Path) -> None:

@@ -10,7 +10,6 @@ from recipes.core.digest import Sha256
 from recipes.store.gc import (
     Item,
     ItemKind,
-    StoreListing,
     collect,
     describe,
     list_store,
@@ -36,7 +35,7 @@ def adopt(store: Store, data: bytes) -> Sha256:
 
 
 def verdict(item: Item, *, rejected: bool = False, others: tuple[Item, ...] = ()) -> tuple[bool, str]:
-    plan = plan_collection({"wanted"}, {WANTED}, StoreListing((item, *others)), rejected=rejected)
+    plan = plan_collection({"wanted"}, {WANTED}, (item, *others), rejected=rejected)
     (found,) = (each for each in plan.decisions if each.item is item)
     return found.goes, found.reason
 
@@ -89,7 +88,7 @@ def test_a_download_goes_once_its_file_is_there() -> None:
 
 def test_nothing_reached_means_everything_goes() -> None:
     plan = plan_collection(
-        (), (), StoreListing((Item(ItemKind.NOTE, "logs/a.log", "a", 1), Item(ItemKind.ENTRY, "a", "a", 1)))
+        (), (), (Item(ItemKind.NOTE, "logs/a.log", "a", 1), Item(ItemKind.ENTRY, "a", "a", 1))
     )
     assert [item.kind for item in plan.going] == [ItemKind.ENTRY, ItemKind.NOTE]
     assert plan.staying == ()
@@ -99,13 +98,11 @@ def test_a_dry_run_lists_what_would_go_with_sizes_and_reasons() -> None:
     plan = plan_collection(
         {"wanted"},
         (),
-        StoreListing(
-            (
-                Item(ItemKind.LOCK, "l", "l", 0),
-                Item(ItemKind.ENTRY, "wanted", "wanted", 98_000_000),
-                Item(ItemKind.BLOB, UNWANTED.hex, UNWANTED.hex, 170_400_000),
-                Item(ItemKind.ENTRY, "old", "old", 1234),
-            )
+        (
+            Item(ItemKind.LOCK, "l", "l", 0),
+            Item(ItemKind.ENTRY, "wanted", "wanted", 98_000_000),
+            Item(ItemKind.BLOB, UNWANTED.hex, UNWANTED.hex, 170_400_000),
+            Item(ItemKind.ENTRY, "old", "old", 1234),
         ),
     )
     assert describe(plan) == (
@@ -147,7 +144,7 @@ def test_the_listing_names_every_part_once_and_changes_nothing(store: Store) -> 
     wanted, unwanted = fill(store)
     before = sorted(store.root.rglob("*"))
     listing = list_store(store)
-    assert sorted((item.kind.value, item.name, item.subject) for item in listing.items) == sorted(
+    assert sorted((item.kind.value, item.name, item.subject) for item in listing) == sorted(
         [
             ("entry", "wanted", "wanted"),
             ("entry", "unwanted", "unwanted"),
@@ -165,10 +162,10 @@ def test_the_listing_names_every_part_once_and_changes_nothing(store: Store) -> 
             ("lock", "wanted", "wanted"),
         ]
     )
-    sizes = {item.name: item.size_bytes for item in listing.items}
+    sizes = {item.name: item.size_bytes for item in listing}
     assert (sizes[unwanted.hex], sizes[f"{UNWANTED.hex}.d"]) == (13, 4)
     assert 300 <= sizes["half"] < 600  # the file, and the listing of its name and digest
-    assert not any(item.held for item in listing.items)
+    assert not any(item.held for item in listing)
     assert sorted(store.root.rglob("*")) == before
 
 
@@ -209,7 +206,7 @@ def test_rejected_bytes_are_collected_when_asked(store: Store) -> None:
     fill(store)
     collect(store, plan_collection((), (), list_store(store), rejected=True), Silent())
     assert list(store.rejected.iterdir()) == []
-    assert list_store(store).items == ()
+    assert list_store(store) == ()
 
 
 def test_what_is_locked_is_listed_as_held_and_stays(store: Store) -> None:
