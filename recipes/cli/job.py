@@ -10,8 +10,9 @@ from recipes.build.plan.plan import with_architectures
 from recipes.build.toolchain.toolchain import default_platform
 from recipes.core import log
 from recipes.core.console import open_console
+from recipes.core.cores import usable_cores
 from recipes.core.errors import UsageError
-from recipes.core.sandbox import Surroundings, usable_cores
+from recipes.core.sandbox import Surroundings
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
 from recipes.store.context import Context

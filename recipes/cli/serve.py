@@ -72,7 +72,10 @@ def add_server(parser: Parser) -> None:
         help="tokens of context (default: 8192, or as many as the model supports)",
     )
     parser.add_argument(
-        "--threads", type=positive, metavar="N", help="to compute with (default: llama-server's choice)"
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="to compute with (default: llama-server's choice, at most this process's cores)",
     )
     parser.add_argument(ANYWAY, action="store_true", help="start it even where too little memory is free")
     parser.add_argument(

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.cli.main import SESSIONS
-from recipes.cli.parser import parser
+from recipes.cli.parser import SESSIONS, parser
 from tests.support.paths import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = {*SESSIONS, "models", "payload"}
+COMMANDS = {session.name for session in SESSIONS}
 DOCS = PROJECT / "docs"
 PAGES = sorted([*PROJECT.glob("*.md"), *DOCS.rglob("*.md"), *PROJECT.glob("recipes/**/*.md")])
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
