@@ -1,4 +1,4 @@
-"""Judges the files of a bundle as what they are: ELF on Linux, Mach-O on macOS, PE on Windows."""
+"""Checks the files of a bundle by their format: ELF on Linux, Mach-O on macOS, PE on Windows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_structure(plan: Plan, bundle: Path, source: Path, toolchain: Path, whe
     Raises
     ------
     AuditError
-        Naming each file that departs, and how.
+        Naming each file that breaks a rule, and the rule.
     """
     if plan.max_glibc:
         elf.check_bundle(bundle, machine=plan.machine, max_glibc=plan.max_glibc, where=where)

@@ -59,7 +59,7 @@ class Workplace:
         return self.work / "build"
 
     def folders(self) -> dict[str, Path]:
-        """Give what the placeholders of a plan stand for."""
+        """Return what the placeholders of a plan stand for."""
         return {
             "source": self.source,
             "build": self.build,
@@ -79,7 +79,7 @@ def build(plan: Plan, workplace: Workplace, surroundings: Surroundings, console:
     VerifyError
         Where the SDK is not the pinned one.
     AuditError
-        Where what CMake resolved departs from the plan.
+        Where what CMake resolved is not what the plan says.
     """
     _prepare(plan, workplace)
     with console.task(f"configure {plan.name}", None):

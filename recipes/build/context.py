@@ -1,4 +1,4 @@
-"""What a command works on: one recipe for one platform, with its store, console, settings and surroundings."""
+"""What a command works on: one recipe for one platform, with its store, console, settings and environment."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Reachable:
 
 
 def find_reachable(manifests: Manifests) -> Reachable:
-    """Give all that any recipe, for any platform, is built from or gives on this machine; and all models."""
+    """Return all that any recipe, for any platform, is built from or gives on this machine; and all models."""
     keys: set[str] = set()
     blobs: set[Sha256] = set()
     for recipe in map(manifests.recipe, manifests.recipe_names()):
@@ -75,7 +75,7 @@ def collect(manifests: Manifests, context: Context, *, dry_run: bool, rejected: 
 
 
 def _builds(recipe: Recipe) -> Iterator[tuple[Recipe, str]]:
-    """Give each platform as the pinned compiler builds it, and as the machine's own does where it can."""
+    """Return each platform as the pinned compiler builds it, and as the machine's own does where it can."""
     for name, platform in recipe.platforms.items():
         yield recipe, name
         if platform.host is not None:

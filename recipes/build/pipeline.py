@@ -48,7 +48,7 @@ class Bundle:
 
 
 def find_bundle(job: Job, plan: Plan) -> Bundle | None:
-    """Give the bundle of a plan that is built already: every byte of it hashed again, and compared with the pin.
+    """Return the bundle of a plan that is built already: every byte of it hashed again, and compared with the pin.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def find_bundle(job: Job, plan: Plan) -> Bundle | None:
 
 
 def ensure_bundle(job: Job, plan: Plan) -> Bundle:
-    """Give a plan's bundle, built where it is not there yet; verified either way.
+    """Return a plan's bundle, built where it is not there yet; verified either way.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def make_bundle(job: Job, plan: Plan, workplace: Workplace, built: Path, into: P
     Raises
     ------
     AuditError
-        Where a built file departs from the plan.
+        Where a built file is not as the plan says.
     OutputError
         Where the bundle is not the pinned one; it is kept for comparison, outside the entries.
     """
@@ -155,7 +155,7 @@ def make_bundle(job: Job, plan: Plan, workplace: Workplace, built: Path, into: P
 
 
 def mismatch(job: Job, plan: Plan, path: Path, found: Sha256) -> OutputError:
-    """Give the error for a bundle that is not the pinned one, naming the files that differ."""
+    """Return the error for a bundle that is not the pinned one, naming the files that differ."""
     listing = job.manifests.output_listing(job.recipe.name, job.platform_name)
     return OutputError(
         where=f"{job.where}: platforms.{job.platform_name}.output",
@@ -185,14 +185,14 @@ def check_pin(job: Job, plan: Plan) -> None:
         expected="a digest of what these pins give",
         found=f"{job.platform.output}, pinned before the recipe or its toolchain was changed: its build.json differs",
         fix=(
-            "take the change back; or, if it is meant,\n"
+            "take the change back; or, if it is intended,\n"
             f"python3 noxfile.py -s lock -- --recipe {plan.recipe} --write\n{pin_commands(plan)}"
         ),
     )
 
 
 def pin_commands(plan: Plan) -> str:
-    """Give the commands that build a bundle and pin it, a line each."""
+    """Return the commands that build a bundle and pin it, a line each."""
     chosen = f"-- --recipe {plan.recipe} --platform {plan.platform}"
     return f"python3 noxfile.py -s build {chosen}\npython3 noxfile.py -s lock {chosen} --output --write"
 
@@ -250,10 +250,10 @@ def say_why(job: Job, plan: Plan) -> None:
 
 
 def log_path(store: Store, plan: Plan) -> Path:
-    """Give where every line that a plan's last build here printed is kept."""
+    """Return where every line that a plan's last build here printed is kept."""
     return store.root / "logs" / f"{plan.bundle_key}.log"
 
 
 def provenance_path(store: Store, plan: Plan) -> Path:
-    """Give where the provenance of a plan's last build here is kept."""
+    """Return where the provenance of a plan's last build here is kept."""
     return store.root / "provenance" / f"{plan.bundle_key}.json"

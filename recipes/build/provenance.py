@@ -48,12 +48,12 @@ class Circumstances:
 
 
 def now() -> datetime:
-    """Give the time in UTC, to the second."""
+    """Return the time in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 def statement(plan: Plan, output: str, circumstances: Circumstances) -> dict[str, object]:
-    """Give the provenance of a bundle as an in-toto statement.
+    """Return the provenance of a bundle as an in-toto statement.
 
     Parameters
     ----------
@@ -101,13 +101,13 @@ def statement(plan: Plan, output: str, circumstances: Circumstances) -> dict[str
 
 
 def further_dependencies(plan: Plan) -> list[dict[str, object]]:
-    """Give what only some builds read: a web page that is not in the source, and an SDK; by their tree digests."""
+    """Return what only some builds read: a web page that is not in the source, and an SDK; by their tree digests."""
     parts = (("web page", plan.inputs.page), ("sdk", plan.inputs.sdk))
     return [{"name": name, "digest": {"gitTree": digest.hex}} for name, digest in parts if digest]
 
 
 def recorded_tools(path: Path) -> dict[str, str]:
-    """Give what the machine's own tools said of themselves when a bundle was built; nothing where none is recorded."""
+    """Return the versions of the machine's own tools that built a bundle; empty where none is recorded."""
     try:
         return dict(json.loads(path.read_bytes())["predicate"]["runDetails"]["builder"]["version"])
     except (OSError, ValueError, LookupError, TypeError):

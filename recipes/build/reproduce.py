@@ -1,7 +1,9 @@
-"""Builds a plan again in surroundings that differ in every way a build could notice, and compares the bytes.
+"""Rebuilds a plan in a deliberately different environment, and compares the bundles byte by byte.
+
+Path, user, locale, time zone, clock, umask, number of jobs and the caller's variables differ.
 
 The second build is another process with a store, a home and an environment of its own: it unpacks source and
-toolchain anew and compiles the runtime libraries anew. Only the verified downloads are shared.
+toolchain again and compiles the runtime libraries again. Only the verified downloads are shared.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ class Variation:
 
 
 def reproduce(job: Job, plan: Plan, targets: tuple[str, ...]) -> int:
-    """Build a plan a second time, in other surroundings, and say whether the bytes are the same.
+    """Build a plan a second time, in a different environment, and print whether the bytes are the same.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def reproduce(job: Job, plan: Plan, targets: tuple[str, ...]) -> int:
         log = job.store.root / "logs" / f"reproduce-{plan.bundle_key}.log"
         log.parent.mkdir(exist_ok=True)
         log.unlink(missing_ok=True)
-        with job.console.task(f"build {plan.name} again, in other surroundings", None):
+        with job.console.task(f"build {plan.name} again, in a different environment", None):
             done = run(second_command, log=log, umask=0o077)
         entry = store.find(plan.bundle_key)
         if done.status != 0 or entry is None:
@@ -104,7 +106,7 @@ def reproduce(job: Job, plan: Plan, targets: tuple[str, ...]) -> int:
 
 
 def second_environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """Give the environment of the second build's process: hostile where a build could listen to it.
+    """Return the environment of the second build's process: hostile where a build could listen to it.
 
     Parameters
     ----------
@@ -199,7 +201,7 @@ def _clock_library(job: Job, scratch: Path) -> Path | None:
 
 
 def _other_user() -> tuple[str, ...]:
-    """Give the prefix that runs a command under another user id, or nothing where that is not possible."""
+    """Return the prefix that runs a command under another user id, or nothing where that is not possible."""
     prefix = find_isolation().prefix
     if not prefix:
         return ()

@@ -62,7 +62,7 @@ def ensure_unpatched(job: Job) -> Entry:
             job.recipe.name, source, where, job.store, job.console, job.settings, into=folder
         )
         for failure in fetched.failures:
-            job.console.warn(f"origin passed over: {failure}")
+            job.console.warn(f"origin skipped: {failure}")
         job.console.say(
             f"source of {job.recipe.name}: commit {source.commit.hex}, from {fetched.origin_label}"
         )
@@ -156,12 +156,12 @@ def _check_tree(store: Store, entry: Entry, tree: Sha256) -> None:
             where=str(entry.path),
             expected=f"tree {tree}, as pinned",
             found=f"tree {entry.tree}, set aside in {store.set_aside(entry.key, 'not the tree of its name')}",
-            fix="run the same command again: the source is unpacked anew",
+            fix="run the same command again: the source is unpacked again",
         )
 
 
 def page_job(job: Job, source: Entry) -> PageJob:
-    """Give what the recipe's page is made with, node fetched where it is not there yet."""
+    """Return what the recipe's page is made with, node fetched where it is not there yet."""
     page = job.recipe.page
     assert page is not None  # noqa: S101 - asked for only where there is one
     toolchain = job.manifests.toolchain(page.toolchain)

@@ -35,7 +35,7 @@ from recipes.lock.write import layout_errors, offer_proposal, read_manifest
 from recipes.manifest.decode import parse
 from recipes.manifest.schema import Recipe
 from recipes.manifest.strict_yaml import read
-from recipes.patches.series import Fate, Trial, try_patches
+from recipes.patches.series import Fate, PatchTrial, try_patches
 
 if TYPE_CHECKING:
     import argparse
@@ -105,7 +105,7 @@ def _patch_changes(job: Job, again: str, tree: Path) -> tuple[Change, ...]:
     return (_repin(job, trials, None),)
 
 
-def _try(job: Job, tree: Path) -> tuple[Trial, ...]:
+def _try(job: Job, tree: Path) -> tuple[PatchTrial, ...]:
     files = [f"{job.manifests.show(job.manifests.patches)}/{patch.file}" for patch in job.recipe.patches]
     trials = try_patches(files, job.manifests.project, tree)
     for trial in trials:
@@ -113,13 +113,13 @@ def _try(job: Job, tree: Path) -> tuple[Trial, ...]:
     return trials
 
 
-def _advice(trial: Trial) -> str:
+def _advice(trial: PatchTrial) -> str:
     if trial.fate is Fate.APPLIED:
         return "take it out of `patches:` in the manifest"
     return "change the patch so that it fits exactly"
 
 
-def _repin(job: Job, trials: Sequence[Trial], new: NewSource | None) -> Change:
+def _repin(job: Job, trials: Sequence[PatchTrial], new: NewSource | None) -> Change:
     """Return the manifest with the new pins, and without output digests that no longer hold."""
     recipe, text = job.recipe, read_manifest(job.manifests, job.where)
     pins = [

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from recipes.core.errors import PatchError
 from recipes.core.filesystem import storage_errors
-from recipes.patches.fit import File, Fit, HunkReport, distance, meet, removed_paths, show_line
-from recipes.patches.model import MODES, PIN, FileChange, Patch
+from recipes.patches.fit import Fit, HunkReport, TreeFile, distance, fit_changes, removed_paths, show_line
+from recipes.patches.model import MODES, PIN, FileChange, ParsedPatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,7 +21,7 @@ _FIT_AGAIN = f"change the patch so that it fits this source exactly, {PIN}"
 _LEAVE_OUT = f"the source has this change: take it out of the recipe's `patches`, {PIN}"
 
 
-def apply_patch(patch: Patch, tree: Path) -> tuple[str, ...]:
+def apply_patch(patch: ParsedPatch, tree: Path) -> tuple[str, ...]:
     """Apply a patch wholly or not at all: everything is checked before anything is written.
 
     Files are replaced by rename and never written in place, so that hard links to them keep their content.
@@ -46,21 +46,19 @@ def apply_patch(patch: Patch, tree: Path) -> tuple[str, ...]:
         Where the file system refuses; the tree is then as it was.
     """
     with storage_errors(tree):
-        meetings = meet(patch, tree)
-        reports = [report for meeting in meetings for report in meeting.reports]
-        if not all(meeting.is_exact for meeting in meetings):
+        fits = fit_changes(patch, tree)
+        reports = [report for each in fits for report in each.reports]
+        if not all(each.is_exact for each in fits):
             _refuse_reports(patch, reports)
         written = {
-            meeting.change.new_path: _edited(meeting.change, meeting.old)
-            for meeting in meetings
-            if meeting.change.new_path
+            each.change.new_path: _edited(each.change, each.old) for each in fits if each.change.new_path
         }
         removed = removed_paths(patch.changes)
         _write(tree, removed, written)
     return tuple(sorted(removed | written.keys()))
 
 
-def _edited(change: FileChange, old: File | None) -> File:
+def _edited(change: FileChange, old: TreeFile | None) -> TreeFile:
     lines = old.lines if old else []
     parts: list[bytes] = []
     at = 0
@@ -68,10 +66,10 @@ def _edited(change: FileChange, old: File | None) -> File:
         parts += [*lines[at : hunk.old_at], *hunk.new]
         at = hunk.old_at + len(hunk.old)
     mode = change.new_mode or (old.mode if old else "100644")
-    return File(b"".join([*parts, *lines[at:]]), mode)
+    return TreeFile(b"".join([*parts, *lines[at:]]), mode)
 
 
-def _write(tree: Path, removed: Collection[str], written: Mapping[str, File]) -> None:
+def _write(tree: Path, removed: Collection[str], written: Mapping[str, TreeFile]) -> None:
     """Move the old files away and the new ones in; on any failure, Ctrl-C included, move all back."""
     staging = Path(tempfile.mkdtemp(prefix=".patch-", dir=tree))
     undo: list[Callable[[], object]] = []  # each is entered before what it undoes: Ctrl-C may come in between
@@ -123,7 +121,7 @@ def _make_folder(folder: Path) -> None:
     folder.chmod(0o755)
 
 
-def _refuse_reports(patch: Patch, reports: Sequence[HunkReport]) -> NoReturn:
+def _refuse_reports(patch: ParsedPatch, reports: Sequence[HunkReport]) -> NoReturn:
     """Raise the error for the first report that is not exact; or for all, where all is applied already."""
     if all(report.fit is Fit.APPLIED for report in reports):
         paths = ", ".join(dict.fromkeys(report.path for report in reports))

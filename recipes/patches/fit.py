@@ -1,4 +1,4 @@
-"""Hold a patch against a tree: whether each hunk fits exactly, and if not, how far it is from that."""
+"""Compares a patch with a tree: whether each hunk fits exactly, and if not, how far it is from that."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from recipes.core.filesystem import storage_errors
-from recipes.patches.model import FileChange, Hunk, Patch, quote
+from recipes.patches.model import FileChange, Hunk, ParsedPatch, quote
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -33,7 +33,7 @@ class Fit(Enum):
 
 
 @dataclass(frozen=True)
-class Difference:
+class LineDifference:
     """A line, from 1, that is not what the patch expects; None stands for the end of the file."""
 
     line: int
@@ -71,7 +71,7 @@ class HunkReport:
     line: int
     fit: Fit
     offset: int = 0
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[LineDifference, ...] = ()
     expected: str = ""
     found: str = ""
 
@@ -93,7 +93,7 @@ class HunkReport:
         return "\n  ".join((text, *rows))
 
 
-class File(NamedTuple):
+class TreeFile(NamedTuple):
     """A file's bytes, and its mode as git has it."""
 
     data: bytes
@@ -111,11 +111,11 @@ class _Objection(Exception):  # noqa: N818 - never shown: it becomes a report
         self.expected, self.found = expected, found
 
 
-class Meeting(NamedTuple):
-    """A change, the file that it changes as it is now, and how the two get on."""
+class ChangeFit(NamedTuple):
+    """A change, the file that it changes as it is now, and how the change fits it."""
 
     change: FileChange
-    old: File | None
+    old: TreeFile | None
     reports: tuple[HunkReport, ...]
 
     @property
@@ -124,7 +124,7 @@ class Meeting(NamedTuple):
         return all(report.fit is Fit.EXACT for report in self.reports)
 
 
-def find_drift(patch: Patch, tree: Path) -> tuple[HunkReport, ...]:
+def find_drift(patch: ParsedPatch, tree: Path) -> tuple[HunkReport, ...]:
     """Say of each hunk whether it applies, and if not, how far it is from doing so.
 
     Parameters
@@ -140,27 +140,27 @@ def find_drift(patch: Patch, tree: Path) -> tuple[HunkReport, ...]:
         Where the tree cannot be read.
     """
     with storage_errors(tree):
-        return tuple(report for meeting in meet(patch, tree) for report in meeting.reports)
+        return tuple(report for each in fit_changes(patch, tree) for report in each.reports)
 
 
-def meet(patch: Patch, tree: Path) -> list[Meeting]:
-    """Hold each change against the tree; and its reverse, which fits where the change is applied already."""
-    meetings = _meet_all(patch.changes, tree)
-    if not all(meeting.is_exact for meeting in meetings):
-        reverse = _meet_all([_reversed(change) for change in patch.changes], tree)
-        for index, (meeting, back) in enumerate(zip(meetings, reverse, strict=True)):
-            if back.is_exact and not meeting.is_exact:
-                meetings[index] = meeting._replace(reports=_applied(meeting.change, back.reports))
-    return meetings
+def fit_changes(patch: ParsedPatch, tree: Path) -> list[ChangeFit]:
+    """Try each change on the tree; and its reverse, which fits where the change is applied already."""
+    fits = _fit_all(patch.changes, tree)
+    if not all(each.is_exact for each in fits):
+        reverse = _fit_all([_reversed(change) for change in patch.changes], tree)
+        for index, (each, back) in enumerate(zip(fits, reverse, strict=True)):
+            if back.is_exact and not each.is_exact:
+                fits[index] = each._replace(reports=_applied(each.change, back.reports))
+    return fits
 
 
-def _meet_all(changes: Sequence[FileChange], tree: Path) -> list[Meeting]:
+def _fit_all(changes: Sequence[FileChange], tree: Path) -> list[ChangeFit]:
     gone = removed_paths(changes)
-    return [_meet_file(change, tree, gone) for change in changes]
+    return [_fit_file(change, tree, gone) for change in changes]
 
 
 def removed_paths(changes: Sequence[FileChange]) -> set[str]:
-    """Give the paths that are no longer there once a patch is applied."""
+    """Return the paths that are no longer there once a patch is applied."""
     return {change.old_path for change in changes if change.old_path and change.old_path != change.new_path}
 
 
@@ -178,7 +178,7 @@ def _applied(change: FileChange, reports: Sequence[HunkReport]) -> tuple[HunkRep
     return tuple(replace(report, path=change.path, fit=Fit.APPLIED) for report in reports)
 
 
-def _meet_file(change: FileChange, tree: Path, gone: Collection[str]) -> Meeting:
+def _fit_file(change: FileChange, tree: Path, gone: Collection[str]) -> ChangeFit:
     whole = HunkReport(change.path, 0, change.row, 0, Fit.EXACT)
     old = None
     try:
@@ -189,13 +189,13 @@ def _meet_file(change: FileChange, tree: Path, gone: Collection[str]) -> Meeting
         objection = found
     if objection:
         report = replace(whole, fit=Fit.CONFLICT, expected=objection.expected, found=objection.found)
-        return Meeting(change, old, (report,))
+        return ChangeFit(change, old, (report,))
     lines = old.lines if old else []
-    reports = (_meet_hunk(change, number, lines) for number in range(len(change.hunks)))
-    return Meeting(change, old, tuple(reports) or (whole,))
+    reports = (_fit_hunk(change, number, lines) for number in range(len(change.hunks)))
+    return ChangeFit(change, old, tuple(reports) or (whole,))
 
 
-def _look(tree: Path, path: str, gone: Collection[str]) -> File | None:
+def _look(tree: Path, path: str, gone: Collection[str]) -> TreeFile | None:
     """Read a file, reached through real folders only; None where there is none once `gone` is gone."""
     names = path.split("/")
     for depth in range(1, len(names) + 1):
@@ -216,7 +216,7 @@ def _look(tree: Path, path: str, gone: Collection[str]) -> File | None:
             raise _Objection("a file", _kind(status))
     descriptor = os.open(tree / path, os.O_RDONLY | os.O_NOFOLLOW)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor, which Path cannot open
-        return File(file.read(), "100755" if status.st_mode & stat.S_IXUSR else "100644")
+        return TreeFile(file.read(), "100755" if status.st_mode & stat.S_IXUSR else "100644")
 
 
 def _vanishes(folder: Path, path: str, gone: Collection[str]) -> bool:
@@ -235,7 +235,7 @@ def _kind(status: os.stat_result) -> str:
     return kinds.get(stat.S_IFMT(status.st_mode), "neither a file nor a folder")
 
 
-def _objection(change: FileChange, old: File | None, new: File | None) -> _Objection | None:
+def _objection(change: FileChange, old: TreeFile | None, new: TreeFile | None) -> _Objection | None:
     """Say what stands against a change apart from its hunks."""
     if change.old_path and old is None:
         return _Objection(f"a file {change.old_path!r}", "none")
@@ -253,7 +253,7 @@ def _matches(hunk: Hunk, wanted: list[bytes], at: int, lines: list[bytes]) -> bo
     return lines[at:end] == wanted and (end == len(lines) or (end < len(lines) and not hunk.is_at_end))
 
 
-def _meet_hunk(change: FileChange, index: int, lines: list[bytes]) -> HunkReport:
+def _fit_hunk(change: FileChange, index: int, lines: list[bytes]) -> HunkReport:
     hunk = change.hunks[index]
     report = HunkReport(change.path, index + 1, hunk.row, hunk.old_at + 1, Fit.EXACT)
     old, new = hunk.old, hunk.new
@@ -291,7 +291,7 @@ def _nearest(places: list[int], at: int) -> int:
 
 
 def _most_alike(wanted: list[bytes], lines: list[bytes], at: int) -> int:
-    """Give the place where at least half of the lines are the wanted ones, and the most; else `at`."""
+    """Return the place where at least half of the lines are the wanted ones, and the most; else `at`."""
     alike = {
         place: sum(map(eq, wanted, lines[place : place + len(wanted)]))
         for place in range(len(lines) - len(wanted) + 1)
@@ -304,12 +304,12 @@ def _most_alike(wanted: list[bytes], lines: list[bytes], at: int) -> int:
     )
 
 
-def _differences(hunk: Hunk, at: int, lines: list[bytes]) -> tuple[Difference, ...]:
-    """Give the first lines from `at` that are not those of a hunk."""
+def _differences(hunk: Hunk, at: int, lines: list[bytes]) -> tuple[LineDifference, ...]:
+    """Return the first lines from `at` that are not those of a hunk."""
     wanted: list[bytes | None] = [*hunk.old, None] if hunk.is_at_end else [*hunk.old]
     found = [lines[place] if place < len(lines) else None for place in range(at, at + len(wanted))]
     unlike = (
-        Difference(at + count + 1, expected, had)
+        LineDifference(at + count + 1, expected, had)
         for count, (expected, had) in enumerate(zip(wanted, found, strict=True))
         if expected != had
     )
@@ -317,7 +317,7 @@ def _differences(hunk: Hunk, at: int, lines: list[bytes]) -> tuple[Difference, .
 
 
 def show_line(line: bytes | None) -> str:
-    """Give a line of a file as an error shows it; None stands for the end of the file."""
+    """Return a line of a file as an error shows it; None stands for the end of the file."""
     if line is None:
         return "the end of the file"
     return quote(line.removesuffix(b"\n")) + ("" if line.endswith(b"\n") else " and no newline")

@@ -75,7 +75,7 @@ class FileChange:
 
 
 @dataclass(frozen=True)
-class Patch:
+class ParsedPatch:
     """A well-formed patch, and what its author says of it.
 
     Parameters
@@ -97,7 +97,7 @@ class Patch:
 
 
 def quote(row: bytes | None) -> str:
-    """Give a row of a patch, or a line of a file, as an error shows it."""
+    """Return a row of a patch, or a line of a file, as an error shows it."""
     if row is None:
         return "the end of the patch"
     text = row.decode(errors="backslashreplace")

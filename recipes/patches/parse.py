@@ -1,4 +1,4 @@
-"""Read a patch: strictly, row by row, with nothing passed over.
+"""Read a patch: strictly, row by row, with nothing skipped.
 
 The format is that of `git format-patch` and `git diff` (git's documentation, "Generating patch text with -p")
 and of unified diffs whose names begin with a/ and b/ (POSIX.1-2017, `diff -u`).
@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from recipes.core.errors import PatchError
-from recipes.patches.model import MAKE_AGAIN, MODES, PIN, FileChange, Hunk, Patch, quote
+from recipes.patches.model import MAKE_AGAIN, MODES, PIN, FileChange, Hunk, ParsedPatch, quote
 
 _HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@(?: .*)?")
 _INDEX = re.compile(rb"index [0-9a-f]+\.\.[0-9a-f]+(?: (\d+))?")
@@ -47,13 +47,13 @@ class _Reader:
         return self._at + 1
 
     def take(self) -> bytes | None:
-        """Give that row, and go on to the next."""
+        """Return that row, and go on to the next."""
         row = self.row
         self._at += 1
         return row
 
     def take_header(self) -> list[bytes]:
-        """Give the rows before the first changed file."""
+        """Return the rows before the first changed file."""
         start = self._at
         while self.row is not None and not self.is_change():
             if _HUNK.match(self.row):
@@ -62,7 +62,7 @@ class _Reader:
         return self._rows[start : self._at]
 
     def is_change(self) -> bool:
-        """Tell whether a changed file begins here."""
+        """Return whether a changed file begins here."""
         following = self._rows[self._at + 1 : self._at + 2]
         row = self.row or b""
         return row.startswith(b"diff --git ") or (
@@ -89,8 +89,8 @@ class _Reader:
         raise PatchError(where=where, expected=expected, found=found, fix=fix)
 
 
-def parse_patch(data: bytes, where: str) -> Patch:
-    """Read a patch; nothing in it is passed over.
+def parse_patch(data: bytes, where: str) -> ParsedPatch:
+    """Read a patch; nothing in it is skipped.
 
     Parameters
     ----------
@@ -121,11 +121,11 @@ def parse_patch(data: bytes, where: str) -> Patch:
         reader.refuse("at least one changed file", "none")
     _check_apart(reader, changes)
     author, date, subject, reason = _parse_header(header)
-    return Patch(where, author, date, subject, reason, tuple(changes))
+    return ParsedPatch(where, author, date, subject, reason, tuple(changes))
 
 
 def _parse_header(rows: list[bytes]) -> tuple[str, str, str, str]:
-    """Give author, date, subject and the message's body; any text will do (RFC 5322 for the fields)."""
+    """Return author, date, subject and the message's body; any text will do (RFC 5322 for the fields)."""
     from email.errors import MessageError
     from email.header import decode_header, make_header
 
@@ -300,7 +300,7 @@ def _parse_lines(reader: _Reader, old_count: int, new_count: int) -> tuple[tuple
 
 
 def _parse_path(reader: _Reader, name: bytes, prefix: bytes, row: int) -> str:
-    """Give the path that a name stands for, below the tree."""
+    """Return the path that a name stands for, below the tree."""
     quoted = _QUOTED.fullmatch(name)
     plain = _ESCAPE.sub(_unescape, quoted[1]) if quoted else name
     if not plain.startswith(prefix) or (quoted is None and name.startswith(b'"')):

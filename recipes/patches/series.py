@@ -29,7 +29,7 @@ class Fate(Enum):
 
 
 @dataclass(frozen=True)
-class Trial:
+class PatchTrial:
     """What became of one patch.
 
     Parameters
@@ -62,8 +62,8 @@ class Trial:
         return "\n".join(lines)
 
 
-def judge(reports: Sequence[HunkReport]) -> Fate:
-    """Give the fate of a patch from those of its hunks: the worst of them.
+def fate_of(reports: Sequence[HunkReport]) -> Fate:
+    """Return the fate of a patch from those of its hunks: the worst of them.
 
     A patch of which the tree has some hunks and takes the others is applied in part.
     """
@@ -76,7 +76,7 @@ def judge(reports: Sequence[HunkReport]) -> Fate:
     return Fate.EXACT
 
 
-def try_patches(files: Sequence[str], project: Path, tree: Path) -> tuple[Trial, ...]:
+def try_patches(files: Sequence[str], project: Path, tree: Path) -> tuple[PatchTrial, ...]:
     """Try each patch of a series in turn; what applies exactly is applied, so that the next one finds it.
 
     Parameters
@@ -98,14 +98,14 @@ def try_patches(files: Sequence[str], project: Path, tree: Path) -> tuple[Trial,
     return tuple(_try(file, project, tree) for file in files)
 
 
-def _try(file: str, project: Path, tree: Path) -> Trial:
+def _try(file: str, project: Path, tree: Path) -> PatchTrial:
     with storage_errors(project / file):
         data = (project / file).read_bytes()
     patch = parse_patch(data, file)
     reports = find_drift(patch, tree)
-    trial = Trial(file, Sha256.of_bytes(data), judge(reports), reports)
+    trial = PatchTrial(file, Sha256.of_bytes(data), fate_of(reports), reports)
     if trial.fate is not Fate.EXACT:
         return trial
     apply_patch(patch, tree)
     trees = hash_tree(tree, Sha1), hash_tree(tree, Sha256)
-    return Trial(file, trial.sha256, trial.fate, reports, *trees)
+    return PatchTrial(file, trial.sha256, trial.fate, reports, *trees)

@@ -39,7 +39,7 @@ class Linker:
         self.zig, self.folder = zig, folder
 
     def link(self, *sources: str) -> Path:
-        """Give a library of some C++ sources, linked as the recipes' are, without a C++ library."""
+        """Return a library of some C++ sources, linked as the recipes' are, without a C++ library."""
         names = []
         for number, text in enumerate(sources):
             (self.folder / f"{number}.cpp").write_text(text)

@@ -49,7 +49,7 @@ def plan(request: pytest.FixtureRequest) -> Plan:
 
 @pytest.fixture(scope="module")
 def programs(plan: Plan, wine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with a launcher for each program of the bundle."""
+    """Return a folder with a launcher for each program of the bundle."""
     entry = Store.open(read_settings().store).find(plan.bundle_key)
     if entry is None:
         pytest.skip(

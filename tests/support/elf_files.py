@@ -97,7 +97,7 @@ class _Image:
 
 
 def elf_bytes(spec: ElfSpec) -> bytes:
-    """Give the bytes of an ELF file of 64 bits, little endian."""
+    """Return the bytes of an ELF file of 64 bits, little endian."""
     segments = 1 + bool(spec.interpreter) + spec.has_dynamic + (spec.stack_flags is not None)
     image = _Image(HEADER_BYTES + segments * SEGMENT_BYTES)
     headers: list[tuple[int, int, int, int]] = []

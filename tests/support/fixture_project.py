@@ -8,17 +8,19 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from recipes.build.plan.plan import make_plan
 from recipes.core.digest import Sha1, Sha256, hash_tree
+from recipes.core.settings import read_settings
+from recipes.manifest.load import Manifests
 from recipes.patches.apply import apply_patch
 from recipes.patches.parse import parse_patch
 from tests.support import paths
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.support.pinned_compiler import prepare_runtime
 
 REPOSITORY = paths.PROJECT
 FIXTURE = REPOSITORY / "tests" / "data" / "fixture"
@@ -162,7 +164,7 @@ class FixtureProject:
         self.manifest.write_text(text.replace(before, after))
 
     def number(self, build_number: int | None = None) -> int:
-        """Give the project another build number, and so a plan whose bundle the shared store does not hold yet."""
+        """Return the project another build number, and so a plan whose bundle the shared store does not hold yet."""
         build_number = build_number or time.time_ns() % 10**9
         self.edit("build_number: 7\n", f"build_number: {build_number}\n")
         self.edit("FIXTURE_BUILD_NUMBER: 7\n", f"FIXTURE_BUILD_NUMBER: {build_number}\n")
@@ -237,3 +239,12 @@ def provide_source(project: FixtureProject) -> None:
     if not blob.exists():
         shutil.copyfile(project.archive, blob)
         blob.chmod(0o444)
+
+
+def prepare_platform(platform: str) -> None:
+    """Make the runtime libraries that the fixture's builds for a platform start from."""
+    with tempfile.TemporaryDirectory() as folder:
+        manifests = Manifests(make_project(Path(folder), read_settings().store).root)
+        recipe = manifests.recipe("fixture")
+        toolchain = manifests.toolchain(recipe.platforms[platform].toolchain)
+        prepare_runtime(make_plan(recipe, platform, toolchain), toolchain)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import struct
-import subprocess
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from recipes.build.audit.macho.audit import MacTarget
 from recipes.build.audit.macho.text_stubs import read_stubs
-from recipes.build.toolchain.toolchain import ensure_toolchain
-from recipes.core.console import open_console
-from recipes.core.settings import read_settings
-from recipes.manifest.load import Manifests
-from recipes.store.context import Context
-from recipes.store.store import Store
+from recipes.build.toolchain.toolchain import host_name, toolchain_key
+from tests.support.pinned_compiler import PinnedCompiler
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,80 +20,57 @@ LIBRARY = '__attribute__((visibility("default"))) int add(int a, int b) { return
 PROGRAM = (
     '#include <stdio.h>\nint add(int, int);\nint main(void) { return printf("%d\\n", add(1, 2)) < 0; }\n'
 )
+SHARED = ("-shared", "-Wl,-install_name,@rpath/libadd.dylib")
 
 
-class Workshop:
-    """Compiles for macOS with the pinned zig.
+class MacCompiler(PinnedCompiler):
+    """Compiles for macOS, without the SDK of ours: what these files need is in zig."""
 
-    Parameters
-    ----------
-    folder
-        For sources and the compiler's cache.
-    """
+    platform = "macos-arm64-metal"
 
-    def __init__(self, folder: Path) -> None:
-        manifests = Manifests()
-        recipe = manifests.recipe(manifests.defaults().recipe)
-        toolchain = manifests.toolchain(recipe.platforms["linux-x86_64-cpu"].toolchain)
-        settings = read_settings()
-        entry = ensure_toolchain(toolchain, Context(Store.open(settings.store), open_console(), settings))
-        self.folder = folder
-        self.zig = entry.path / "ziglang" / "ziglang"
+    @property
+    def called(self) -> list[str]:
+        return ["cc", "-O2", "-s"]
 
-    def compile(self, source: str, into: Path, *flags: str, target: str = TARGET) -> Path:
-        """Compile a C source to a program, or to a library where the flags say so."""
-        into.parent.mkdir(parents=True, exist_ok=True)
-        file = self.folder / f"{into.name}.c"
-        file.write_text(source)
-        cache = str(self.folder / "zig")
-        environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
-        command = [
-            str(self.zig / "zig"),
-            "cc",
-            "-target",
-            target,
-            "-O2",
-            "-s",
-            *flags,
-            str(file),
-            "-o",
-            str(into),
-        ]
-        subprocess.run(command, check=True, env=environment, capture_output=True)
-        return into
+    def command(self) -> list[str]:
+        if not (self.folder / "zig").exists():
+            key = f"test-zig-cache-{TARGET}-{toolchain_key(self.toolchain, host_name())[-32:]}"
+            made = self.context.store.ensure(key, "test", {}, self._fill, console=self.context.console)
+            shutil.copytree(made.entry.path, self.folder / "zig", copy_function=shutil.copyfile)
+        return [str(self.zig / "zig"), *self.called]
 
-    def bundle(self, root: Path) -> Path:
+    def _fill(self, cache: Path) -> None:
+        """Make zig compile its own libraries for the target, which takes longer than all tests."""
+        source, program = self.folder / "first.c", self.folder / "first"
+        source.write_text(
+            PROGRAM.replace("int add(int, int);", "static int add(int a, int b) { return a + b; }")
+        )
+        words = (*self.called, "-target", TARGET, str(source), "-o", str(program))
+        self.run(str(self.zig / "zig"), *words, cache=cache)
+
+    def make(
+        self, source: str, into: Path, *flags: str | Path, target: str = TARGET, fresh: bool = False
+    ) -> Path:
+        """Compile a C source for a target."""
+        return self.compile(source, into, "-target", target, *flags, fresh=fresh)
+
+    def bundle(self, root: Path, *, fresh: bool = False) -> Path:
         """Lay out bin/program and lib/libadd.dylib as a bundle has them."""
-        library = self.compile(
-            LIBRARY,
-            root / "lib" / "libadd.dylib",
-            "-shared",
-            "-fvisibility=hidden",
-            "-Wl,-install_name,@rpath/libadd.dylib",
+        library = self.make(
+            LIBRARY, root / "lib" / "libadd.dylib", *SHARED, "-fvisibility=hidden", fresh=fresh
         )
-        self.compile(
-            PROGRAM,
-            root / "bin" / "program",
-            str(library),
-            "-Wl,-rpath,@loader_path/../lib",
-            "-fvisibility=hidden",
-        )
+        paths = ("-Wl,-rpath,@loader_path/../lib", "-fvisibility=hidden")
+        self.make(PROGRAM, root / "bin" / "program", library, *paths, fresh=fresh)
         (root / "build.json").write_text("{}\n")
         return root
 
     def target(self) -> MacTarget:
-        """Give what the files are for, with the stub of the only library of the system that they need."""
+        """Return what the files are for, with the stub of the only library of the system that they need."""
         return MacTarget("arm64", "13.3", read_stubs([self.zig / "lib/libc/darwin/libSystem.tbd"]))
 
 
-def copy_bundle(bundle: Path, into: Path) -> Path:
-    """Copy a bundle, so that it can be tampered with."""
-    shutil.copytree(bundle, into)
-    return into
-
-
 def sign(data: bytes, identifier: str, requirements: bytes = b"", cms: bytes = b"") -> bytes:
-    """Give a signed file with another signature in the place of its own, as a tool that signs writes it.
+    """Return a signed file with another signature in the place of its own, as a tool that signs writes it.
 
     With requirements and a CMS blob it is what an identity's signature looks like to whoever reads the file;
     no certificate stands behind it.

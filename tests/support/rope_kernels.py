@@ -139,17 +139,17 @@ class Case:
         return self.rotated if self.mode == VISION else self.rotated // 2
 
     def positions(self) -> list[int]:
-        """Give each token's four positions: all t, then all h, w and the fourth."""
+        """Return each token's four positions: all t, then all h, w and the fourth."""
         random = Random(self.seed)
         return [random.randrange(200) for _ in range(self.shape[2] * AXES)]
 
     def factors(self) -> list[float]:
-        """Give the frequency factors."""
+        """Return the frequency factors."""
         random = Random(self.seed + 1)
         return [random.uniform(0.5, 2) if self.has_factors else 1.0 for _ in range(self.shape[0] // 2)]
 
     def values(self) -> list[float]:
-        """Give what is rotated, gaps included."""
+        """Return what is rotated, gaps included."""
         random = Random(self.seed + 2)
         size, heads, tokens, times = self.shape
         count = (size + self.gap) * heads * tokens * times
@@ -194,7 +194,7 @@ def draw_case(seed: int, mode: int, kind: int, backend: Backend) -> Case:
 
 
 def axes(case: Case) -> list[int]:
-    """Give which position rotates each pair, as the reference says it (transformers, recomposition_frequencies)."""
+    """Return which position rotates each pair, as the reference says it (transformers, recomposition_frequencies)."""
     if case.mode == IMROPE:
         chosen = [0] * case.pairs
         for axis in (1, 2):
@@ -254,7 +254,7 @@ class Ggml:
             getattr(self._base, name).restype = ctypes.c_void_p
 
     def both(self, case: Case, library: Path) -> tuple[list[float], list[float]]:
-        """Give a case's result of a compiled backend, and of ggml's CPU backend."""
+        """Return a case's result of a compiled backend, and of ggml's CPU backend."""
         ggml, cpu = self._base, self._cpu
         size, heads, tokens, times = case.shape
         width = BYTES[case.kind]
@@ -322,7 +322,7 @@ class Ggml:
 
 
 def distance(some: list[float], others: list[float]) -> float:
-    """Give how far two results are apart at most: infinitely, where one is not a number."""
+    """Return how far two results are apart at most: infinitely, where one is not a number."""
     assert len(some) == len(others)
     return max(
         apart if (apart := abs(one - other)) == apart else float("inf")

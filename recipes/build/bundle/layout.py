@@ -80,7 +80,7 @@ def lay_out(
 
 
 def encode_record(record: Mapping[str, object]) -> bytes:
-    """Give the bytes of build.json: keys in the order of RFC 8785, UTF-8, indented so that a person can read it.
+    """Return the bytes of build.json: keys in the order of RFC 8785, UTF-8, indented so that a person can read it.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def write_record(root: Path, record: Mapping[str, object]) -> Path:
 
 
 def describe(root: Path) -> tuple[ShippedFile, ...]:
-    """Give a row for each file of a bundle, in the order of their names: what it is, and its size."""
+    """Return a row for each file of a bundle, in the order of their names: what it is, and its size."""
     with storage_errors(root):
         files = sorted(path for path in root.rglob("*") if path.is_file())
         return tuple(

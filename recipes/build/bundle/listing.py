@@ -18,7 +18,7 @@ LINE = re.compile(r"(?P<mode>100644|100755|120000) blob (?P<digest>[0-9a-f]{64})
 
 
 def list_bundle(root: Path) -> str:
-    """Give the listing of a bundle, as `git ls-tree -r` prints a tree in git's SHA-256 object format."""
+    """Return the listing of a bundle, as `git ls-tree -r` prints a tree in git's SHA-256 object format."""
     blobs = blob_entries(root, Sha256)
     return "".join(f"{entry.mode} blob {entry.digest_hex}\t{path}\n" for path, entry in sorted(blobs.items()))
 
@@ -41,7 +41,7 @@ def parse_listing(text: str) -> dict[str, TreeEntry]:
 
 
 def digest_of_listing(text: str) -> Sha256:
-    """Give the tree digest that a bundle with this listing has.
+    """Return the tree digest that a bundle with this listing has.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Reads what a program of llama.cpp says of itself when it is asked for its version. Pure."""
+"""Reads what `--version` of a llama.cpp program prints. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VERSION_LINE = re.compile(
 
 
 def read_version(text: str) -> str | None:
-    """Give build number and commit as `BUILD (COMMIT)`, or None where no line says them.
+    """Return build number and commit as `BUILD (COMMIT)`, or None where no line says them.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class Wrapper:
 
 
 def compiler_wrappers(platform: Platform, toolchain: Toolchain) -> tuple[Wrapper, ...]:
-    """Give the scripts that fix zig's target and CPU; without an explicit -mcpu zig targets the machine it runs on.
+    """Return the scripts that fix zig's target and CPU; without an explicit -mcpu zig targets the machine it runs on.
 
     GCC's spelling of Arm's -march, which CMake files use, is not zig's: the manifest gives zig's for each.
     """
@@ -64,6 +64,6 @@ def compiler_wrappers(platform: Platform, toolchain: Toolchain) -> tuple[Wrapper
 
 
 def _export(flags: tuple[str, ...]) -> str:
-    """Give what hands flags to every clang that zig starts, for its own libraries too; "#" keeps clang quiet."""
+    """Return what hands flags to every clang that zig starts, for its own libraries too; "#" keeps clang quiet."""
     added = " ".join(f"+{flag}" for flag in flags)
     return f"export CCC_OVERRIDE_OPTIONS='# {added}'\n" if added else ""

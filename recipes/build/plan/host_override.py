@@ -16,7 +16,7 @@ UNPINNED = "built by this machine's own compiler, which is recorded but not pinn
 
 
 def on_host(recipe: Recipe, platform_name: str) -> Recipe:
-    """Give the recipe with one platform built as its `host:` says, by the machine's own compiler.
+    """Return the recipe with one platform built as its `host:` says, by the machine's own compiler.
 
     Parameters
     ----------

@@ -121,7 +121,7 @@ class Plan:
         return f"bundle-{self.recipe}-{self.platform}-{self.digest.hex[:32]}"
 
     def as_data(self) -> dict[str, object]:
-        """Give the plan as plain JSON data: what `build.json` records, and what the digest is taken of."""
+        """Return the plan as plain JSON data: what `build.json` records, and what the digest is taken of."""
         return {
             "format": PLAN_FORMAT,
             "version": self.version,
@@ -151,11 +151,11 @@ class Plan:
         }
 
     def record(self) -> dict[str, object]:
-        """Give what build.json holds: the plan, and which recipe and platform it is of."""
+        """Return what build.json holds: the plan, and which recipe and platform it is of."""
         return {"recipe": self.recipe, "platform": self.platform, "plan": self.as_data()}
 
     def compilers(self) -> list[str]:
-        """Give all that the runtime libraries of the target depend on, besides the toolchain: how zig is called.
+        """Return all that the runtime libraries of the target depend on, besides the toolchain: how zig is called.
 
         The translation of -march is left out: zig gives no such flag to its own libraries.
         """
@@ -163,7 +163,7 @@ class Plan:
         return [line for line in lines if line.startswith(("exec ", "export "))]
 
     def named_inputs(self) -> dict[str, str]:
-        """Give each input by the name a person knows it by, for "what changed since the last build"."""
+        """Return each input by the name a person knows it by, for "what changed since the last build"."""
         rows = {"source": str(self.inputs.source_tree), "toolchain": str(self.inputs.toolchain)}
         if self.inputs.page:
             rows["page"] = str(self.inputs.page)
@@ -229,12 +229,12 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
 
 
 def final_tree(recipe: Recipe) -> Sha256:
-    """Give the tree digest of a recipe's source once all its patches are applied."""
+    """Return the tree digest of a recipe's source once all its patches are applied."""
     return (recipe.patches[-1] if recipe.patches else recipe.source).tree_sha256
 
 
 def with_architectures(recipe: Recipe, platform_name: str, chosen: tuple[str, ...]) -> Recipe:
-    """Give the recipe with one platform compiled for some of its GPU architectures, in the manifest's order.
+    """Return the recipe with one platform compiled for some of its GPU architectures, in the manifest's order.
 
     Parameters
     ----------
@@ -269,13 +269,13 @@ def with_architectures(recipe: Recipe, platform_name: str, chosen: tuple[str, ..
 
 
 def narrow(plan: Plan, targets: tuple[str, ...]) -> Plan:
-    """Give the plan that builds only some targets; its bundle holds what of the contents they make."""
+    """Return the plan that builds only some targets; its bundle holds what of the contents they make."""
     command = plan.compile[: plan.compile.index("{build}") + 1]
     return replace(plan, compile=(*command, *targets), whole=False)
 
 
 def resolve_cache(recipe: Recipe, platform: Platform, toolchain: Toolchain) -> dict[str, str]:
-    """Give every CMake option: the recipe's, the platform's, and those that name folders and tools."""
+    """Return every CMake option: the recipe's, the platform's, and those that name folders and tools."""
     flags = platform.flags
     cache = {
         **recipe.cmake,
@@ -299,13 +299,13 @@ def resolve_cache(recipe: Recipe, platform: Platform, toolchain: Toolchain) -> d
 
 
 def configure_command(cache: Mapping[str, str]) -> tuple[str, ...]:
-    """Give CMake's argv: every option explicit, in a fixed order."""
+    """Return CMake's argv: every option explicit, in a fixed order."""
     options = (f"-D{name}={value}" for name, value in sorted(cache.items()))
     return ("{toolchain}/bin/cmake", "-G", "Ninja", "-S", "{source}", "-B", "{build}", *options)
 
 
 def build_environment(epoch: int, toolchain: Toolchain) -> tuple[tuple[str, str], ...]:
-    """Give the whole environment of a build: nothing of the caller's.
+    """Return the whole environment of a build: nothing of the caller's.
 
     SOURCE_DATE_EPOCH as in https://reproducible-builds.org/specs/source-date-epoch/.
     """
@@ -339,5 +339,5 @@ def fill(text: str, folders: Mapping[str, Path]) -> str:
 
 
 def canonical_json(data: object) -> bytes:
-    """Give JSON with sorted keys and no white space, as RFC 8785 orders it for the ASCII keys used here."""
+    """Return JSON with sorted keys and no white space, as RFC 8785 orders it for the ASCII keys used here."""
     return msgspec.json.encode(data, order="deterministic")

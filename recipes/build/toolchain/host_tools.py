@@ -15,7 +15,7 @@ ABSENT = "not on this machine"
 
 
 def ask_host_tools(toolchain: Toolchain) -> dict[str, str]:
-    """Give what each tool that a toolchain uses of the machine says of itself, by the command that was asked.
+    """Return the version text of each tool that a toolchain uses of the machine, by the command that prints it.
 
     Raises
     ------

@@ -16,7 +16,7 @@ SDK = Path(__file__).resolve().parents[1] / "apple_sdk" / "MacOSX.sdk"
 
 
 def sdk_digest() -> Sha256:
-    """Give the tree digest of the SDK as it lies here, in git's SHA-256 object format."""
+    """Return the tree digest of the SDK as it lies here, in git's SHA-256 object format."""
     return hash_tree(SDK, Sha256)
 
 
@@ -40,6 +40,6 @@ def lay_out_sdk(plan: Plan, into: Path) -> None:
             found=str(found),
             fix=(
                 "git status recipes/build/apple_sdk, and take the change back;"
-                f" or, if it is meant, write `sdk: {found.hex}` there, which makes another bundle"
+                f" or, if the change is intended, write `sdk: {found.hex}` there, which makes another bundle"
             ),
         )

@@ -40,7 +40,7 @@ RUNTIME_SOURCE = "#include <iostream>\nint main() { std::cout << 1; }\n"
 
 
 def host_name() -> str:
-    """Give this machine as manifests name it: system and processor."""
+    """Return this machine as manifests name it: system and processor."""
     system = {"darwin": "macos"}.get(sys.platform, sys.platform)
     machine = platform.machine()
     # Apple calls its processors arm64, everyone else aarch64
@@ -48,7 +48,7 @@ def host_name() -> str:
 
 
 def wheels_of_host(toolchain: Toolchain, host: str) -> tuple[Wheel, ...]:
-    """Give the wheels pinned for a machine.
+    """Return the wheels pinned for a machine.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def ensure_runtime(plan: Plan, toolchain: Entry, context: Context) -> Entry:
 
 
 def default_platform(defaults: Defaults, recipe: Recipe) -> str:
-    """Give the platform that a recipe is built for where none is named: that of this machine.
+    """Return the platform that a recipe is built for where none is named: that of this machine.
 
     Raises
     ------

@@ -83,13 +83,13 @@ def page_key(recipe: Recipe, page: Page, toolchain: Toolchain) -> str:
 
 
 def fetch_packages(job: PageJob) -> Entry:
-    """Give the packages that the page is built from, verified."""
+    """Return the packages that the page is built from, verified."""
     folder = job.source / job.page.folder
     return ensure_packages(job.packages_key, folder, job.node, job.where, job)
 
 
 def find_page(store: Store, key: str, page: Page, where: str) -> Entry | None:
-    """Give the page that is built already, every byte of it hashed again and compared with the pin.
+    """Return the page that is built already, every byte of it hashed again and compared with the pin.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def _check_page(entry: Entry, page: Page, where: str) -> None:
 
 
 def ensure_page(job: PageJob) -> Entry:
-    """Give the page, built where it is not there yet; verified either way.
+    """Return the page, built where it is not there yet; verified either way.
 
     Raises
     ------

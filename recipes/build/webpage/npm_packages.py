@@ -115,7 +115,7 @@ def ensure_packages(key: str, folder: Path, node: Entry, where: str, context: Co
 
 
 def npm_command(node: Path, *words: str) -> tuple[str, ...]:
-    """Give npm's argv, run by the pinned node."""
+    """Return npm's argv, run by the pinned node."""
     return (str(node / "bin" / "node"), str(node / "bin" / "npm"), *words)
 
 
@@ -149,7 +149,7 @@ def _fetch(folder: Path, node: Entry, cache: Path, work: Path, where: str, setti
 
 
 def npm_environment(environ: Mapping[str, str], node: Path, settings: Settings) -> dict[str, str]:
-    """Give what npm sees while it fetches: the user's own configuration of it, and how to reach the network.
+    """Return what npm sees while it fetches: the user's own configuration of it, and how to reach the network.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def _take(packages: tuple[Package, ...], cacache: Path, into: Path, where: str) 
                 where=f"{where}: {names}",
                 expected=f"sha512:{digest}",
                 found=f"sha512:{found} in npm's cache",
-                fix="the same command again fetches it anew",
+                fix="run the same command again: it fetches the package again",
             )
         (into / place).parent.mkdir(parents=True, exist_ok=True)
         (into / place).write_bytes(data)

@@ -21,6 +21,7 @@ def project(tmp_path: Path, shared_store: Path) -> FixtureProject:
     return project
 
 
+@pytest.mark.usefixtures("aarch64_runtime")
 def test_each_platform_with_a_pinned_compiler_is_built_and_the_others_are_named(
     project: FixtureProject, tmp_path: Path
 ) -> None:

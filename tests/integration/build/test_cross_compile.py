@@ -29,6 +29,7 @@ def emulator() -> list[str]:
     pytest.skip(f"{QEMU} is not installed (Debian: apt-get install qemu-user-static libc6-arm64-cross)")
 
 
+@pytest.mark.usefixtures("aarch64_runtime")
 def test_programs_for_aarch64_are_built_here_and_run(project: FixtureProject) -> None:
     prefix = emulator()
     answer = project.recipes("build", "--platform", "linux-aarch64-cpu")
@@ -51,6 +52,7 @@ def test_programs_for_aarch64_are_built_here_and_run(project: FixtureProject) ->
         )
 
 
+@pytest.mark.usefixtures("aarch64_runtime")
 def test_a_march_that_the_manifest_does_not_translate_fails_by_name(
     project: FixtureProject, tmp_path: Path
 ) -> None:

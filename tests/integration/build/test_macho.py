@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from recipes.build.audit.macho.audit import check_bundle
 from recipes.build.audit.macho.facts import inspect
 from recipes.build.audit.macho.text_stubs import read_stubs
 from recipes.core.errors import AuditError
-from tests.support.mac_files import LIBRARY, PROGRAM, Workshop, copy_bundle
+from tests.support.mac_files import LIBRARY, PROGRAM, MacCompiler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,23 +26,13 @@ WHERE = "b1@macos-arm64-metal: bundle"
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop(tmp_path_factory.mktemp("workshop"))
-
-
-@pytest.fixture(scope="module")
-def made(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return workshop.bundle(tmp_path_factory.mktemp("made") / "bundle")
-
-
-@pytest.fixture(scope="module")
-def target(workshop: Workshop) -> MacTarget:
-    return workshop.target()
+def target(mac: MacCompiler) -> MacTarget:
+    return mac.target()
 
 
 @pytest.fixture
-def bundle(made: Path, tmp_path: Path) -> Path:
-    return copy_bundle(made, tmp_path / "bundle")
+def bundle(mac_bundle: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(mac_bundle, tmp_path / "bundle")
 
 
 def refusal(bundle: Path, target: MacTarget, *, whole: bool = True) -> AuditError:
@@ -89,13 +80,10 @@ def test_what_zig_makes_passes_and_its_facts_are_given(bundle: Path, target: Mac
     assert "_add" in library.exported
 
 
-def test_the_same_file_made_in_another_folder_is_the_same_file(
-    made: Path, workshop: Workshop, tmp_path: Path
-) -> None:
-    again = Workshop(tmp_path).bundle(tmp_path / "elsewhere" / "bundle")
-    assert (again / "bin/program").read_bytes() == (made / "bin/program").read_bytes()
-    assert (again / "lib/libadd.dylib").read_bytes() == (made / "lib/libadd.dylib").read_bytes()
-    assert workshop.zig.exists()
+def test_the_same_file_made_in_another_folder_is_the_same_file(mac_bundle: Path, tmp_path: Path) -> None:
+    again = MacCompiler(tmp_path).bundle(tmp_path / "elsewhere" / "bundle", fresh=True)
+    assert (again / "bin/program").read_bytes() == (mac_bundle / "bin/program").read_bytes()
+    assert (again / "lib/libadd.dylib").read_bytes() == (mac_bundle / "lib/libadd.dylib").read_bytes()
 
 
 def test_a_byte_of_code_that_was_changed_is_found_by_its_page(bundle: Path, target: MacTarget) -> None:
@@ -187,14 +175,14 @@ def test_bytes_after_the_signature_are_refused(bundle: Path, target: MacTarget) 
     ],
 )
 def test_a_program_for_something_else_is_refused(  # noqa: PLR0913, PLR0917 - what it is for, and how it is named
-    bundle: Path, target: MacTarget, workshop: Workshop, triple: str, expected: str, found: str
+    bundle: Path, target: MacTarget, mac: MacCompiler, triple: str, expected: str, found: str
 ) -> None:
     path = bundle / "bin/program"
     if "ios" in triple:  # zig has no libc for it: the number of the platform is all that is looked at
         edit(path, lambda data: struct.pack_into("<II", data, _build_version(data) + 8, 2, 16 << 16))
         sign_again(path)
     else:
-        workshop.compile("int main(void) { return 0; }\n", path, target=triple)
+        mac.make("int main(void) { return 0; }\n", path, target=triple)
     error = refusal(bundle, target)
     assert expected in error.expected
     assert found in error.found
@@ -232,9 +220,9 @@ def test_a_symbol_that_no_stub_names_is_refused(bundle: Path, target: MacTarget)
 
 
 def test_a_symbol_that_the_bundles_library_does_not_have_is_refused(
-    bundle: Path, target: MacTarget, workshop: Workshop
+    bundle: Path, target: MacTarget, mac: MacCompiler
 ) -> None:
-    workshop.compile(
+    mac.make(
         LIBRARY.replace("add", "sum"),
         bundle / "lib/libadd.dylib",
         "-shared",
@@ -244,9 +232,9 @@ def test_a_symbol_that_the_bundles_library_does_not_have_is_refused(
 
 
 def test_a_symbol_that_is_looked_for_everywhere_is_refused(
-    bundle: Path, target: MacTarget, workshop: Workshop
+    bundle: Path, target: MacTarget, mac: MacCompiler
 ) -> None:
-    workshop.compile(PROGRAM, bundle / "bin/program", "-Wl,-undefined,dynamic_lookup")
+    mac.make(PROGRAM, bundle / "bin/program", "-Wl,-undefined,dynamic_lookup")
     error = refusal(bundle, target)
     assert "each undefined symbol bound to one library" in error.expected
     assert "bin/program: _add (no library)" in error.found
@@ -263,10 +251,10 @@ def test_an_absent_library_is_refused_unless_the_bundle_is_a_part(bundle: Path, 
     [("/opt/lib", "bin/program: /opt/lib"), ("@loader_path/../..", "bin/program: @loader_path/../..")],
 )
 def test_a_run_path_out_of_the_bundle_is_refused(
-    bundle: Path, target: MacTarget, workshop: Workshop, folder: str, found: str
+    bundle: Path, target: MacTarget, mac: MacCompiler, folder: str, found: str
 ) -> None:
-    library = str(bundle / "lib/libadd.dylib")
-    workshop.compile(
+    library = bundle / "lib/libadd.dylib"
+    mac.make(
         PROGRAM, bundle / "bin/program", library, f"-Wl,-rpath,{folder}", "-Wl,-rpath,@loader_path/../lib"
     )
     error = refusal(bundle, target)
@@ -277,14 +265,10 @@ def test_a_run_path_out_of_the_bundle_is_refused(
 
 
 def test_a_library_under_another_name_or_path_is_refused(
-    bundle: Path, target: MacTarget, workshop: Workshop
+    bundle: Path, target: MacTarget, mac: MacCompiler
 ) -> None:
-    workshop.compile(
-        LIBRARY, bundle / "lib/libadd.dylib", "-shared", "-Wl,-install_name,/opt/lib/libadd.dylib"
-    )
-    workshop.compile(
-        PROGRAM, bundle / "bin/program", str(bundle / "lib/libadd.dylib"), "-Wl,-rpath,@loader_path/../lib"
-    )
+    mac.make(LIBRARY, bundle / "lib/libadd.dylib", "-shared", "-Wl,-install_name,/opt/lib/libadd.dylib")
+    mac.make(PROGRAM, bundle / "bin/program", bundle / "lib/libadd.dylib", "-Wl,-rpath,@loader_path/../lib")
     error = refusal(bundle, target)
     assert "libraries of the system, or of the bundle by @rpath" in error.expected
     assert "bin/program: /opt/lib/libadd.dylib" in error.found
@@ -292,9 +276,9 @@ def test_a_library_under_another_name_or_path_is_refused(
 
 
 def test_an_exported_c_plus_plus_runtime_is_refused(
-    bundle: Path, target: MacTarget, workshop: Workshop
+    bundle: Path, target: MacTarget, mac: MacCompiler
 ) -> None:
-    workshop.compile(
+    mac.make(
         LIBRARY + "int _ZNSt3foo3barEv(void) { return 1; }\n",
         bundle / "lib/libadd.dylib",
         *("-shared", "-Wl,-install_name,@rpath/libadd.dylib"),

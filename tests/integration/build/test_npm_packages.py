@@ -48,7 +48,7 @@ PATH = "/tiny/-/tiny-1.0.0.tgz"
 
 
 def archive_of(**files: str) -> bytes:
-    """Give a package as npm packs it."""
+    """Return a package as npm packs it."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name, text in files.items():
@@ -121,7 +121,7 @@ class Bench:
 
 
 def recipe_with(page: Page, tree: Sha256) -> Recipe:
-    """Give a recipe without patches, of this tree."""
+    """Return a recipe without patches, of this tree."""
     recipe = MANIFESTS.recipe("b7827")
     source = msgspec.structs.replace(recipe.source, tree_sha256=tree)
     return msgspec.structs.replace(recipe, source=source, patches=(), page=page)

@@ -21,7 +21,7 @@ from recipes.build.audit.pe.audit import (
 )
 from recipes.build.audit.pe.facts import PeFacts, PeImport, inspect
 from recipes.core.errors import AuditError
-from tests.support.windows_files import LIBRARY, PROGRAM, Workshop
+from tests.support.windows_files import LIBRARY, PROGRAM, WindowsCompiler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,19 +36,9 @@ RELOCATIONS, DEBUG = 24 + 112 + 8 * 5, 24 + 112 + 8 * 6
 SECTIONS = 24 + 240
 
 
-@pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop(tmp_path_factory.mktemp("workshop"))
-
-
-@pytest.fixture(scope="module")
-def made(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return workshop.bundle(tmp_path_factory.mktemp("made") / "bundle")
-
-
 @pytest.fixture
-def bundle(made: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(made, tmp_path / "bundle")
+def bundle(windows_bundle: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(windows_bundle, tmp_path / "bundle")
 
 
 def refusal(bundle: Path, *, whole: bool = True) -> AuditError:
@@ -88,11 +78,11 @@ def test_what_zig_makes_passes_and_its_facts_are_given(bundle: Path) -> None:
 
 
 def test_the_same_file_made_in_another_folder_is_the_same_file(
-    made: Path, workshop: Workshop, tmp_path: Path
+    windows_bundle: Path, windows: WindowsCompiler, tmp_path: Path
 ) -> None:
-    again = workshop.bundle(tmp_path / "elsewhere" / "bundle")
+    again = windows.bundle(tmp_path / "elsewhere" / "bundle", fresh=True)
     for name in ("bin/add.dll", "bin/program.exe"):
-        assert (again / name).read_bytes() == (made / name).read_bytes(), name
+        assert (again / name).read_bytes() == (windows_bundle / name).read_bytes(), name
 
 
 def test_the_whole_message_of_a_time_stamp_of_a_clock(bundle: Path) -> None:
@@ -164,11 +154,9 @@ def test_a_renamed_library_is_refused(bundle: Path) -> None:
 
 
 def test_a_symbol_that_the_bundles_library_does_not_export_is_refused(
-    bundle: Path, workshop: Workshop
+    bundle: Path, windows: WindowsCompiler
 ) -> None:
-    kept = (workshop.folder / "add.lib").read_bytes()
-    workshop.library(bundle / "bin/add.dll", LIBRARY.replace("add", "sum"))
-    (workshop.folder / "add.lib").write_bytes(kept)
+    windows.library(bundle / "bin/add.dll", LIBRARY.replace("add", "sum"))
     error = refusal(bundle)
     assert error.expected == "no symbol that its library of the bundle does not export"
     assert error.found == "bin/program.exe: add (add.dll)"
@@ -180,22 +168,22 @@ def test_an_absent_library_is_refused_unless_the_bundle_is_a_part(bundle: Path) 
     check_bundle(bundle, TARGET, where=WHERE, whole=False)
 
 
-def test_a_library_of_windows_must_be_listed(bundle: Path, workshop: Workshop) -> None:
+def test_a_library_of_windows_must_be_listed(bundle: Path, windows: WindowsCompiler) -> None:
     asks = PROGRAM.replace("int add", "int __stdcall MessageBeep(unsigned);\nint add")
     asks = asks.replace("return printf", "MessageBeep(0); return printf")
-    workshop.program(bundle / "bin/program.exe", asks, "-luser32")
+    windows.program(bundle / "bin/program.exe", asks, "-luser32")
     assert refusal(bundle).found == "bin/program.exe: USER32.dll"
     check_bundle(bundle, replace(TARGET, libraries=("user32",)), where=WHERE)
 
 
-def test_an_exported_c_plus_plus_runtime_is_refused(bundle: Path, workshop: Workshop) -> None:
+def test_an_exported_c_plus_plus_runtime_is_refused(bundle: Path, windows: WindowsCompiler) -> None:
     shown = '__attribute__((visibility("default"))) int _ZNSt3foo3barEv(void) { return 1; }\n'
-    workshop.library(bundle / "bin/add.dll", LIBRARY + shown)
+    windows.library(bundle / "bin/add.dll", LIBRARY + shown)
     assert refusal(bundle).found == "bin/add.dll: 1, such as _ZNSt3foo3barEv"
 
 
-def test_an_exported_start_of_a_library_is_refused(made: Path) -> None:
-    facts = inspect(made / "bin/add.dll", "bin/add.dll")
+def test_an_exported_start_of_a_library_is_refused(windows_bundle: Path) -> None:
+    facts = inspect(windows_bundle / "bin/add.dll", "bin/add.dll")
     (violation,) = file_violations(replace(facts, exported=("_CRT_INIT", "add", "atexit")), TARGET)
     assert violation.expected == "nothing exported that a DLL is started by"
     assert violation.found == "bin/add.dll: _CRT_INIT atexit"
@@ -227,7 +215,7 @@ def test_a_path_of_debugging_information_is_refused(bundle: Path) -> None:
 
 
 def _section_at(data: bytearray, head: int, address: int) -> int:
-    """Give where the header of the section stands that holds an address, from its size on."""
+    """Return where the header of the section stands that holds an address, from its size on."""
     for number in range(struct.unpack_from("<H", data, head + 6)[0]):
         place = head + SECTIONS + 40 * number + 8
         size, start = struct.unpack_from("<II", data, place)
@@ -236,15 +224,17 @@ def _section_at(data: bytearray, head: int, address: int) -> int:
     raise AssertionError
 
 
-def test_a_symbol_that_is_asked_for_by_number_is_refused(made: Path) -> None:
-    facts = inspect(made / "bin/program.exe", "bin/program.exe")
+def test_a_symbol_that_is_asked_for_by_number_is_refused(windows_bundle: Path) -> None:
+    facts = inspect(windows_bundle / "bin/program.exe", "bin/program.exe")
     asked = replace(facts, imports=(PeImport("", "KERNEL32.dll"),))
     (violation,) = library_violations(asked, TARGET, {}, whole=True)
     assert violation.found == "bin/program.exe: a number (KERNEL32.dll)"
 
 
-def test_names_are_compared_as_windows_compares_them(made: Path) -> None:
-    facts = {name: inspect(made / "bin" / name, f"bin/{name}") for name in ("program.exe", "add.dll")}
+def test_names_are_compared_as_windows_compares_them(windows_bundle: Path) -> None:
+    facts = {
+        name: inspect(windows_bundle / "bin" / name, f"bin/{name}") for name in ("program.exe", "add.dll")
+    }
     imports = tuple(replace(each, library=each.library.upper()) for each in facts["program.exe"].imports)
     assert not list(
         library_violations(replace(facts["program.exe"], imports=imports), TARGET, facts, whole=True)
@@ -271,11 +261,11 @@ def test_a_file_that_was_cut_is_refused_without_a_traceback(bundle: Path, cut: i
 @settings(max_examples=60, deadline=None)
 @given(changes=st.dictionaries(st.integers(0, 0x3FF), st.integers(0, 255), min_size=1, max_size=4))
 def test_damaged_headers_are_refused_or_harmless_and_never_a_traceback(
-    made: Path, tmp_path_factory: pytest.TempPathFactory, changes: dict[int, int]
+    windows_bundle: Path, tmp_path_factory: pytest.TempPathFactory, changes: dict[int, int]
 ) -> None:
     path = tmp_path_factory.mktemp("damaged") / "bin/add.dll"
     path.parent.mkdir()
-    data = bytearray((made / "bin/add.dll").read_bytes())
+    data = bytearray((windows_bundle / "bin/add.dll").read_bytes())
     for offset, value in changes.items():
         data[offset] = value
     path.write_bytes(data)
@@ -283,6 +273,6 @@ def test_damaged_headers_are_refused_or_harmless_and_never_a_traceback(
         check_bundle(path.parents[1], TARGET, where=WHERE, whole=False)
 
 
-def test_every_judgement_lets_the_real_files_pass(made: Path) -> None:
-    facts: PeFacts = inspect(made / "bin/add.dll", "bin/add.dll")
+def test_every_judgement_lets_the_real_files_pass(windows_bundle: Path) -> None:
+    facts: PeFacts = inspect(windows_bundle / "bin/add.dll", "bin/add.dll")
     assert not [*file_violations(facts, TARGET), *origin_violations(facts)]

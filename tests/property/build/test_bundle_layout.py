@@ -18,7 +18,7 @@ VALUES = st.recursive(
 
 
 def shuffle(value: object) -> object:
-    """Give an equal value whose mappings were made in the opposite order."""
+    """Return an equal value whose mappings were made in the opposite order."""
     if isinstance(value, dict):
         return {key: shuffle(item) for key, item in reversed(value.items())}
     return [shuffle(item) for item in value] if isinstance(value, list) else value

@@ -12,7 +12,7 @@ from recipes.core.digest import Sha1, hash_tree
 from recipes.core.errors import PatchError
 from recipes.patches.apply import apply_patch
 from recipes.patches.fit import Fit, find_drift
-from recipes.patches.model import FileChange, Hunk, Patch
+from recipes.patches.model import FileChange, Hunk, ParsedPatch
 from recipes.patches.parse import parse_patch
 from tests.support import paths
 
@@ -142,7 +142,7 @@ MALFORMED = {
 GOOD = {"good.patch", "good-plain.patch", "good-many.patch"}
 
 
-def read(name: str) -> Patch:
+def read(name: str) -> ParsedPatch:
     return parse_patch((DATA / name).read_bytes(), f"patches/{name}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recipes.patches.fit import Fit, HunkReport
-from recipes.patches.series import Fate, judge
+from recipes.patches.series import Fate, fate_of
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ from recipes.patches.series import Fate, judge
     ],
 )
 def test_the_worst_hunk_decides(fits: str, fate: Fate) -> None:
-    assert judge([HunkReport("a.c", 1, 5, 1, Fit[name]) for name in fits.split()]) is fate
+    assert fate_of([HunkReport("a.c", 1, 5, 1, Fit[name]) for name in fits.split()]) is fate

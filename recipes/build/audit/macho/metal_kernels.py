@@ -21,7 +21,7 @@ INCLUDED = (
 
 
 def kernel_source(source: Path) -> bytes:
-    """Give the kernels' source as it must be embedded, from the source tree alone.
+    """Return the kernels' source as it must be embedded, from the source tree alone.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def check_kernels(bundle: Path, source: Path, where: str) -> None:
 
 
 def embedded_source(path: Path) -> bytes | None:
-    """Give the kernels' source that a Mach-O file carries; None where it carries none."""
+    """Return the kernels' source that a Mach-O file carries; None where it carries none."""
     with storage_errors(path):
         data = path.read_bytes()
     try:

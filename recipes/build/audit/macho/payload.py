@@ -29,7 +29,7 @@ _DATA = struct.Struct("<IIII")
 
 
 def strip_signature(data: bytes) -> bytes:
-    """Give a Mach-O file of one processor as if it had never been signed.
+    """Return a Mach-O file of one processor as if it had never been signed.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def strip_signature(data: bytes) -> bytes:
 
 
 def payload_digest(path: Path) -> Sha256:
-    """Give the SHA-256 of a file without its code signature; of all its bytes where it is not Mach-O.
+    """Return the SHA-256 of a file without its code signature; of all its bytes where it is not Mach-O.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def payload_digest(path: Path) -> Sha256:
 
 
 def payload_listing(root: Path) -> tuple[tuple[str, Sha256], ...]:
-    """Give each file below a folder with its payload's digest, in the order of their names.
+    """Return each file below a folder with its payload's digest, in the order of their names.
 
     Raises
     ------

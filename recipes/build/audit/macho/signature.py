@@ -100,7 +100,7 @@ def parse_signature(data: bytes) -> Signature:
 
 
 def wrong_pages(signature: Signature, data: bytes) -> tuple[int, ...]:
-    """Give the numbers of the pages whose hash is not the one that was signed.
+    """Return the numbers of the pages whose hash is not the one that was signed.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def wrong_pages(signature: Signature, data: bytes) -> tuple[int, ...]:
 
 
 def wrong_slots(signature: Signature) -> tuple[int, ...]:
-    """Give the slots of other blobs (requirements, entitlements) whose hash is not the one in the code directory.
+    """Return the slots of other blobs (requirements, entitlements) whose hash is not the one in the code directory.
 
     Special slots lie before the pages' hashes, the first one nearest; a slot of zeros stands for no blob.
     """

@@ -3,7 +3,7 @@
 C++ has weak definitions: of those that meet in a process, one serves all. The loader looks them up by name, first in
 the system's libc++ (dyld's Loader.cpp). zig's linker lists hidden ones too, which Apple's and LLVM's do not: the
 vtables of our libc++, say, which would become those of the system's, of another version. The pointers
-concerned lead to the file's own definitions already; so the entries are dropped, and the pages hashed anew.
+concerned lead to the file's own definitions already; so the entries are dropped, and the pages are hashed again.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def keep_hidden_symbols(root: Path) -> int:
 
 
 def without_hidden(data: bytes) -> tuple[bytes, int]:
-    """Give a file without the weak bindings of symbols that it does not export, and how many there were.
+    """Return a file without the weak bindings of symbols that it does not export, and how many there were.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def without_hidden(data: bytes) -> tuple[bytes, int]:
 
 
 def weak_bindings(binary: Any) -> list[Coalesced]:  # noqa: ANN401 - LIEF's own types
-    """Give the weak bindings of LIEF's view of a file, in their order.
+    """Return the weak bindings of LIEF's view of a file, in their order.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def weak_bindings(binary: Any) -> list[Coalesced]:  # noqa: ANN401 - LIEF's own 
 
 
 def encode(bindings: Sequence[Coalesced]) -> bytes:
-    """Give the opcodes for weak bindings, in their order; what is as for the one before is not said again."""
+    """Return the opcodes for weak bindings, in their order; what is as for the one before is not said again."""
     stream = bytearray((TYPE | POINTER,))
     place = None
     for each in bindings:
@@ -128,7 +128,7 @@ def encode(bindings: Sequence[Coalesced]) -> bytes:
 
 
 def hash_pages(data: bytes, start: int) -> bytes:
-    """Give a file whose ad-hoc signature, which starts at an offset, speaks of the bytes that it has.
+    """Return a file whose ad-hoc signature, which starts at an offset, speaks of the bytes that it has.
 
     Raises
     ------
