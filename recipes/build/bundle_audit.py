@@ -26,19 +26,6 @@ LIBSYSTEM = "ziglang/ziglang/lib/libc/darwin/libSystem.tbd"  # what zig links ev
 def check_structure(plan: Plan, bundle: Path, source: Path, toolchain: Path, where: str) -> None:
     """Demand that the files of a bundle run on any machine of the platform, and carry the source's kernels.
 
-    Parameters
-    ----------
-    plan
-        What was built.
-    bundle
-        It, laid out.
-    source
-        The patched source.
-    toolchain
-        The unpacked toolchain.
-    where
-        For the error: the plan and the stage.
-
     Raises
     ------
     AuditError

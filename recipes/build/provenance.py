@@ -30,8 +30,6 @@ class Circumstances:
 
     Parameters
     ----------
-    started, finished
-        In UTC.
     isolation
         How the network was cut off, or why it was not.
     surroundings
@@ -53,17 +51,7 @@ def now() -> datetime:
 
 
 def statement(plan: Plan, output: str, circumstances: Circumstances) -> dict[str, object]:
-    """Return the provenance of a bundle as an in-toto statement.
-
-    Parameters
-    ----------
-    plan
-        What was built.
-    output
-        The bundle's tree digest, in hexadecimal.
-    circumstances
-        What it was built in.
-    """
+    """Return the provenance of a bundle as an in-toto statement."""
     return {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": plan.name, "digest": {"gitTree": output}}],

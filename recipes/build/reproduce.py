@@ -110,8 +110,6 @@ def second_environment(folder: Path, environ: Mapping[str, str]) -> dict[str, st
 
     Parameters
     ----------
-    folder
-        Where its home lies.
     environ
         Ours; only what the process needs to run at all is kept.
     """

@@ -53,8 +53,6 @@ def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
 
     Parameters
     ----------
-    job
-        The recipe and platform.
     all_origins
         Also download the source from each of its origins, and compare what they give with the pinned tree.
     """

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from recipes.core.errors import PatchError
 from recipes.core.filesystem import storage_errors
-from recipes.patches.fit import Fit, HunkReport, TreeFile, distance, fit_changes, removed_paths, show_line
+from recipes.patches.fit import Fit, HunkReport, distance, fit_changes, removed_paths, show_line
 from recipes.patches.model import MODES, PIN, FileChange, ParsedPatch
+from recipes.patches.tree_file import TreeFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -25,18 +26,6 @@ def apply_patch(patch: ParsedPatch, tree: Path) -> tuple[str, ...]:
     """Apply a patch wholly or not at all: everything is checked before anything is written.
 
     Files are replaced by rename and never written in place, so that hard links to them keep their content.
-
-    Parameters
-    ----------
-    patch
-        From `parse_patch`.
-    tree
-        The folder that its paths are relative to.
-
-    Returns
-    -------
-    tuple of str
-        The paths that were changed, created or removed.
 
     Raises
     ------

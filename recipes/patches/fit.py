@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import os
-import stat
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
 from operator import eq
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from recipes.core.filesystem import storage_errors
 from recipes.patches.model import FileChange, Hunk, ParsedPatch, quote
+from recipes.patches.tree_file import ObjectionError, TreeFile, look
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from pathlib import Path
 
 MAX_FUZZ = 2  # context lines at either end that a report overlooks, as GNU patch does unless told otherwise
 SHOWN_DIFFERENCES = 3
@@ -47,8 +45,6 @@ class HunkReport:
 
     Parameters
     ----------
-    path
-        The file.
     hunk
         The hunk's number in it, from 1; 0 for the file.
     row
@@ -93,24 +89,6 @@ class HunkReport:
         return "\n  ".join((text, *rows))
 
 
-class TreeFile(NamedTuple):
-    """A file's bytes, and its mode as git has it."""
-
-    data: bytes
-    mode: str
-
-    @property
-    def lines(self) -> list[bytes]:
-        """Its lines, each with its ending."""
-        return io.BytesIO(self.data).readlines()
-
-
-class _Objection(Exception):  # noqa: N818 - never shown: it becomes a report
-    def __init__(self, expected: str, found: str) -> None:
-        super().__init__(expected, found)
-        self.expected, self.found = expected, found
-
-
 class ChangeFit(NamedTuple):
     """A change, the file that it changes as it is now, and how the change fits it."""
 
@@ -126,13 +104,6 @@ class ChangeFit(NamedTuple):
 
 def find_drift(patch: ParsedPatch, tree: Path) -> tuple[HunkReport, ...]:
     """Say of each hunk whether it applies, and if not, how far it is from doing so.
-
-    Parameters
-    ----------
-    patch
-        From `parse_patch`.
-    tree
-        The folder that its paths are relative to; it is only read.
 
     Raises
     ------
@@ -182,10 +153,10 @@ def _fit_file(change: FileChange, tree: Path, gone: Collection[str]) -> ChangeFi
     whole = HunkReport(change.path, 0, change.row, 0, Fit.EXACT)
     old = None
     try:
-        old = _look(tree, change.old_path, gone) if change.old_path else None
-        new = _look(tree, change.new_path, gone) if change.new_path else None
+        old = look(tree, change.old_path, gone) if change.old_path else None
+        new = look(tree, change.new_path, gone) if change.new_path else None
         objection = _objection(change, old, None if change.new_path in gone else new)
-    except _Objection as found:
+    except ObjectionError as found:
         objection = found
     if objection:
         report = replace(whole, fit=Fit.CONFLICT, expected=objection.expected, found=objection.found)
@@ -195,56 +166,16 @@ def _fit_file(change: FileChange, tree: Path, gone: Collection[str]) -> ChangeFi
     return ChangeFit(change, old, tuple(reports) or (whole,))
 
 
-def _look(tree: Path, path: str, gone: Collection[str]) -> TreeFile | None:
-    """Read a file, reached through real folders only; None where there is none once `gone` is gone."""
-    names = path.split("/")
-    for depth in range(1, len(names) + 1):
-        name = "/".join(names[:depth])
-        place = tree / name
-        try:
-            status = place.lstat()
-        except FileNotFoundError:
-            return None
-        is_folder, is_file = stat.S_ISDIR(status.st_mode), stat.S_ISREG(status.st_mode)
-        if depth < len(names) and not is_folder:
-            if is_file and name in gone:
-                return None
-            raise _Objection("a path that leads through folders", f"{name!r}, which is {_kind(status)}")
-        if depth == len(names) and not is_file:
-            if is_folder and _vanishes(place, name, gone):
-                return None
-            raise _Objection("a file", _kind(status))
-    descriptor = os.open(tree / path, os.O_RDONLY | os.O_NOFOLLOW)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor, which Path cannot open
-        return TreeFile(file.read(), "100755" if status.st_mode & stat.S_IXUSR else "100644")
-
-
-def _vanishes(folder: Path, path: str, gone: Collection[str]) -> bool:
-    with os.scandir(folder) as listing:
-        items = list(listing)
-    return bool(items) and all(
-        _vanishes(Path(item.path), f"{path}/{item.name}", gone)
-        if item.is_dir(follow_symlinks=False)
-        else f"{path}/{item.name}" in gone
-        for item in items
-    )
-
-
-def _kind(status: os.stat_result) -> str:
-    kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFREG: "a file"}
-    return kinds.get(stat.S_IFMT(status.st_mode), "neither a file nor a folder")
-
-
-def _objection(change: FileChange, old: TreeFile | None, new: TreeFile | None) -> _Objection | None:
+def _objection(change: FileChange, old: TreeFile | None, new: TreeFile | None) -> ObjectionError | None:
     """Say what stands against a change apart from its hunks."""
     if change.old_path and old is None:
-        return _Objection(f"a file {change.old_path!r}", "none")
+        return ObjectionError(f"a file {change.old_path!r}", "none")
     if old and change.old_mode and old.mode != change.old_mode:
-        return _Objection(f"mode {change.old_mode}", f"mode {old.mode}")
+        return ObjectionError(f"mode {change.old_mode}", f"mode {old.mode}")
     if old and change.new_path is None and not change.hunks and old.data:
-        return _Objection("an empty file to remove", f"one of {len(old.data)} bytes")
+        return ObjectionError("an empty file to remove", f"one of {len(old.data)} bytes")
     if new and change.old_path != change.new_path:
-        return _Objection(f"no file {change.new_path!r} yet", "one with other content")
+        return ObjectionError(f"no file {change.new_path!r} yet", "one with other content")
     return None
 
 

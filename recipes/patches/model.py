@@ -84,8 +84,6 @@ class ParsedPatch:
         What the patch is to the user, such as its path; errors begin with it.
     author, date, subject, reason
         From the header and the message; empty where the patch has none.
-    changes
-        One per file.
     """
 
     where: str

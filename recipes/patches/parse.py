@@ -7,14 +7,12 @@ and of unified diffs whose names begin with a/ and b/ (POSIX.1-2017, `diff -u`).
 from __future__ import annotations
 
 import re
-import unicodedata
 from contextlib import suppress
-from typing import NoReturn
 
-from recipes.core.errors import PatchError
-from recipes.patches.model import MAKE_AGAIN, MODES, PIN, FileChange, Hunk, ParsedPatch, quote
+from recipes.patches.model import MODES, PIN, FileChange, Hunk, ParsedPatch, quote
+from recipes.patches.paths import path_trouble
+from recipes.patches.rows import HUNK, PatchRows
 
-_HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@(?: .*)?")
 _INDEX = re.compile(rb"index [0-9a-f]+\.\.[0-9a-f]+(?: (\d+))?")
 _FIELDS = (
     *(b"old mode", b"new mode", b"deleted file mode", b"new file mode"),
@@ -26,76 +24,11 @@ _ESCAPED = dict(zip(b'abtnvfr"\\', b'\a\b\t\n\v\f\r"\\', strict=True))
 _DISTRUST = "do not use this patch: no change of a source needs this; read it whole before anything else"
 
 
-class _Reader:
-    """The rows of a patch, and where an error in them is."""
-
-    def __init__(self, data: bytes, where: str) -> None:
-        self._rows = data.split(b"\n")
-        self._where, self._at = where, 0
-        if self._rows.pop() and data:
-            self._at = len(self._rows)
-            self.refuse("a newline at the end", "the last line is cut off")
-
-    @property
-    def row(self) -> bytes | None:
-        """The row to be read next; None at the end."""
-        return self._rows[self._at] if self._at < len(self._rows) else None
-
-    @property
-    def number(self) -> int:
-        """The number of that row, from 1."""
-        return self._at + 1
-
-    def take(self) -> bytes | None:
-        """Return that row, and go on to the next."""
-        row = self.row
-        self._at += 1
-        return row
-
-    def take_header(self) -> list[bytes]:
-        """Return the rows before the first changed file."""
-        start = self._at
-        while self.row is not None and not self.is_change():
-            if _HUNK.match(self.row):
-                self.refuse("a file's name before its hunks", quote(self.row))
-            self._at += 1
-        return self._rows[start : self._at]
-
-    def is_change(self) -> bool:
-        """Return whether a changed file begins here."""
-        following = self._rows[self._at + 1 : self._at + 2]
-        row = self.row or b""
-        return row.startswith(b"diff --git ") or (
-            row.startswith(b"--- ") and bool(following) and following[0].startswith(b"+++ ")
-        )
-
-    def take_end(self) -> None:
-        """Read what may follow the last hunk: git's signature, and empty rows."""
-        number = self._at
-        rest = self._rows[self._at :]
-        if rest[:1] == [b"-- "]:
-            rest, number = rest[2:], number + 2  # the signature, and the version of git below it
-        for row in rest:
-            number += 1
-            if row:
-                expected = "a hunk (@@), a file (diff --git, or --- and +++) or the end of the patch"
-                fix = "put each patch in a file of its own" if row.startswith(b"From ") else MAKE_AGAIN
-                self.refuse(expected, quote(row), fix=fix, row=number)
-        self._at = len(self._rows)
-
-    def refuse(self, expected: str, found: str, *, fix: str = MAKE_AGAIN, row: int | None = None) -> NoReturn:
-        """Raise the error for a row, by default the one to be read next."""
-        where = f"{self._where}:{row or self.number}"
-        raise PatchError(where=where, expected=expected, found=found, fix=fix)
-
-
 def parse_patch(data: bytes, where: str) -> ParsedPatch:
     """Read a patch; nothing in it is skipped.
 
     Parameters
     ----------
-    data
-        The patch file's bytes.
     where
         What the patch is to the user, such as its path; errors begin with it.
 
@@ -105,7 +38,7 @@ def parse_patch(data: bytes, where: str) -> ParsedPatch:
         Where it is empty or malformed, is binary, copies a file, makes or removes a link, or names a path
         that leads outside the tree.
     """
-    reader = _Reader(data, where)
+    reader = PatchRows(data, where)
     if data.count(b"\r\n") == data.count(b"\n") > 0:
         fix = "git config core.autocrlf false, then check the file out again: its line endings were converted"
         reader.refuse("lines that end in LF", "CR LF at the end of every line", fix=fix)
@@ -147,7 +80,7 @@ def _parse_header(rows: list[bytes]) -> tuple[str, str, str, str]:
     return fields["From"], fields["Date"], subject, "\n".join(body).strip()
 
 
-def _parse_plain_change(reader: _Reader) -> FileChange:
+def _parse_plain_change(reader: PatchRows) -> FileChange:
     row = reader.number
     old_path, new_path, hunks = _parse_body(reader)
     if old_path and new_path and old_path != new_path:
@@ -155,7 +88,7 @@ def _parse_plain_change(reader: _Reader) -> FileChange:
     return FileChange(row, old_path, new_path, None, None if old_path else "100644", hunks)
 
 
-def _parse_git_change(reader: _Reader) -> FileChange:
+def _parse_git_change(reader: PatchRows) -> FileChange:
     row, names = reader.number, (reader.take() or b"").removeprefix(b"diff --git ")
     fields = _parse_fields(reader)
     created, removed = b"new file mode" in fields, b"deleted file mode" in fields
@@ -185,7 +118,7 @@ def _parse_git_change(reader: _Reader) -> FileChange:
     )
 
 
-def _parse_fields(reader: _Reader) -> dict[bytes, bytes]:
+def _parse_fields(reader: PatchRows) -> dict[bytes, bytes]:
     """Read the extended header lines of one file."""
     fields: dict[bytes, bytes] = {}
     while row := reader.row:
@@ -211,7 +144,7 @@ def _parse_fields(reader: _Reader) -> dict[bytes, bytes]:
     return fields
 
 
-def _parse_names(reader: _Reader, names: bytes, renames: list[str], row: int) -> tuple[str, str]:
+def _parse_names(reader: PatchRows, names: bytes, renames: list[str], row: int) -> tuple[str, str]:
     """Tell the two names after `diff --git` apart: by their quotes, by the renaming, or by being the same."""
     if quoted := _QUOTED.match(names):
         end = quoted.end()
@@ -225,7 +158,7 @@ def _parse_names(reader: _Reader, names: bytes, renames: list[str], row: int) ->
     return first, second
 
 
-def _parse_body(reader: _Reader) -> tuple[str | None, str | None, tuple[Hunk, ...]]:
+def _parse_body(reader: PatchRows) -> tuple[str | None, str | None, tuple[Hunk, ...]]:
     """Read --- and +++ with their names, and the hunks."""
     paths = []
     for sign, prefix in ((b"--- ", b"a/"), (b"+++ ", b"b/")):
@@ -250,9 +183,9 @@ def _parse_body(reader: _Reader) -> tuple[str | None, str | None, tuple[Hunk, ..
     return paths[0], paths[1], tuple(hunks)
 
 
-def _parse_hunk(reader: _Reader, before: Hunk | None) -> Hunk:
+def _parse_hunk(reader: PatchRows, before: Hunk | None) -> Hunk:
     row = reader.number
-    header = _HUNK.fullmatch(reader.row or b"")
+    header = HUNK.fullmatch(reader.row or b"")
     if header is None:
         reader.refuse("a hunk's header, such as @@ -10,6 +10,7 @@", quote(reader.row))
     reader.take()
@@ -277,7 +210,7 @@ def _parse_hunk(reader: _Reader, before: Hunk | None) -> Hunk:
     return hunk
 
 
-def _parse_lines(reader: _Reader, old_count: int, new_count: int) -> tuple[tuple[str, bytes], ...]:
+def _parse_lines(reader: PatchRows, old_count: int, new_count: int) -> tuple[tuple[str, bytes], ...]:
     lines: list[tuple[str, bytes]] = []
     old_left, new_left = old_count, new_count
     while old_left or new_left:
@@ -299,7 +232,7 @@ def _parse_lines(reader: _Reader, old_count: int, new_count: int) -> tuple[tuple
     return tuple(lines)
 
 
-def _parse_path(reader: _Reader, name: bytes, prefix: bytes, row: int) -> str:
+def _parse_path(reader: PatchRows, name: bytes, prefix: bytes, row: int) -> str:
     """Return the path that a name stands for, below the tree."""
     quoted = _QUOTED.fullmatch(name)
     plain = _ESCAPE.sub(_unescape, quoted[1]) if quoted else name
@@ -307,7 +240,7 @@ def _parse_path(reader: _Reader, name: bytes, prefix: bytes, row: int) -> str:
         expected = f"a name below {prefix.decode()}, as git writes it by default"
         reader.refuse(expected, quote(name), row=row)
     path = plain[len(prefix) :]
-    if trouble := _path_trouble(path):
+    if trouble := path_trouble(path):
         reader.refuse(
             "the path of a file below the tree", f"{quote(path)}: {trouble}", fix=_DISTRUST, row=row
         )
@@ -319,25 +252,7 @@ def _unescape(match: re.Match[bytes]) -> bytes:
     return bytes([int(code, 8)]) if len(code) > 1 else bytes([_ESCAPED[code[0]]])
 
 
-def _path_trouble(path: bytes) -> str:
-    try:
-        text = path.decode()
-    except UnicodeDecodeError:
-        return "not UTF-8"
-    if strange := next((character for character in text if unicodedata.category(character) == "Cc"), None):
-        return f"the character {strange!r}"
-    parts = text.split("/")
-    rules = (
-        ("an absolute path", text.startswith("/")),
-        ("a path with `..`", ".." in parts),
-        ("a path with `.` or an empty part", "." in parts or "" in parts),
-        ("a path with a backslash", "\\" in text),
-        ("git's own folder", any(part.casefold() == ".git" for part in parts)),
-    )
-    return next((trouble for trouble, holds in rules if holds), "")
-
-
-def _check_apart(reader: _Reader, changes: list[FileChange]) -> None:
+def _check_apart(reader: PatchRows, changes: list[FileChange]) -> None:
     """Refuse a patch that changes, or makes, one path twice."""
     old_paths: set[str] = set()
     new_paths: set[str] = set()

@@ -36,8 +36,6 @@ class PatchTrial:
     ----------
     file
         Its path below the project.
-    sha256
-        Of the file.
     fate
         How it met the tree, with all patches before it that applied exactly.
     reports
@@ -78,15 +76,6 @@ def fate_of(reports: Sequence[HunkReport]) -> Fate:
 
 def try_patches(files: Sequence[str], project: Path, tree: Path) -> tuple[PatchTrial, ...]:
     """Try each patch of a series in turn; what applies exactly is applied, so that the next one finds it.
-
-    Parameters
-    ----------
-    files
-        The patches, by their paths below the project.
-    project
-        Its folder.
-    tree
-        The source; patches are applied to it.
 
     Raises
     ------

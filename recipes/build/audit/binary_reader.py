@@ -20,10 +20,6 @@ def read_binary(path: Path, expected: str, read: Callable[[bytes], Facts]) -> Fa
 
     Parameters
     ----------
-    path
-        The file.
-    expected
-        What it is, for the error.
     read
         May raise any exception: which one depends on the damaged field.
 

@@ -22,8 +22,6 @@ def find_binaries(
 
     Parameters
     ----------
-    root
-        A laid-out bundle.
     is_binary
         Whether a file has the platform's format, by its first bytes.
     kind
@@ -63,15 +61,8 @@ def find_strings(root: Path, needles: Sequence[bytes]) -> tuple[tuple[str, bytes
 
     Parameters
     ----------
-    root
-        A folder.
     needles
         Each at least 4 bytes: shorter ones occur by chance in machine code.
-
-    Returns
-    -------
-    tuple of (name, needle)
-        Each file with each needle that it holds.
 
     Raises
     ------

@@ -49,11 +49,6 @@ class CacheEntry(NamedTuple):
 def parse_cache(text: str) -> dict[str, CacheEntry]:
     """Read a CMakeCache.txt.
 
-    Parameters
-    ----------
-    text
-        The whole file.
-
     Raises
     ------
     ValueError
@@ -79,13 +74,6 @@ def parse_cache(text: str) -> dict[str, CacheEntry]:
 
 def check_used(output: str, *, where: str) -> None:
     """Demand that the project used each option that it was given: else it is misspelt, or gone from this source.
-
-    Parameters
-    ----------
-    output
-        What CMake printed; it lists the options that no CMake file asked for.
-    where
-        For the error: the plan and the stage.
 
     Raises
     ------
@@ -119,15 +107,11 @@ def check_cache(
 
     Parameters
     ----------
-    text
-        CMakeCache.txt after configure.
     expected
         Each option's value, compared as text: OFF is not FALSE.
     allowed_roots
         The folders that a path may lie in, resolved as CMake writes them. A path that the plan gives is
         allowed too, wherever CMake repeats it.
-    where
-        For the error: the plan and the stage.
     exceptions
         Entries that may hold a path of the host.
 
@@ -163,12 +147,8 @@ def check_commands(
     ----------
     commands
         The data of compile_commands.json, as in Clang's "JSON Compilation Database Format Specification".
-    allowed
-        What the plan lists.
     roots
         The folders that sources, headers and the compiler must lie in, resolved.
-    where
-        For the error: the plan and the stage.
 
     Raises
     ------
@@ -187,13 +167,6 @@ def check_commands(
 
 def check_link_commands(ninja: str, allowed: AllowedFlags, *, roots: Sequence[Path], where: str) -> None:
     """Demand that no link statement takes a library, a search path or a run path of the host.
-
-    Parameters
-    ----------
-    ninja
-        The build.ninja that CMake wrote.
-    allowed, roots, where
-        As for `check_commands`.
 
     Raises
     ------

@@ -107,14 +107,8 @@ def compile_violations(
 
     Parameters
     ----------
-    words
-        The compiler and its arguments.
-    allowed
-        What the plan lists.
     roots
         The folders that any path must lie in, without a slash at the end.
-    directory
-        The folder that the command runs in.
     """
     compiler = words[0] if words else ""
     if not is_within(compiler, roots) and compiler not in allowed.exact:
@@ -141,8 +135,6 @@ def link_violations(
     ----------
     words
         The arguments, without the linker and without the objects.
-    allowed, roots, directory
-        As for `compile_violations`.
     """
     yield from _word_violations(words, allowed, roots, directory)
     before = ""
@@ -167,8 +159,6 @@ def absolute_paths(text: str, roots: tuple[str, ...]) -> Iterator[str]:
 
     Parameters
     ----------
-    text
-        A value of CMake's cache or a word of a command.
     roots
         Folders whose own names may hold spaces or other delimiters.
     """

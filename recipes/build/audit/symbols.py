@@ -34,8 +34,6 @@ def check_exports(file: str, exported: Iterable[str], fix: str) -> Iterator[Viol
 
     Parameters
     ----------
-    file
-        Its name in the bundle.
     exported
         As the Itanium ABI spells them, without Mach-O's underscore.
     fix

@@ -42,12 +42,6 @@ def lay_out(
 
     Parameters
     ----------
-    built
-        The folder in which the build left programs and libraries.
-    source
-        The source tree, for the licences.
-    contents
-        The names, as the manifest lists them.
     into
         A folder to fill; it is made where it is missing.
     partial
@@ -100,8 +94,6 @@ def is_pin_of(plan: Plan, listing: str | None) -> bool:
 
     Parameters
     ----------
-    plan
-        What would be built.
     listing
         As `recipes.build.bundle.listing` gives it; None, where there is none, may be of any.
     """
@@ -114,13 +106,6 @@ def is_pin_of(plan: Plan, listing: str | None) -> bool:
 
 def write_record(root: Path, record: Mapping[str, object]) -> Path:
     """Write build.json.
-
-    Parameters
-    ----------
-    root
-        A laid-out bundle.
-    record
-        As for `encode_record`.
 
     Raises
     ------

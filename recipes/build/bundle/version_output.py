@@ -13,13 +13,7 @@ VERSION_LINE = re.compile(
 
 
 def read_version(text: str) -> str | None:
-    """Return build number and commit as `BUILD (COMMIT)`, or None where no line says them.
-
-    Parameters
-    ----------
-    text
-        All that the program printed.
-    """
+    """Return build number and commit as `BUILD (COMMIT)`, or None where no line says them."""
     found = VERSION_LINE.search(text)
     if found is None:
         return None

@@ -18,13 +18,6 @@ UNPINNED = "built by this machine's own compiler, which is recorded but not pinn
 def on_host(recipe: Recipe, platform_name: str) -> Recipe:
     """Return the recipe with one platform built as its `host:` says, by the machine's own compiler.
 
-    Parameters
-    ----------
-    recipe
-        A validated manifest.
-    platform_name
-        One of its platforms.
-
     Raises
     ------
     UsageError

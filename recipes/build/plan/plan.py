@@ -7,13 +7,13 @@ name the output: same plan digest, same output bytes.
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from recipes.build.plan.cmake_call import build_environment, configure_command, resolve_cache
 from recipes.build.plan.compiler_wrappers import Wrapper, compiler_wrappers
 from recipes.core.digest import Sha1, Sha256
 from recipes.core.errors import UsageError
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from recipes.manifest.schema import BundleContents, Platform, Recipe, Toolchain
+    from recipes.manifest.schema import BundleContents, Recipe, Toolchain
 
 PLACEHOLDER = re.compile(r"\{(source|build|toolchain|wrappers|sdk)\}")
-HOST_BIN = "/usr/bin"  # where a Mac's command line tools, and other systems' compilers, are found
 PLAN_FORMAT = "plan/1"  # raise it where the same inputs would be built in another way
 
 
@@ -60,8 +59,6 @@ class Plan:
         The newest glibc version that a symbol may ask for, or "" where the platform has none.
     minimum_os
         The oldest macOS that runs it, or "" where the platform is another.
-    inputs
-        Digests of what is read.
     environment
         The whole environment of each command.
     wrappers
@@ -182,17 +179,7 @@ class Plan:
 
 
 def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
-    """Decide how a recipe is built for a platform.
-
-    Parameters
-    ----------
-    recipe
-        A validated manifest.
-    platform_name
-        One of its platforms, as `Manifests.platform` checks it.
-    toolchain
-        The manifest that the platform names.
-    """
+    """Decide how a recipe is built for a platform."""
     platform = recipe.platforms[platform_name]
     cache = resolve_cache(recipe, platform, toolchain)
     last = recipe.patches[-1] if recipe.patches else recipe.source
@@ -238,8 +225,6 @@ def with_architectures(recipe: Recipe, platform_name: str, chosen: tuple[str, ..
 
     Parameters
     ----------
-    recipe, platform_name
-        As for `make_plan`.
     chosen
         Architectures as the manifest names them; none stands for all.
 
@@ -272,59 +257,6 @@ def narrow(plan: Plan, targets: tuple[str, ...]) -> Plan:
     """Return the plan that builds only some targets; its bundle holds what of the contents they make."""
     command = plan.compile[: plan.compile.index("{build}") + 1]
     return replace(plan, compile=(*command, *targets), whole=False)
-
-
-def resolve_cache(recipe: Recipe, platform: Platform, toolchain: Toolchain) -> dict[str, str]:
-    """Return every CMake option: the recipe's, the platform's, and those that name folders and tools."""
-    flags = platform.flags
-    cache = {
-        **recipe.cmake,
-        **platform.cmake,
-        "CMAKE_C_FLAGS": shlex.join(flags.c),
-        "CMAKE_CXX_FLAGS": shlex.join(flags.cxx),
-        "CMAKE_ASM_FLAGS": shlex.join(flags.c),
-        **{f"CMAKE_{kind}_LINKER_FLAGS": shlex.join(flags.link) for kind in ("EXE", "SHARED", "MODULE")},
-    }
-    if platform.architectures:
-        cache["CMAKE_CUDA_ARCHITECTURES"] = ";".join(platform.architectures)
-    bin_folder = HOST_BIN if toolchain.kind == "host" else "{wrappers}"
-    return cache | {
-        "CMAKE_MAKE_PROGRAM": "{toolchain}/bin/ninja",
-        "CMAKE_C_COMPILER": f"{bin_folder}/cc",
-        "CMAKE_CXX_COMPILER": f"{bin_folder}/c++",
-        "CMAKE_ASM_COMPILER": f"{bin_folder}/cc",
-        "CMAKE_AR": f"{bin_folder}/ar",
-        "CMAKE_RANLIB": f"{bin_folder}/ranlib",
-    }
-
-
-def configure_command(cache: Mapping[str, str]) -> tuple[str, ...]:
-    """Return CMake's argv: every option explicit, in a fixed order."""
-    options = (f"-D{name}={value}" for name, value in sorted(cache.items()))
-    return ("{toolchain}/bin/cmake", "-G", "Ninja", "-S", "{source}", "-B", "{build}", *options)
-
-
-def build_environment(epoch: int, toolchain: Toolchain) -> tuple[tuple[str, str], ...]:
-    """Return the whole environment of a build: nothing of the caller's.
-
-    SOURCE_DATE_EPOCH as in https://reproducible-builds.org/specs/source-date-epoch/.
-    """
-    path = "{wrappers}:{toolchain}/bin"
-    own: tuple[tuple[str, str], ...] = ()
-    if toolchain.kind == "host":
-        path = f"{{toolchain}}/bin:{HOST_BIN}:/bin:/usr/sbin:/sbin"
-    else:
-        # zig does not notice a changed file behind .incbin: no cache outlives its build
-        own = (("ZIG_GLOBAL_CACHE_DIR", "{build}/zig"), ("ZIG_LOCAL_CACHE_DIR", "{build}/zig"))
-    return (
-        ("HOME", "{build}/home"),
-        ("LC_ALL", "C"),
-        ("PATH", path),
-        ("SOURCE_DATE_EPOCH", str(epoch)),
-        ("TMPDIR", "{build}/tmp"),
-        ("TZ", "UTC"),
-        *own,
-    )
 
 
 def toolchain_digest(toolchain: Toolchain) -> Sha256:

@@ -35,10 +35,6 @@ class PageJob(Context):
         The manifest of node.
     source
         The patched source, in the store.
-    node
-        The unpacked toolchain.
-    surroundings
-        What the build runs in.
     """
 
     recipe: Recipe
@@ -90,13 +86,6 @@ def fetch_packages(job: PageJob) -> Entry:
 
 def find_page(store: Store, key: str, page: Page, where: str) -> Entry | None:
     """Return the page that is built already, every byte of it hashed again and compared with the pin.
-
-    Parameters
-    ----------
-    store, key
-        Where it would be.
-    page, where
-        The pin, and what errors call it.
 
     Raises
     ------

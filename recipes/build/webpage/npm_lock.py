@@ -27,8 +27,6 @@ class Package:
     ----------
     place
         Where it is installed, below the lock's own folder.
-    version
-        Its version.
     sha512
         Of the bytes of its archive, in hexadecimal.
     """
@@ -40,13 +38,6 @@ class Package:
 
 def parse_npm_lock(data: bytes, where: str) -> tuple[Package, ...]:
     """Read a lock, and demand a digest of every package.
-
-    Parameters
-    ----------
-    data
-        The file's bytes.
-    where
-        Its name in errors.
 
     Raises
     ------

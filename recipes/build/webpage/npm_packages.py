@@ -50,10 +50,6 @@ def packages_key(source: Sha256, folder: str, node: str) -> str:
 
     Parameters
     ----------
-    source
-        The source's tree digest.
-    folder
-        Where in it the lock is.
     node
         The key of the unpacked toolchain, which is one machine's: what npm takes of a lock depends on the machine.
     """
@@ -70,16 +66,8 @@ def ensure_packages(key: str, folder: Path, node: Entry, where: str, context: Co
 
     Parameters
     ----------
-    key
-        As `packages_key` gives it.
     folder
         Holds package.json and package-lock.json; only read.
-    node
-        The unpacked toolchain that has node and npm.
-    where
-        The pin, for errors.
-    context
-        Whose store they go to, and whose settings hold.
 
     Raises
     ------
@@ -153,12 +141,8 @@ def npm_environment(environ: Mapping[str, str], node: Path, settings: Settings) 
 
     Parameters
     ----------
-    environ
-        The user's variables.
     node
         The folder of the unpacked toolchain: its programs come first.
-    settings
-        Whose proxies and certificates hold.
     """
     kept = {name: environ[name] for name in PASSED_ON if name in environ}
     own = {name: value for name, value in environ.items() if name.lower().startswith("npm_config_")}

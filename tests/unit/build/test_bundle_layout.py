@@ -76,13 +76,8 @@ def test_files_that_were_not_built_are_named_together(tmp_path: Path, built: Pat
     (built / "libggml.so.0.9.5").unlink()
     with pytest.raises(BuildError) as caught:
         lay_out(built, source, CONTENTS, tmp_path / "out")
-    assert str(caught.value) == (
-        "error: the build failed\n"
-        f"  where:    {built}\n"
-        "  expected: each file that `bundle:` lists in the manifest\n"
-        "  found:    not built: llama-cli, libggml.so.0\n"
-        "  fix:      add the target that makes it to `targets:` in the manifest, or remove it from `bundle:`"
-    )
+    assert caught.value.where == str(built)
+    assert "llama-cli, libggml.so.0" in caught.value.found
     assert not (tmp_path / "out").exists()
 
 

@@ -55,20 +55,8 @@ def test_a_bundle_that_runs_anywhere_passes_and_its_facts_are_given(tmp_path: Pa
     assert facts[1].exported == ("base",)
 
 
-def test_the_whole_message_of_a_refusal(tmp_path: Path) -> None:
-    error = refusal(bundle(tmp_path), max_glibc="2.17")
-    assert str(error) == (
-        "error: the build departs from its plan\n"
-        "  where:    b1@linux-x86_64-cpu: bundle\n"
-        "  expected: glibc symbols up to version 2.17\n"
-        "  found:    bin/program: GLIBC_2.27 (expf)\n"
-        "  fix:      check that `target` in the manifest ends in that version and that the plan's compiler"
-        " linked it"
-    )
-
-
 def test_a_glibc_version_is_compared_as_numbers(tmp_path: Path) -> None:
-    refusal(bundle(tmp_path), max_glibc="2.3")
+    assert refusal(bundle(tmp_path), max_glibc="2.3").found == "bin/program: GLIBC_2.27 (expf)"
     check_bundle(tmp_path, machine="x86_64", max_glibc="2.27", where=WHERE)
 
 
@@ -203,7 +191,7 @@ def test_a_link_is_refused_whatever_it_points_to(tmp_path: Path, target: str) ->
     assert (error.expected, error.found) == ("regular files", "lib/libbase.so: a link")
 
 
-def test_all_departures_are_in_one_error(tmp_path: Path) -> None:
+def test_all_violations_are_in_one_error(tmp_path: Path) -> None:
     bad = replace(PROGRAM, needed=("liba.so", "libb.so"), tags={"TEXTREL": 0}, has_symbol_table=True)
     error = refusal(bundle(tmp_path, **{"bin/a": bad, "lib/b": replace(BASE, soname=None, stack_flags=None)}))
     assert error.found.splitlines() == [

@@ -42,13 +42,8 @@ def test_nothing_is_pinned_of_it_and_other_platforms_stay() -> None:
 def test_a_platform_that_does_not_say_how_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
         on_host(RECIPE, "linux-x86_64-cpu")
-    assert str(caught.value) == (
-        "error: this command line names something that does not exist\n"
-        "  where:    manifests/recipes/b6751.yaml: platforms.linux-x86_64-cpu\n"
-        "  expected: a platform with `host:`: macos-arm64-metal\n"
-        "  found:    `--toolchain host` for one without\n"
-        "  fix:      leave --toolchain out: the pinned compiler builds this platform on every machine"
-    )
+    assert caught.value.where.endswith("platforms.linux-x86_64-cpu")
+    assert "macos-arm64-metal" in caught.value.expected
 
 
 def test_the_compilers_and_the_sdks_versions_are_asked() -> None:

@@ -38,15 +38,9 @@ def test_a_machine_without_nvcc_is_told_what_is_missing_and_how_to_get_it(tmp_pa
     path = tmp_path / "nvcc"
     with pytest.raises(ToolchainError) as caught:
         ask_host_tools(moved(path))
-    assert str(caught.value) == (
-        "error: the toolchain cannot be used\n"
-        "  where:    manifests/toolchains/host-cuda.yaml: tools\n"
-        "  expected: CUDA's compiler, of CUDA 12.8 or newer with its cuBLAS:"
-        f" `{path} --version` with exit status 0\n"
-        f"  found:    {path}: No such file or directory\n"
-        "  fix:      install the CUDA toolkit (https://developer.nvidia.com/cuda-downloads);"
-        " one that lies elsewhere: ln -s FOLDER /usr/local/cuda"
-    )
+    assert caught.value.where == "manifests/toolchains/host-cuda.yaml: tools"
+    assert str(path) in caught.value.found
+    assert "CUDA toolkit" in caught.value.fix
 
 
 def test_an_nvcc_that_fails_is_shown_with_its_words(tmp_path: Path) -> None:

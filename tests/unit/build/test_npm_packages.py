@@ -42,11 +42,10 @@ def test_other_bytes_under_a_packages_digest_are_refused_and_not_met_again(tmp_p
     with pytest.raises(VerifyError) as caught:
         _take((package("one", b"one"),), tmp_path / "npm", tmp_path / "entry", "here")
     error = caught.value
-    assert (error.where, error.expected, error.found, error.fix) == (
+    assert (error.where, error.expected, error.found) == (
         "here: node_modules/one",
         f"sha512:{hashlib.sha512(b'one').hexdigest()}",
         f"sha512:{hashlib.sha512(b'evil').hexdigest()} in npm's cache",
-        "the same command again fetches it anew",
     )
     assert not (tmp_path / "npm" / place_of(b"one")).exists()
     assert not (tmp_path / "entry").exists()

@@ -7,14 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from recipes.build.plan.cmake_call import configure_command, resolve_cache
 from recipes.build.plan.compiler_wrappers import compiler_wrappers
 from recipes.build.plan.plan import (
     Plan,
-    configure_command,
     fill,
     make_plan,
     narrow,
-    resolve_cache,
     toolchain_digest,
     with_architectures,
 )
@@ -252,12 +251,7 @@ def test_a_gpu_platform_is_compiled_for_the_architectures_of_the_manifest_or_for
 def test_an_architecture_that_the_manifest_does_not_list_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
         with_architectures(RECIPE, CUDA, ("90",))
-    assert str(caught.value) == (
-        "error: this command line names something that does not exist\n"
-        "  where:    manifests/recipes/b7827.yaml: platforms.linux-x86_64-cuda.architectures\n"
-        "  expected: some of 75-real, 80-real, 86-real, 89-real, 90-real, 120a-real\n"
-        "  found:    --architecture 90\n"
-        "  fix:      name one of them, or add it to the manifest"
-    )
+    assert caught.value.where.endswith("linux-x86_64-cuda.architectures")
+    assert "90" in caught.value.found
     with pytest.raises(UsageError, match="leave --architecture out"):
         with_architectures(RECIPE, "linux-x86_64-cpu", ("90-real",))

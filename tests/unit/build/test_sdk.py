@@ -69,12 +69,6 @@ def test_a_changed_header_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sdk, "SDK", changed)
     with pytest.raises(VerifyError) as caught:
         lay_out_sdk(plan_of("b6751"), tmp_path / "sdk")
-    found = hash_tree(changed, Sha256)
-    assert str(caught.value) == (
-        "error: the bytes differ from their pin\n"
-        "  where:    manifests/recipes/b6751.yaml: platforms.macos-arm64-metal.sdk\n"
-        f"  expected: recipes/build/apple_sdk/MacOSX.sdk with {pinned}\n"
-        f"  found:    {found}\n"
-        "  fix:      git status recipes/build/apple_sdk, and take the change back; or, if it is meant, write"
-        f" `sdk: {found.hex}` there, which makes another bundle"
-    )
+    assert caught.value.where.endswith("platforms.macos-arm64-metal.sdk")
+    assert str(pinned) in caught.value.expected
+    assert caught.value.found == str(hash_tree(changed, Sha256))

@@ -29,21 +29,12 @@ def check_bundle(
 
     Parameters
     ----------
-    root
-        A laid-out bundle.
     machine
         The processor, as `uname -m` prints it.
     max_glibc
         The newest glibc version that a symbol may ask for, as "2.28".
-    where
-        For the error: the plan and the stage.
     whole
         False where only some targets were built: then a needed library may be absent.
-
-    Returns
-    -------
-    tuple of ElfFacts
-        Of each ELF file, in the order of their names.
 
     Raises
     ------

@@ -29,8 +29,6 @@ class ElfFacts:
 
     Parameters
     ----------
-    name
-        Its path in the bundle.
     machine
         As `uname -m` prints it.
     interpreter
@@ -70,13 +68,6 @@ def is_elf(path: Path) -> bool:
 
 def inspect(path: Path, name: str) -> ElfFacts:
     """Read one ELF file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    name
-        Its name in the facts.
 
     Raises
     ------

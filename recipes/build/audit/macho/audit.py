@@ -54,19 +54,8 @@ def check_bundle(root: Path, target: MacTarget, *, where: str, whole: bool = Tru
 
     Parameters
     ----------
-    root
-        A laid-out bundle.
-    target
-        What it is for.
-    where
-        For the error: the plan and the stage.
     whole
         False where only some targets were built: then a needed library may be absent.
-
-    Returns
-    -------
-    tuple of MachFacts
-        Of each Mach-O file, in the order of their names.
 
     Raises
     ------
@@ -138,10 +127,6 @@ def library_violations(
 
     Parameters
     ----------
-    facts
-        The file.
-    target
-        What it is for.
     files
         All files of the bundle by their names; None where some may be absent.
     """

@@ -58,8 +58,6 @@ class MachFacts:
 
     Parameters
     ----------
-    name
-        Its path in the bundle.
     machines
         One processor for each slice, as `uname -m` prints it on a Mac.
     kind
@@ -124,13 +122,6 @@ def is_macho(path: Path) -> bool:
 
 def inspect(path: Path, name: str) -> MachFacts:
     """Read one Mach-O file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    name
-        Its name in the facts.
 
     Raises
     ------

@@ -23,11 +23,6 @@ INCLUDED = (
 def kernel_source(source: Path) -> bytes:
     """Return the kernels' source as it must be embedded, from the source tree alone.
 
-    Parameters
-    ----------
-    source
-        The patched source.
-
     Raises
     ------
     AuditError
@@ -59,10 +54,6 @@ def check_kernels(bundle: Path, source: Path, where: str) -> None:
     ----------
     bundle
         A laid-out bundle; one without a Metal backend passes.
-    source
-        The patched source.
-    where
-        For the error: the plan and the stage.
 
     Raises
     ------

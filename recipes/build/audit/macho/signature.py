@@ -100,15 +100,7 @@ def parse_signature(data: bytes) -> Signature:
 
 
 def wrong_pages(signature: Signature, data: bytes) -> tuple[int, ...]:
-    """Return the numbers of the pages whose hash is not the one that was signed.
-
-    Parameters
-    ----------
-    signature
-        As `parse_signature` gives it.
-    data
-        The file, at least up to the code limit.
-    """
+    """Return the numbers of the pages whose hash is not the one that was signed."""
     # what is said to lie behind the file's end has no bytes: its pages are missing, however many are claimed
     size, limit = signature.page_size_bytes, min(signature.code_limit_bytes, len(data))
     starts = range(0, limit, size)

@@ -53,17 +53,8 @@ def check_bundle(root: Path, target: WindowsTarget, *, where: str, whole: bool =
     ----------
     root
         A laid-out bundle; Windows looks for libraries beside the program, so that all of them lie in bin/.
-    target
-        What it is for.
-    where
-        For the error: the plan and the stage.
     whole
         False where only some targets were built: then a needed library may be absent.
-
-    Returns
-    -------
-    tuple of PeFacts
-        Of each PE file, in the order of their names.
 
     Raises
     ------
@@ -158,10 +149,6 @@ def library_violations(
 
     Parameters
     ----------
-    facts
-        The file.
-    target
-        What it is for.
     files
         All files of the bundle by their names without folders, in lower case.
     whole

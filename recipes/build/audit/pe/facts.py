@@ -35,8 +35,6 @@ class PeFacts:
 
     Parameters
     ----------
-    name
-        Its path in the bundle.
     machine
         The processor, as `uname -m` prints it.
     is_library
@@ -97,13 +95,6 @@ def is_pe(path: Path) -> bool:
 
 def inspect(path: Path, name: str) -> PeFacts:
     """Read one PE file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    name
-        Its name in the facts.
 
     Raises
     ------
