@@ -12,7 +12,6 @@ import os
 import platform
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,15 +58,6 @@ POLLUTION = {
     "ZIG_GLOBAL_CACHE_DIR": "/nonexistent/zig",
     "ZIG_LOCAL_CACHE_DIR": "/nonexistent/zig",
 }
-
-
-@dataclass(frozen=True)
-class Variation:
-    """One thing that differs between the two builds, for the table."""
-
-    what: str
-    first: str
-    second: str
 
 
 def reproduce(job: Job, plan: Plan, targets: tuple[str, ...]) -> int:
@@ -133,42 +123,30 @@ def second_environment(folder: Path, environ: Mapping[str, str]) -> dict[str, st
 
 def _second_build(
     job: Job, plan: Plan, targets: tuple[str, ...], scratch: Path, store: Store
-) -> tuple[Command, tuple[Variation, ...]]:
+) -> tuple[Command, tuple[tuple[str, str, str], ...]]:
     folder = store.root.parent.parent
     (folder / "home").mkdir(parents=True, exist_ok=True)
     clock = _clock_library(job, scratch)
     user = _other_user()
     environment = second_environment(folder, os.environ)
-    options = [
-        "--project",
-        str(job.manifests.project),
-        "--recipe",
-        plan.recipe,
-        "--platform",
-        plan.platform,
-        "--jobs",
-        "1",
-    ]
+    options = ["--project", str(job.manifests.project), "--recipe", plan.recipe]
+    options += ["--platform", plan.platform, "--jobs", "1"]
     options += [word for target in targets for word in ("--target", target)]
     options += ["--preload", str(clock)] if clock else []
     command = Command((*user, sys.executable, "-m", "recipes", "build", *options), PROJECT, environment)
     here = {name: os.environ.get(name, "unset") for name in ("HOME", "USER", "TZ", "LANG")}
     variations = (
-        Variation("store and build folder", str(job.store.root), str(store.root)),
-        Variation("home", here["HOME"], environment["HOME"]),
-        Variation("user name", here["USER"], OTHER_USER),
-        Variation(
-            "user id", str(os.getuid()), str(OTHER_UID) if user else "the same: no user namespace here"
-        ),
-        Variation("time zone", here["TZ"], environment["TZ"]),
-        Variation("locale", here["LANG"], environment["LC_ALL"]),
-        Variation("umask", "0022", "0077"),
-        Variation("jobs", str(job.surroundings.jobs), "1"),
-        Variation(
-            "clock", "now", f"now + {CLOCK_SHIFT_S} s" if clock else "later, but not shifted: not Linux"
-        ),
-        Variation("caller's environment", "ours", " ".join(sorted(POLLUTION))),
-        Variation("processor", platform.processor() or platform.machine(), "the same: one machine"),
+        ("store and build folder", str(job.store.root), str(store.root)),
+        ("home", here["HOME"], environment["HOME"]),
+        ("user name", here["USER"], OTHER_USER),
+        ("user id", str(os.getuid()), str(OTHER_UID) if user else "the same: no user namespace here"),
+        ("time zone", here["TZ"], environment["TZ"]),
+        ("locale", here["LANG"], environment["LC_ALL"]),
+        ("umask", "0022", "0077"),
+        ("jobs", str(job.surroundings.jobs), "1"),
+        ("clock", "now", f"now + {CLOCK_SHIFT_S} s" if clock else "later, but not shifted: not Linux"),
+        ("caller's environment", "ours", " ".join(sorted(POLLUTION))),
+        ("processor", platform.processor() or platform.machine(), "the same: one machine"),
     )
     return command, variations
 
@@ -222,11 +200,11 @@ def _share_downloads(job: Job, theirs: Store) -> None:
         )
 
 
-def _print_variations(variations: tuple[Variation, ...]) -> None:
-    width = max(len(row.what) for row in variations)
+def _print_variations(variations: tuple[tuple[str, str, str], ...]) -> None:
+    width = max(len(what) for what, _, _ in variations)
     print("built twice, with these differences:")
-    for row in variations:
-        print(f"  {row.what:<{width}}  {row.first}\n  {'':<{width}}  {row.second}")
+    for what, first, second in variations:
+        print(f"  {what:<{width}}  {first}\n  {'':<{width}}  {second}")
 
 
 def _difference(job: Job, plan: Plan, first: Bundle, second: Path) -> OutputError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from recipes.build.plan.plan import final_tree
 from recipes.build.toolchain.toolchain import ensure_toolchain, host_name, wheels_of_host
 from recipes.build.webpage.build_page import PageJob, ensure_page, fetch_packages
-from recipes.core.digest import Sha1, Sha256, hash_file, hash_tree
+from recipes.core.digest import Sha1, Sha256, hash_tree
 from recipes.core.errors import StoreError, VerifyError
 from recipes.core.filesystem import copy_writable
 from recipes.fetch.origins import fetch_source, fetch_wheel
@@ -114,12 +114,32 @@ def apply_pinned(job: Job, index: int, tree: Path) -> None:
         Where it does not apply exactly.
     """
     patch = job.recipe.patches[index]
-    path = job.manifests.patches / patch.file
-    found = hash_file(path)
-    where = f"{job.where}: patches[{index}]"
+    apply_patch(parse_patch(read_patch(job, index), f"patches/{patch.file}"), tree)
+    results = ((patch.tree, hash_tree(tree, Sha1)), (patch.tree_sha256, hash_tree(tree, Sha256)))
+    for expected, result in results:
+        if result != expected:
+            raise VerifyError(
+                where=f"{job.where}: patches[{index}].tree",
+                expected=f"{expected} after patches/{patch.file}",
+                found=str(result),
+                fix=f"pin the tree that results: python3 noxfile.py -s lock -- --recipe {job.recipe.name}",
+            )
+
+
+def read_patch(job: Job, index: int) -> bytes:
+    """Return one patch of the series.
+
+    Raises
+    ------
+    VerifyError
+        Where it is not the pinned one.
+    """
+    patch = job.recipe.patches[index]
+    data = (job.manifests.patches / patch.file).read_bytes()
+    found = Sha256.of_bytes(data)
     if found != patch.sha256:
         raise VerifyError(
-            where=f"{where}.sha256",
+            where=f"{job.where}: patches[{index}].sha256",
             expected=f"patches/{patch.file} with {patch.sha256}",
             found=str(found),
             fix=(
@@ -127,16 +147,7 @@ def apply_pinned(job: Job, index: int, tree: Path) -> None:
                 f" or pin the change: python3 noxfile.py -s lock -- --recipe {job.recipe.name}"
             ),
         )
-    apply_patch(parse_patch(path.read_bytes(), f"patches/{patch.file}"), tree)
-    results = ((patch.tree, hash_tree(tree, Sha1)), (patch.tree_sha256, hash_tree(tree, Sha256)))
-    for expected, result in results:
-        if result != expected:
-            raise VerifyError(
-                where=f"{where}.tree",
-                expected=f"{expected} after patches/{patch.file}",
-                found=str(result),
-                fix=f"pin the tree that results: python3 noxfile.py -s lock -- --recipe {job.recipe.name}",
-            )
+    return data
 
 
 def find_source(store: Store, tree: Sha256) -> Entry | None:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from recipes.build.pipeline import find_bundle
 from recipes.build.plan.plan import final_tree
-from recipes.build.source_tree import find_source
+from recipes.build.source_tree import find_source, read_patch
 from recipes.build.toolchain.toolchain import host_name, toolchain_key
 from recipes.build.webpage.build_page import find_page, page_key
 from recipes.build.webpage.npm_packages import packages_key
-from recipes.core.digest import hash_file
 from recipes.core.errors import FetchError, RecipeError, VerifyError
 from recipes.fetch.fetcher import Fetcher
 from recipes.fetch.origins import Tree, compare_origins
@@ -69,7 +68,7 @@ def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
         "source.tree", str(recipe.source.tree), lambda: find_source(store, recipe.source.tree_sha256)
     )
     for index, patch in enumerate(recipe.patches):
-        yield _check_pin(f"patches/{patch.file}", str(patch.sha256), partial(_patch, job, index))
+        yield _check_pin(f"patches/{patch.file}", str(patch.sha256), partial(_find_patch, job, index))
     if recipe.patches:
         last = recipe.patches[-1]
         yield _check_pin("patched tree", str(last.tree), lambda: find_source(store, last.tree_sha256))
@@ -129,17 +128,6 @@ def _page(recipe: Recipe, page: Page, node: Toolchain, store: Store) -> Iterator
     yield _check_pin("page", str(page.tree_sha256), lambda: find_page(store, key, page, where))
 
 
-def _patch(job: Job, index: int) -> bool:
-    patch = job.recipe.patches[index]
-    path = job.manifests.patches / patch.file
-    if not path.exists():
-        return False
-    found = hash_file(path)
-    if found != patch.sha256:
-        raise VerifyError(
-            where=f"{job.where}: patches[{index}].sha256",
-            expected=f"patches/{patch.file} with {patch.sha256}",
-            found=str(found),
-            fix=f"git checkout patches/{patch.file}",
-        )
-    return True
+def _find_patch(job: Job, index: int) -> bytes | None:
+    is_here = (job.manifests.patches / job.recipe.patches[index].file).exists()
+    return read_patch(job, index) if is_here else None

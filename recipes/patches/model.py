@@ -1,4 +1,4 @@
-"""What a patch is, once it is read: hunks of files, with what its author says of them."""
+"""What a patch is, once it is read: changes of files, each in hunks."""
 
 from __future__ import annotations
 
@@ -76,21 +76,15 @@ class FileChange:
 
 @dataclass(frozen=True)
 class ParsedPatch:
-    """A well-formed patch, and what its author says of it.
+    """A well-formed patch.
 
     Parameters
     ----------
     where
         What the patch is to the user, such as its path; errors begin with it.
-    author, date, subject, reason
-        From the header and the message; empty where the patch has none.
     """
 
     where: str
-    author: str
-    date: str
-    subject: str
-    reason: str
     changes: tuple[FileChange, ...]
 
 

@@ -7,7 +7,6 @@ and of unified diffs whose names begin with a/ and b/ (POSIX.1-2017, `diff -u`).
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 
 from recipes.patches.model import MODES, PIN, FileChange, Hunk, ParsedPatch, quote
 from recipes.patches.paths import path_trouble
@@ -42,7 +41,7 @@ def parse_patch(data: bytes, where: str) -> ParsedPatch:
     if data.count(b"\r\n") == data.count(b"\n") > 0:
         fix = "git config core.autocrlf false, then check the file out again: its line endings were converted"
         reader.refuse("lines that end in LF", "CR LF at the end of every line", fix=fix)
-    header = reader.take_header()
+    reader.skip_header()
     changes = []
     while reader.row is not None:
         if reader.is_change():
@@ -53,31 +52,7 @@ def parse_patch(data: bytes, where: str) -> ParsedPatch:
     if not changes:
         reader.refuse("at least one changed file", "none")
     _check_apart(reader, changes)
-    author, date, subject, reason = _parse_header(header)
-    return ParsedPatch(where, author, date, subject, reason, tuple(changes))
-
-
-def _parse_header(rows: list[bytes]) -> tuple[str, str, str, str]:
-    """Return author, date, subject and the message's body; any text will do (RFC 5322 for the fields)."""
-    from email.errors import MessageError
-    from email.header import decode_header, make_header
-
-    lines = [row.decode(errors="replace").rstrip("\r") for row in rows]
-    fields = {"From": "", "Date": "", "Subject": ""}
-    at = 1 if lines and lines[0].startswith("From ") else 0
-    name = ""
-    while at < len(lines) and (match := re.fullmatch(r"([A-Za-z-]+): ?(.*)|[ \t]+(.*)", lines[at])):
-        name = match[1] or name
-        if name in fields:
-            fields[name] = f"{fields[name]} {match[2] or match[3] or ''}".strip()
-        at += 1
-    for name, value in fields.items():
-        with suppress(MessageError, LookupError, ValueError):  # what cannot be decoded is shown as it is
-            fields[name] = str(make_header(decode_header(value)))
-    body = lines[at:]
-    body = body[: body.index("---")] if "---" in body else body
-    subject = re.sub(r"^\[PATCH[^\]]*\] *", "", fields["Subject"])
-    return fields["From"], fields["Date"], subject, "\n".join(body).strip()
+    return ParsedPatch(where, tuple(changes))
 
 
 def _parse_plain_change(reader: PatchRows) -> FileChange:

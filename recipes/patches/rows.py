@@ -37,14 +37,12 @@ class PatchRows:
         self._at += 1
         return row
 
-    def take_header(self) -> list[bytes]:
-        """Return the rows before the first changed file."""
-        start = self._at
+    def skip_header(self) -> None:
+        """Go on to the first changed file."""
         while self.row is not None and not self.is_change():
             if HUNK.match(self.row):
                 self.refuse("a file's name before its hunks", quote(self.row))
             self._at += 1
-        return self._rows[start : self._at]
 
     def is_change(self) -> bool:
         """Return whether a changed file begins here."""

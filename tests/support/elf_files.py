@@ -57,7 +57,6 @@ class ElfSpec:
     extra: Mapping[str, bytes] = field(default_factory=dict)
     has_symbol_table: bool = False
     has_dynamic: bool = True
-    is_fixed: bool = False
 
 
 class Section(NamedTuple):
@@ -215,7 +214,7 @@ def _finish(spec: ElfSpec, image: _Image, headers: Sequence[tuple[int, int, int,
     )
     header = struct.pack(
         "<4sBBBB8xHHIQQQIHHHHHH",
-        *(b"\x7fELF", 2, 1, 1, 0, 2 if spec.is_fixed else 3, MACHINE_CODES[spec.machine], 1, 0),
+        *(b"\x7fELF", 2, 1, 1, 0, 3, MACHINE_CODES[spec.machine], 1, 0),
         *(HEADER_BYTES, table, 0, HEADER_BYTES, SEGMENT_BYTES, len(segments), SECTION_BYTES),
         *(len(labels) + 1, len(labels)),
     )

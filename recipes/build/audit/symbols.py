@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from recipes.build.audit.violation import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+SHOWN = 3  # symbols of one file in one error
 
 # a C++ runtime's own names: where two copies see each other's, one frees what the other allocated
 STANDARD = re.compile(
@@ -43,3 +45,9 @@ def check_exports(file: str, exported: Iterable[str], fix: str) -> Iterator[Viol
     if runtime:
         found = f"{file}: {len(runtime)}, such as {runtime[0]}"
         yield Violation("no symbol of the C++ runtime exported", found, fix)
+
+
+def shown_symbols(names: Sequence[str]) -> str:
+    """Return the first symbols of a list, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -31,8 +31,6 @@ class FileDifference:
         Its path in both folders.
     what
         The difference in words.
-    left_size_bytes, right_size_bytes
-        None where the file is missing, or is not regular.
     offset
         Of the first byte that differs; None where the contents are equal or cannot be compared.
     place
@@ -43,8 +41,6 @@ class FileDifference:
 
     name: str
     what: str
-    left_size_bytes: int | None = None
-    right_size_bytes: int | None = None
     offset: int | None = None
     place: str = ""
     left_text: str = ""
@@ -90,11 +86,11 @@ def _files(root: Path) -> dict[str, Path]:
 def _compare_file(name: str, left: Path | None, right: Path | None) -> Iterator[FileDifference]:
     if left is None or right is None:
         side = "right" if left is None else "left"
-        yield FileDifference(name, f"only in the {side} one", _size(left), _size(right))
+        yield FileDifference(name, f"only in the {side} one")
         return
     kinds = _kind(left), _kind(right)
     if kinds[0] != kinds[1]:
-        yield FileDifference(name, f"{kinds[0]} against {kinds[1]}", _size(left), _size(right))
+        yield FileDifference(name, f"{kinds[0]} against {kinds[1]}")
     if _size(left) is None or _size(right) is None:
         return
     offset = _first_difference(left, right)
@@ -144,7 +140,6 @@ def _describe(name: str, left: Path, right: Path, offset: int) -> FileDifference
     return FileDifference(
         name,
         f"{what}, first different at {offset:#x}",
-        *sizes,
         offset,
         section_at(left, offset) or section_at(right, offset) or line,
         _text_at(left, offset, shortest),

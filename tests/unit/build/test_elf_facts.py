@@ -45,8 +45,6 @@ def test_the_facts_of_a_library_are_read(tmp_path: Path) -> None:
     assert facts.unstripped == ()
     assert not facts.has_text_relocations
     assert not facts.has_executable_stack
-    assert not facts.binds_now
-    assert facts.is_position_independent
 
 
 def test_the_facts_of_a_program_are_read(tmp_path: Path) -> None:
@@ -54,7 +52,6 @@ def test_the_facts_of_a_program_are_read(tmp_path: Path) -> None:
         machine="aarch64",
         interpreter="/lib/ld-linux-aarch64.so.1",
         rpath="/opt/lib",
-        is_fixed=True,
         has_symbol_table=True,
         extra={".debug_info": b"x", ".stabstr": b"x", ".comment": b"x"},
     )
@@ -62,7 +59,6 @@ def test_the_facts_of_a_program_are_read(tmp_path: Path) -> None:
     assert (facts.machine, facts.interpreter) == ("aarch64", "/lib/ld-linux-aarch64.so.1")
     assert facts.run_paths == ("/opt/lib",)
     assert facts.unstripped == (".debug_info", ".stabstr", ".symtab")
-    assert not facts.is_position_independent
     assert (facts.soname, facts.needed, facts.glibc_needed, facts.exported) == (None, (), "", ())
 
 
@@ -73,9 +69,6 @@ def test_the_facts_of_a_program_are_read(tmp_path: Path) -> None:
         ({"tags": {"FLAGS": 0x4}}, "has_text_relocations"),
         ({"stack_flags": 7}, "has_executable_stack"),
         ({"stack_flags": None}, "has_executable_stack"),
-        ({"tags": {"FLAGS": 0x8}}, "binds_now"),
-        ({"tags": {"FLAGS_1": 0x1}}, "binds_now"),
-        ({"tags": {"BIND_NOW": 0}}, "binds_now"),
     ],
 )
 def test_how_a_file_is_loaded_is_read_from_each_place_that_says_it(

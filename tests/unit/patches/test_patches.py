@@ -137,15 +137,6 @@ def test_each_patch_in_the_data_folder_is_tested() -> None:
     assert {path.name for path in DATA.glob("*.patch")} == MALFORMED.keys() | GOOD
 
 
-def test_the_header_of_a_format_patch_is_read() -> None:
-    patch = read("good.patch")
-    assert patch.where == "patches/good.patch"
-    assert patch.author == "Zoë <zoe@example.invalid>"
-    assert patch.date == "Sun, 1 Feb 2026 00:00:00 +0000"
-    assert patch.subject == "list: count in French where it matters, and only there"
-    assert patch.reason == "The reason is told here.\n\nIt has two paragraphs."
-
-
 def test_a_hunk_knows_its_place_and_its_lines() -> None:
     (change,) = read("good.patch").changes
     assert change == FileChange(14, "src/list.txt", "src/list.txt", "100644", "100644", change.hunks)

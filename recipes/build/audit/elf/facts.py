@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAGICS = frozenset({b"\x7fELF"})
 MACHINES = {"X86_64": "x86_64", "AARCH64": "aarch64", "RISCV": "riscv64", "I386": "i686", "ARM": "armv7l"}
-TEXT_RELOCATIONS, BIND_NOW, BIND_NOW_1 = 0x4, 0x8, 0x1  # DF_TEXTREL and DF_BIND_NOW of DT_FLAGS, DF_1_NOW
+TEXT_RELOCATIONS = 0x4  # DF_TEXTREL of DT_FLAGS
 EXECUTE = 0x1  # PF_X
 VERSION_INDEX, LOCAL, GLOBAL = 0x7FFF, 0, 1  # of a symbol: the bit above them hides it
 
@@ -41,7 +41,7 @@ class ElfFacts:
         Symbols that other files can bind to, weak ones included.
     unstripped
         Names of the sections that `strip` would remove.
-    has_text_relocations, has_executable_stack, binds_now, is_position_independent
+    has_text_relocations, has_executable_stack
         How it is loaded.
     """
 
@@ -57,8 +57,6 @@ class ElfFacts:
     unstripped: tuple[str, ...]
     has_text_relocations: bool
     has_executable_stack: bool
-    binds_now: bool
-    is_position_independent: bool
 
 
 def is_elf(path: Path) -> bool:
@@ -121,10 +119,6 @@ def _read_facts(name: str, elf: Any, size_bytes: int) -> ElfFacts:  # noqa: ANN4
         ),
         has_text_relocations="TEXTREL" in values or bool(values.get("FLAGS", 0) & TEXT_RELOCATIONS),
         has_executable_stack=not stack or any(flags & EXECUTE for flags in stack),
-        binds_now="BIND_NOW" in values
-        or bool(values.get("FLAGS", 0) & BIND_NOW)
-        or bool(values.get("FLAGS_1", 0) & BIND_NOW_1),
-        is_position_independent=name_of(elf.header.file_type) == "DYN",
     )
 
 

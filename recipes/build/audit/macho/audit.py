@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from recipes.build.audit.bundle_files import find_binaries
 from recipes.build.audit.macho.facts import MachFacts, inspect, is_macho
 from recipes.build.audit.macho.signature import MAIN_BINARY
-from recipes.build.audit.symbols import check_exports
+from recipes.build.audit.symbols import SHOWN, check_exports, shown_symbols
 from recipes.build.audit.violation import Violation, refuse
 from recipes.core.filesystem import storage_errors
 
@@ -26,7 +26,6 @@ FROM_HERE = "@loader_path"
 BY_RUN_PATH = "@rpath/"
 SYSTEM = ("/usr/lib/", "/System/Library/Frameworks/")
 KINDS = {"bin": ("EXECUTE", "DYLIB", "BUNDLE"), "lib": ("DYLIB",)}
-SHOWN = 3  # symbols of one file in one error
 BUILD_AGAIN = "build it again; if it stays, the linker is not the one that the plan pins"
 
 
@@ -196,9 +195,8 @@ def _import_violations(facts: MachFacts, exported: Mapping[str, frozenset[str]])
         ),
     ):
         if found:
-            shown = ", ".join(f"{each.symbol} ({each.library or 'no library'})" for each in found[:SHOWN])
-            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-            yield Violation(expected, f"{facts.name}: {shown}{more}", fix)
+            names = [f"{each.symbol} ({each.library or 'no library'})" for each in found]
+            yield Violation(expected, f"{facts.name}: {shown_symbols(names)}", fix)
 
 
 def _signature_faults(facts: MachFacts, signature: Signature) -> Iterator[tuple[str, str]]:

@@ -30,7 +30,6 @@ MAGICS = frozenset(
     )
 )
 STAB = 0xE0  # of n_type: any bit of it makes the symbol one of a debugger
-WEAK_IMPORT = 0x1  # BIND_SYMBOL_FLAGS_WEAK_IMPORT
 
 
 @dataclass(frozen=True)
@@ -39,17 +38,14 @@ class MachLibrary:
 
     path: str
     current_version: str
-    compatibility_version: str
-    is_weak: bool
 
 
 @dataclass(frozen=True)
 class MachImport:
-    """One symbol that the loader binds: the file that must have it, and whether it may be absent."""
+    """One symbol that the loader binds, and the file that must have it."""
 
     symbol: str
     library: str
-    is_weak: bool
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ class MachFacts:
         One processor for each slice, as `uname -m` prints it on a Mac.
     kind
         As LIEF names the header's file type: EXECUTE, DYLIB or BUNDLE.
-    platform, minimum_os, sdk
+    platform, minimum_os
         What LC_BUILD_VERSION says; "" where there is none.
     loader, install_name
         Of a program, and of a library.
@@ -91,7 +87,6 @@ class MachFacts:
     kind: str
     platform: str
     minimum_os: str
-    sdk: str
     loader: str | None
     install_name: str | None
     libraries: tuple[MachLibrary, ...]
@@ -148,16 +143,10 @@ def _read_facts(name: str, data: bytes, slices: Any) -> MachFacts:  # noqa: ANN4
         kind=binary.header.file_type.name,
         platform=build.platform.name if build else "",
         minimum_os=_version(build.minos) if build else "",
-        sdk=_version(build.sdk) if build else "",
         loader=binary.dylinker.name if binary.has_dylinker else None,
         install_name=next((c.name for c in binary.commands if c.command.name == "ID_DYLIB"), None),
         libraries=tuple(
-            MachLibrary(
-                each.name,
-                _version(each.current_version),
-                _version(each.compatibility_version),
-                is_weak=each.command.name == "LOAD_WEAK_DYLIB",
-            )
+            MachLibrary(each.name, _version(each.current_version))
             for each in binary.libraries
             if each.command.name != "ID_DYLIB"
         ),
@@ -190,11 +179,7 @@ def _imports(binary: Any) -> tuple[MachImport, ...]:  # noqa: ANN401 - LIEF's ow
     # a weak definition of the file's own, such as operator new, gives way to another file's and needs none
     own = {symbol.name for symbol in binary.exported_symbols}
     found = {
-        MachImport(
-            binding.symbol.name,
-            binding.library.name if binding.has_library else "",
-            is_weak=bool(binding.weak_import),
-        )
+        MachImport(binding.symbol.name, binding.library.name if binding.has_library else "")
         for binding in binary.bindings
         if binding.has_symbol and (binding.has_library or binding.symbol.name not in own)
     }
@@ -203,9 +188,7 @@ def _imports(binary: Any) -> tuple[MachImport, ...]:  # noqa: ANN401 - LIEF's ow
     # which library it is of, by its place among the load commands (<mach-o/nlist.h>, GET_LIBRARY_ORDINAL).
     libraries = [each.name for each in binary.libraries if each.command.name != "ID_DYLIB"]
     found |= {
-        MachImport(
-            symbol.name, dict(enumerate(libraries, start=1)).get(symbol.library_ordinal, ""), is_weak=False
-        )
+        MachImport(symbol.name, dict(enumerate(libraries, start=1)).get(symbol.library_ordinal, ""))
         for symbol in binary.imported_symbols
         if symbol.name not in bound | own
     }

@@ -18,7 +18,6 @@ CODE_DIRECTORY = 0xFADE0C02
 SLOT_CODE_DIRECTORY = 0
 SLOT_CMS = 0x10000  # what an identity signs; absent or empty where the signature is ad hoc
 AD_HOC = 0x2
-LINKER_SIGNED = 0x20000
 MAIN_BINARY = 0x1  # of the executable segment
 OLDEST_WITH_EXECUTABLE_SEGMENT = 0x20400
 HASH_NAMES = {1: "sha1", 2: "sha256", 4: "sha384"}

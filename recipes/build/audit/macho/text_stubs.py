@@ -38,15 +38,14 @@ class Stub:
     ----------
     install_name
         The path that programs which link it will ask for.
-    current_version, compatibility_version
-        As the stub states them: what the linker records in those programs.
+    current_version
+        As the stub states it: what the linker records in those programs.
     symbols
         As symbol tables spell them, with the underscore; of the libraries it re-exports too.
     """
 
     install_name: str
     current_version: str
-    compatibility_version: str
     symbols: frozenset[str]
 
 
@@ -81,7 +80,6 @@ def _read(path: Path) -> Stub:
         return Stub(
             first["install-name"],
             str(first.get("current-version", 1)),
-            str(first.get("compatibility-version", 1)),
             exported,
         )
     except (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError) as error:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.build.audit.bundle_files import find_binaries
-from recipes.build.audit.pe.facts import PeFacts, PeImport, inspect, is_pe
-from recipes.build.audit.symbols import check_exports
+from recipes.build.audit.pe.facts import PeFacts, inspect, is_pe
+from recipes.build.audit.symbols import check_exports, shown_symbols
 from recipes.build.audit.violation import Violation, refuse
 from recipes.core.filesystem import storage_errors
 
@@ -22,7 +22,6 @@ SYSTEM = re.compile(r"api-ms-win-crt-[a-z]+-l1-1-0\.dll|kernel32\.dll")
 STARTUP = frozenset({"atexit", "_CRT_INIT", "DllMain", "DllMainCRTStartup", "__mingw_module_is_dll"})
 PROTECTIONS = ("DYNAMIC_BASE", "HIGH_ENTROPY_VA", "NX_COMPAT")
 CONSOLE = "WINDOWS_CUI"
-SHOWN = 3  # symbols of one file in one error
 BUILD_AGAIN = "build it again; if it stays, the linker is not the one that the plan pins"
 STRIP = "add -s to `flags: link` and -g0 to the other flags in the manifest"
 
@@ -189,9 +188,5 @@ def _import_violations(facts: PeFacts, files: Mapping[str, PeFacts]) -> Iterator
         ("no symbol that its library of the bundle does not export", absent, "build both again"),
     ):
         if found:
-            yield Violation(expected, f"{facts.name}: {_shown(found)}", fix)
-
-
-def _shown(imports: list[PeImport]) -> str:
-    shown = ", ".join(f"{each.symbol or 'a number'} ({each.library})" for each in imports[:SHOWN])
-    return f"{shown} and {len(imports) - SHOWN} more" if len(imports) > SHOWN else shown
+            names = [f"{each.symbol or 'a number'} ({each.library})" for each in found]
+            yield Violation(expected, f"{facts.name}: {shown_symbols(names)}", fix)
