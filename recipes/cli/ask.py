@@ -14,10 +14,9 @@ from recipes.core import log
 from recipes.core.errors import AnswerError, UsageError
 from recipes.serve.api_key import read_api_key
 from recipes.serve.chat_client import ask_server, parse_url
-from recipes.serve.image_input import read_picture
+from recipes.serve.image_input import read_image
 from recipes.serve.lifecycle import ended, serving
-from recipes.serve.llamacpp.listen_address import LOOPBACK
-from recipes.serve.llamacpp.server import free_port
+from recipes.serve.llamacpp.listen_address import LOOPBACK, free_port
 from recipes.serve.prepare import prepare
 
 if TYPE_CHECKING:
@@ -72,26 +71,25 @@ def run(options: argparse.Namespace) -> int:
     paths, question = split_words(options.image, options.question)
     demand_question(options, question)
     job = open_job(options)
-    pictures = [read_picture(path, elsewhere=options.url is not None) for path in paths]
-    for picture in pictures:
-        if picture.is_turned:
+    images = [read_image(path, allow_webp=options.url is not None) for path in paths]
+    for image in images:
+        if image.is_rotated:
             job.console.warn(
-                f"{picture.name} is stored turned, with a note how to turn it back that llama.cpp does not read:"
-                " the model sees it turned"
+                f"{image.name} has an EXIF orientation that llama.cpp ignores: the model sees it rotated"
             )
     if options.url is not None:
         key = read_api_key(options.api_key_file)
         log.hide(key)
         pieces = ask_server(
-            parse_url(options.url), pictures, question, key=key, temperature=options.temperature
+            parse_url(options.url), images, question, key=key, temperature=options.temperature
         )
         show(pieces, job.console)
         return 0
-    prepared = prepare(job, options, text_only=not pictures, host=LOOPBACK, port=free_port(), api_key=None)
+    prepared = prepare(job, options, text_only=not images, host=LOOPBACK, port=free_port(), api_key=None)
     with serving(prepared.service) as server:
         try:
             show(
-                ask_server(server.base, pictures, question, key=None, temperature=options.temperature),
+                ask_server(server.base, images, question, key=None, temperature=options.temperature),
                 job.console,
             )
         except AnswerError as error:

@@ -14,12 +14,11 @@ from recipes.core.errors import RecipeError
 from recipes.core.filesystem import storage_errors
 from recipes.fetch.download.piece_file import read_note
 from recipes.models.fetch import ModelFetcher, pieces_path
-from recipes.models.files import PinnedFile, missing, pinned_files
+from recipes.models.files import PinnedFile, missing, paths_by_role, pinned_files
 from recipes.models.gguf.reader import GgufFile, read_gguf
-from recipes.models.inspect import inspect
+from recipes.models.inspect import demand_sound, inspect
 from recipes.models.quantisation_chart import draw_mix
 from recipes.models.report import inspection_lines, list_lines
-from recipes.models.require_sound import demand_sound
 from recipes.models.verify import verify_files
 from recipes.store.stat_cache import is_unchanged
 
@@ -116,7 +115,7 @@ def _fetch(manifests: Manifests, context: Context, options: argparse.Namespace) 
 def _verify(manifests: Manifests, context: Context, options: argparse.Namespace) -> int:
     pinned = partial(_pinned, manifests, context, options)
     files = [file for model in _named(manifests, options) for file in pinned(model)]
-    rows = verify_files(files, context.store, context.console, full=options.full)
+    rows = verify_files(files, context, full=options.full)
     width = max((len(f"{row.file.model.name}: {row.file.name}") for row in rows), default=0)
     for row in rows:
         print(f"{row.state:<9} {f'{row.file.model.name}: {row.file.name}':<{width}}  {row.file.sha256}")
@@ -168,11 +167,7 @@ def _inspected(
             yield read_gguf(Path(name)), mmproj, Path(name).name
             continue
         model = manifests.model(name)
-        paths = {}
-        for file in pinned_files(model, manifests, context.store):
-            if not file.path.exists():
-                raise missing(file)
-            paths[file.file.role] = file.path
+        paths = paths_by_role(model, manifests, context.store)
         yield read_gguf(paths["model"]), read_gguf(options.mmproj or paths["mmproj"]), model.name
 
 

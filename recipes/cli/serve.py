@@ -111,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             words = key_words(options.api_key_file) if api_key else None
             lines = ready_lines(
-                prepared.ready, prepared.subject.title, server.base, prepared.service.log, words
+                prepared.ready, prepared.installation.title, server.base, prepared.service.log, words
             )
             print("\n".join(lines), flush=True)
             status = server.process.wait()

@@ -1,6 +1,6 @@
-"""What the reference says: answers and the first token's probabilities, with each known deviation applied.
+"""The reference's answers and first-token probabilities, without and with each known deviation.
 
-Written by `nox -s reference` from transformers in fp32, read here; the file names the versions it was made with.
+Written by `nox -s reference` with transformers in fp32, read here; the file names the versions it was made with.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from recipes.core.errors import VerifyError
 if TYPE_CHECKING:
     from pathlib import Path
 
-JOIN = "+"  # between the deviations of a combination; the empty text is the reference itself
+JOIN = "+"  # between the deviations of a combination; "" is the reference itself
 AGAIN = "python3 noxfile.py -s reference -- --write"
 
 
 class Deviation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way in which a llama.cpp is known to leave the reference.
+    """A known way in which a llama.cpp differs from the reference.
 
     Parameters
     ----------
     name
         Short, for combinations.
     words
-        What is done otherwise, for people.
+        The description.
     where
         The part of llama.cpp that does it.
     fails
-        Whether it is a failure rather than a grade: the model then sees something else than it was trained on.
+        Whether it fails conformance rather than lowering the grade: the model sees something it was not trained on.
     """
 
     name: str
@@ -42,16 +42,16 @@ class Deviation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class NearTie(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One choice of the router so close that rounding decides it, and that changes what is said.
+    """A choice of the router that rounding decides, and that changes the output.
 
     Parameters
     ----------
     layer, token
-        Where it is made.
+        Their indices.
     gap
-        How far apart the two experts are, in probability.
+        Difference of the two experts' probabilities.
     logprobs
-        As in a case, with the other expert.
+        As in `GoldenCase`, with the other expert.
     """
 
     layer: int
@@ -61,26 +61,24 @@ class NearTie(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class GoldenCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One prompt, and what the reference says to it.
+    """One prompt, and the reference's output.
 
     Parameters
     ----------
     name
-        What it tries.
-    with_images
-        Whether there are images in it.
+        What it tests.
     resized
         Whether an image in it must be resized.
     prompt_tokens
-        How long it is, images included.
+        Images included.
     answer
-        The reference's greedy answer.
+        With greedy sampling.
     margin
-        By how much the least certain token of that answer leads the runner-up, in natural logarithms.
+        The smallest lead of a token of the answer over the runner-up, in natural logarithms.
     tokens
         The likeliest first tokens, the likeliest first.
     logprobs
-        Their logarithms of probability, in that order, for each combination of deviations that changes them.
+        Their natural logarithms of probability, in that order, for each combination of deviations that changes them.
     ties
         Near-ties of the router, for a llama.cpp without deviations in its vision tower.
     """
@@ -96,27 +94,17 @@ class GoldenCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ties: tuple[NearTie, ...] = ()
 
     def with_deviations(self, names: frozenset[str]) -> tuple[float, ...]:
-        """Give the logarithms with some deviations; those that do not touch this case change nothing."""
+        """Return `logprobs` with some deviations; those that do not affect this case are ignored."""
         return self.logprobs[self.key(names)]
 
     def key(self, names: frozenset[str]) -> str:
-        """Give what a combination of deviations is listed by here."""
+        """Return the key in `logprobs` of a combination of deviations."""
         touching = {name for key in self.logprobs for name in key.split(JOIN)}
         return JOIN.join(sorted(names & touching))
 
 
 class HeldOut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the reference answers to the held-out questions of a task, in order, and how sure it is.
-
-    Parameters
-    ----------
-    task
-        Its name.
-    answers
-        The greedy answers.
-    margins
-        As in a case.
-    """
+    """The reference's greedy answers to the held-out questions of a task, in order, and their margins."""
 
     task: str
     answers: tuple[str, ...]
@@ -124,20 +112,18 @@ class HeldOut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that the reference said of one model.
+    """The reference's output for one model.
 
     Parameters
     ----------
     made_with
-        Versions by name of what it was made with.
+        Versions by name.
     model, mmproj
-        SHA-256 of the files that it was made of.
+        SHA-256 of the files.
     prompts
         SHA-256 of all prompts and held-out questions, texts and pixels.
     sections
-        How many frequencies t, h and w have in the rotary embedding.
-    deviations, cases, held_out
-        As above.
+        Number of frequencies of t, h and w in the rotary embedding.
     """
 
     made_with: dict[str, str]
@@ -156,7 +142,7 @@ def read_golden(path: Path) -> Golden:
     Raises
     ------
     VerifyError
-        Where it is not one.
+        The file is missing or malformed.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Golden)
@@ -170,21 +156,17 @@ def read_golden(path: Path) -> Golden:
 
 
 def verify_golden(golden: Golden, model: Path, mmproj: Path, prompts: str) -> None:
-    """Demand that the reference was made of these very files and prompts.
+    """Demand that the reference was made with exactly these files and prompts.
 
     Parameters
     ----------
-    golden
-        What it said.
-    model, mmproj
-        The files that are about to be used.
     prompts
         SHA-256 of the prompts as they are drawn here.
 
     Raises
     ------
     VerifyError
-        Naming what is another.
+        A file or the prompts differ.
     """
     rows = [
         (str(path), wanted, hash_file(path).hex)
@@ -194,7 +176,7 @@ def verify_golden(golden: Golden, model: Path, mmproj: Path, prompts: str) -> No
         if found != wanted:
             raise VerifyError(
                 where=where,
-                expected=f"sha256:{wanted}, which the reference was made of",
+                expected=f"sha256:{wanted}, which the reference was made with",
                 found=f"sha256:{found}",
-                fix=f"{AGAIN}  # if the change was meant; else take it back",
+                fix=f"{AGAIN}  # if the change is intended; otherwise undo it",
             )

@@ -1,4 +1,4 @@
-"""Which sizes images have, and what size the preprocessing makes of them.
+"""The sizes of images, before and after preprocessing.
 
 The rule is that of Qwen2-VL's `smart_resize` as llama.cpp and transformers both implement it: each side is
 rounded to a multiple of patch size times merge size, and the area kept between the least and the most pixels.
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 PATCH_PX = 16
 MERGE = 2
 CELL_PX = PATCH_PX * MERGE  # one image token covers a cell of this many pixels each way
-# The pocket model's own limits, and in its projector's file for those who read them there; upstream's of January 2026
-# has the same for any Qwen3-VL. The published models' are 64 and 16,384 tokens.
+# The pocket model's own limits, also stored in its projector's file; upstream's of January 2026 are the same for any
+# Qwen3-VL. The published models' limits are 64 and 16,384 tokens.
 LEAST_TOKENS = 8
 MOST_TOKENS = 4096
 LEAST_PIXELS = LEAST_TOKENS * CELL_PX**2
@@ -43,7 +43,7 @@ class Grid:
 
 
 def training_grids(most_cells: int, *, above: int = 0) -> tuple[Grid, ...]:
-    """Give the grids that training uses, of more than `above` and at most `most_cells` tokens."""
+    """Return the grids that training uses, of more than `above` and at most `most_cells` tokens."""
     sides = range(2, LONGEST_SIDE_CELLS + 1)
     return tuple(
         Grid(rows, columns)
@@ -64,7 +64,7 @@ UNSEEN_GRIDS = (
 
 
 def resized(height: int, width: int) -> tuple[int, int]:
-    """Height and width after preprocessing, both multiples of CELL_PX."""
+    """Return height and width after preprocessing, both multiples of CELL_PX."""
     new_height = max(CELL_PX, round(height / CELL_PX) * CELL_PX)
     new_width = max(CELL_PX, round(width / CELL_PX) * CELL_PX)
     if new_height * new_width > MOST_PIXELS:
@@ -79,18 +79,18 @@ def resized(height: int, width: int) -> tuple[int, int]:
 
 
 def grid_of(height: int, width: int) -> Grid:
-    """Give the tokens that an image of this many pixels becomes."""
+    """Return the grid of tokens of an image of so many pixels."""
     new_height, new_width = resized(height, width)
     return Grid(new_height // CELL_PX, new_width // CELL_PX)
 
 
 def exact_size(grid: Grid) -> tuple[int, int]:
-    """Height and width that need no resizing to fill the grid."""
+    """Return height and width that fill the grid without resizing."""
     return grid.rows * CELL_PX, grid.columns * CELL_PX
 
 
 def odd_size(rng: Random, grid: Grid) -> tuple[int, int]:
-    """Height and width that are resized to the grid, never exactly half a cell off."""
+    """Return random height and width that are resized to the grid, never exactly half a cell off."""
     reach = CELL_PX // 2 - 1
     while True:
         height, width = (side + rng.randint(-reach, reach) for side in exact_size(grid))

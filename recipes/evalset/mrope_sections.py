@@ -1,8 +1,8 @@
-"""Which part of a position turns which frequency, in M-RoPE's two layouts. Pure.
+"""M-RoPE's two layouts: the axis of each frequency. Pure.
 
-The rotary embedding of a head of size 2n has n frequencies. M-RoPE gives each of them one of three positions:
-t (time), h (height) or w (width); `sections` says how many each gets. A text token's three positions are equal,
-so that only images tell the layouts apart.
+The rotary embedding of a head of size 2n has n frequencies. M-RoPE assigns each of them one of three positions:
+t (time), h (height) or w (width); `sections` says how many each gets. A text token's three positions are equal, so
+only images reveal the layout.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ AXES = ("t", "h", "w")
 
 
 def blocked(sections: Sequence[int]) -> tuple[str, ...]:
-    """Give the axis of each frequency in blocks: all of t, then h, then w, as Qwen2-VL has it.
+    """Return the axis of each frequency in blocks: all of t, then h, then w, as in Qwen2-VL.
 
     >>> "".join(blocked((3, 2, 2)))
     'ttthhww'
@@ -25,7 +25,7 @@ def blocked(sections: Sequence[int]) -> tuple[str, ...]:
 
 
 def interleaved(sections: Sequence[int]) -> tuple[str, ...]:
-    """Give the axis of each frequency as Qwen3-VL has it: t, h, w in turn while h and w last, then t.
+    """Return the axis of each frequency as in Qwen3-VL: t, h, w in turn until h and w are used up, then t.
 
     The rule is transformers' `recomposition_frequencies` (qwen3_vl_moe): h takes each third frequency from the
     second on, w each third from the third on, each as often as its section says, and t takes all others.

@@ -1,4 +1,4 @@
-"""The prompts that a llama.cpp is compared with the reference on, and the held-out questions it is asked.
+"""The prompts on which a llama.cpp is compared with the reference, and the held-out questions.
 
 All are drawn from the split `conformance`, which training never sees.
 """
@@ -40,15 +40,7 @@ Size = tuple[int, int]  # height and width in pixels
 
 @dataclass(frozen=True)
 class Prompt:
-    """A conversation whose last answer is asked for.
-
-    Parameters
-    ----------
-    name
-        What it tries.
-    turns
-        The answers of all turns but the last are given.
-    """
+    """A conversation, named by what it tests; the model answers its last turn."""
 
     name: str
     turns: Conversation
@@ -65,7 +57,7 @@ class Prompt:
 
     @property
     def question(self) -> str:
-        """Its texts, for people."""
+        """Its texts, with the answers of all turns but the last."""
         lines = []
         for turn in self.turns[:-1]:
             lines += [words(turn), f"({turn.answer})"]
@@ -73,24 +65,24 @@ class Prompt:
 
     @property
     def expected(self) -> str:
-        """The answer that follows from what was drawn."""
+        """The right answer, which follows from the scene."""
         return self.turns[-1].answer
 
 
 def words(turn: Turn) -> str:
-    """Give the texts of a turn."""
+    """Return the texts of a turn."""
     return " ".join(part for part in turn.parts if isinstance(part, str))
 
 
 def png(image: Image.Image) -> bytes:
-    """Give an image as a PNG file."""
+    """Return an image as a PNG file."""
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
 
 
 def digest(prompts: Iterable[Prompt]) -> str:
-    """Give the SHA-256 of prompts, texts and pixels, so that a drawing that came out otherwise is told apart."""
+    """Return the SHA-256 of prompts, texts and pixels: it shows whether images are drawn differently here."""
     sha256 = hashlib.sha256()
     for prompt in prompts:
         for turn in prompt.turns:
@@ -104,7 +96,7 @@ def digest(prompts: Iterable[Prompt]) -> str:
 
 
 def held_out(task: str) -> tuple[Prompt, ...]:
-    """Give the held-out questions of a task."""
+    """Return the held-out questions of a task."""
     return tuple(
         Prompt(f"{task} {index}", held_out_conversation(index, task, SPLIT))
         for index in range(HELD_OUT_OF_EACH)
@@ -112,17 +104,17 @@ def held_out(task: str) -> tuple[Prompt, ...]:
 
 
 def compared() -> tuple[Prompt, ...]:
-    """Give the prompts whose probabilities are compared: each tries another path through llama.cpp."""
+    """Return the prompts whose probabilities are compared: each tests another path through llama.cpp."""
     return (*_texts(), *_single_images(), *_several_images(), *_places(), *_resized(), *_large())
 
 
 def everything() -> tuple[Prompt, ...]:
-    """Give the compared prompts and every held-out question."""
+    """Return the compared prompts and every held-out question."""
     return (*compared(), *(prompt for task in TASKS for prompt in held_out(task)))
 
 
 def rng_of(name: str) -> Random:
-    """Give the generator of a prompt by its name."""
+    """Return the random generator of a prompt, seeded by its name."""
     number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big")
     return Random(seed_of(SPLIT, number))
 
@@ -134,7 +126,7 @@ def _texts() -> tuple[Prompt, ...]:
 
 
 def asked_about(rng: Random, task: str, size: Size) -> tuple[Scene, TaskQuestion]:
-    """Compose a scene of a size, and a question of a task that it answers."""
+    """Return a scene of a size, and a question of a task that it answers."""
     while True:
         scene = COMPOSERS[task](rng, size)
         asked = [question for question in scene_questions(rng, scene) if question.task == task]
@@ -148,16 +140,12 @@ def one_image(
     size: Size,
     arrange: Callable[[Scene, str], tuple[Scene | str, ...]] = lambda s, q: (s, q),
 ) -> Prompt:
-    """Give a prompt about one image.
+    """Return a prompt about one image.
 
     Parameters
     ----------
     name
-        What it tries; every choice follows from it.
-    task
-        What is asked.
-    size
-        Of the image.
+        What it tests; the seed of every random choice.
     arrange
         Puts image and question in order.
     """
@@ -198,7 +186,7 @@ def _several_images() -> tuple[Prompt, ...]:
 
 
 def which_of_two(rng: Random, sizes: tuple[Size, ...]) -> tuple[Scene, Scene, TaskQuestion]:
-    """Compose two images, and a question which of them has what the other one lacks."""
+    """Return two scenes, and a question which of them has something that the other lacks."""
     while True:
         first, second = (few_shapes(rng, size) for size in sizes)
         asked = which_questions(rng, first, second)

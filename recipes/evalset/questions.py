@@ -21,7 +21,7 @@ LETTERS = ("bcdfghjklmnprstvwz", "aeiou")
 
 
 class TaskQuestion(NamedTuple):
-    """A task's name, the question and the one right answer."""
+    """A question of a task (by its name) and the one right answer."""
 
     task: str
     text: str
@@ -29,12 +29,12 @@ class TaskQuestion(NamedTuple):
 
 
 def plural(shape: str) -> str:
-    """Give the plural of a shape's name."""
+    """Return the plural of a shape's name."""
     return f"{shape}es" if shape.endswith("ss") else f"{shape}s"
 
 
 def direction(thing: Thing, other: Thing) -> str | None:
-    """Where a thing lies as seen from another one, or None where that is not clear."""
+    """Return where a thing is as seen from another one; None if that is not clear."""
     right, down = thing.x - other.x, thing.y - other.y
     if abs(right) >= CLEARLY * abs(down):
         return "right" if right > 0 else "left"
@@ -44,13 +44,13 @@ def direction(thing: Thing, other: Thing) -> str | None:
 
 
 def single_things(scene: Scene) -> list[Thing]:
-    """Give the things whose shape nothing else in the scene has."""
+    """Return the things whose shape is unique in the scene."""
     shapes = Counter(thing.shape for thing in scene.things)
     return [thing for thing in scene.things if shapes[thing.shape] == 1]
 
 
 def shape_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
-    """Ask what shape has the thing of a colour; or the only thing."""
+    """Ask for the shape of the thing of a colour, or of the only thing."""
     colours = Counter(thing.colour for thing in scene.things)
     questions = [
         TaskQuestion("shape", f"What shape is the {thing.colour} one?", thing.shape)
@@ -63,7 +63,7 @@ def shape_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
 
 
 def colour_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
-    """Ask what colour has a shape; or the only thing."""
+    """Ask for the colour of a shape, or of the only thing."""
     if len(scene.things) == 1 and rng.random() < 0.3:
         return [TaskQuestion("colour", "What colour is it?", scene.things[0].colour)]
     return [
@@ -73,7 +73,7 @@ def colour_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
 
 
 def count_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
-    """How many of a shape are there."""
+    """Ask how many things of a shape there are."""
     counts = Counter(thing.shape for thing in scene.things)
     wording = rng.choice(("How many {} are there?", "Count the {}."))
     return [
@@ -84,7 +84,7 @@ def count_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
 
 
 def where_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
-    """Where is one shape relative to another."""
+    """Ask where one shape is relative to another."""
     single = single_things(scene)
     wording = rng.choice(("Where is the {} relative to the {}?", "Where is the {}, seen from the {}?"))
     return [
@@ -96,7 +96,7 @@ def where_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
 
 
 def which_questions(rng: Random, first: Scene, second: Scene) -> list[TaskQuestion]:
-    """Which of two images has a shape, or a colour, that the other one lacks."""
+    """Ask which of two images has a shape or colour that the other lacks."""
     wording = rng.choice(("Which image has a {}?", "In which image is a {}?"))
     questions = []
     for ordinal, scene, other in zip(ORDINALS, (first, second), (second, first), strict=True):
@@ -110,7 +110,7 @@ def which_questions(rng: Random, first: Scene, second: Scene) -> list[TaskQuesti
 
 
 def read_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
-    """Ask what number is written."""
+    """Ask for the written number."""
     if scene.number is None:
         return []
     wording = rng.choice(("What number is this?", "Read the number."))
@@ -118,7 +118,7 @@ def read_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
 
 
 def text_question(rng: Random) -> TaskQuestion:
-    """Ask something without any image: say a word or digits again, or a small sum."""
+    """Ask something without an image: repeat a word or digits, or a small sum."""
     kind = rng.choice(("word", "digits", "plus", "minus"))
     if kind == "word":
         word = "".join(rng.choice(LETTERS[index % 2]) for index in range(rng.choice((4, 5, 6))))
@@ -134,13 +134,13 @@ def text_question(rng: Random) -> TaskQuestion:
 
 
 def scene_questions(rng: Random, scene: Scene) -> list[TaskQuestion]:
-    """All that can be asked about one image."""
+    """Return all questions about one image."""
     makers = (shape_questions, colour_questions, count_questions, where_questions, read_questions)
     return [question for maker in makers for question in maker(rng, scene)]
 
 
 def vocabulary_lines() -> list[str]:
-    """Every wording with every name, for training the tokenizer."""
+    """Return every wording with every name, to train the tokenizer."""
     lines = ["user\n", "assistant\n", "system\n", *DIRECTIONS, *ORDINALS, *COLOURS, *SHAPES]
     for shape in SHAPES:
         lines += [f"How many {plural(shape)} are there?", f"Count the {plural(shape)}."]

@@ -1,7 +1,7 @@
 """Draws a scene: shapes, clutter and a number on a background, with Pillow.
 
-A scene holds everything that was chosen at random, so that drawing is a pure function of it. Equal scenes give
-equal pixels for one version of Pillow; its built-in scalable font is part of that version.
+A scene holds every random choice, so drawing is a pure function of it. Equal scenes give equal pixels with one
+version of Pillow; its built-in scalable font is part of that version.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Stroke:
-    """A thin line or a dot (both ends equal) that means nothing."""
+    """Clutter: a thin line, or a dot (both ends equal)."""
 
     start: Point
     end: Point
@@ -48,7 +48,7 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Number:
-    """Digits in a font size in pixels, with their upper left corner."""
+    """Digits, their upper left corner, and their font size in pixels."""
 
     digits: str
     rgb: Colour
@@ -59,7 +59,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Scene:
-    """All that a picture shows, sizes in pixels."""
+    """Everything in an image, sizes in pixels."""
 
     width: int
     height: int
@@ -72,7 +72,7 @@ class Scene:
 
 
 def polygon(corners: int, radii: tuple[float, ...]) -> tuple[Point, ...]:
-    """Corners on circles of the given radii in turn, the first straight above the centre."""
+    """Return corners on circles of the given radii in turn, the first straight above the centre."""
     angles = [2 * math.pi * index / corners - math.pi / 2 for index in range(corners)]
     return tuple(
         (radii[index % len(radii)] * math.cos(angle), radii[index % len(radii)] * math.sin(angle))
@@ -100,7 +100,7 @@ SHAPES = ("circle", "ring", *POLYGONS)
 
 @functools.lru_cache(maxsize=128)
 def font(size_px: int) -> ImageFont.FreeTypeFont:
-    """Pillow's built-in scalable font."""
+    """Return Pillow's built-in scalable font."""
     face = ImageFont.load_default(size=size_px)
     if not isinstance(face, ImageFont.FreeTypeFont):
         raise TypeError("this Pillow was built without FreeType: its built-in font does not scale")
@@ -108,7 +108,7 @@ def font(size_px: int) -> ImageFont.FreeTypeFont:
 
 
 def number_box(digits: str, font_px: int) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of the ink of digits drawn at the origin."""
+    """Return left, top, right and bottom of the ink of digits drawn at the origin."""
     return font(font_px).getbbox(digits)
 
 
@@ -143,7 +143,7 @@ def draw_background(scene: Scene) -> Image.Image:
 
 
 def draw_stroke(pen: ImageDraw.ImageDraw, stroke: Stroke) -> None:
-    """Draw a line, or a dot where both ends are the same."""
+    """Draw a line, or a dot if both ends are the same."""
     (x, y), scale = stroke.start, OVERSAMPLING
     if stroke.start == stroke.end:
         half = stroke.thickness * scale / 2

@@ -38,7 +38,7 @@ BACKGROUNDS: tuple[Colour, ...] = (
 
 
 class Placement(NamedTuple):
-    """Find a place for one shape."""
+    """The centre and radius of one shape, in pixels."""
 
     x: float
     y: float
@@ -46,18 +46,18 @@ class Placement(NamedTuple):
 
 
 def jitter(rng: Random, colour: Colour, reach: int = JITTER) -> Colour:
-    """Give a colour near another one."""
+    """Return a colour near another one."""
     red, green, blue = (min(255, max(0, channel + rng.randint(-reach, reach))) for channel in colour)
     return red, green, blue
 
 
 def contrast(one: Colour, other: Colour) -> int:
-    """Sum of the differences of the channels."""
+    """Return the sum of the differences of the channels."""
     return sum(abs(a - b) for a, b in zip(one, other, strict=True))
 
 
 def choose_background(rng: Random, colours: Iterable[Colour]) -> tuple[Colour, Colour | None]:
-    """Choose a background that every colour stands out from, and sometimes a second one that it fades to."""
+    """Choose a background that every colour stands out from, and sometimes a second colour that it fades to."""
     wanted = tuple(colours)
     fitting = [b for b in BACKGROUNDS if all(contrast(b, colour) >= CONTRAST for colour in wanted)]
     background = jitter(rng, rng.choice(fitting or BACKGROUNDS[2:3]), 8)
@@ -66,7 +66,7 @@ def choose_background(rng: Random, colours: Iterable[Colour]) -> tuple[Colour, C
 
 
 def choose_strokes(rng: Random, size: tuple[int, int], background: Colour) -> tuple[Stroke, ...]:
-    """Thin, faint lines and dots."""
+    """Choose thin, faint lines and dots."""
     height, width = size
     count = rng.choice((0, 0, 0, 2, 4, 7))
 
@@ -87,18 +87,14 @@ def place(
     count: int,
     accept: Callable[[list[Placement]], bool] = lambda _layout: True,
 ) -> list[Placement]:
-    """Places for `count` shapes that do not touch each other or the edge.
+    """Choose places for `count` shapes that do not touch each other or the edge.
 
     Parameters
     ----------
-    rng
-        Source of every choice.
     size
         Height and width in pixels.
-    count
-        How many places.
     accept
-        A further demand on all places together.
+        Whether all places together are acceptable.
     """
     height, width = size
     room = (height * width / max(count, 1)) ** 0.5
@@ -118,7 +114,7 @@ def place(
 
 
 def find_room(rng: Random, size: tuple[int, int], radius: float, taken: list[Placement]) -> Placement | None:
-    """Find a place for one more shape, or None where a few tries found none."""
+    """Return a place for one more shape; None if a few attempts found none."""
     height, width = size
     edge = radius + 1
     for _ in range(12):
@@ -131,7 +127,7 @@ def find_room(rng: Random, size: tuple[int, int], radius: float, taken: list[Pla
 def shapes_scene(
     rng: Random, size: tuple[int, int], kinds: list[tuple[str, str]], layout: list[Placement]
 ) -> Scene:
-    """Shapes of (shape, colour) at their places, with background and clutter chosen to suit."""
+    """Return a scene of (shape, colour) pairs at their places, with a suitable background and clutter."""
     height, width = size
     things = tuple(
         Thing(shape, colour, jitter(rng, COLOURS[colour]), spot.x, spot.y, spot.radius)
@@ -150,24 +146,24 @@ def shapes_scene(
 
 
 def choose_noise(rng: Random) -> int | None:
-    """Give a seed for speckle, for one picture in four."""
+    """Return a seed for speckle, for one image in four."""
     return rng.getrandbits(32) if rng.random() < 0.25 else None
 
 
 def choose_kinds(rng: Random, count: int) -> list[tuple[str, str]]:
-    """Shapes and colours; colours are such that one background suits them all."""
+    """Choose (shape, colour) pairs whose colours all stand out from one background."""
     palette = compatible_colours(rng)
     return [(rng.choice(SHAPES), rng.choice(palette)) for _ in range(count)]
 
 
 def compatible_colours(rng: Random) -> list[str]:
-    """Give the names of the colours that stand out from one background, chosen first."""
+    """Return the names of the colours that stand out from a randomly chosen background."""
     background = rng.choice(BACKGROUNDS)
     return [name for name, rgb in COLOURS.items() if contrast(rgb, background) >= CONTRAST]
 
 
 def number_scene(rng: Random, size: tuple[int, int]) -> Scene:
-    """Compose a picture of three digits, in a size that fits."""
+    """Return a scene of three digits, in a size that fits."""
     height, width = size
     digits = "".join(rng.choice("0123456789") for _ in range(DIGITS))
     rgb = jitter(rng, COLOURS[rng.choice(compatible_colours(rng))])

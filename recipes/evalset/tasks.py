@@ -1,7 +1,6 @@
-"""Conversations about drawn images, each with its answers: for training, and held out from it.
+"""Conversations about drawn images, with answers: for training, and held out from it.
 
-A conversation is named by a split and an index, and its seed holds both: no two splits share a seed, whatever
-their indices.
+A conversation is identified by its split and index. Both are in its seed: no two splits share a seed.
 """
 
 from __future__ import annotations
@@ -37,18 +36,14 @@ if TYPE_CHECKING:
 
 SPLITS = ("training", "validation", "held-out", "conformance")
 TASKS = ("shape", "colour", "count", "where", "which", "read", "text")
-TRAINING_WEIGHTS = (5, 3, 18, 30, 12, 28, 4)  # the harder a task, the oftener it is drawn
-KINDS_OF_SIZE = (
-    "trained",
-    "unseen",
-    "resized",
-)  # of held-out images: as in training, other grids, other sides
+TRAINING_WEIGHTS = (5, 3, 18, 30, 12, 28, 4)  # harder tasks are drawn more often
+KINDS_OF_SIZE = ("trained", "unseen", "resized")  # of held-out images: as in training, other grids, resized
 MOST_TURNS = 4
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What the user sends, images and text in order, and the answer with its task."""
+    """The user's message, images and texts in order, with its task and the right answer."""
 
     parts: tuple[Scene | str, ...]
     answer: str
@@ -59,25 +54,21 @@ Conversation = tuple[Turn, ...]
 
 
 def seed_of(split: str, index: int) -> int:
-    """Seed of a conversation; the splits divide the whole numbers among them."""
+    """Return the seed of a conversation; the splits divide the integers among them."""
     return index * len(SPLITS) + SPLITS.index(split)
 
 
 def training_conversation(
     index: int, size_class: int, split: str = "training", weights: Sequence[int] = TRAINING_WEIGHTS
 ) -> Conversation:
-    """One conversation of up to MOST_TURNS turns, its images of one class of sizes.
+    """Return a conversation of up to MOST_TURNS turns, its images of one size class.
 
     Parameters
     ----------
-    index
-        Number of the conversation in its split.
     size_class
         Index into SIZE_CLASSES.
-    split
-        Name of the split.
     weights
-        How often each task is drawn.
+        Of the tasks.
     """
     rng = Random(seed_of(split, index))
     above = SIZE_CLASSES[size_class - 1] if size_class else 0
@@ -100,12 +91,12 @@ def training_conversation(
 
 
 def kind_of_size(index: int) -> str:
-    """Give what sizes the images of a held-out conversation have."""
+    """Return the kind of sizes of a held-out conversation's images."""
     return ("trained", "unseen", "trained", "resized")[index % 4]
 
 
 def held_out_conversation(index: int, task: str, split: str = "held-out") -> Conversation:
-    """One question of a task: half at sizes of training, a quarter at unseen grids, a quarter resized."""
+    """Return one question of a task: half at sizes of training, a quarter at unseen grids, a quarter resized."""
     rng = Random(seed_of(split, index * len(TASKS) + TASKS.index(task)))
     kind = kind_of_size(index)
 
@@ -119,7 +110,7 @@ def held_out_conversation(index: int, task: str, split: str = "held-out") -> Con
 
 
 def follow_up(rng: Random, images: list[Scene]) -> TaskQuestion | None:
-    """One more question about the images so far; None where there is nothing to ask."""
+    """Return one more question about the images so far; None if there is nothing to ask."""
     if not images:
         return questions.text_question(rng)
     if len(images) > 1:
@@ -135,7 +126,7 @@ def follow_up(rng: Random, images: list[Scene]) -> TaskQuestion | None:
 def compose(
     rng: Random, task: str, size: Callable[[], tuple[int, int]], *, held_out: bool = False
 ) -> Conversation:
-    """Scenes and a first question of a task; in training two images may come one a turn."""
+    """Return scenes with a question of a task; in training, two images may come in two turns."""
     if task == "text":
         return (text_turn(rng),)
     if task == "which":
@@ -154,13 +145,13 @@ def compose(
 
 
 def text_turn(rng: Random) -> Turn:
-    """Compose a turn without an image."""
+    """Return a turn without an image."""
     question = questions.text_question(rng)
     return Turn((question.text,), question.answer, "text")
 
 
 def which_turns(rng: Random, size: Callable[[], tuple[int, int]], *, held_out: bool) -> Conversation:
-    """Two images in one turn; in training sometimes one in each of two turns."""
+    """Return two images in one turn, or in training sometimes one in each of two turns."""
     while True:
         first, second = (few_shapes(rng, size()) for _ in range(2))
         asked = questions.which_questions(rng, first, second)
@@ -180,7 +171,7 @@ def which_turns(rng: Random, size: Callable[[], tuple[int, int]], *, held_out: b
 
 
 def arrange(rng: Random, images: tuple[Scene, ...], text: str) -> tuple[Scene | str, ...]:
-    """Images before the question, or sometimes after it, or after a few words."""
+    """Return images before the question, or sometimes after it, or after a few words."""
     roll = rng.random()
     if roll < 0.1:
         return (text, *images)
@@ -190,13 +181,13 @@ def arrange(rng: Random, images: tuple[Scene, ...], text: str) -> tuple[Scene | 
 
 
 def few_shapes(rng: Random, size: tuple[int, int]) -> Scene:
-    """Compose one to three shapes."""
+    """Return a scene of one to three shapes."""
     count = rng.choice((1, 1, 2, 3))
     return shapes_scene(rng, size, choose_kinds(rng, count), place(rng, size, count))
 
 
 def counted_shapes(rng: Random, size: tuple[int, int]) -> Scene:
-    """One to five of a shape, and up to three others."""
+    """Return a scene of one to five things of a shape, and up to three others."""
     count, others = rng.randint(1, MOST_COUNTED), rng.choice((0, 1, 2, 3))
     total = min(count + others, max(count, size[0] * size[1] // 1100))
     kinds = choose_kinds(rng, total)
@@ -208,7 +199,7 @@ def counted_shapes(rng: Random, size: tuple[int, int]) -> Scene:
 
 
 def related_shapes(rng: Random, size: tuple[int, int]) -> Scene:
-    """Two shapes in a clear direction from each other, and up to two others."""
+    """Return a scene of two shapes in a clear direction from each other, and up to two others."""
     height, width = size
     wanted = rng.choice(DIRECTIONS)
     across = wanted in {"left", "right"}

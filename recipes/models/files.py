@@ -1,4 +1,4 @@
-"""The files of a model on this machine: where each lies, what pins it, and what is wrong with a model without pins."""
+"""The files of a model on this machine: where each is, what pins it, and the errors for a missing file or pin."""
 
 from __future__ import annotations
 
@@ -23,14 +23,10 @@ class PinnedFile:
 
     Parameters
     ----------
-    model, file
-        Of the manifest.
     where
         The place of its pin in the manifest, for errors.
-    sha256
-        Its digest.
     path
-        Where it lies on this machine, or would.
+        Where it is on this machine, or will be once it is fetched.
     """
 
     model: Model
@@ -41,22 +37,22 @@ class PinnedFile:
 
     @property
     def name(self) -> str:
-        """What it is called in messages."""
+        """The file's name in messages."""
         return self.file.path or str(self.file.file)
 
     @property
     def pin(self) -> BlobPin:
-        """What identifies it."""
+        """The digest and sizes that a download must have."""
         return BlobPin(self.sha256, self.file.size_bytes, self.file.max_bytes)
 
     @property
     def is_local(self) -> bool:
-        """Whether it is part of this repository."""
+        """Whether the file is part of this repository."""
         return self.file.path is not None
 
 
 def missing(file: PinnedFile) -> ModelMissingError:
-    """Give the error for a file that is not on this machine."""
+    """Return the error for a file that is not on this machine."""
     fetch = f"python3 noxfile.py -s models -- fetch {file.model.name}"
     return ModelMissingError(
         where=file.where,
@@ -67,17 +63,17 @@ def missing(file: PinnedFile) -> ModelMissingError:
 
 
 def pinned_files(model: Model, manifests: Manifests, store: Store) -> tuple[PinnedFile, ...]:
-    """Give the files of a model, each with its pin.
+    """Return the files of a model, each with its pin.
 
     Raises
     ------
     PinMissingError
-        Where one has none.
+        A file has no digest.
     """
-    shown = manifests.show(manifests.root / "models" / f"{model.name}.yaml")
+    manifest = manifests.show(manifests.root / "models" / f"{model.name}.yaml")
     found = []
     for index, file in enumerate(model.files):
-        where = f"{shown}: files[{index}]"
+        where = f"{manifest}: files[{index}]"
         if file.sha256 is None:
             raise PinMissingError(
                 where=where,
@@ -90,8 +86,25 @@ def pinned_files(model: Model, manifests: Manifests, store: Store) -> tuple[Pinn
     return tuple(found)
 
 
+def paths_by_role(model: Model, manifests: Manifests, store: Store) -> dict[str, Path]:
+    """Return the path of each file of a model, "model" and "mmproj".
+
+    Raises
+    ------
+    ModelMissingError
+        A file is not on this machine.
+    PinMissingError
+        A file has no digest.
+    """
+    files = pinned_files(model, manifests, store)
+    for file in files:
+        if not file.path.exists():
+            raise missing(file)
+    return {file.file.role: file.path for file in files}
+
+
 def known_pins(manifests: Manifests, but: Sha256) -> dict[Sha256, str]:
-    """Give what pinned files of all models are called, by their digest; without one of them."""
+    """Return the names of all models' pinned files by digest, without the one whose digest is `but`."""
     return {
         file.sha256: f"{file.path or file.file} of {name}"
         for name in manifests.model_names()

@@ -1,4 +1,4 @@
-"""What a model's files are, from their heads: what they hold in which types, if they fit, what they need. Pure."""
+"""Describes a model from its GGUF headers: tensor types, whether model and projector fit, memory. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.models.gguf.findings import Finding, Look
+from recipes.core.errors import VerifyError
+from recipes.models.gguf.findings import Finding, Look, Severity
 from recipes.models.gguf.lint import lint_mmproj, lint_model, lint_pair
 
 if TYPE_CHECKING:
     from recipes.models.gguf.reader import GgufFile
 
-# By the first that fits: the part of a model that a tensor belongs to.
+# The part of a model that a tensor belongs to: the first pattern that matches its name.
 _GROUPS = (
     ("token embedding", r"token_embd\..*"),
     ("output", r"output\..*"),
@@ -32,15 +33,15 @@ _GROUPS = (
 GROUPS = tuple((name, re.compile(pattern)) for name, pattern in _GROUPS)
 OTHER = "other"
 
-CACHE_BYTES = 2  # of each number of the keys and values: llama-server keeps them in F16
-BATCH = 512  # tokens that llama-server computes at once, its n_ubatch
+CACHE_BYTES = 2  # of each number in the KV cache: llama-server keeps F16
+BATCH = 512  # tokens, llama-server's n_ubatch
 REAL_BYTES = 4
-PICTURE_SIDE = 1024  # pixels: of the picture that the estimate is for
+IMAGE_SIDE = 1024  # pixels, of the image that the estimate is for
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one group of tensors has in one type."""
+    """The tensors of one group (a part of the model) that have one type."""
 
     group: str
     type: str
@@ -50,13 +51,13 @@ class Share:
 
     @property
     def bits(self) -> float:
-        """Bits for each parameter."""
+        """Bits per parameter."""
         return self.size_bytes * 8 / self.parameters
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """What a model needs to run, in bytes.
+    """The memory that a model needs to run, in bytes.
 
     Parameters
     ----------
@@ -65,54 +66,58 @@ class MemoryEstimate:
     cache
         Keys and values of the whole context.
     compute
-        What a batch of tokens is computed in, an estimate: the logits, and a few rows of each token.
+        Compute buffers for a batch of tokens, an estimate: the logits, and a few rows for each token.
     projector
         The projector's tensors; 0 without one.
-    picture
-        What a picture is computed in, an estimate; 0 without a projector.
+    image
+        Compute buffers for an image, an estimate; 0 without a projector.
     """
 
     weights: int
     cache: int
     compute: int
     projector: int = 0
-    picture: int = 0
+    image: int = 0
 
     @property
     def without_projector(self) -> int:
-        """For text alone."""
+        """Bytes for text only."""
         return self.weights + self.cache + self.compute
 
     @property
     def total(self) -> int:
-        """With the projector."""
-        return self.without_projector + self.projector + self.picture
+        """Bytes with the projector."""
+        return self.without_projector + self.projector + self.image
+
+    def needed(self, *, images: bool) -> int:
+        """Return the bytes with or without the projector."""
+        return self.total if images else self.without_projector
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a model is.
+    """The description of a model.
 
     Parameters
     ----------
     architecture, name
-        As the file says; "" where it does not.
+        From the file's keys; "" if they are missing.
     parameters
         Of the model, without the projector.
     active_parameters
-        Those that one token needs; the same, where there are no experts.
+        Those that one token uses; equal to `parameters` without experts.
     context
-        The longest that the model was made for; 0 where it does not say.
+        Tokens that the model was made for; 0 if the file does not say.
     template
-        How a chat is written; "" where there is none.
+        The chat template; "" if there is none.
     model_shares, mmproj_shares
-        What each has in which type, the group's order first and then the largest.
+        In the order of `GROUPS`, the largest first within a group.
     findings
-        What is wrong: the file, and the finding.
+        Errors and warnings, each with "model", "mmproj" or "both".
     fits
         Whether model and projector belong together; None without a projector.
     memory
-        What it needs; None where the file does not say its sizes.
+        None if the file does not state its sizes.
     """
 
     architecture: str
@@ -129,17 +134,7 @@ class Inspection:
 
 
 def inspect(model: GgufFile, mmproj: GgufFile | None, context: int) -> Inspection:
-    """Say what a model is.
-
-    Parameters
-    ----------
-    model
-        As `read_gguf` gave it.
-    mmproj
-        The projector, where there is one.
-    context
-        Tokens, for the estimate of memory.
-    """
+    """Describe a model and check it; `context`, in tokens, is for the memory estimate."""
     look = Look(model)
     kind = look.text("general.architecture")
     findings = [("model", finding) for finding in lint_model(model)]
@@ -165,8 +160,32 @@ def inspect(model: GgufFile, mmproj: GgufFile | None, context: int) -> Inspectio
     )
 
 
+def demand_sound(found: Inspection, title: str) -> None:
+    """Demand that a model has no errors: that llama.cpp loads it, and that its projector fits.
+
+    Parameters
+    ----------
+    title
+        The model's name in the error.
+
+    Raises
+    ------
+    VerifyError
+        With the first error and the number of others.
+    """
+    wrong = [(where, one) for where, one in found.findings if one.severity is Severity.ERROR]
+    if wrong:
+        where, one = wrong[0]
+        raise VerifyError(
+            where=f"{title}, {where}: {one.where}",
+            expected="a model that llama.cpp loads, and a projector that belongs to it",
+            found=f"{one.where} {one.what}" + (f"; {len(wrong) - 1} more are above" if wrong[1:] else ""),
+            fix="do not load it: use a file that its publisher states a digest of",
+        )
+
+
 def share_out(file: GgufFile) -> tuple[Share, ...]:
-    """Say which part of a file has what in which type; nothing is left out and nothing counted twice."""
+    """Return tensors, parameters and bytes by part of the model and type; each tensor counts once."""
     rows: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     for tensor in file.tensors:
         row = rows[group_of(tensor.name), tensor.type.name]
@@ -179,33 +198,20 @@ def share_out(file: GgufFile) -> tuple[Share, ...]:
 
 
 def group_of(name: str) -> str:
-    """Say which part of a model a tensor belongs to."""
+    """Return the part of a model that a tensor belongs to."""
     return next((group for group, pattern in GROUPS if pattern.fullmatch(name)), OTHER)
 
 
 def estimate_memory(model: GgufFile, mmproj: GgufFile | None, context: int) -> MemoryEstimate | None:
-    """Say what a model needs to run; None where it does not say its sizes.
+    """Estimate the memory for a context of so many tokens; None if the file does not state its sizes.
 
-    The weights and the cache are exact. What is computed in is an estimate: for the language model, the logits of a
-    batch and a few rows of each token in it; for a picture of 1024 by 1024 pixels, a few rows of each patch.
-
-    Parameters
-    ----------
-    model, mmproj
-        As `read_gguf` gave them.
-    context
-        Tokens.
+    Weights and KV cache are exact. The compute buffers are an estimate: for the language model, the logits of a batch
+    and a few rows for each token in it; for an image of 1024 by 1024 pixels, a few rows for each patch.
     """
     look = Look(model)
     kind = look.text("general.architecture")
-    names = (
-        "block_count",
-        "attention.head_count_kv",
-        "attention.key_length",
-        "attention.value_length",
-        "embedding_length",
-    )
-    sizes = [look.size(f"{kind}.{name}") for name in names]
+    names = ("block_count", "attention.head_count_kv", "attention.key_length", "attention.value_length")
+    sizes = [look.size(f"{kind}.{name}") for name in (*names, "embedding_length")]
     if None in sizes:
         return None
     blocks, pairs, key, value, width = (size or 0 for size in sizes)
@@ -220,11 +226,9 @@ def estimate_memory(model: GgufFile, mmproj: GgufFile | None, context: int) -> M
         vision.size(f"clip.vision.{name}") or 0
         for name in ("patch_size", "feed_forward_length", "embedding_length")
     )
-    patches = (PICTURE_SIDE // patch) ** 2 if patch else 0
-    picture = patches * REAL_BYTES * (2 * inner + 8 * deep)
-    return MemoryEstimate(
-        weights, cache, compute, sum(tensor.size_bytes for tensor in mmproj.tensors), picture
-    )
+    patches = (IMAGE_SIDE // patch) ** 2 if patch else 0
+    image = patches * REAL_BYTES * (2 * inner + 8 * deep)
+    return MemoryEstimate(weights, cache, compute, sum(tensor.size_bytes for tensor in mmproj.tensors), image)
 
 
 def _active(look: Look, kind: str, shares: tuple[Share, ...]) -> int:

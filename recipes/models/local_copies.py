@@ -1,4 +1,4 @@
-"""Takes over a file that is on this machine already, without a copy where the file system can do without."""
+"""Reuses a file that is already on this machine, without copying its bytes where the file system allows it."""
 
 from __future__ import annotations
 
@@ -19,44 +19,28 @@ if TYPE_CHECKING:
 
 FICLONE = 0x40049409  # Linux, linux/fs.h: share the blocks of another file until one of the two is written
 _CANNOT = frozenset(
-    {
-        errno.EOPNOTSUPP,
-        errno.EXDEV,
-        errno.EINVAL,
-        errno.ENOTTY,
-        errno.EPERM,
-        errno.EMLINK,
-        errno.EACCES,
-        errno.ENOSYS,
-    }
+    (
+        *(errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY),
+        *(errno.EPERM, errno.EMLINK, errno.EACCES, errno.ENOSYS),
+    )
 )
 
 
 @dataclass(frozen=True)
 class HubCache:
-    """The folder in which the hub's own client keeps what it downloaded.
-
-    Parameters
-    ----------
-    folder
-        As its variables HF_HUB_CACHE or HF_HOME name it.
-    """
+    """The download cache of the hub's own client: the folder that HF_HUB_CACHE or HF_HOME names."""
 
     folder: Path
 
     def places(self, repository: str, revision: str | None, file: str, sha: Sha256) -> tuple[Path, ...]:
-        """Say where a file may lie: by its digest, or by its name in the pinned commit or another. Pure.
+        """Return where a file may be: by its digest, or by its name in the pinned commit. Pure.
 
         Parameters
         ----------
         repository
-            As OWNER/NAME.
+            OWNER/NAME.
         revision
-            The commit, where one is pinned.
-        file
-            Its name there.
-        sha
-            Its digest.
+            The pinned commit, if there is one.
         """
         base = self.folder / f"models--{repository.replace('/', '--')}"
         named = (base / "snapshots" / revision / file,) if revision else ()
@@ -66,18 +50,12 @@ class HubCache:
 def candidates(
     model: Model, file: ModelFile, sha: Sha256, cache: HubCache | None, named: Path | None
 ) -> Iterator[Path]:
-    """Give the files of this machine that may be a model's file.
+    """Yield the files of this machine that may be a model's file.
 
     Parameters
     ----------
-    model, file
-        Of a hub.
-    sha
-        The file's digest.
-    cache
-        The hub's client's.
     named
-        A file or a folder that the user named; in a folder the file has its own name, or its path there.
+        A file or a folder that the user named; in a folder the file has its own name, or its path in the repository.
     """
     name = str(file.file)
     if named is not None:
@@ -91,19 +69,19 @@ def candidates(
 
 
 def take_over(source: Path, target: Path) -> str:
-    """Make `target` a file with the bytes of `source`, and say how: "reflink", "hard link" or "copy".
+    """Create `target` with the bytes of `source`; return how: "reflink", "hard link" or "copy".
 
     Parameters
     ----------
     source
         A file; links are followed.
     target
-        A file that does not exist, on the store's file system.
+        A path that does not exist, on the store's file system.
 
     Raises
     ------
     StoreError
-        Where the disk refuses.
+        The disk refuses.
     """
     source = source.resolve()
     with storage_errors(target, needed_bytes=source.stat().st_size):

@@ -1,4 +1,4 @@
-"""Why a whole file is not the pinned one: the cause, and what mends it. Pure."""
+"""Why a complete file is not the pinned one: the cause, and how to fix it. Pure."""
 
 from __future__ import annotations
 
@@ -27,24 +27,22 @@ class Evidence:
 
     Parameters
     ----------
-    digest, size_bytes
-        Of its bytes.
     start
         Its first bytes.
     pinned, pinned_bytes
-        The digest that it should have, and the size where that is pinned.
+        The digest that it should have, and the size if that is pinned.
     quantisation
         The one that the manifest names.
     known
-        What other pins are called, by their digest.
+        The names of other pins by digest.
     statement
-        What the hub says of its file.
+        What the hub states about its file.
     revision
-        The commit that is pinned, where one is.
+        The pinned commit, if there is one.
     fault
-        What a reader of the format found to be wrong with it; None where it is sound, or no such file.
+        The GGUF reader's error; None if it found none.
     file_type
-        Its general.file_type.
+        The file's general.file_type.
     """
 
     digest: Sha256
@@ -62,7 +60,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Cause:
-    """Why it is another file, and what to do; `may_pass` if fetching it again may help."""
+    """Why the file is another one, and what to do; `may_pass` if fetching again may help."""
 
     text: str
     advice: str
@@ -74,9 +72,9 @@ RELOCK = "compare the digests with a second source, then pin the new one with lo
 
 
 def diagnose(evidence: Evidence) -> Cause:  # noqa: PLR0911 - one answer for each cause
-    """Name the cause, the surest sign first.
+    """Return the cause, the surest sign first.
 
-    | what is seen                                          | cause                    |
+    | evidence                                              | cause                    |
     |-------------------------------------------------------|--------------------------|
     | the digest of another pin                             | that file                |
     | the start of a page, of JSON, of an LFS pointer       | that                     |
@@ -84,7 +82,7 @@ def diagnose(evidence: Evidence) -> Cause:  # noqa: PLR0911 - one answer for eac
     | the digest that the hub states, no commit is pinned   | upstream changed         |
     | fewer bytes than pinned, or than its own table needs  | truncated                |
     | another general.file_type than the manifest names     | another quantisation     |
-    | none of these                                         | changed on the way       |
+    | none of these                                         | other contents           |
     """
     e = evidence
     if name := e.known.get(e.digest):
@@ -95,7 +93,9 @@ def diagnose(evidence: Evidence) -> Cause:  # noqa: PLR0911 - one answer for eac
         return Cause(f"it is {strange}", FROM_ELSEWHERE)
     if e.statement and e.statement.sha256 == e.digest:
         if e.revision and e.statement.commit in {"", e.revision}:
-            return Cause(f"wrong pin: at the pinned commit {e.revision} the hub has these very bytes", RELOCK)
+            return Cause(
+                f"wrong pin: at the pinned commit {e.revision} the hub has exactly these bytes", RELOCK
+            )
         return Cause("upstream changed: these are the bytes that the hub has now", RELOCK)
     if e.pinned_bytes is not None and e.size_bytes < e.pinned_bytes:
         missing = e.pinned_bytes - e.size_bytes
@@ -113,4 +113,4 @@ def diagnose(evidence: Evidence) -> Cause:  # noqa: PLR0911 - one answer for eac
         advice = f"correct `file:` in the manifest, or pin this file as {found}"
         return Cause(f"it is another quantisation: {found}, pinned is {e.quantisation}", advice)
     text = "it is a sound model file with other contents: upstream changed it, the pin is wrong, or it was damaged"
-    return Cause(text, f"fetch it again; if the same digest comes, {RELOCK}", may_pass=True)
+    return Cause(text, f"fetch it again; if the digest is the same, {RELOCK}", may_pass=True)

@@ -1,4 +1,4 @@
-"""The mix of quantisations as a picture: one bar for each part of a model, as long as its bytes. Pure, gives SVG."""
+"""A chart of a model's quantisations, as SVG: one bar for each part of the model, as long as its bytes. Pure."""
 
 from __future__ import annotations
 
@@ -12,23 +12,15 @@ if TYPE_CHECKING:
 
 WIDTH, LEFT, RIGHT, ROW, BAR, TOP = 860, 170, 100, 30, 18, 78
 FONT = 'font-family="sans-serif" font-size="13" fill="#222"'
-SMALLEST = 1.5  # pixels: what is there must be seen
-INSIDE = 54  # pixels that a type's name needs
-# Told apart by people who see colours otherwise too (Okabe and Ito's palette), in the order of their bytes.
+SMALLEST = 1.5  # pixels, so that every type is visible
+INSIDE = 54  # pixels that a type's name needs within a bar
+# Okabe and Ito's palette, for colour-blind readers too; types take them in the order of their bytes.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 DARK = frozenset(("#0072B2", "#009E73", "#D55E00"))
 
 
 def draw_mix(title: str, shares: Sequence[Share]) -> str:
-    """Draw what each part of a model has in which type.
-
-    Parameters
-    ----------
-    title
-        What stands above.
-    shares
-        In the order of the rows; those of one group stand together.
-    """
+    """Draw the bytes of each part of a model by type; the rows are in the order of `shares`."""
     groups = list(dict.fromkeys(share.group for share in shares))
     sums = {group: sum(share.size_bytes for share in shares if share.group == group) for group in groups}
     types = sorted(

@@ -1,4 +1,4 @@
-"""What the session `models` says, as lines. Pure."""
+"""The output of the session `models`, as lines. Pure."""
 
 from __future__ import annotations
 
@@ -6,32 +6,29 @@ from typing import TYPE_CHECKING
 
 from recipes.core.filesystem import size_text
 from recipes.models.gguf.findings import Severity
+from recipes.models.gguf.reader import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from recipes.manifest.schema import Model
-    from recipes.models.inspect import Inspection, Share
+    from recipes.models.inspect import Inspection, MemoryEstimate, Share
 
 UNITS = ((10**9, "B"), (10**6, "M"), (10**3, "k"))
-SHOWN_TEXT = 60  # characters
 
 
 def inspection_lines(found: Inspection, context: int) -> Iterator[str]:
-    """Say what a model is, and what is wrong with it."""
-    name = f" ({plain(found.name)})" if found.name else ""
-    yield f"architecture:  {plain(found.architecture) or 'none'}{name}"
-    active = (
-        f", {count_text(found.active_parameters)} for each token"
-        if found.active_parameters < found.parameters
-        else ""
-    )
+    """Yield the description of a model, and its errors and warnings."""
+    name = f" ({escaped(found.name)})" if found.name else ""
+    yield f"architecture:  {escaped(found.architecture) or 'none'}{name}"
+    is_sparse = found.active_parameters < found.parameters
+    active = f", {count_text(found.active_parameters)} active per token" if is_sparse else ""
     yield f"parameters:    {count_text(found.parameters)}{active}"
     if found.context:
         yield f"context:       up to {found.context} tokens"
     yield f"chat template: {template_text(found.template)}"
     if found.fits is None:
-        yield "projector:     none given"
+        yield "projector:     none named"
     else:
         yield f"projector:     {'fits the model' if found.fits else 'does NOT fit the model'}"
     yield from memory_lines(found, context)
@@ -48,25 +45,28 @@ def inspection_lines(found: Inspection, context: int) -> Iterator[str]:
 
 
 def memory_lines(found: Inspection, context: int) -> Iterator[str]:
-    """Say what a model needs to run."""
+    """Yield the memory that a model needs."""
     memory = found.memory
     if memory is None:
-        yield "memory:        cannot be estimated: the file does not say its sizes"
+        yield "memory:        cannot be estimated: the file does not state its sizes"
         return
-    yield (
-        f"memory:        {size_text(memory.without_projector)} for text with {context} tokens of context:"
-        f" {size_text(memory.weights)} weights, {size_text(memory.cache)} keys and values,"
-        f" about {size_text(memory.compute)} to compute"
-    )
+    text = ", ".join(memory_parts(memory, images=False))
+    yield f"memory:        {size_text(memory.without_projector)} for text with {context} tokens of context: {text}"
     if found.fits is not None:
-        yield (
-            f"               {size_text(memory.total)} with the projector:"
-            f" {size_text(memory.projector)} weights, about {size_text(memory.picture)} for a picture"
-        )
+        images = ", ".join(memory_parts(memory, images=True)[3:])
+        yield f"               {size_text(memory.total)} with images: {images}"
+
+
+def memory_parts(memory: MemoryEstimate, *, images: bool) -> list[str]:
+    """Return what the memory is for: three parts for text, two more for images."""
+    text = [f"{size_text(memory.weights)} weights", f"{size_text(memory.cache)} KV cache"]
+    text.append(f"about {size_text(memory.compute)} compute buffers")
+    more = [f"{size_text(memory.projector)} projector", f"about {size_text(memory.image)} for an image"]
+    return text + more if images else text
 
 
 def share_lines(what: str, shares: Sequence[Share]) -> Iterator[str]:
-    """Give the table of a mix."""
+    """Yield the table of a file's tensor types by part."""
     head = (what, "type", "tensors", "parameters", "size", "bits")
     rows = [
         (s.group, s.type, str(s.tensors), count_text(s.parameters), size_text(s.size_bytes), f"{s.bits:.2f}")
@@ -84,25 +84,16 @@ def share_lines(what: str, shares: Sequence[Share]) -> Iterator[str]:
 
 
 def template_text(template: str) -> str:
-    """Say what a chat template is, without showing all of it; its text is safe to print."""
+    """Return the start of a chat template, safe to print, and what it supports."""
     if not template:
         return "none: the server would guess one"
-    pictures = ", with pictures" if "image" in template or "vision_start" in template else ", text alone"
+    images = ", with images" if "image" in template or "vision_start" in template else ", text only"
     tools = ", with tools" if "tools" in template else ""
-    return f"{len(template)} characters{pictures}{tools}: {plain(template.strip())}"
-
-
-def plain(text: str) -> str:
-    r"""Make a text of a file safe to print, and not too long: a terminal would obey some characters.
-
-    >>> plain("\x1b[2J")
-    '\\x1b[2J'
-    """
-    return repr(text[:SHOWN_TEXT])[1:-1] + "..." * (len(text) > SHOWN_TEXT)
+    return f"{len(template)} characters{images}{tools}: {escaped(template.strip())}"
 
 
 def count_text(count: int) -> str:
-    """Give a number of parameters for people.
+    """Return a number of parameters with a unit.
 
     >>> count_text(30_532_122_624), count_text(999)
     ('30.53 B', '999')
@@ -114,13 +105,7 @@ def count_text(count: int) -> str:
 
 
 def list_lines(rows: Sequence[tuple[Model, Sequence[str]]]) -> Iterator[str]:
-    """Give the table of all models.
-
-    Parameters
-    ----------
-    rows
-        Each model, and the state of each of its files.
-    """
+    """Yield the table of all models, each with the state of each of its files."""
     for model, states in rows:
         memory = f", needs {size_text(model.memory.size_bytes)}" if model.memory else ""
         yield f"{model.name}: {model.summary} ({model.licence}{memory})"

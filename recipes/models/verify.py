@@ -1,9 +1,10 @@
-"""Verifies a model's files: those that did not change since their digest was taken are not read again."""
+"""Verifies a model's files. A file that did not change since it was last hashed is not read again."""
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,21 +26,20 @@ if TYPE_CHECKING:
 
     from recipes.core.console import Console
     from recipes.models.files import PinnedFile
+    from recipes.store.context import Context
     from recipes.store.store import Store
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What became of one file.
+    """The result for one file.
 
     Parameters
     ----------
-    file
-        Which.
     state
         "unchanged" (not read), "ok", "absent" or "BAD".
     error
-        The refusal, where it is bad.
+        The refusal, if the file is bad.
     """
 
     file: PinnedFile
@@ -48,32 +48,28 @@ class Verified:
 
 
 def verify_files(
-    files: Iterable[PinnedFile], store: Store, console: Console, *, full: bool = False
+    files: Iterable[PinnedFile], context: Context, *, full: bool = False
 ) -> tuple[Verified, ...]:
-    """Verify files, over the cores.
+    """Verify files of one or several models, on all usable cores.
 
     Parameters
     ----------
-    files
-        Of one model, or of several.
-    store, console
-        Where, and who is told.
     full
-        Read those too that did not change since their digest was taken.
+        Also read files that did not change since they were last hashed.
 
     Raises
     ------
     StoreError
-        Where the store cannot be read.
+        The store cannot be read.
     """
 
     def verify(file: PinnedFile) -> Verified:
         if not file.path.exists():
             return Verified(file, "absent")
-        if not full and is_unchanged(file.path, file.sha256, store):
+        if not full and is_unchanged(file.path, file.sha256, context.store):
             return Verified(file, "unchanged")
         try:
-            verify_pinned(file, store, console, cores)
+            verify_pinned(file, context.store, context.console, cores)
         except (VerifyError, StoreError) as error:
             return Verified(file, "BAD", error)
         return Verified(file, "ok")
@@ -86,26 +82,22 @@ def verify_files(
 def verify_pinned(
     file: PinnedFile, store: Store, console: Console, pool: ThreadPoolExecutor | None = None
 ) -> None:
-    """Read a file that is here, demand that it is the pinned one, and note what it is like.
+    """Hash a file, demand the pinned digest, and remember its size and times.
 
-    Where the digests of its chunks are noted, they are compared, by all cores. Else the whole is hashed, and they are
-    noted.
+    If the digests of its chunks are known, all cores compare them. Otherwise the whole file is hashed, and the digests
+    of its chunks are written down.
 
     Parameters
     ----------
-    file
-        Which.
-    store, console
-        Where, and who is told.
     pool
-        Whose threads hash; by default some of its own.
+        The threads that hash (default: a pool just for this file).
 
     Raises
     ------
     VerifyError
-        Where a file of this repository is not the pinned one, or is not there.
+        A file of this repository differs from its pin, or is missing.
     StoreError
-        Where a file of the store is not, or cannot be read.
+        A file of the store differs from its pin, or cannot be read.
     """
     path = file.path
     with storage_errors(path):
@@ -127,14 +119,11 @@ def verify_pinned(
 def _difference(
     file: PinnedFile, before: Sight, store: Store, console: Console, pool: ThreadPoolExecutor | None
 ) -> str | None:
-    size_bytes = before.size_bytes
     noted = _read_chunks(file, store)
-    with console.task(f"hash {file.name}", size_bytes) as task:
+    with console.task(f"hash {file.name}", before.size_bytes) as task:
         if noted is not None:
-            if pool is not None:
-                return first_difference(file.path, noted, pool, task.advance)
-            with ThreadPoolExecutor(usable_cores()) as own:
-                return first_difference(file.path, noted, own, task.advance)
+            with nullcontext(pool) if pool else ThreadPoolExecutor(usable_cores()) as threads:
+                return first_difference(file.path, noted, threads, task.advance)
         found = hash_with_chunks(file.path, max(1, usable_cores() - 1), task.position)
     if found.whole != file.sha256:
         return str(found.whole)
@@ -156,5 +145,5 @@ def _read_chunks(file: PinnedFile, store: Store) -> Chunks | None:
 
 
 def chunks_path(file: PinnedFile, store: Store) -> Path:
-    """Where the digests of a file's chunks are noted."""
+    """Return the path of the digests of a file's chunks."""
     return store.sightings / f"{file.sha256.hex}.chunks"

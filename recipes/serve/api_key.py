@@ -1,6 +1,6 @@
-"""The key that a client of the server must show: where it comes from, and what is wrong with it.
+"""The API key that clients of the server must send: read from a file or the environment, and checked.
 
-It never stands on a command line, where every user of the machine can read it, and in no message.
+It is never on a command line, where every user of the machine can read it, and never in a message.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ SERVER_VARIABLE = "LLAMA_API_KEY"  # llama-server's own; a comma would separate 
 SHORTEST = 16  # characters
 KEY = re.compile(r"[!-+\--~]{16,512}")  # printable ASCII without space and comma
 MAKE = "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
-OTHERS = 0o077  # rights of everybody but the owner
+OTHERS = 0o077  # permissions of all users but the owner
 
 
 def read_api_key(path: Path | None, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Give the key: of a file where one is named, else of the environment; None where there is none.
+    """Return the key from the file if one is named, else from the environment; None if there is none.
 
     Raises
     ------
     ApiKeyError
-        Where it cannot be read, is open to others, or is no key.
+        The file cannot be read, other users can read it, or it holds no valid key.
     """
     if path is None:
         value = environ.get(KEY_VARIABLE, "")
@@ -42,44 +42,43 @@ def read_api_key(path: Path | None, environ: Mapping[str, str] = os.environ) -> 
     except (OSError, UnicodeDecodeError) as error:
         raise ApiKeyError(
             where=where,
-            expected="a file with a key in it",
-            found=getattr(error, "strerror", None) or "no text",
+            expected="a readable file with a key",
+            found=getattr(error, "strerror", None) or "not UTF-8 text",
             fix=f"(umask 077; {MAKE} > {path})",
         ) from error
     if others:
         raise ApiKeyError(
             where=where,
-            expected="a file that is its owner's alone",
-            found="others have rights to it",
+            expected="a file that only its owner can read",
+            found="other users have permissions on it",
             fix=f"chmod 600 {path}",
         )
     return parse_api_key(text.removesuffix("\n").removesuffix("\r"), where)
 
 
 def parse_api_key(text: str, where: str) -> str:
-    """Demand that a text is a key. Pure.
+    """Return a valid key. Pure.
 
     Raises
     ------
     ApiKeyError
-        Where it is not; the text is not shown.
+        The text is not a valid key; the error does not show it.
     """
     if KEY.fullmatch(text):
         return text
     raise ApiKeyError(
         where=where,
-        expected=f"one line of {SHORTEST} to 512 letters, digits and signs of ASCII; no space, no comma",
-        found=f"{len(text)} characters"
-        + ("" if len(text) < SHORTEST else ", of which some cannot be in a key"),
+        expected=f"one line of {SHORTEST} to 512 printable ASCII characters, no space, no comma",
+        found=f"{len(text)} characters" + (", some of them not allowed" if len(text) >= SHORTEST else ""),
         fix=f"make one: {MAKE}",
     )
 
 
 def demand_api_key(host: str) -> ApiKeyError:
-    """Give the refusal to listen where others reach the server, and anybody may ask."""
+    """Return the refusal to listen without a key on an address that other machines reach."""
     return ApiKeyError(
         where=f"--host {host}",
-        expected=f"a key, since other machines reach that address: in {KEY_VARIABLE}, or --api-key-file FILE",
+        expected=f"an API key, because other machines reach that address: {KEY_VARIABLE} or --api-key-file FILE",
         found="none",
         fix=f"export {KEY_VARIABLE}=$({MAKE})",
     )

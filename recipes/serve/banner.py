@@ -1,4 +1,4 @@
-"""What a person is told of a server that runs: where its page is, and how a program asks it. Pure."""
+"""What `serve` prints once the server runs: its address, and an example request. Pure."""
 
 from __future__ import annotations
 
@@ -17,77 +17,63 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Example:
-    """A question about a picture, to show how one asks.
+    """A request to show: an image file, "" for none, and a question."""
 
-    Parameters
-    ----------
-    picture
-        The file.
-    question
-        What is asked.
-    """
-
-    picture: str
+    image: str
     question: str
 
 
-ANY = Example("picture.jpg", "What is in this picture?")
-DRAWN = Example(
-    "docs/assets/shapes.png", "What colour is the ring?"
-)  # of the kind that the pocket model knows
+ANY = Example("image.jpg", "What is in this image?")
+# The pocket model knows only drawings of this kind.
+DRAWN = Example("docs/assets/shapes.png", "What colour is the ring?")
 TEXT = Example("", "What is 7 minus 5?")
 
 
-def ready_lines(ready: ReadyModel, what: str, base: str, log: Path, key: str | None) -> Iterator[str]:
-    """Say what is served, where, and how to ask.
+def ready_lines(ready: ReadyModel, title: str, base: str, log: Path, key: str | None) -> Iterator[str]:
+    """Yield what is served, where, and how to send a request.
 
     Parameters
     ----------
-    ready
-        The model.
-    what
-        The llama.cpp, for people.
+    title
+        The llama.cpp.
     base
         The server's address.
-    log
-        What it prints.
     key
-        Where the key is kept that clients must show, as a shell's words; None without one.
+        A shell expression for the key that clients must send; None without a key.
     """
-    pictures = "with pictures" if ready.mmproj is not None else "text only"
-    yield f"model:    {ready.name}, {pictures}, {ready.context} tokens of context"
-    yield f"server:   {what}"
+    yield f"model:    {ready.name}, {ready.kind}, {ready.context} tokens of context"
+    yield f"server:   {title}"
     yield f"page:     {base}" + (" (it asks for the key: Settings, API Key)" if key else "")
     yield f"API:      {base}/v1/chat/completions, as OpenAI's"
     yield f"log:      {log}"
     example = TEXT if ready.mmproj is None else DRAWN if ready.is_local else ANY
     yield from curl_lines(base, key, example)
-    yield "Ctrl-C ends it."
+    yield "Press Ctrl-C to stop the server."
 
 
 def curl_lines(base: str, key: str | None, example: Example) -> Iterator[str]:
-    """Give a command that asks the API, to paste into a shell; the picture does not pass through its arguments."""
+    """Yield a command to paste into a shell; the image is sent on standard input, not as an argument."""
     word = f" -H @<(printf 'Authorization: Bearer %s' \"{key}\")" if key else ""
     yield f"curl -s {base}/v1/chat/completions -H 'Content-Type: application/json'{word} -d @- <<END"
     content = f'{{"type": "text", "text": "{example.question}"}}'
-    if example.picture:
-        kind = "png" if example.picture.endswith(".png") else "jpeg"
-        coded = f"$(base64 <{example.picture} | tr -d '\\n')"
+    if example.image:
+        kind = "png" if example.image.endswith(".png") else "jpeg"
+        coded = f"$(base64 <{example.image} | tr -d '\\n')"
         content = f"""{{"type": "image_url", "image_url": {{"url": "data:image/{kind};base64,{coded}"}}}}, {content}"""
     yield f'{{"messages": [{{"role": "user", "content": [{content}]}}]}}'
     yield "END"
 
 
 def key_words(path: Path | None) -> str:
-    """Give a shell's words for where the key is kept."""
+    """Return a shell expression for the key: a file's content, or the variable."""
     return f"$(cat {path})" if path is not None else f"${KEY_VARIABLE}"
 
 
 def saved_line(ready: ReadyModel) -> str:
-    """Say what memory is saved by doing without the projector."""
+    """Return how much memory is saved without the projector."""
     memory = ready.inspection.memory
     if memory is None or memory.total == memory.without_projector:
-        return "text only: the projector is not loaded; what memory that saves is not known, since it is not here"
+        return "text only: the projector is not loaded; it is not on this machine, so the saved memory is unknown"
     return (
         f"text only: the projector is not loaded: {size_text(memory.without_projector)} of memory instead of"
         f" {size_text(memory.total)}, {size_text(memory.total - memory.without_projector)} saved"

@@ -1,4 +1,4 @@
-"""Asks a server a question about pictures, and gives its answer piece by piece."""
+"""Sends a question about images to a server, and yields the answer as it streams."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from urllib.parse import urlsplit
 import requests
 
 from recipes.core.errors import AnswerError, ApiKeyError, PictureError, UsageError
+from recipes.serve.image_input import EXPORT
 from recipes.serve.llamacpp.server import local_session, user
 from recipes.serve.sse import Piece, StreamError, error_text, read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from recipes.serve.image_input import Picture
+    from recipes.serve.image_input import InputImage
 
 CONNECT_S = 10.0
-SILENT_S = 3600.0  # a large picture on a slow machine: minutes before the first word
-UNREADABLE = "Failed to load image"  # llama-server, where a picture cannot be decoded
+SILENT_S = 3600.0  # a large image on a slow machine takes minutes before the first word
+UNREADABLE = "Failed to load image"  # llama-server, if it cannot decode an image
+
+REFUSED = "connection refused: no server listens there"
+TIMED_OUT = f"connection timed out after {CONNECT_S:g} s"
 
 
 def parse_url(text: str) -> str:
-    """Give the address of a server without a slash at its end.
+    """Return the address of a server without a trailing slash or /v1.
 
     >>> parse_url("http://127.0.0.1:8080/"), parse_url("http://127.0.0.1:8080/v1")
     ('http://127.0.0.1:8080', 'http://127.0.0.1:8080')
@@ -31,7 +35,7 @@ def parse_url(text: str) -> str:
     Raises
     ------
     UsageError
-        Where it is none.
+        The text is not an address of a server.
     """
     parts = urlsplit(text)
     if parts.scheme in {"http", "https"} and parts.hostname and not parts.query and "@" not in parts.netloc:
@@ -39,37 +43,35 @@ def parse_url(text: str) -> str:
     raise UsageError(
         where="--url",
         expected="the address that `serve` prints",
-        found=repr(text) if "@" not in text else "one with a user name in it",
+        found=repr(text) if "@" not in text else "an address with a user name",
         fix="--url http://127.0.0.1:8080",
     )
 
 
 def ask_server(
-    base: str, pictures: Sequence[Picture], question: str, *, key: str | None, temperature: float | None
+    base: str, images: Sequence[InputImage], question: str, *, key: str | None, temperature: float | None
 ) -> Iterator[Piece]:
-    """Ask, and give the answer as it comes.
+    """Ask about images, and yield the answer as it streams.
 
     Parameters
     ----------
     base
         The server's address.
-    pictures, question
-        What is asked, the pictures first.
     key
-        What the server demands; sent to it alone, and not to where it redirects.
+        The API key; sent only to this server, not to where it redirects.
     temperature
-        None is the server's own.
+        None for the server's default.
 
     Raises
     ------
     AnswerError
-        Where there is none, or not all of it.
+        No answer, or not all of it.
     ApiKeyError
-        Where the server demands another key.
+        The server demands another key.
     PictureError
-        Where it cannot read a picture.
+        The server cannot decode an image.
     """
-    message = user(*(picture.data for picture in pictures), question)
+    message = user(*(image.data for image in images), question)
     body = {"messages": [message], "stream": True}
     if temperature is not None:
         body["temperature"] = temperature
@@ -90,7 +92,7 @@ def ask_server(
             ) as response,
         ):
             if response.status_code != requests.codes.ok:
-                raise refusal(url, response.status_code, response.text, pictures)
+                raise refusal(url, response.status_code, response.text, images)
             yield from read_pieces(response.iter_lines())
     except StreamError as error:
         raise answer_error(url, str(error)) from error
@@ -99,9 +101,9 @@ def ask_server(
 
 
 def refusal(
-    url: str, status: int, body: str, pictures: Sequence[Picture]
+    url: str, status: int, body: str, images: Sequence[InputImage]
 ) -> AnswerError | ApiKeyError | PictureError:
-    """Give the error for a server's answer that is one. Pure."""
+    """Return the error for an HTTP status and body. Pure."""
     said = error_text(body)
     if status in {requests.codes.unauthorized, requests.codes.forbidden}:
         return ApiKeyError(
@@ -111,34 +113,29 @@ def refusal(
             fix="export PINNED_LLAMA_API_KEY=..., or --api-key-file FILE",
         )
     if UNREADABLE in said:
-        kinds = ", ".join(f"{picture.name} ({picture.kind})" for picture in pictures)
+        kinds = ", ".join(f"{image.name} ({image.kind})" for image in images)
         return PictureError(
-            where=url,
-            expected="pictures that the server can decode",
-            found=f"{kinds}: {said}",
-            fix="open it in any program for pictures and export it as JPEG or PNG",
+            where=url, expected="images that the server can decode", found=f"{kinds}: {said}", fix=EXPORT
         )
     return answer_error(url, f"status {status}: {said}")
 
 
 def answer_error(url: str, found: str) -> AnswerError:
-    """Give the error for an answer that does not come. Pure."""
-    fix = "look into the server's log"
+    """Return the error for a missing answer. Pure."""
+    fix = "read the server's log"
     if "context" in found:
-        fix = "ask with a smaller picture or fewer, or give the server a longer --context"
+        fix = "ask with smaller or fewer images, or start the server with a longer --context"
     elif "mmproj" in found or "image input" in found:
         fix = "start the server without --text-only"
-    elif found.startswith("nothing listens"):
-        fix = "python3 noxfile.py -s serve, or leave --url out"
+    elif found in {REFUSED, TIMED_OUT}:
+        fix = "python3 noxfile.py -s serve, or leave out --url"
     return AnswerError(where=url, expected="an answer", found=found, fix=fix)
 
 
 def connection_text(error: requests.RequestException) -> str:
-    """Say what became of a connection, without the libraries' names for it."""
+    """Return what happened to a connection, in words."""
     if isinstance(error, requests.ConnectTimeout):
-        return f"nothing listens there, as far as {CONNECT_S:g} s tell"
+        return TIMED_OUT
     if isinstance(error, requests.Timeout):
-        return f"nothing came for {SILENT_S:g} s"
-    if "refused" in str(error):
-        return "nothing listens there"
-    return f"the connection broke off ({type(error).__name__})"
+        return f"no data for {SILENT_S:g} s"
+    return REFUSED if "refused" in str(error) else f"the connection was lost ({type(error).__name__})"

@@ -1,4 +1,4 @@
-"""The pictures of a question: what kind each is, and whether llama.cpp can read it."""
+"""The images of a question: the file format of each, and whether llama.cpp can read it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from recipes.core.errors import PictureError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# What llama.cpp reads: it takes pictures apart with stb_image (tools/mtmd/mtmd-helper.cpp).
+# What llama.cpp reads: it decodes images with stb_image (tools/mtmd/mtmd-helper.cpp).
 READ = ("JPEG", "PNG", "GIF", "BMP")
 MAYBE = "WebP"  # another server may read it
-# How a file of each kind starts.
+# How a file of each format starts.
 SHOWN_BY: dict[str, Callable[[bytes], bool]] = {
     "JPEG": lambda head: head.startswith(b"\xff\xd8\xff"),
     "PNG": lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
@@ -26,53 +26,42 @@ SHOWN_BY: dict[str, Callable[[bytes], bool]] = {
     "PDF": lambda head: head.startswith(b"%PDF"),
     "SVG": lambda head: b"<svg" in head or head.lstrip().startswith(b"<?xml"),
 }
-ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}  # without it the file was cut off
+ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}  # without it the file is truncated
 HEAD_BYTES = 1024
-MOST_BYTES = 100_000_000  # a server takes it as text, in memory, several times over
-UPRIGHT = 1  # the EXIF orientation of a picture that is stored as it is looked at
-ORIENTATION = 0x0112  # the tag of it
+MOST_BYTES = 100_000_000  # a server holds it in memory as text, several times
+UPRIGHT = 1  # the EXIF orientation of an image that is stored as it is shown
+ORIENTATION = 0x0112  # the EXIF tag
 EXIF, PIXELS = 0xE1, 0xDA  # markers of a JPEG: APP1, and SOS
 LEAST_SEGMENT = 2  # bytes: a segment counts its own length
+EXPORT = "open it in any image program and export it as JPEG or PNG"
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture.
-
-    Parameters
-    ----------
-    name
-        For people.
-    kind
-        A key of `SHOWN_BY`.
-    data
-        The file's bytes.
-    """
+class InputImage:
+    """An image file: its name, its format (a key of `SHOWN_BY`) and its bytes."""
 
     name: str
     kind: str
     data: bytes
 
     @property
-    def is_turned(self) -> bool:
-        """Whether it is stored lying on its side, or on its head, with a note that says so."""
+    def is_rotated(self) -> bool:
+        """Whether its EXIF orientation says that it must be rotated, which llama.cpp does not do."""
         return self.kind == "JPEG" and orientation(self.data) != UPRIGHT
 
 
-def read_picture(path: Path, *, elsewhere: bool = False) -> Picture:
-    """Read a picture.
+def read_image(path: Path, *, allow_webp: bool = False) -> InputImage:
+    """Read an image.
 
     Parameters
     ----------
-    path
-        The file.
-    elsewhere
-        Whether a server is asked that may read more kinds than a pinned one.
+    allow_webp
+        For a server that may read more formats than a pinned one.
 
     Raises
     ------
     PictureError
-        Where it is none, or none that the server reads.
+        The file is not an image, or not one that the server reads.
     """
     where = f"--image {path}"
     try:
@@ -81,22 +70,22 @@ def read_picture(path: Path, *, elsewhere: bool = False) -> Picture:
     except OSError as error:
         raise PictureError(
             where=where,
-            expected="a file that can be read",
+            expected="a readable file",
             found=error.strerror or str(error),
             fix="name a file that this user can read"
             if path.is_absolute()
-            else f"give its full path: this one starts at {Path.cwd()}",
+            else f"give the full path: this one is relative to {Path.cwd()}",
         ) from error
-    return Picture(path.name, judge_picture(data, where, elsewhere=elsewhere), data)
+    return InputImage(path.name, check_image(data, where, allow_webp=allow_webp), data)
 
 
-def judge_picture(data: bytes, where: str, *, elsewhere: bool = False) -> str:
-    """Give the kind of a picture. Pure.
+def check_image(data: bytes, where: str, *, allow_webp: bool = False) -> str:
+    """Return the format of an image that llama.cpp reads. Pure.
 
     Raises
     ------
     PictureError
-        As `read_picture`.
+        As `read_image`.
     """
     kind = next((kind for kind, is_it in SHOWN_BY.items() if is_it(data[:HEAD_BYTES])), None)
     found = ""
@@ -105,23 +94,23 @@ def judge_picture(data: bytes, where: str, *, elsewhere: bool = False) -> str:
     elif len(data) > MOST_BYTES:
         found = f"more than {MOST_BYTES // 10**6} MB"
     elif kind is None:
-        found = "no picture: it starts as none does"
-    elif kind not in READ and not (elsewhere and kind == MAYBE):
+        found = "a file of an unknown format"
+    elif kind not in READ and not (allow_webp and kind == MAYBE):
         found = f"{kind}, which llama.cpp cannot read"
     elif ENDS.get(kind, b"") not in data:
-        found = f"the start of a {kind}: its end is missing"
+        found = f"a truncated {kind}: its end is missing"
     if kind is None or found:
         raise PictureError(
             where=where,
-            expected=f"a picture as {', '.join(READ[:-1])} or {READ[-1]}",
+            expected=f"an image as {', '.join(READ[:-1])} or {READ[-1]}",
             found=found,
-            fix="open it in any program for pictures and export it as JPEG or PNG",
+            fix=EXPORT,
         )
     return kind
 
 
 def orientation(jpeg: bytes) -> int:
-    """Give the EXIF orientation of a JPEG, 1 where it has none. Pure.
+    """Return the EXIF orientation of a JPEG, 1 if it has none. Pure.
 
     CIPA DC-008 (Exif 2.32): segment APP1, "Exif", then TIFF: byte order, offset of the first directory, entries of 12
     bytes.
@@ -129,7 +118,7 @@ def orientation(jpeg: bytes) -> int:
     place = 2
     while jpeg[place : place + 1] == b"\xff" and place + 4 <= len(jpeg):
         marker, size = jpeg[place + 1], int.from_bytes(jpeg[place + 2 : place + 4], "big")
-        if marker == PIXELS or size < LEAST_SEGMENT:  # nothing more, or it is damaged
+        if marker == PIXELS or size < LEAST_SEGMENT:  # the image data starts, or the file is damaged
             break
         body = jpeg[place + 4 : place + 2 + size]
         if marker == EXIF and body.startswith(b"Exif\0\0"):
@@ -139,13 +128,11 @@ def orientation(jpeg: bytes) -> int:
 
 
 def _orientation(tiff: bytes) -> int:
-    orders = {b"II*\0": "little", b"MM\0*": "big"}
-    order = orders.get(tiff[:4])
-    if order is None:
+    if tiff[:4] not in {b"II*\0", b"MM\0*"}:
         return UPRIGHT
 
     def number(place: int, size: int) -> int:
-        return int.from_bytes(tiff[place : place + size], "little" if order == "little" else "big")
+        return int.from_bytes(tiff[place : place + size], "little" if tiff.startswith(b"II") else "big")
 
     first = number(4, 4)
     for index in range(min(number(first, 2), len(tiff) // 12)):

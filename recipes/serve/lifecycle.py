@@ -1,4 +1,4 @@
-"""Runs a llama-server on a pinned model while a block lasts, and says what became of it where it fails."""
+"""Runs a llama-server on a pinned model for the length of a block; the errors say why it failed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from recipes.core.errors import ApiKeyError, RecipeError, ServerEndedError, ServerSilentError
+from recipes.core.errors import ApiKeyError, ServerEndedError, ServerSilentError
 from recipes.core.filesystem import storage_errors
 from recipes.serve.api_key import SERVER_VARIABLE
 from recipes.serve.llamacpp.server import EndedError, Server, UnhealthyError, describe_status, serve, tail
@@ -20,28 +20,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LEAST_START_S = 120.0
-SLOW_DISK = 50e6  # bytes a second, that a model is read with at worst
-SIGNAL_STATUS = 128  # of shells: a program that a signal ended has this and the signal's number
+SLOW_DISK = 50e6  # bytes a second, the slowest disk that a model is read from
+SIGNAL_STATUS = 128  # a shell's exit code for a program that a signal ended is this plus the signal's number
 
 
 @dataclass(frozen=True)
 class Service:
-    """What is run.
+    """A llama-server to run.
 
     Parameters
     ----------
-    program
-        llama-server.
     arguments
-        Its arguments, without host and port.
-    host, port
-        Where it listens.
+        Without host and port.
     start_s
-        How long it may take until it is healthy, in seconds.
+        Seconds until it must be healthy.
     log
-        The file that gets what it prints.
+        The file for its output.
     api_key
-        What its clients must show; never printed.
+        What its clients must send; never printed.
     """
 
     program: Path
@@ -55,14 +51,14 @@ class Service:
 
 @contextmanager
 def serving(service: Service) -> Iterator[Server]:
-    """Run it until the block ends.
+    """Run the server until the block ends.
 
     Raises
     ------
     ServerEndedError, ServerSilentError
-        Where it does not come up; with the last lines of its log.
+        The server does not start; with the last lines of its log.
     ApiKeyError
-        Where it answers those too that do not show the key.
+        The server answers requests without the key.
     """
     with storage_errors(service.log):
         service.log.parent.mkdir(parents=True, exist_ok=True)
@@ -82,17 +78,21 @@ def serving(service: Service) -> Iterator[Server]:
             )
             with running as server:
                 if service.api_key:
-                    _demand_key_is_asked(server, service)
+                    _verify_key_is_required(server, service)
                 yield server
         except EndedError as error:
-            how, _, lines = str(error).partition("\n")
-            raise ended_error(service, how.removeprefix("it ended with "), lines) from error
+            raise ended(service, error.status) from error
         except UnhealthyError as error:
-            raise silent_error(service, str(error).partition("\n")[2]) from error
+            raise ServerSilentError(
+                where=str(service.program),
+                expected=f"`ok` from /health within {service.start_s:g} s",
+                found=f"it runs, but is not healthy; {_last_lines(service)}",
+                fix=f"if the disk is that slow: --start-timeout {max(1, round(service.start_s * 4))}",
+            ) from error
 
 
 def start_seconds(size_bytes: int) -> float:
-    """Say how long a server may take to load so many bytes, from a slow disk.
+    """Return the seconds that a server may take to load so many bytes from a slow disk.
 
     >>> start_seconds(20_000_000_000)
     520.0
@@ -101,7 +101,7 @@ def start_seconds(size_bytes: int) -> float:
 
 
 def exit_code(status: int) -> int:
-    """Give the exit code that tells how a program ended.
+    """Return the exit code for a program's status, which is negative if a signal ended it.
 
     >>> exit_code(0), exit_code(3), exit_code(-9)
     (0, 3, 137)
@@ -110,43 +110,32 @@ def exit_code(status: int) -> int:
 
 
 def ended(service: Service, status: int) -> ServerEndedError:
-    """Give the error for a server that was healthy, and ended by itself."""
-    return ended_error(service, describe_status(status), tail(service.log))
-
-
-def ended_error(service: Service, how: str, lines: str) -> ServerEndedError:
-    """Give the error for a server that ended: how, and the last lines of its log. Pure."""
+    """Return the error for a server that ended by itself."""
     fix = f"read {service.log}"
-    if how == f"signal {signal.SIGKILL:d}":
+    if status == -signal.SIGKILL:
         fix = (
-            "it was killed from outside: where the system had no memory left, its log says so (dmesg);\n"
-            "then take a smaller --context, --text-only or a smaller --model"
+            "another process killed it. If the system had no memory left, its log (dmesg) says so:\n"
+            "use a smaller --context, --text-only or a smaller --model"
         )
     return ServerEndedError(
         where=str(service.program),
-        expected="a server that runs until it is told to end",
-        found=f"{how}; the last lines of {service.log}:\n{lines}".rstrip(),
+        expected="a server that runs until it is told to stop",
+        found=f"{describe_status(status)}; {_last_lines(service)}",
         fix=fix,
     )
 
 
-def silent_error(service: Service, lines: str) -> RecipeError:
-    """Give the error for a server that is not healthy in time, with the last lines of its log. Pure."""
-    return ServerSilentError(
-        where=str(service.program),
-        expected=f"`ok` from /health within {service.start_s:g} s",
-        found=f"it runs, and does not say so; the last lines of {service.log}:\n{lines}".rstrip(),
-        fix=f"where the disk is that slow: --start-timeout {max(1, round(service.start_s * 4))}",
-    )
+def _last_lines(service: Service) -> str:
+    return f"the last lines of {service.log}:\n{tail(service.log)}".rstrip()
 
 
-def _demand_key_is_asked(server: Server, service: Service) -> None:
-    """Demand that who shows no key is refused: a server that does not know the variable would serve everybody."""
+def _verify_key_is_required(server: Server, service: Service) -> None:
+    """Demand that a request without the key is refused: a server that does not know the variable serves everybody."""
     status = server.get("/props").status_code
     if status not in {requests.codes.unauthorized, requests.codes.forbidden}:
         raise ApiKeyError(
             where=str(service.program),
-            expected="a server that refuses who does not show the key",
+            expected="a server that refuses requests without the key",
             found=f"status {status} from /props without it",
-            fix=f"take a llama-server that knows {SERVER_VARIABLE}, as those of this project do",
+            fix=f"use a llama-server that supports {SERVER_VARIABLE}, such as this project's",
         )

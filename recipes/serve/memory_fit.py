@@ -1,4 +1,4 @@
-"""Whether a model fits into the memory that is left, and what would. Pure."""
+"""Whether a model fits into the available memory, and what would fit. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from recipes.core.errors import MemoryShortError
 from recipes.core.filesystem import size_text
+from recipes.models.report import memory_parts
+from recipes.serve.model_choice import served_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -14,125 +16,88 @@ if TYPE_CHECKING:
     from recipes.models.inspect import MemoryEstimate
     from recipes.serve.free_memory import FreeMemory
 
-LEAST_CONTEXT = 2048  # tokens: less is no use for a question about a picture
-STEP = 1024  # that a proposed context is a multiple of
+LEAST_CONTEXT = 2048  # tokens: fewer are too few for a question about an image
+STEP = 1024  # a proposed context is a multiple of it
 ANYWAY = "--ignore-memory"
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What somebody wants to run.
-
-    Parameters
-    ----------
-    name
-        The model's.
-    context
-        Tokens.
-    memory
-        What that needs, with the projector where it has one.
-    has_pictures
-        Whether the projector is loaded.
-    """
+class MemoryDemand:
+    """A model with a context of so many tokens, the memory for both, and whether the projector is loaded."""
 
     name: str
     context: int
     memory: MemoryEstimate
-    has_pictures: bool
+    images: bool
 
     @property
     def size_bytes(self) -> int:
-        """What it needs in all."""
-        return self.memory.total if self.has_pictures else self.memory.without_projector
+        """The needed bytes."""
+        return self.memory.needed(images=self.images)
+
+    def with_context(self, context: int, *, images: bool) -> int:
+        """Return the bytes for a shorter context."""
+        return (
+            self.memory.needed(images=images)
+            - self.memory.cache
+            + self.memory.cache * context // self.context
+        )
 
 
-def demand_memory(wish: Wish, free: FreeMemory, others: Mapping[str, int]) -> None:
-    """Demand that it fits.
+def demand_memory(demand: MemoryDemand, free: FreeMemory, others: Mapping[str, int]) -> None:
+    """Demand that a model fits.
 
     Parameters
     ----------
-    wish
-        What is wanted.
-    free
-        What is left.
     others
-        What other models on this machine need, by name; to be proposed.
+        Bytes that other models on this machine need, by name, for the proposals.
 
     Raises
     ------
     MemoryShortError
-        Where it does not, with what would.
+        It does not fit; the fix says what would.
     """
-    if wish.size_bytes <= free.size_bytes:
+    if demand.size_bytes <= free.size_bytes:
         return
-    pictures = "with pictures" if wish.has_pictures else "text only"
+    parts = ", ".join(memory_parts(demand.memory, images=demand.images))
     raise MemoryShortError(
-        where=f"{wish.name}, {wish.context} tokens of context, {pictures}",
-        expected=f"{size_text(wish.size_bytes)}: {parts_text(wish)}",
+        where=f"{demand.name}, {demand.context} tokens of context, {served_kind(images=demand.images)}",
+        expected=f"{size_text(demand.size_bytes)}: {parts}",
         found=f"{size_text(free.size_bytes)} ({free.source})",
-        fix="\n".join((*proposals(wish, free.size_bytes, others), f"to try it all the same: {ANYWAY}")),
+        fix="\n".join((*proposals(demand, free.size_bytes, others), f"to try it anyway: {ANYWAY}")),
     )
 
 
-def parts_text(wish: Wish) -> str:
-    """Say what the memory is for."""
-    memory = wish.memory
-    parts = [
-        f"{size_text(memory.weights)} weights",
-        f"{size_text(memory.cache)} keys and values",
-        f"about {size_text(memory.compute)} to compute",
-    ]
-    if wish.has_pictures:
-        parts += [
-            f"{size_text(memory.projector)} projector",
-            f"about {size_text(memory.picture)} for a picture",
-        ]
-    return ", ".join(parts)
-
-
-def proposals(wish: Wish, free_bytes: int, others: Mapping[str, int]) -> Iterator[str]:
-    """Give what would fit, the nearest to the wish first, else what has to be freed."""
-    memory = wish.memory
+def proposals(demand: MemoryDemand, free_bytes: int, others: Mapping[str, int]) -> Iterator[str]:
+    """Yield what would fit, the most similar first; if nothing would, what has to be freed."""
     found = False
-    context = fitting_context(wish, free_bytes, wish.size_bytes)
+    context = fitting_context(demand, free_bytes, images=demand.images)
     if context:
         found = True
-        yield f"--context {context} needs {size_text(wish.size_bytes - _saved(wish, context))}"
-    if wish.has_pictures:
-        if memory.without_projector <= free_bytes:
+        yield f"--context {context} needs {size_text(demand.with_context(context, images=demand.images))}"
+    if demand.images:
+        text_bytes = demand.memory.needed(images=False)
+        if text_bytes <= free_bytes:
             found = True
-            yield f"--text-only needs {size_text(memory.without_projector)}"
-        elif not found and (context := fitting_context(wish, free_bytes, memory.without_projector)):
+            yield f"--text-only needs {size_text(text_bytes)}"
+        elif not found and (context := fitting_context(demand, free_bytes, images=False)):
             found = True
-            size = memory.without_projector - _saved(wish, context)
-            yield f"--text-only --context {context} needs {size_text(size)}"
-    fitting = {name: size for name, size in others.items() if size <= free_bytes and name != wish.name}
+            size_bytes = demand.with_context(context, images=False)
+            yield f"--text-only --context {context} needs {size_text(size_bytes)}"
+    fitting = {name: size for name, size in others.items() if size <= free_bytes and name != demand.name}
     if fitting:
         name = max(fitting, key=lambda name: fitting[name])
         yield f"--model {name} needs {size_text(fitting[name])}"
     elif not found:
-        yield f"end other programs that hold {size_text(wish.size_bytes - free_bytes)}"
+        yield f"close other programs that use {size_text(demand.size_bytes - free_bytes)}"
 
 
-def fitting_context(wish: Wish, free_bytes: int, size_bytes: int) -> int:
-    """Give the longest shorter context that fits, where one of any use does; else 0.
-
-    Parameters
-    ----------
-    wish
-        With the context that is wanted.
-    free_bytes
-        What is left.
-    size_bytes
-        What that context needs, with or without the projector.
-    """
+def fitting_context(demand: MemoryDemand, free_bytes: int, *, images: bool) -> int:
+    """Return the longest shorter context that fits, with or without images; 0 if it would be too short."""
+    size_bytes = demand.memory.needed(images=images)
     if size_bytes <= free_bytes:
         return 0
-    room = free_bytes - (size_bytes - wish.memory.cache)  # for keys and values
-    tokens = room * wish.context // max(1, wish.memory.cache)
+    room = free_bytes - (size_bytes - demand.memory.cache)  # for the KV cache
+    tokens = room * demand.context // max(1, demand.memory.cache)
     context = tokens // STEP * STEP
-    return context if LEAST_CONTEXT <= context < wish.context else 0
-
-
-def _saved(wish: Wish, context: int) -> int:
-    return wish.memory.cache - wish.memory.cache * context // wish.context
+    return context if LEAST_CONTEXT <= context < demand.context else 0

@@ -1,4 +1,4 @@
-"""Brings together what a server needs: a built llama.cpp, a verified model, enough memory."""
+"""Prepares a server: an installed llama.cpp, a verified model, enough memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from recipes.core.filesystem import size_text
 from recipes.serve.free_memory import free_memory
 from recipes.serve.lifecycle import Service, start_seconds
 from recipes.serve.llamacpp.installation import SERVER, Installation, find_installation
-from recipes.serve.memory_fit import Wish, demand_memory
+from recipes.serve.memory_fit import MemoryDemand, demand_memory
 from recipes.serve.model_choice import ReadyModel, choose_model, needs_of_others, ready_model
-from recipes.serve.server_arguments import Manner, server_arguments
+from recipes.serve.server_arguments import ServerOptions, server_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -26,51 +26,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PreparedServer:
-    """What can be started.
-
-    Parameters
-    ----------
-    ready
-        The model.
-    subject
-        The llama.cpp.
-    service
-        What is run.
-    """
+    """A server that can be started: the model, the llama.cpp, and the program with its arguments."""
 
     ready: ReadyModel
-    subject: Installation
+    installation: Installation
     service: Service
 
 
 def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
     job: Job, options: argparse.Namespace, *, text_only: bool, host: str, port: int, api_key: str | None
 ) -> PreparedServer:
-    """Do all that comes before the start, the quick checks first.
+    """Do everything that comes before the start, the quick checks first.
 
     Raises
     ------
     RecipeError
-        Where something is missing.
+        Something is missing.
     """
-    subject = find_server(job, options.bundle)
-    choice = choose_model(job.manifests, job.store, options.model)
+    installation = find_server(job, options.bundle)
+    choice = choose_model(job, options.model)
     if choice.reason:
         job.console.say(choice.reason)
-    ready = ready_model(
-        choice.model,
-        job.manifests,
-        job.store,
-        job.console,
-        text_only=text_only,
-        context=options.context,
-    )
+    ready = ready_model(job, choice.model, text_only=text_only, context=options.context)
     spare_bytes = check_memory(job, ready, ignore=options.ignore_memory)
-    manner = Manner(options.threads or threads_to_ask_for(), options.temperature, spare_bytes)
+    chosen = ServerOptions(options.threads or threads_to_ask_for(), options.temperature, spare_bytes)
     size_bytes = sum(path.stat().st_size for path in (ready.path, ready.mmproj) if path is not None)
     service = Service(
-        program=subject.programs / SERVER,
-        arguments=server_arguments(ready, manner, subject.server_options),
+        program=installation.programs / SERVER,
+        arguments=server_arguments(ready, chosen, installation.server_options),
         host=host,
         port=port,
         start_s=options.start_timeout or start_seconds(size_bytes),
@@ -78,18 +61,18 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
         api_key=api_key,
     )
     job.console.say(f"loading {ready.name} ({size_text(size_bytes)})")
-    return PreparedServer(ready, subject, service)
+    return PreparedServer(ready, installation, service)
 
 
 def find_server(job: Job, bundle: Path | None) -> Installation:
-    """Give the llama.cpp that is named, or the recipe's bundle out of the store, every byte of it hashed.
+    """Return the llama.cpp in the named folder, or the recipe's bundle from the store, with every byte hashed.
 
     Raises
     ------
     BundleMissingError
-        Where it is not built.
+        The recipe's bundle is not built.
     RecipeError
-        Where it is not the pinned one, or there is no server in what is named.
+        The bundle differs from its pin, or the folder has no server.
     """
     if bundle is not None:
         return find_installation(bundle)
@@ -99,31 +82,31 @@ def find_server(job: Job, bundle: Path | None) -> Installation:
     if found is None:
         raise BundleMissingError(
             where=f"{plan.name}, in {job.store.root}",
-            expected="the bundle of the recipe, whose llama-server is run",
-            found="none was built here",
+            expected="the recipe's bundle, whose llama-server is run",
+            found="it was not built here",
             fix=f"python3 noxfile.py -s build -- --recipe {plan.recipe} --platform {plan.platform}",
         )
     return find_installation(found.entry.path)
 
 
 def check_memory(job: Job, ready: ReadyModel, *, ignore: bool) -> int | None:
-    """Compare what is needed with what is left; give what remains, None where that cannot be said.
+    """Compare the needed memory with what is available; return the bytes that remain, None if unknown.
 
     Raises
     ------
     MemoryShortError
-        Where it is too little, and that is not to be ignored.
+        There is too little, and `ignore` is false.
     """
     memory, free = ready.inspection.memory, free_memory()
     if memory is None or free is None:
-        job.console.warn(f"whether there is enough memory for {ready.name} cannot be said")
+        job.console.warn(f"it is unknown whether there is enough memory for {ready.name}")
         return None
-    wish = Wish(ready.name, ready.context, memory, has_pictures=ready.mmproj is not None)
-    if wish.size_bytes > free.size_bytes:
+    demand = MemoryDemand(ready.name, ready.context, memory, images=ready.mmproj is not None)
+    if demand.size_bytes > free.size_bytes:
         if not ignore:
-            demand_memory(wish, free, needs_of_others(job.manifests, job.store, ready.name))
+            demand_memory(demand, free, needs_of_others(job, ready.name))
         job.console.warn(
-            f"{ready.name} needs {size_text(wish.size_bytes)} of memory, and {size_text(free.size_bytes)} is left:"
-            " it may be slow, or be killed"
+            f"{ready.name} needs {size_text(demand.size_bytes)} of memory, and {size_text(free.size_bytes)} is"
+            " available: it may be slow, or be killed"
         )
-    return free.size_bytes - wish.size_bytes
+    return free.size_bytes - demand.size_bytes

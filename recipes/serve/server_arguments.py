@@ -12,21 +12,19 @@ if TYPE_CHECKING:
     from recipes.serve.model_choice import ReadyModel
 
 MIB = 1 << 20
-PROMPTS_MIB = 8192  # what llama-server would keep of earlier prompts: more memory than a small machine has
+PROMPTS_MIB = 8192  # llama-server's own cache of earlier prompts: more than a small machine has
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How a model is served.
+class ServerOptions:
+    """How a model is served; None for llama-server's default.
 
     Parameters
     ----------
-    threads
-        To compute with; None is the server's own choice.
     temperature
-        Where a client names none; None is the server's own.
+        For requests that name none.
     spare_bytes
-        Memory that is left beside the model, where that is known.
+        Memory that remains beside the model.
     """
 
     threads: int | None = None
@@ -34,39 +32,29 @@ class Manner:
     spare_bytes: int | None = None
 
 
-def server_arguments(ready: ReadyModel, manner: Manner, known: AbstractSet[str]) -> tuple[str, ...]:
-    """Give the arguments, without host and port.
-
-    Parameters
-    ----------
-    ready
-        What is served.
-    manner
-        How.
-    known
-        The options that the server knows: what it does not know and can do without is left out.
-    """
+def server_arguments(ready: ReadyModel, chosen: ServerOptions, known: AbstractSet[str]) -> tuple[str, ...]:
+    """Return the arguments, without host and port; optional ones only if the server's help lists them (`known`)."""
     return tuple(
         word
-        for option, *values in _options(ready, manner)
+        for option, *values in _options(ready, chosen)
         if option in known or option in {"-m", "--mmproj", "-c"}
         for word in (option, *values)
     )
 
 
-def _options(ready: ReadyModel, manner: Manner) -> Iterator[tuple[str, ...]]:
+def _options(ready: ReadyModel, chosen: ServerOptions) -> Iterator[tuple[str, ...]]:
     yield "-m", str(ready.path)
     if ready.mmproj is not None:
         yield "--mmproj", str(ready.mmproj)
     yield "-c", str(ready.context)
-    yield "--alias", ready.name  # else it is named by its file, which is a digest in the store
-    yield ("--offline",)  # it has all that it needs
+    yield "--alias", ready.name  # otherwise it has the name of its file, which is a digest in the store
+    yield ("--offline",)
     yield (
         "--no-warmup",
-    )  # the first question does the same; it would encode a picture of thousands of patches
-    if manner.spare_bytes is not None:
-        yield "--cache-ram", str(min(PROMPTS_MIB, max(0, manner.spare_bytes) // 2 // MIB))
-    if manner.threads is not None:
-        yield "-t", str(manner.threads)
-    if manner.temperature is not None:
-        yield "--temp", f"{manner.temperature:g}"
+    )  # the first request does the same; the warm-up encodes an image of thousands of patches
+    if chosen.spare_bytes is not None:
+        yield "--cache-ram", str(min(PROMPTS_MIB, max(0, chosen.spare_bytes) // 2 // MIB))
+    if chosen.threads is not None:
+        yield "-t", str(chosen.threads)
+    if chosen.temperature is not None:
+        yield "--temp", f"{chosen.temperature:g}"

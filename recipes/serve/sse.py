@@ -1,4 +1,4 @@
-"""Reads an answer as it comes: the server-sent events of a chat completion, piece by piece. Pure."""
+"""Reads a streamed answer: the server-sent events of a chat completion. Pure."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ if TYPE_CHECKING:
 
 LAST = "[DONE]"
 KEPT = "\n\t"
-CONTROL = {
-    "Cc",
-    "Cf",
-    "Cs",
-}  # Unicode's categories of what a terminal might obey, and of halves of characters
+# Unicode categories of characters that a terminal may obey, and of surrogates.
+CONTROL = {"Cc", "Cf", "Cs"}
 JOINERS = "\u200c\u200d"  # zero-width, within words and emoji
 
 
 class StreamError(Exception):
-    """The server ends an answer with an error, or sends what is no answer."""
+    """The stream ends with an error, or is not a chat completion."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +28,11 @@ class Piece:
     Parameters
     ----------
     text
-        So many words of it; "" at its end.
+        "" at the end of the answer.
     is_thought
-        Whether the model only thinks them.
+        Whether it is reasoning, not part of the answer.
     is_cut
-        Whether the answer ends here because there is no more room.
+        Whether the answer ends here because the context is full.
     """
 
     text: str
@@ -44,17 +41,12 @@ class Piece:
 
 
 def read_pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
-    """Give the pieces of an answer.
-
-    Parameters
-    ----------
-    lines
-        As they come.
+    """Yield the pieces of an answer from the lines of its stream.
 
     Raises
     ------
     StreamError
-        Where it is an error, is none, or breaks off.
+        The stream is an error, is not an answer, or ends too early.
     """
     for line in lines:
         name, _, value = line.decode("utf-8", "replace").partition(":")
@@ -66,11 +58,11 @@ def read_pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
         if value == LAST:
             return
         yield from _pieces(value)
-    raise StreamError("it breaks off")
+    raise StreamError("the answer ends too early")
 
 
 def error_text(text: str) -> str:
-    """Give what a server says is wrong, of its JSON or of whatever it sends; safe to print.
+    """Return a server's error message, from its JSON or any other body; safe to print.
 
     >>> error_text('{"error": {"code": 400, "message": "no"}}'), error_text("<html>")
     ('no', '<html>')
@@ -84,7 +76,7 @@ def error_text(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    r"""Take out what a terminal would obey.
+    r"""Remove characters that a terminal would obey.
 
     >>> clean("a\x1b[2Jb\n")
     'a[2Jb\n'
@@ -108,4 +100,4 @@ def _pieces(value: str) -> Iterator[Piece]:
             if choice.get("finish_reason") == "length":
                 yield Piece("", is_cut=True)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise StreamError(f"no answer of a chat: {clean(value)[:200]}") from error
+        raise StreamError(f"not a chat completion: {clean(value)[:200]}") from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from recipes.core.console import Silent
 from recipes.core.cores import usable_cores
 from recipes.core.digest import hash_file
+from recipes.core.settings import Settings
 from recipes.fetch.download.parallel import Fetched, PieceDownloader
 from recipes.fetch.http.redirects import Route
 from recipes.fetch.http.response_rules import BlobPin
@@ -20,6 +21,7 @@ from recipes.models.files import PinnedFile, pinned_files
 from recipes.models.gguf.lint import lint_model
 from recipes.models.gguf.reader import read_gguf
 from recipes.models.verify import verify_files
+from recipes.store.context import Context
 from recipes.store.stat_cache import note_sight
 from recipes.store.store import Store
 from tests.benchmarks.comparison import Comparison, Kind, Target
@@ -176,10 +178,11 @@ def verifying(model: Path, folder: Path, turns: int, say: Say) -> tuple[Comparis
     files = pinned_files(manifests.model("hub"), manifests, store)
     for file, path in zip(files, paths, strict=True):
         file.path.hardlink_to(path)
-    verify_files(files, store, Silent())  # the digests of the chunks are noted
+    context = Context(store, Silent(), Settings(store.root))
+    verify_files(files, context)  # the digests of the chunks are noted
 
     def verify() -> None:
-        if [row.state for row in verify_files(files, store, Silent(), full=True)] != ["ok", "ok"]:
+        if [row.state for row in verify_files(files, context, full=True)] != ["ok", "ok"]:
             raise UnmeasurableError("a file changed while it was measured")
 
     openssl = ("openssl", "dgst", "-sha256", *map(str, paths))
@@ -208,7 +211,10 @@ def looking(folder: Path, turns: int, say: Say) -> tuple[Comparison, ...]:
 
     def verify() -> None:
         fresh = pinned_files(manifests.model("hub"), manifests, store)
-        if [row.state for row in verify_files(fresh, store, Silent())] != ["unchanged", "unchanged"]:
+        if [row.state for row in verify_files(fresh, Context(store, Silent(), Settings(store.root)))] != [
+            "unchanged",
+            "unchanged",
+        ]:
             raise UnmeasurableError("it was read")
 
     script = (

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING
 
 from recipes.models.gguf.reader import Value, ValueType
 from recipes.models.gguf.tensor_shapes import mmproj_shapes, model_shapes
-from tests.unit.models.test_gguf_lint import MMPROJ_KEYS, flags, integers, model_keys, number, words
-from tests.unit.models.test_gguf_reader import row, sized, value_key
+from tests.support.gguf_drafts import (
+    MMPROJ_KEYS,
+    flags,
+    integers,
+    model_keys,
+    number,
+    row,
+    sized,
+    value_key,
+    words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

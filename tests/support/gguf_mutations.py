@@ -21,17 +21,16 @@ from recipes.core.errors import VerifyError
 from recipes.models.gguf.reader import MAGIC, read_gguf
 from recipes.models.inspect import inspect
 from recipes.models.report import inspection_lines
-from tests.unit.models.test_gguf_lint import MMPROJ_KEYS, MMPROJ_TENSORS, model_keys, model_tensors
-from tests.unit.models.test_gguf_reader import EVERY_TYPE, whole_draft
+from tests.support.gguf_drafts import MIXED, MMPROJ, MODEL, model_keys, model_tensors, whole_draft
 
 MOST_MEMORY_BYTES = 1 << 30
 HEADS = tuple(
     data[: data.index(bytes(200)) + 64] if bytes(200) in data else data
     for data in (
-        whole_draft(model_keys("qwen3vlmoe"), model_tensors("qwen3vlmoe")).encode(),
+        MODEL,
         whole_draft(model_keys("qwen3vl"), model_tensors("qwen3vl")).encode(),
-        whole_draft(MMPROJ_KEYS, MMPROJ_TENSORS).encode(),
-        whole_draft(EVERY_TYPE, {"a": (8, (32, 3)), "b": (0, (5, 1, 2, 1))}).encode(),
+        MMPROJ,
+        MIXED,
     )
 )
 WHOLE_BYTES = 1 << 22  # the data that the table of tensors speaks of: a hole in the file

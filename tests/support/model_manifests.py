@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from recipes.core.digest import Sha256
 from recipes.manifest.load import Manifests
 from tests.support import paths
 
@@ -57,6 +58,18 @@ files:
     sha256: {"b2" * 32}
     quantisation: F16
 """
+
+
+def hub_with(model: bytes, mmproj: bytes) -> str:
+    """The manifest of a hub's model, with the pins of these files."""
+    text = HUB.replace("b2" * 32, Sha256.of_bytes(mmproj).hex).replace(
+        "bytes: 4\n", f"bytes: {len(mmproj)}\n"
+    )
+    text = text.replace("unlocked: no digest is known", f"sha256: {Sha256.of_bytes(model).hex}")
+    return text.replace("max_bytes: 5000", f"size_bytes: {len(model)}")
+
+
+BARE = HUB.replace("name: hub", "name: bare")  # without a digest of the model
 
 
 def a_project(folder: Path, **texts: str) -> Manifests:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from gguf import GGUFReader
 
 from recipes.conformance.checks.loading import keys_of
-from recipes.models.gguf.rewrite import read_tensor, rewrite
+from recipes.models.gguf.rewrite import rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,8 @@ def _swapped_deepstack(model: Path, mmproj: Path, into: Path) -> Pair:
         if not name.startswith("v.deepstack."):
             return tensor
         block, rest = name.removeprefix("v.deepstack.").split(".", 1)
-        return read_tensor(mmproj, f"v.deepstack.{other[block]}.{rest}").astype(tensor.dtype)
+        other_name = f"v.deepstack.{other[block]}.{rest}"
+        return next(each.data for each in GGUFReader(mmproj).tensors if each.name == other_name)
 
     return model, rewrite(mmproj, into / "mmproj.gguf", swap)
 

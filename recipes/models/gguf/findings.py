@@ -1,4 +1,4 @@
-"""What was found in a GGUF file, and typed access to its keys that finds what is missing. Pure."""
+"""Findings of the GGUF lint, and typed access to a file's keys that reports missing and wrong ones. Pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from recipes.models.gguf.reader import GgufFile, Scalar
 
-MOST_NAMED = 4  # of findings of one kind; the rest is counted
+MOST_NAMED = 4  # findings of one kind; the others are counted
 
 
 class Severity(Enum):
-    """What a finding means: the file does not work, or it should be looked at."""
+    """ERROR: llama.cpp does not load the file or answers wrongly. WARNING: a person should look at it."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -26,16 +26,14 @@ class Severity(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be.
+    """One error or warning.
 
     Parameters
     ----------
-    severity
-        As above.
     what
-        In words, to be read after `where`.
+        What is wrong, to be read after `where`.
     where
-        The key or the tensor, safe to print; its file too, where two were looked at.
+        The key or the tensor, safe to print; with its file if two were compared.
     """
 
     severity: Severity
@@ -44,58 +42,52 @@ class Finding:
 
 
 class Look:
-    """A look at one file, and what was found.
-
-    Parameters
-    ----------
-    file
-        As `read_gguf` gave it.
-    """
+    """Reads the keys of one file, and collects findings."""
 
     def __init__(self, file: GgufFile) -> None:
         self.file = file
         self.findings: list[Finding] = []
 
     def error(self, where: str, what: str) -> None:
-        """Take a finding that keeps the file from working."""
+        """Add an error."""
         self.findings.append(Finding(Severity.ERROR, what, _plain(where)))
 
     def warn(self, where: str, what: str) -> None:
-        """Take a finding that a person should look at."""
+        """Add a warning."""
         self.findings.append(Finding(Severity.WARNING, what, _plain(where)))
 
     def errors(self, found: Sequence[tuple[str, str]]) -> None:
-        """Take errors of one kind, of which a file may have thousands."""
+        """Add errors of one kind, of which a file may have thousands: the first few, and the number of others."""
         for where, what in found[:MOST_NAMED]:
             self.error(where, what)
         if found[MOST_NAMED:]:
             self.error("tensors", f"have {len(found) - MOST_NAMED} more errors like the one before")
 
     def rules(self, prefix: str, rows: Iterable[tuple[object, str, str]]) -> None:
-        """Take an error of each row that is true: whether it is wrong, the key, the words."""
+        """Add an error for each row (is wrong, key, what) whose first value is true."""
         for is_wrong, name, what in rows:
             if is_wrong:
                 self.error(prefix + name, what)
 
     def text(self, key: str) -> str:
-        """Give a text, "" where there is none: that is no finding yet."""
+        """Return a text; "" if it is missing, without a finding."""
         value = self.file.metadata.get(key)
         return value.content if value is not None and isinstance(value.content, str) else ""
 
     def size(self, key: str) -> int | None:
-        """Give a number, None where there is none: that is no finding yet."""
+        """Return a number; None if it is missing, without a finding."""
         value = self.file.metadata.get(key)
         if value is None or value.type is not ValueType.UINT32 or not isinstance(value.content, int):
             return None
         return value.content
 
     def one(self, key: str, kind: ValueType) -> Scalar | None:
-        """Give what a key holds; None, and an error, where it is missing or of another type."""
+        """Return a key's value; None and an error if it is missing or has another type."""
         content = self._content(key, (kind,), article="")
         return None if isinstance(content, tuple) else content
 
     def many(self, key: str, *types: ValueType, length: int | None = None) -> tuple[Scalar, ...] | None:
-        """Give what an array holds; None, and an error, where it is missing, or of another type or length."""
+        """Return an array's items; None and an error if it is missing or has another type or length."""
         content = self._content(key, types, article="an array of ")
         if not isinstance(content, tuple):
             return None
@@ -112,7 +104,7 @@ class Look:
                 self.error(key, f"is {number}, not a positive number")
 
     def sizes(self, prefix: str, ranges: Mapping[str, tuple[int, int]]) -> dict[str, int] | None:
-        """Give numbers by name; None, and an error for each that is missing or out of its range."""
+        """Return numbers by name; None if one is missing or out of its range, with an error for each."""
         found = {}
         for name, (least, most) in ranges.items():
             number = self.one(prefix + name, ValueType.UINT32)
@@ -138,5 +130,5 @@ class Look:
 
 
 def _plain(name: str) -> str:
-    """Make a name of the file safe to print: a terminal would obey some characters."""
+    """Return a name of the file, safe to print: a terminal would obey some characters."""
     return repr(name)[1:-1]

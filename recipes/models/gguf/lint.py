@@ -1,15 +1,13 @@
-"""Judges whether the files of a Qwen3-VL model are what llama.cpp loads, and fit each other. Pure.
+"""Checks that llama.cpp loads the files of a Qwen3-VL model, and that they fit each other. Pure.
 
 The rules are those of llama.cpp's loaders (src/llama-model.cpp, src/llama-vocab.cpp, tools/mtmd/clip.cpp) and of the
-form in which its converter publishes these models (convert_hf_to_gguf.py). A key that llama.cpp would replace by a
-default is demanded all the same: a default that is not the model's gives wrong answers instead of an error.
+form that its converter gives these models (convert_hf_to_gguf.py). A key that llama.cpp would replace by a default is
+demanded too: a default that is not the model's gives wrong answers instead of an error.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.models.gguf.findings import Finding, Look
@@ -45,63 +43,19 @@ VISION_SIZES = {
 }
 
 TOKENIZER = "tokenizer.ggml."
-SPECIAL_KINDS = (
-    2,
-    3,
-    4,
-)  # unknown, control, user defined: what llama.cpp finds in a text before it splits it
+# Unknown, control, user defined: the types of tokens that llama.cpp finds in a text before it splits the text.
+SPECIAL_KINDS = (2, 3, 4)
 IMAGE_MARKERS = ("<|vision_start|>", "<|vision_end|>")  # mtmd.cpp puts them around an image
 
 
-@dataclass(frozen=True)
-class TypeCount:
-    """How many tensors of a file have one type, and their bytes."""
-
-    type: str
-    tensors: int
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a file is: its architecture and name, "" where it has none, and its types, the largest first."""
-
-    architecture: str
-    name: str
-    parameters: int
-    types: tuple[TypeCount, ...]
-
-
-def summary(file: GgufFile) -> Summary:
-    """Say what a file is."""
-    look = Look(file)
-    tensors: Counter[str] = Counter()
-    sizes: Counter[str] = Counter()
-    for tensor in file.tensors:
-        tensors[tensor.type.name] += 1
-        sizes[tensor.type.name] += tensor.size_bytes
-    return Summary(
-        architecture=look.text("general.architecture"),
-        name=look.text("general.name"),
-        parameters=sum(math.prod(tensor.shape) for tensor in file.tensors),
-        types=tuple(TypeCount(name, tensors[name], size) for name, size in sizes.most_common()),
-    )
-
-
 def lint_model(file: GgufFile) -> tuple[Finding, ...]:
-    """Judge a language model: what is found, nothing where all is well.
-
-    Parameters
-    ----------
-    file
-        As `read_gguf` gave it.
-    """
+    """Return the errors and warnings of a language model."""
     look = Look(file)
     _lint_layout(look)
     kind = look.text("general.architecture")
     parts = file.metadata.get("split.count")
     if parts is not None and parts.content not in {0, 1}:  # the parts after the first have no architecture
-        look.warn("split.count", f"is {parts.content}: a part of a model, not looked at beyond the format")
+        look.warn("split.count", f"is {parts.content}: a part of a model, only its format was checked")
     elif kind not in FEED_FORWARD_SIZES:
         _say_other_kind(look, "general.architecture", {CLIP: "this is a projector (mmproj), not a model"})
     else:
@@ -120,13 +74,7 @@ def lint_model(file: GgufFile) -> tuple[Finding, ...]:
 
 
 def lint_mmproj(file: GgufFile) -> tuple[Finding, ...]:
-    """Judge a vision encoder with its projector: what is found, nothing where all is well.
-
-    Parameters
-    ----------
-    file
-        As `read_gguf` gave it.
-    """
+    """Return the errors and warnings of a vision encoder with its projector."""
     look = Look(file)
     _lint_layout(look)
     if look.text("general.architecture") != CLIP:
@@ -153,17 +101,11 @@ def lint_mmproj(file: GgufFile) -> tuple[Finding, ...]:
 
 
 def lint_pair(model: GgufFile, mmproj: GgufFile) -> tuple[Finding, ...]:
-    """Judge whether a model and a projector belong together: what is found, nothing where all is well.
-
-    Parameters
-    ----------
-    model, mmproj
-        As `read_gguf` gave them. What is wrong with one alone is not said here.
-    """
+    """Return the errors of a model and a projector that do not belong together, not those of one alone."""
     one, other = Look(model), Look(mmproj)
     kind, projector = one.text("general.architecture"), other.text("clip.projector_type")
     if kind not in FEED_FORWARD_SIZES and projector != PROJECTOR:
-        other.warn("model and mmproj", "were not looked at beyond the format")
+        other.warn("model and mmproj", "are of other kinds: only their format was checked")
     elif kind not in FEED_FORWARD_SIZES or projector != PROJECTOR:
         other.error("model and mmproj", f"do not belong together: {shown(kind)} and {shown(projector)}")
     else:
@@ -186,14 +128,14 @@ def _say_other_kind(look: Look, key: str, wrong: Mapping[str, str]) -> None:
     elif kind in wrong:
         look.error(key, f"is {kind!r}: {wrong[kind]}")
     else:
-        look.warn(key, f"is {shown(kind)}: not looked at beyond the format")
+        look.warn(key, f"is {shown(kind)}: only the format was checked")
 
 
 def _lint_layout(look: Look) -> None:
     file, end = look.file, 0
     for tensor in file.tensors:
         if tensor.offset != end:
-            look.error(tensor.name, f"is at {tensor.offset}, not at {end}: llama.cpp wants no gap")
+            look.error(tensor.name, f"is at {tensor.offset}, not at {end}: llama.cpp allows no gap")
             return
         end += tensor.size_bytes + -tensor.size_bytes % file.alignment
     if (rest := file.file_size - file.data_offset - end) > 0:
@@ -201,20 +143,20 @@ def _lint_layout(look: Look) -> None:
 
 
 def _lint_splitting(look: Look) -> None:
-    """How a text becomes pieces."""
+    """Check the keys that say how a text is split."""
     model, pre = (look.one(TOKENIZER + name, ValueType.STRING) for name in ("model", "pre"))
     if isinstance(model, str) and model != "gpt2":
         look.error(TOKENIZER + "model", f"is {shown(model)}, not 'gpt2'")
     if isinstance(pre, str) and pre != "qwen2":
-        look.warn(TOKENIZER + "pre", f"is {shown(pre)}, not 'qwen2': texts are split otherwise")
+        look.warn(TOKENIZER + "pre", f"is {shown(pre)}, not 'qwen2': texts are split differently")
     merges = look.many(TOKENIZER + "merges", ValueType.STRING) or ()
     unpaired = [merge for merge in map(str, merges) if " " not in merge[1:]]
     if unpaired:
-        look.error(TOKENIZER + "merges", f"has {shown(unpaired[0])}, which is no pair")
+        look.error(TOKENIZER + "merges", f"has {shown(unpaired[0])}, which is not a pair")
 
 
 def _lint_tokens(look: Look) -> int:
-    """Give the number of tokens, 0 where there is none."""
+    """Return the number of tokens, 0 if there are none."""
     tokens = [str(token) for token in look.many(TOKENIZER + "tokens", ValueType.STRING) or ()]
     if not tokens:
         look.error(TOKENIZER + "tokens", "has no token")
@@ -233,7 +175,7 @@ def _lint_tokens(look: Look) -> int:
         if marker not in tokens:
             look.error(TOKENIZER + "tokens", f"has no {marker!r}, which llama.cpp puts around an image")
         elif kinds and kinds[tokens.index(marker)] not in SPECIAL_KINDS:
-            look.error(TOKENIZER + "token_type", f"makes {marker!r} a common piece of text")
+            look.error(TOKENIZER + "token_type", f"makes {marker!r} ordinary text")
     return len(tokens)
 
 
@@ -244,7 +186,7 @@ def _lint_attention(look: Look, prefix: str, sizes: Mapping[str, int]) -> None:
     used, experts = sizes.get("expert_used_count", 1), sizes.get("expert_count", 1)
     rotated = look.size(f"{prefix}rope.dimension_count")  # not written by the converter
     rows = (
-        (heads % pairs, "attention.head_count", f"is {heads}, no multiple of head_count_kv, {pairs}"),
+        (heads % pairs, "attention.head_count", f"is {heads}, not a multiple of head_count_kv, {pairs}"),
         (value != head, "attention.value_length", f"is {value}, not key_length, {head}"),
         (rotated not in {None, head}, "rope.dimension_count", f"is {rotated}, not key_length, {head}"),
         (layers > blocks, "n_deepstack_layers", f"is {layers}, and there are {blocks} blocks"),
@@ -255,7 +197,7 @@ def _lint_attention(look: Look, prefix: str, sizes: Mapping[str, int]) -> None:
     sections = [int(part) for part in look.many(key, ValueType.INT32, ValueType.UINT32, length=4) or ()]
     # ggml divides by their sum
     if sections and (sections[3] or min(sections) < 0 or not 0 < sum(sections) <= half):
-        look.error(key, f"is {sections}, not three numbers of 1 to {half} in all, and a zero")
+        look.error(key, f"is {sections}, not three numbers with a sum from 1 to {half}, and a zero")
 
 
 def _lint_vision(look: Look, sizes: Mapping[str, int], marks: Sequence[Scalar]) -> None:
@@ -268,11 +210,11 @@ def _lint_vision(look: Look, sizes: Mapping[str, int], marks: Sequence[Scalar]) 
             "is_deepstack_layers",
             f"has {len(marks)} values, and there are {blocks} blocks",
         ),
-        (not any(marks), "is_deepstack_layers", "marks no layer, and llama.cpp's graph ends without one"),
-        (merge != MERGE, "spatial_merge_size", f"is {merge}, and llama.cpp's graph is for {MERGE}"),
+        (not any(marks), "is_deepstack_layers", "marks no layer, and llama.cpp's graph needs one"),
+        (merge != MERGE, "spatial_merge_size", f"is {merge}, and llama.cpp supports only {MERGE}"),
         # a quarter of each head for each of the four parts of a position
-        (width % (4 * heads), "embedding_length", f"is {width}, no multiple of 4 times {heads} heads"),
-        (image % patch, "image_size", f"is {image}, no multiple of patch_size, {patch}"),
+        (width % (4 * heads), "embedding_length", f"is {width}, not a multiple of 4 times {heads} heads"),
+        (image % patch, "image_size", f"is {image}, not a multiple of patch_size, {patch}"),
     )
     look.rules("clip.vision.", rows)
 
@@ -280,7 +222,7 @@ def _lint_vision(look: Look, sizes: Mapping[str, int], marks: Sequence[Scalar]) 
 def _lint_tensors(look: Look, shapes: Shapes, model: str, optional: str = "") -> None:
     tensors = {tensor.name: tensor for tensor in look.file.tensors}
     look.errors([(name, "is missing") for name in shapes if name not in tensors and name != optional])
-    look.errors([(name, f"is no tensor of {model}") for name in tensors if name not in shapes])
+    look.errors([(name, f"is not a tensor of {model}") for name in tensors if name not in shapes])
     known = [tensor for name, tensor in tensors.items() if name in shapes]
     look.errors(
         [

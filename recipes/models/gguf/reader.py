@@ -1,8 +1,8 @@
-"""Reads what a GGUF file says of itself, and refuses what is not sound, before anything loads it.
+"""Reads the header of a GGUF file: keys and tensor table. A malformed file is refused before anything loads it.
 
-The format is that of ggml's docs/gguf.md. Where llama.cpp's own reader (ggml/src/gguf.cpp) is narrower, or ends in
-an abort, its limits are demanded here. No count of the file is believed: each is held against the bytes that remain
-before anything is reserved for it, and nothing of the tensors' data is read.
+The format is that of ggml's docs/gguf.md. Where llama.cpp's own reader (ggml/src/gguf.cpp) is narrower, or aborts,
+its limits are demanded here. No count in the file is trusted: each is compared with the bytes that remain before
+memory is reserved for it, and no tensor data is read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LONGEST_NAME_BYTES = 63  # GGML_MAX_NAME of ggml.h is 64, its ending zero includ
 MOST_DIMENSIONS = 4  # GGML_MAX_DIMS of ggml.h
 LARGEST_SIZE = (1 << 63) - 1  # ggml counts elements as int64_t
 
-# Ours: several times what the largest published models have; a file that uses all of them up takes some 300 MiB.
+# Our own limits: several times what the largest published models have; a file at all limits takes about 300 MiB.
 MOST_KEYS = MOST_TENSORS = 1 << 16
 MOST_ITEMS = 1 << 21  # of all arrays together
 MOST_TEXT_BYTES = 32 << 20  # of all strings together
@@ -43,8 +43,8 @@ LEAST_TENSOR_BYTES = 8 + 1 + 4 + 4 + 8  # length, a letter, no dimensions, type,
 PEEK_BYTES = 512
 SHOWN_CHARACTERS = 60
 
-AGAIN = "download it again, and compare its sha256 with the one that its publisher shows"
-REMAKE = "do not load it: convert the model again, or ask whoever made the file"
+AGAIN = "download it again, and compare its sha256 with the one that its publisher states"
+REMAKE = "do not load it: convert the model again, or ask who made the file"
 ITSELF = "download the file itself: on a hub, its address has /resolve/ in it, not /blob/"
 
 U32, U64 = struct.Struct("<I"), struct.Struct("<Q")
@@ -54,7 +54,7 @@ Scalar: TypeAlias = bool | int | float | str
 
 
 class ValueType(IntEnum):
-    """What a key's value is, by the number that stands for it in the file."""
+    """The type of a key's value, by its number in the file."""
 
     UINT8 = 0
     INT8 = 1
@@ -71,20 +71,14 @@ class ValueType(IntEnum):
     FLOAT64 = 12
 
 
-CODES = dict(zip(ValueType, "BbHhIif?QQQqd", strict=True))  # struct's letters; a string's and array's length
+CODES = dict(
+    zip(ValueType, "BbHhIif?QQQqd", strict=True)
+)  # struct's letters; for a string and an array, of the length
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a key holds.
-
-    Parameters
-    ----------
-    type
-        Of the value; of each item, for an array.
-    content
-        The value; a tuple, for an array.
-    """
+    """The value of a key; for an array, the type of its items and a tuple of them."""
 
     type: ValueType
     content: Scalar | tuple[Scalar, ...]
@@ -92,7 +86,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class TensorType:
-    """How ggml stores numbers: blocks of so many values, each of so many bytes."""
+    """How ggml stores numbers: blocks of `block_values` numbers, each block of `block_bytes`."""
 
     number: int
     name: str
@@ -116,20 +110,16 @@ TENSOR_TYPES: Mapping[int, TensorType] = MappingProxyType({row[0]: TensorType(*r
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One row of the table of tensors.
+    """One row of the tensor table.
 
     Parameters
     ----------
-    name
-        As llama.cpp looks it up.
     shape
-        The fastest running dimension first, as ggml has it; the reverse of numpy's and torch's.
-    type
-        How its numbers are stored.
+        The fastest running dimension first, as in ggml; the reverse of numpy's and torch's.
     offset
-        From the start of the tensors' data.
+        In bytes, from the start of the tensor data.
     size_bytes
-        Of its data, without the padding after it.
+        Of the data, without the padding after it.
     """
 
     name: str
@@ -141,7 +131,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class GgufFile:
-    """What a sound GGUF file says of itself.
+    """The header of a well-formed GGUF file.
 
     Parameters
     ----------
@@ -154,9 +144,7 @@ class GgufFile:
     tensors
         In the file's order; each lies within the file, and no two share a byte.
     data_offset
-        Where the tensors' data starts.
-    file_size
-        In bytes.
+        In bytes, where the tensor data starts.
     """
 
     version: int
@@ -168,22 +156,17 @@ class GgufFile:
 
 
 def read_gguf(path: Path) -> GgufFile:
-    """Read a GGUF file's keys and table of tensors.
-
-    Parameters
-    ----------
-    path
-        A file that nobody vouches for. Links are followed.
+    """Read the keys and the tensor table of an untrusted GGUF file; links are followed.
 
     Raises
     ------
     VerifyError
-        Where it cannot be read, is not GGUF, or is not sound; the message says which and what is missing.
+        The file cannot be read, is not GGUF, or is malformed.
     """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # asked first: opening a pipe would wait for ever
-            raise _refusal(path, "a GGUF file", "a folder or a device", "name the file itself")
+            raise _refusal(path, "a GGUF file", "not a regular file", "name the file itself")
         with path.open("rb") as file:
             return _read(_Cursor(file, path, status.st_size))
     except OSError as error:
@@ -196,12 +179,21 @@ def _refusal(path: Path, expected: str, found: str, fix: str) -> VerifyError:
 
 
 def shown(text: str | bytes) -> str:
-    """Make a text of the file safe to print: escaped, and not too long."""
+    """Return a text of the file in quotes, safe to print: escaped, and not too long."""
     return repr(text[:SHOWN_CHARACTERS]) + "..." * (len(text) > SHOWN_CHARACTERS)
 
 
+def escaped(text: str) -> str:
+    r"""Return a text of the file, safe to print, without quotes: a terminal would obey some characters.
+
+    >>> escaped("\x1b[2J")
+    '\\x1b[2J'
+    """
+    return repr(text[:SHOWN_CHARACTERS])[1:-1] + "..." * (len(text) > SHOWN_CHARACTERS)
+
+
 class _Cursor:
-    """A place in the file, which knows how many bytes remain and how much may still be kept in memory."""
+    """A position in the file; counts the bytes that remain and what may still be kept in memory."""
 
     def __init__(self, file: BufferedReader, path: Path, size: int) -> None:
         self.path = path
@@ -215,11 +207,11 @@ class _Cursor:
         return _refusal(self.path, expected, found, fix)
 
     def peek(self) -> bytes:
-        """Give the bytes ahead, and leave them there."""
+        """Return the next bytes without consuming them."""
         return self._file.peek(PEEK_BYTES)[:PEEK_BYTES]
 
     def demand(self, size_bytes: int, what: str) -> None:
-        """Refuse the file where fewer bytes remain."""
+        """Refuse the file if fewer bytes remain."""
         if size_bytes > self.left:
             raise self.refusal(
                 f"{size_bytes} bytes for {what}, at byte {self.size - self.left}",
@@ -251,7 +243,7 @@ class _Cursor:
             raise self.refusal(f"UTF-8 in {what}", shown(data[error.start :])) from error
 
     def name(self, what: str, longest_bytes: int) -> str:
-        """Read what something is looked up by: C's string functions must see it as it is."""
+        """Read a name of a key or tensor: not empty, and the same for C's string functions."""
         name = self.text(what)
         size_bytes = len(name.encode())
         if not 0 < size_bytes <= longest_bytes:
@@ -267,7 +259,7 @@ class _Cursor:
         return ValueType(number)
 
     def items(self, kind: ValueType, count: int, what: str) -> tuple[Scalar, ...]:
-        """Read so many values of one type."""
+        """Read `count` values of one type."""
         self.demand(count * struct.calcsize("<" + CODES[kind]), what)
         self._items_left -= count
         if self._items_left < 0:
@@ -336,7 +328,7 @@ def _read_start(cursor: _Cursor) -> tuple[int, int, int]:
 
 
 def _other_format(start: bytes) -> tuple[str, str]:
-    """Say what a file is that is not GGUF, and what mends it."""
+    """Return what a file is that is not GGUF, and the fix."""
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not start:
         return "an empty file", AGAIN
@@ -413,7 +405,7 @@ def _check_layout(cursor: _Cursor, file: GgufFile) -> None:
     for tensor, end in zip(ordered, ends, strict=True):
         if end > file.file_size:
             raise cursor.refusal(
-                f"{ends[-1]} bytes, as the table of tensors says",
+                f"{ends[-1]} bytes, as the tensor table states",
                 f"{file.file_size} bytes: {ends[-1] - file.file_size} are missing,"
                 f" from tensor {shown(tensor.name)} on",
                 AGAIN,

@@ -1,4 +1,4 @@
-"""Writes a GGUF file again with other tensors or keys: in f32 for exact comparison, or changed for a test."""
+"""Rewrites a GGUF file with other tensors or keys: in f32 for exact comparison, or changed for a test."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, LlamaFileType
-from gguf.quants import dequantize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,32 +18,33 @@ if TYPE_CHECKING:
     Change: TypeAlias = Callable[[str, Tensor], Tensor]
 
 FILE_TYPE = "general.file_type"
-HELD_BY_WRITER = frozenset({"general.architecture"})  # which writes this key itself
+HELD_BY_WRITER = frozenset({"general.architecture"})  # GGUFWriter writes this key itself
 HALF_TYPES = (GGMLQuantizationType.F16, GGMLQuantizationType.F32)
 
 
 def unchanged(_name: str, tensor: Tensor) -> Tensor:
-    """Keep a tensor as it is."""
+    """Return a tensor as it is."""
     return tensor
 
 
 def rewrite(
     source: Path, target: Path, change: Change = unchanged, keys: Mapping[str, object] | None = None
 ) -> Path:
-    """Write a file of f16 and f32 tensors again.
+    """Rewrite a file of f16 and f32 tensors; return the target.
 
     Parameters
     ----------
-    source, target
-        The files.
     change
-        Gives each tensor's new values; its shape may differ, its dtype is what is stored.
+        Returns each tensor's new values; the shape may differ, the dtype is what is stored.
     keys
-        New values of some keys, of the types that they have.
+        New values of some keys, of the same types.
 
-    Returns
-    -------
-    The target.
+    Raises
+    ------
+    KeyError
+        The file has no such key.
+    ValueError
+        A tensor has another type.
     """
     reader = GGUFReader(source)
     architecture = reader.fields["general.architecture"].contents()
@@ -70,17 +70,9 @@ def rewrite(
 
 
 def write_f32(source: Path, target: Path) -> Path:
-    """Write a file with all its tensors in f32: the same numbers, so that nothing is rounded in use."""
+    """Rewrite a file with all tensors in f32: the same numbers, so that no result is rounded to f16."""
 
     def widen(_name: str, tensor: Tensor) -> Tensor:
         return tensor.astype(np.float32)
 
     return rewrite(source, target, widen, {FILE_TYPE: int(LlamaFileType.ALL_F32)})
-
-
-def read_tensor(path: Path, name: str) -> NDArray[np.float32]:
-    """Give one tensor's values."""
-    for tensor in GGUFReader(path).tensors:
-        if tensor.name == name:
-            return dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
-    raise KeyError(name)

@@ -1,4 +1,4 @@
-"""Which tensors a Qwen3-VL model has, of which shapes and types. Pure.
+"""The tensors of a Qwen3-VL model: names, shapes and usable types. Pure.
 
 From load_tensors of src/llama-model.cpp, and tools/mtmd/clip.cpp with models/qwen3vl.cpp, of llama.cpp.
 """
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
 MERGE = 2  # models/qwen3vl.cpp is written for merges of 2 by 2 patches
-# What ggml has no product of a matrix and a vector for.
+# Types for which ggml has no product of a matrix and a vector.
 NO_WEIGHTS = ("I8", "I16", "I32", "I64", "F64", "Q8_1", "Q8_K")
-# ggml's convolution and its interpolation are written for these alone.
+# ggml's convolution and interpolation support only these.
 ONLY = {
     "v.patch_embd.weight": ("F32", "F16"),
     "v.patch_embd.weight.1": ("F32", "F16"),
@@ -26,7 +26,7 @@ ONLY = {
 
 
 def whole(shape: Iterable[int]) -> list[int]:
-    """Give a shape without the ones at its end, which mean nothing to ggml."""
+    """Return a shape without trailing ones, which mean nothing to ggml."""
     sizes = list(shape)
     while sizes[1:] and sizes[-1] == 1:
         sizes.pop()
@@ -34,14 +34,14 @@ def whole(shape: Iterable[int]) -> list[int]:
 
 
 def model_shapes(sizes: Mapping[str, int], tokens: int) -> Shapes:
-    """Give the tensors of a language model.
+    """Return the tensors of a language model.
 
     Parameters
     ----------
     sizes
         By the keys' names without the architecture.
     tokens
-        How many there are.
+        The size of the vocabulary.
     """
     width, head = sizes["embedding_length"], sizes["attention.key_length"]
     queries, pairs = head * sizes["attention.head_count"], head * sizes["attention.head_count_kv"]
@@ -76,23 +76,19 @@ def model_shapes(sizes: Mapping[str, int], tokens: int) -> Shapes:
     return shapes
 
 
-def _layer(name: str, inputs: int, outputs: int) -> Shapes:
-    return {f"{name}.weight": (inputs, outputs), f"{name}.bias": (outputs,)}
-
-
-def _norm(name: str, width: int) -> Shapes:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+def _layer(name: str, *shape: int) -> Shapes:
+    return {f"{name}.weight": shape, f"{name}.bias": shape[-1:]}
 
 
 def mmproj_shapes(sizes: Mapping[str, int], deepstack: Sequence[int]) -> Shapes:
-    """Give the tensors of a vision encoder with its projector.
+    """Return the tensors of a vision encoder with its projector.
 
     Parameters
     ----------
     sizes
         By the keys' names without `clip.vision.`.
     deepstack
-        The blocks whose output goes to the language model too.
+        The blocks whose output also goes to the language model.
     """
     width, inner, patch = sizes["embedding_length"], sizes["feed_forward_length"], sizes["patch_size"]
     merged, given = width * MERGE**2, sizes["projection_dim"]
@@ -101,25 +97,25 @@ def mmproj_shapes(sizes: Mapping[str, int], deepstack: Sequence[int]) -> Shapes:
         "v.patch_embd.weight.1": (patch, patch, 3, width),
         "v.patch_embd.bias": (width,),
         "v.position_embd.weight": (width, (sizes["image_size"] // patch) ** 2),
-        **_norm("v.post_ln", width),
+        **_layer("v.post_ln", width),
         **_layer("mm.0", merged, merged),
         **_layer("mm.2", merged, given),
     }
     for index in range(sizes["block_count"]):
         block = f"v.blk.{index}."
-        shapes |= _norm(block + "ln1", width) | _norm(block + "ln2", width)
+        shapes |= _layer(block + "ln1", width) | _layer(block + "ln2", width)
         shapes |= _layer(block + "attn_qkv", width, 3 * width) | _layer(block + "attn_out", width, width)
         shapes |= _layer(block + "ffn_up", width, inner) | _layer(block + "ffn_down", inner, width)
     for index in deepstack:
         merger = f"v.deepstack.{index}."
-        shapes |= _norm(merger + "norm", merged)
+        shapes |= _layer(merger + "norm", merged)
         shapes |= _layer(merger + "fc1", merged, merged) | _layer(merger + "fc2", merged, given)
     return shapes
 
 
 def is_usable(tensor: Tensor) -> bool:
     """Whether llama.cpp can compute with a tensor of this type in its place."""
-    if len(whole(tensor.shape)) == 1:  # ggml adds and multiplies with them in F32 alone
+    if len(whole(tensor.shape)) == 1:  # ggml adds and multiplies vectors only in F32
         return tensor.type.name == "F32"
     return (
         tensor.type.name in ONLY.get(tensor.name, (tensor.type.name,)) and tensor.type.name not in NO_WEIGHTS

@@ -1,1 +1,1 @@
-"""An installed llama.cpp and one running llama-server. Conformance uses it too; imports no other part of serve."""
+"""An installed llama.cpp and a running llama-server. Conformance uses it too; imports no other part of serve."""

@@ -1,11 +1,11 @@
-"""What is judged: a folder with llama.cpp's programs in it, ours or a stranger's."""
+"""An installed llama.cpp: a bundle of this project, or a folder with the programs of another llama.cpp."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,27 +22,29 @@ SERVER = "llama-server"
 PROGRAMS = (SERVER, "llama-mtmd-cli", "llama-completion", "llama-cli", "llama-quantize")
 HELP_S = 60.0
 BUNDLE_OR_OTHER = "name the folder that `build` prints after `bundle:`, or that of another llama.cpp"
-IN_WINE = "make launchers that start its programs in wine, as docs/explanation/windows.md shows, and name their folder"
+IN_WINE = (
+    "write launchers that start its programs in Wine (docs/explanation/windows.md), and name their folder"
+)
 
 
 @dataclass(frozen=True)
 class Installation:
-    """A llama.cpp.
+    """An installed llama.cpp.
 
     Parameters
     ----------
     folder
-        What the user named.
+        The one that the user named.
     programs
-        Where its programs lie.
+        The folder of its programs.
     digest
-        The tree digest of a bundle; of anything else the digest of the server.
+        Of a bundle, the tree digest; otherwise the digest of the server.
     title
-        What it is, as it says of itself.
+        From its build record or its `--version`.
     is_bundle
-        Whether it carries a build record of ours.
+        Whether it has a build record of this project.
     model_options
-        What each of its programs that loads a model is given besides, such as how much of it goes to the GPU.
+        More options for each program that loads a model, such as how many layers go to the GPU.
     """
 
     folder: Path
@@ -54,24 +56,24 @@ class Installation:
 
     @property
     def is_offloaded(self) -> bool:
-        """Whether its programs are told to put the model, and with it the projector, into a GPU's memory."""
+        """Whether its programs put the model, and with it the projector, into a GPU's memory."""
         words = self.model_options
         return "-ngl" in words and words[words.index("-ngl") + 1] != "0"
 
     def path(self, program: str) -> Path | None:
-        """Where a program is, or None."""
+        """Return the path of a program; None if it is not there or not executable."""
         path = self.programs / program
         return path if path.is_file() and os.access(path, os.X_OK) else None
 
     def run(self, program: str, arguments: Sequence[str], cwd: Path, timeout_s: float = 120.0) -> Captured:
-        """Run one of its programs to its end, with nothing of the caller's environment.
+        """Run one of its programs to its end, without the caller's environment.
 
         Raises
         ------
         FileNotFoundError
-            Where it has no such program.
+            There is no such program.
         TimeoutError
-            Where it takes longer.
+            It takes longer.
         """
         path = self.path(program)
         if path is None:
@@ -81,20 +83,20 @@ class Installation:
 
     @cached_property
     def server_options(self) -> frozenset[str]:
-        """The options that its server knows, from its help."""
+        """The options in the server's help."""
         done = self.run(SERVER, ("--help",), self.folder, HELP_S)
         return frozenset(re.findall(r"(?<![\w-])--?[a-z][\w-]*", done.out + done.err))
 
 
 def find_installation(folder: Path) -> Installation:
-    """Look at a folder: a bundle, an installation with `bin/`, or a folder of programs.
+    """Identify a folder: a bundle, an installation with `bin/`, or a folder of programs.
 
     Raises
     ------
     UsageError
-        Where there is no llama-server in it that runs here.
+        The folder has no llama-server that runs here.
     """
-    whole = folder.absolute()  # the programs run elsewhere
+    whole = folder.absolute()  # the programs run in other folders
     for programs in (whole / "bin", whole):
         server = programs / SERVER
         if server.is_file():
@@ -106,23 +108,17 @@ def find_installation(folder: Path) -> Installation:
     title = title_of_bundle(folder / RECORD) if programs != whole else None
     if title is not None:
         return Installation(folder, programs, hash_tree(folder, Sha256), title, is_bundle=True)
-    subject = Installation(folder, programs, hash_file(server), "", is_bundle=False)
+    other = Installation(folder, programs, hash_file(server), "", is_bundle=False)
     try:
-        said = subject.run(SERVER, ("--version",), folder, HELP_S)
+        said = other.run(SERVER, ("--version",), folder, HELP_S)
     except OSError as error:
         raise _refusal(folder, f"it does not run here: {error}") from error
     version = re.search(r"version: .*", said.out + said.err)
-    return Installation(
-        folder,
-        programs,
-        subject.digest,
-        f"not built by this project, {version[0] if version else 'says no version'}",
-        is_bundle=False,
-    )
+    return replace(other, title=f"not built by this project, {version[0] if version else 'version unknown'}")
 
 
 def title_of_bundle(record: Path) -> str | None:
-    """Give what a build record says that it is of; None where there is none, or another project's."""
+    """Return recipe, platform and version of a build record; None if there is none, or another project's."""
     try:
         data = json.loads(record.read_text(encoding="utf-8"))
         return f"{data['recipe']}@{data['platform']}, version {data['plan']['version']}"
@@ -133,7 +129,7 @@ def title_of_bundle(record: Path) -> str | None:
 def _refusal(folder: Path, found: str, fix: str = BUNDLE_OR_OTHER) -> UsageError:
     return UsageError(
         where=f"--bundle {folder}",
-        expected=f"a folder with {SERVER} in it, or in its bin/",
+        expected=f"a folder with {SERVER}, or with bin/{SERVER}",
         found=found,
         fix=fix,
     )

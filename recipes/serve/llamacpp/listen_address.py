@@ -1,4 +1,4 @@
-"""Where a server may listen: an address of this machine, and a port that nobody has."""
+"""Where a server may listen: an address of this machine, and a free port."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAST_PORT = 65535
 
 
 def parse_host(text: str) -> str:
-    """Give the IP address of what a user wrote.
+    """Return the IP address that a user named.
 
     >>> parse_host("localhost"), parse_host("::1")
     ('127.0.0.1', '::1')
@@ -23,7 +23,7 @@ def parse_host(text: str) -> str:
     Raises
     ------
     UsageError
-        Where it is none.
+        The text is not an IP address.
     """
     host = NAMES.get(text, text)
     try:
@@ -31,26 +31,28 @@ def parse_host(text: str) -> str:
     except ValueError:
         raise UsageError(
             where="--host",
-            expected=f"an IP address of this machine, as {LOOPBACK} or 0.0.0.0 for all of them",
+            expected=f"an IP address of this machine: {LOOPBACK}, or 0.0.0.0 for all of them",
             found=repr(text),
             fix=f"--host {LOOPBACK}",
         ) from None
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an IP address."""
+    """Return whether only this machine reaches an IP address."""
     return ipaddress.ip_address(host).is_loopback
 
 
 def demand_free(host: str, port: int) -> None:
-    """Demand that a server can listen there; a moment later another one might have come.
+    """Demand that a server can listen on a port now.
 
-    llama-server itself shares a port with another one that allows it, and half of the questions go astray.
+    llama-server itself would share a port with another server that allows it: half of the requests would be lost.
 
     Raises
     ------
     AddressError
-        Where it cannot, with a port that is free.
+        It cannot; the fix names a free port.
+    UsageError
+        There is no such port.
     """
     where = f"{host} port {port}"
     if not 0 < port <= LAST_PORT:
@@ -61,11 +63,11 @@ def demand_free(host: str, port: int) -> None:
         match error.errno:
             case errno.EADDRINUSE:
                 found, fix = (
-                    "another program listens there",
-                    f"--port {_other_port(host)}, or end that program",
+                    "the port is in use",
+                    f"--port {free_port(host)}, or end the program that uses it",
                 )
             case errno.EACCES | errno.EPERM:
-                found, fix = "this user may not: low ports are the administrator's", f"--port {PORT}"
+                found, fix = "permission denied: low ports are for the administrator", f"--port {PORT}"
             case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
                 found, fix = "this machine has no such address", f"--host {LOOPBACK}"
             case _:
@@ -78,14 +80,14 @@ def demand_free(host: str, port: int) -> None:
 def _listen(host: str, port: int) -> int:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # else a server that just ended is in the way
+        # otherwise the port of a server that just ended is still in use
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
         probe.listen(1)
         number: int = probe.getsockname()[1]
         return number
 
 
-def _other_port(host: str) -> int:
+def free_port(host: str = LOOPBACK) -> int:
+    """Return a port that was free a moment ago."""
     return _listen(host, 0)

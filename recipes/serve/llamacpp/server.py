@@ -1,11 +1,10 @@
-"""Starts a llama-server on loopback, waits until it answers, and asks it through its OpenAI API."""
+"""Starts a llama-server, waits until it is healthy, and sends requests to its OpenAI API."""
 
 from __future__ import annotations
 
 import base64
 import json
 import math
-import socket
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,38 +13,37 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from recipes.core.process import Command, Running, start
-from recipes.serve.llamacpp.listen_address import LOOPBACK
+from recipes.serve.llamacpp.listen_address import LOOPBACK, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-POLL_S = 0.05  # between two questions whether it is up
-ANSWER_S = 120.0  # how long one answer may take
+POLL_S = 0.05  # between two health checks
+ANSWER_S = 120.0  # timeout of one answer
 TAIL_LINES = 25
-KINDS = {
-    b"\xff\xd8": "jpeg",
-    b"GIF": "gif",
-    b"BM": "bmp",
-    b"RIFF": "webp",
-}  # of pictures; others are PNG files
+KINDS = {b"\xff\xd8": "jpeg", b"GIF": "gif", b"BM": "bmp", b"RIFF": "webp"}  # of images; others are PNG
 
 
 class ServerError(Exception):
-    """The server did not start, or does not answer; the text ends with its log's last lines."""
+    """The server did not start, or does not answer; the text ends with the last lines of its log."""
 
 
 class EndedError(ServerError):
-    """The server ended before it was healthy."""
+    """The server ended, with `status`, before it was healthy."""
+
+    def __init__(self, status: int, log: Path) -> None:
+        super().__init__(f"it ended with {describe_status(status)}\n{tail(log)}")
+        self.status = status
 
 
 class UnhealthyError(ServerError):
-    """The server runs, and was not healthy in time."""
+    """The server runs, but was not healthy in time."""
 
 
 @dataclass(frozen=True)
 class TokenChoice:
-    """A token that the model could have chosen, and the natural logarithm of its probability."""
+    """A candidate token, and the natural logarithm of its probability."""
 
     text: str
     logprob: float
@@ -53,16 +51,14 @@ class TokenChoice:
 
 @dataclass(frozen=True)
 class ChatReply:
-    """One answer.
+    """An answer of the model.
 
     Parameters
     ----------
-    text
-        What the model said.
     first
-        The likeliest first tokens, the likeliest first; empty where they were not asked for.
+        Candidates for the first token, the likeliest first; empty if they were not requested.
     prompt_tokens
-        How long the prompt was, images included.
+        Length of the prompt, images included.
     """
 
     text: str
@@ -72,24 +68,14 @@ class ChatReply:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that answers.
-
-    Parameters
-    ----------
-    base
-        Its address.
-    process
-        What runs.
-    log
-        The file that holds what it printed.
-    """
+    """A healthy server: its base URL, its process, and the file with its output."""
 
     base: str
     process: Running
     log: Path
 
     def post(self, path: str, body: bytes, timeout_s: float = ANSWER_S) -> requests.Response:
-        """Send bytes as JSON, as they are."""
+        """Send bytes as they are, with the content type JSON."""
         headers = {"Content-Type": "application/json"}
         with local_session() as session:
             return session.post(f"{self.base}{path}", body, headers=headers, timeout=timeout_s)
@@ -102,23 +88,19 @@ class Server:
     def chat(
         self, messages: Sequence[dict[str, Any]], *, max_tokens: int = 16, choices: int = 0, **more: object
     ) -> ChatReply:
-        """Ask greedily, and give the answer.
+        """Send messages of the OpenAI API, and return the answer with greedy sampling.
 
         Parameters
         ----------
-        messages
-            As the OpenAI API takes them.
-        max_tokens
-            How long the answer may be.
         choices
-            How many first tokens to give with their probabilities.
+            Number of candidates for the first token to return.
         more
-            Further fields of the request.
+            More fields of the request.
 
         Raises
         ------
         ServerError
-            Where the answer is an error, or none.
+            The server answers with an error, or not at all.
         """
         fields: dict[str, object] = {
             "messages": list(messages),
@@ -142,12 +124,12 @@ class Server:
 
 
 def parse_reply(data: dict[str, Any]) -> ChatReply:
-    """Read the body of a chat completion.
+    """Parse the body of a chat completion.
 
     Raises
     ------
     ServerError
-        Where it is not one.
+        The data is not a chat completion.
     """
     try:
         choice = data["choices"][0]
@@ -164,7 +146,7 @@ def parse_reply(data: dict[str, Any]) -> ChatReply:
 
 
 def user(*parts: str | bytes) -> dict[str, Any]:
-    """Give a message of the user: texts, and images as the bytes of their files."""
+    """Return a message of the user from texts and image files (bytes)."""
     content: list[dict[str, Any]] = []
     for part in parts:
         if isinstance(part, str):
@@ -177,12 +159,12 @@ def user(*parts: str | bytes) -> dict[str, Any]:
 
 
 def assistant(text: str) -> dict[str, Any]:
-    """Give a message of the model."""
+    """Return a message of the model."""
     return {"role": "assistant", "content": text}
 
 
 def local_session() -> requests.Session:
-    """Give a session that reaches a server of this machine: through no proxy, with no login of netrc."""
+    """Return a session for a server of this machine: no proxy, no login from netrc."""
     session = requests.Session()
     session.trust_env = False
     return session
@@ -204,27 +186,23 @@ def serve(  # noqa: PLR0913 - as many as the server has itself
 
     Parameters
     ----------
-    program
-        llama-server.
     arguments
-        Its arguments, without host and port.
+        Without host and port.
     folder
-        Where it runs.
+        Its working folder and home.
     timeout_s
-        How long it may take until it is healthy.
-    host
-        The IP address that it listens on.
+        Until it must be healthy.
     port
-        Where it listens; 0 finds a free one.
+        0 for any free one.
     log
-        The file that gets what it prints (default: one in the folder).
+        The file for its output (default: one in the folder).
     environment
-        Variables that it gets besides its own few: what no other user may see on its command line.
+        More variables: secrets that other users must not see on the command line.
 
     Raises
     ------
     EndedError, UnhealthyError
-        Where it ends, or is not healthy in time; with its last lines.
+        The server ends, or is not healthy in time.
     """
     port = port or free_port()
     log = log or folder / f"llama-server-{port}.log"
@@ -237,18 +215,18 @@ def serve(  # noqa: PLR0913 - as many as the server has itself
 
 
 def wait_for_health(server: Server, timeout_s: float) -> None:
-    """Return once the server says that it is healthy.
+    """Wait until the server is healthy.
 
     Raises
     ------
     EndedError, UnhealthyError
-        Where it ends before, or takes longer.
+        The server ends, or takes longer.
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         status = server.process.status
         if status is not None:
-            raise EndedError(f"it ended with {describe_status(status)}\n{tail(server.log)}")
+            raise EndedError(status, server.log)
         try:
             with local_session() as session:
                 if session.get(f"{server.base}/health", timeout=5).status_code == requests.codes.ok:
@@ -260,7 +238,7 @@ def wait_for_health(server: Server, timeout_s: float) -> None:
 
 
 def base_url(host: str, port: int) -> str:
-    """Say where a server is asked that listens on an IP address; one that listens on all, on loopback.
+    """Return the URL for a server that listens on an IP address; for "all addresses", on loopback.
 
     >>> base_url("0.0.0.0", 80), base_url("::1", 81)
     ('http://127.0.0.1:80', 'http://[::1]:81')
@@ -269,21 +247,13 @@ def base_url(host: str, port: int) -> str:
     return f"http://[{asked}]:{port}" if ":" in asked else f"http://{asked}:{port}"
 
 
-def free_port() -> int:
-    """Give a port of loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def tail(log: Path) -> str:
-    """Give the last lines of a log."""
+    """Return the last lines of a log."""
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:])
 
 
 def describe_status(status: int) -> str:
-    """Say how a program ended."""
+    """Return how a program ended, in words."""
     return f"exit status {status}" if status >= 0 else f"signal {-status}"
 
 

@@ -23,6 +23,7 @@ from recipes.models import local_copies as reuse
 from recipes.models.fetch import ModelFetcher
 from tests.support import http_server as servers
 from tests.support import paths
+from tests.support.gguf_drafts import model_keys, model_tensors, number, whole_draft
 from tests.support.http_server import GOOD, Behaviour, Server
 from tests.support.model_project import (
     AT,
@@ -36,8 +37,6 @@ from tests.support.model_project import (
     ModelBench,
     manifest,
 )
-from tests.unit.models.test_gguf_lint import model_keys, model_tensors, number
-from tests.unit.models.test_gguf_reader import whole_draft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,29 +29,21 @@ from recipes.models.quantisation_chart import draw_mix
 from recipes.models.report import count_text, inspection_lines, template_text
 from recipes.store.store import Store
 from tests.benchmarks.sparse_model import TEMPLATE, write_mmproj, write_model
+from tests.support.gguf_drafts import MMPROJ, MODEL, model_keys, model_tensors, whole_draft, word
 from tests.support.http_server import Server
-from tests.support.model_manifests import HUB, a_project
-from tests.unit.models.test_gguf_lint import MMPROJ_KEYS, MMPROJ_TENSORS, model_keys, model_tensors, word
-from tests.unit.models.test_gguf_reader import whole_draft
+from tests.support.model_manifests import BARE, a_project, hub_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-MODEL = whole_draft(model_keys("qwen3vlmoe"), model_tensors("qwen3vlmoe")).encode()
-MMPROJ = whole_draft(MMPROJ_KEYS, MMPROJ_TENSORS).encode()
 
 
 class Bench:
     def __init__(self, folder: Path, hub: Server, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self.hub, self._capsys = folder, hub, capsys
         self.project = folder / "project"
-        text = HUB.replace("unlocked: no digest is known", f"sha256: {Sha256.of_bytes(MODEL).hex}")
-        text = text.replace("max_bytes: 5000", f"size_bytes: {len(MODEL)}").replace(
-            "b2" * 32, Sha256.of_bytes(MMPROJ).hex
-        )
-        text = text.replace("size_bytes: 4\n", f"size_bytes: {len(MMPROJ)}\n")
-        self.manifests = a_project(self.project, hub=text, bare=HUB.replace("name: hub", "name: bare"))
+        self.blobs = folder / "store" / "v1" / "blobs" / "sha256"
+        a_project(self.project, hub=hub_with(MODEL, MMPROJ), bare=BARE)
         for name, data in (("model", MODEL), ("mmproj", MMPROJ)):
             hub.serve(f"/someone/Some-GGUF/resolve/main/{name}.gguf", data)
 
@@ -75,73 +67,63 @@ def bench(
 
 def test_fetch_prints_where_each_file_is(bench: Bench) -> None:
     code, out, _ = bench.run("fetch", "hub")
-    blobs = bench.folder / "store" / "v1" / "blobs" / "sha256"
     assert code == 0
-    assert out == (
-        f"model   {blobs / Sha256.of_bytes(MODEL).hex}\nmmproj  {blobs / Sha256.of_bytes(MMPROJ).hex}\n"
-    )
+    paths = [bench.blobs / Sha256.of_bytes(data).hex for data in (MODEL, MMPROJ)]
+    assert out.split() == ["model", str(paths[0]), "mmproj", str(paths[1])]
 
 
 def test_verify_has_a_row_for_each_file_and_leaves_out_what_is_not_pinned(bench: Bench) -> None:
     bench.run("fetch", "hub")
     code, out, _ = bench.run("verify")
     assert code == 0
-    assert out == (
-        f"unchanged hub: model.gguf   {Sha256.of_bytes(MODEL)}\n"
-        f"unchanged hub: mmproj.gguf  {Sha256.of_bytes(MMPROJ)}\n"
-    )
+    assert out.split() == [
+        *("unchanged", "hub:", "model.gguf", str(Sha256.of_bytes(MODEL))),
+        *("unchanged", "hub:", "mmproj.gguf", str(Sha256.of_bytes(MMPROJ))),
+    ]
     assert [line.split()[0] for line in bench.run("verify", "hub", "--full")[1].splitlines()] == ["ok", "ok"]
 
 
-def test_verify_of_a_model_that_is_not_pinned_is_refused_where_it_is_named(bench: Bench) -> None:
+def test_verify_of_a_model_that_is_not_pinned_is_refused_if_it_is_named(bench: Bench) -> None:
     code, _, err = bench.run("verify", "bare")
     assert code == 11
-    assert "  found:    unlocked: no digest is known\n" in err
+    assert "unlocked" in err
 
 
-def test_verify_of_what_is_not_here_fails_where_it_is_named(bench: Bench) -> None:
+def test_verify_of_a_missing_model_fails_if_it_is_named(bench: Bench) -> None:
     code, out, err = bench.run("verify", "hub")
     assert code == 23
     assert [line.split()[0] for line in out.splitlines()] == ["absent", "absent"]
-    path = bench.folder / "store" / "v1" / "blobs" / "sha256" / Sha256.of_bytes(MODEL).hex
-    assert err.endswith(
-        "error: the model is not on this machine\n"
-        "  where:    manifests/models/hub.yaml: files[0]\n"
-        f"  expected: model.gguf of hub, at {path}\n"
-        "  found:    no such file\n"
-        "  fix:      python3 noxfile.py -s models -- fetch hub\n"
-    )
+    assert "where:    manifests/models/hub.yaml: files[0]\n" in err
+    assert err.endswith("models -- fetch hub\n")
     code, out, _ = bench.run("verify")
     assert (code, {line.split()[0] for line in out.splitlines()}) == (0, {"absent"})
 
 
 def test_verify_says_what_is_wrong_and_ends_with_its_code(bench: Bench) -> None:
     bench.run("fetch", "hub")
-    path = bench.folder / "store" / "v1" / "blobs" / "sha256" / Sha256.of_bytes(MODEL).hex
+    path = bench.blobs / Sha256.of_bytes(MODEL).hex
     path.chmod(0o644)
     path.write_bytes(MODEL[:-1])
     code, out, err = bench.run("verify", "hub")
     assert code == 20
-    assert out.startswith("BAD       hub: model.gguf ")
-    assert f"  found:    {Sha256.of_bytes(MODEL[:-1])}\n" in err
+    assert out.split()[:3] == ["BAD", "hub:", "model.gguf"]
+    assert str(Sha256.of_bytes(MODEL[:-1])) in err
 
 
 def test_list_says_what_is_here_what_is_not_and_what_is_refused(bench: Bench) -> None:
     def listed() -> list[str]:
         return bench.run("list")[1].splitlines()
 
-    lock = "python3 noxfile.py -s lock -- --model bare"
-    size = f"{len(MODEL) / 1000:.1f} kB"
-    assert listed() == [
-        "bare: files of a hub (Apache-2.0)",
-        f"  model   model.gguf (Q4_K_M, at most 5.0 kB): unlocked, and refused until {lock} --write",
-        "  mmproj  mmproj.gguf (F16, 4 B): pinned",
-        "hub: files of a hub (Apache-2.0)",
-        f"  model   model.gguf (Q4_K_M, {size}): not here",
-        f"  mmproj  mmproj.gguf (F16, {len(MMPROJ) / 1000:.1f} kB): not here",
-    ]
+    bare, bare_model, bare_mmproj, hub, model, mmproj = listed()
+    assert bare.startswith("bare: files of a hub (Apache-2.0")
+    assert "(Q4_K_M, at most 5.0 kB): unlocked" in bare_model
+    assert "lock -- --model bare" in bare_model
+    assert bare_mmproj.endswith("mmproj.gguf (F16, 4 B): pinned")
+    assert hub.startswith("hub: ")
+    assert model.endswith(f"model.gguf (Q4_K_M, {len(MODEL) / 1000:.1f} kB): not here")
+    assert mmproj.endswith(f"mmproj.gguf (F16, {len(MMPROJ) / 1000:.1f} kB): not here")
     bench.run("fetch", "hub")
-    assert listed()[4] == f"  model   model.gguf (Q4_K_M, {size}): here"
+    assert listed()[4].endswith(": here")
     (bench.folder / "store/v1/sightings" / f"{Sha256.of_bytes(MODEL).hex}.json").unlink()
     assert listed()[4].endswith(": here, not verified since it changed")
 
@@ -158,12 +140,8 @@ def test_list_says_how_much_of_a_download_has_arrived(bench: Bench) -> None:
 def test_a_name_is_asked_for(bench: Bench) -> None:
     code, _, err = bench.run("fetch")
     assert code == 2
-    assert (
-        "  where:    models -- fetch\n"
-        "  expected: the name of a model\n"
-        "  found:    none\n"
-        "  fix:      python3 noxfile.py -s models -- fetch bare\n"
-    ) in err
+    assert "where:    models -- fetch\n" in err
+    assert err.endswith("models -- fetch bare\n")
 
 
 def test_inspect_says_what_a_model_is_and_draws_its_mix(bench: Bench) -> None:
@@ -171,16 +149,16 @@ def test_inspect_says_what_a_model_is_and_draws_its_mix(bench: Bench) -> None:
     picture = bench.folder / "mix.svg"
     code, out, _ = bench.run("inspect", "hub", "--context", "100", "--picture", str(picture))
     assert code == 0
-    assert out.startswith(
-        "architecture:  qwen3vlmoe (Tiny)\n"
-        # 18,432 in experts, of which half is used, and 3,680 elsewhere
-        "parameters:    22.11 k, 12.90 k for each token\n"
-        "context:       up to 64 tokens\n"
-        "chat template: none: the server would guess one\n"
-        "projector:     fits the model\n"
-        "memory:        "
-    )
-    assert out.endswith(f"lint: 0 errors, 0 warnings\npicture: {picture}\n")
+    rows = {label: text.strip() for label, _, text in (line.partition(":") for line in out.splitlines())}
+    assert rows["architecture"] == "qwen3vlmoe (Tiny)"
+    # 18,432 in experts, of which half is used, and 3,680 elsewhere
+    assert rows["parameters"].startswith("22.11 k, 12.90 k ")
+    assert "64" in rows["context"]
+    assert rows["chat template"].startswith("none")
+    assert rows["projector"] == "fits the model"
+    assert "100 tokens" in rows["memory"]
+    assert rows["lint"] == "0 errors, 0 warnings"
+    assert str(picture) in out
     assert picture.read_text().startswith('<svg xmlns="http://www.w3.org/2000/svg"')
 
 
@@ -194,20 +172,15 @@ def test_inspect_takes_files_and_refuses_a_projector_of_another_model(bench: Ben
     mmproj.write_bytes(MMPROJ)
     code, out, err = bench.run("inspect", str(model), "--mmproj", str(mmproj))
     assert code == 13
-    assert "projector:     does NOT fit the model\n" in out
+    assert "does NOT fit the model\n" in out
     assert "error: both: mmproj: v.deepstack gives 1 layers, and the model takes 2\n" in out
-    assert (
-        "  where:    a.gguf, both: mmproj: v.deepstack\n"
-        "  expected: a model that llama.cpp loads, and a projector that belongs to it\n"
-        "  found:    mmproj: v.deepstack gives 1 layers, and the model takes 2\n"
-        "  fix:      do not load it: take a file that its publisher vouches for\n"
-    ) in err
+    assert "where:    a.gguf, both: mmproj: v.deepstack\n" in err
 
 
 def test_inspect_of_what_is_not_here_names_the_command_that_fetches_it(bench: Bench) -> None:
     code, _, err = bench.run("inspect", "hub")
     assert code == 23
-    assert "  fix:      python3 noxfile.py -s models -- fetch hub\n" in err
+    assert err.endswith("models -- fetch hub\n")
 
 
 def test_inspect_of_a_hostile_file_is_a_refusal(bench: Bench) -> None:
@@ -215,7 +188,7 @@ def test_inspect_of_a_hostile_file_is_a_refusal(bench: Bench) -> None:
     path.write_bytes(b"GGUF" + bytes([3, 0, 0, 0]) + b"\xff" * 16)
     code, _, err = bench.run("inspect", str(path))
     assert code == 13
-    assert "  expected: at most 65536 tensors\n" in err
+    assert "at most 65536 tensors" in err
 
 
 # The full size, from its head alone
@@ -240,7 +213,7 @@ def test_the_model_that_people_want_is_sound_and_its_figures_are_the_published_o
     assert memory.cache == 8192 * 48 * 4 * (128 + 128) * 2
     assert memory.weights == sum(share.size_bytes for share in found.model_shares)
     assert memory.projector == sum(share.size_bytes for share in found.mmproj_shares)
-    assert memory.total == memory.without_projector + memory.projector + memory.picture
+    assert memory.total == memory.without_projector + memory.projector + memory.image
     experts = [share for share in found.model_shares if share.group == "experts"]
     assert [(share.type, share.tensors, share.bits) for share in experts] == [
         ("Q4_K", 120, 4.5),
@@ -266,8 +239,8 @@ def test_a_file_that_does_not_say_its_sizes_has_no_estimate(large: Path) -> None
     projector = read_gguf(large / "mmproj.gguf")
     assert estimate_memory(projector, None, 1000) is None
     lines = "\n".join(inspection_lines(inspect(projector, None, 1000), 1000))
-    assert "memory:        cannot be estimated: the file does not say its sizes" in lines
-    assert "projector:     none given" in lines
+    assert "memory:        cannot be estimated" in lines
+    assert "projector:     none" in lines
 
 
 @pytest.mark.parametrize(
@@ -308,8 +281,8 @@ def test_nothing_is_left_out_of_the_shares_and_nothing_counted_twice(tmp_path: P
 
 
 def test_a_hostile_template_is_safe_to_print() -> None:
-    assert template_text("\x1b[2J{{ image }}\n") == "16 characters, with pictures: \\x1b[2J{{ image }}"
-    assert template_text("x" * 500 + "tools").startswith("505 characters, text alone, with tools: xxx")
+    assert template_text("\x1b[2J{{ image }}\n") == "16 characters, with images: \\x1b[2J{{ image }}"
+    assert template_text("x" * 500 + "tools").startswith("505 characters, text only, with tools: xxx")
     assert template_text("x" * 500).endswith("xxx...")
 
 

@@ -52,20 +52,10 @@ GOLDEN = Golden(
 TEXT = msgspec.json.encode(GOLDEN)
 
 
-def refusal(act: Callable[[], object]) -> str:
+def refusal(act: Callable[[], object]) -> VerifyError:
     with pytest.raises(VerifyError) as refused:
         act()
-    return str(refused.value)
-
-
-def lines(where: object, expected: str, found: str, fix: str) -> str:
-    return (
-        "error: the bytes differ from their pin\n"
-        f"  where:    {where}\n"
-        f"  expected: {expected}\n"
-        f"  found:    {found}\n"
-        f"  fix:      {fix}"
-    )
+    return refused.value
 
 
 @pytest.mark.parametrize(
@@ -112,13 +102,9 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "golden.json"
-    assert refusal(lambda: read_golden(path)) == lines(
-        path,
-        "the reference's values",
-        f"[Errno 2] No such file or directory: '{path}'",
-        f"git checkout {path}, or python3 noxfile.py -s reference -- --write",
-    )
+    error = refusal(lambda: read_golden(tmp_path / "golden.json"))
+    assert error.where == str(tmp_path / "golden.json")
+    assert "reference -- --write" in error.fix
 
 
 def changed(**changes: object) -> dict[str, Any]:
@@ -128,14 +114,14 @@ def changed(**changes: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("data", "found"),
     [
-        ([], "Expected `object`, got `array`"),
-        ({"made_with": {}}, "Object missing required field `model`"),
-        (changed(more=1), "Object contains unknown field `more`"),
-        (changed(sections=[14, 10]), "Expected `array` of length 3 - at `$.sections`"),
-        (changed(cases=[{"name": 1}]), "Expected `str`, got `int` - at `$.cases[0].name`"),
+        ([], "`array`"),
+        ({"made_with": {}}, "`model`"),
+        (changed(more=1), "`more`"),
+        (changed(sections=[14, 10]), "`$.sections`"),
+        (changed(cases=[{"name": 1}]), "`$.cases[0].name`"),
         (
             changed(deviations=[{"name": "a", "words": "b", "where": "c", "fails": "yes"}]),
-            "Expected `bool`, got `str` - at `$.deviations[0].fails`",
+            "`$.deviations[0].fails`",
         ),
     ],
 )
@@ -144,14 +130,14 @@ def test_a_file_of_another_form_is_refused_with_what_is_wrong(
 ) -> None:
     path = tmp_path / "golden.json"
     path.write_bytes(msgspec.json.encode(data))
-    assert refusal(lambda: read_golden(path)).splitlines()[3] == f"  found:    {found}"
+    assert found in refusal(lambda: read_golden(path)).found
 
 
 @given(st.integers(0, len(TEXT) - 1))
 def test_a_file_that_was_cut_short_is_refused(tmp_path_factory: pytest.TempPathFactory, size: int) -> None:
     path = tmp_path_factory.mktemp("cut") / "golden.json"
     path.write_bytes(TEXT[:size])
-    assert "expected: the reference's values" in refusal(lambda: read_golden(path))
+    assert refusal(lambda: read_golden(path)).where == str(path)
 
 
 @given(st.integers(0, len(TEXT) - 1), st.binary(min_size=1, max_size=3))
@@ -174,33 +160,23 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return model, mmproj
 
 
-def test_the_files_and_prompts_that_it_was_made_of_are_taken(files: tuple[Path, Path]) -> None:
+def test_the_files_and_prompts_that_it_was_made_with_are_accepted(files: tuple[Path, Path]) -> None:
     verify_golden(GOLDEN, *files, PROMPTS)
-
-
-MEND = "python3 noxfile.py -s reference -- --write  # if the change was meant; else take it back"
 
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_another_file_is_refused(files: tuple[Path, Path], index: int) -> None:
     files[index].write_bytes(b"another")
-    wanted = (GOLDEN.model, GOLDEN.mmproj)[index]
-    assert refusal(lambda: verify_golden(GOLDEN, *files, PROMPTS)) == lines(
-        files[index],
-        f"sha256:{wanted}, which the reference was made of",
-        f"sha256:{Sha256.of_bytes(b'another').hex}",
-        MEND,
-    )
+    error = refusal(lambda: verify_golden(GOLDEN, *files, PROMPTS))
+    assert (error.where, error.found) == (str(files[index]), f"sha256:{Sha256.of_bytes(b'another').hex}")
+    assert (GOLDEN.model, GOLDEN.mmproj)[index] in error.expected
 
 
-def test_prompts_that_are_drawn_otherwise_are_refused(files: tuple[Path, Path]) -> None:
-    assert refusal(lambda: verify_golden(GOLDEN, *files, OTHER)) == lines(
-        "the prompts, as they are drawn here",
-        f"sha256:{PROMPTS}, which the reference was made of",
-        f"sha256:{OTHER}",
-        MEND,
-    )
+def test_prompts_that_are_drawn_differently_are_refused(files: tuple[Path, Path]) -> None:
+    error = refusal(lambda: verify_golden(GOLDEN, *files, OTHER))
+    assert "prompts" in error.where
+    assert (PROMPTS in error.expected, error.found) == (True, f"sha256:{OTHER}")
 
 
 def test_model_and_projector_cannot_change_places(files: tuple[Path, Path]) -> None:
-    assert f"where:    {files[1]}" in refusal(lambda: verify_golden(GOLDEN, files[1], files[0], PROMPTS))
+    assert refusal(lambda: verify_golden(GOLDEN, files[1], files[0], PROMPTS)).where == str(files[1])

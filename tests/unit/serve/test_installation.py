@@ -1,4 +1,4 @@
-"""Which llama.cpp is judged, on folders whose programs are a few lines of shell."""
+"""Which llama.cpp a folder holds, on folders whose programs are a few lines of shell."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def program(path: Path, script: str = SAYS_VERSION) -> Path:
 
 def test_an_installation_is_named_by_its_server(tmp_path: Path) -> None:
     server = program(tmp_path / "bin" / SERVER)
-    subject = find_installation(tmp_path)
-    assert (subject.folder, subject.programs) == (tmp_path, tmp_path / "bin")
-    assert subject.digest == hash_file(server)
-    assert subject.title == "not built by this project, version: 7827 (abc1234)"
-    assert subject.is_bundle is False
+    found = find_installation(tmp_path)
+    assert (found.folder, found.programs) == (tmp_path, tmp_path / "bin")
+    assert found.digest == hash_file(server)
+    assert found.title == "not built by this project, version: 7827 (abc1234)"
+    assert found.is_bundle is False
 
 
 def test_programs_may_lie_in_the_folder_itself_but_bin_comes_first(tmp_path: Path) -> None:
@@ -44,9 +44,9 @@ def test_programs_may_lie_in_the_folder_itself_but_bin_comes_first(tmp_path: Pat
 
 
 @pytest.mark.parametrize("script", ["echo 'llama-server 1.2'\n", "exit 1\n"])
-def test_a_server_that_says_no_version_is_judged_all_the_same(tmp_path: Path, script: str) -> None:
+def test_a_server_that_says_no_version_is_taken_too(tmp_path: Path, script: str) -> None:
     program(tmp_path / SERVER, script)
-    assert find_installation(tmp_path).title == "not built by this project, says no version"
+    assert find_installation(tmp_path).title == "not built by this project, version unknown"
 
 
 def test_a_version_on_standard_output_is_one_too(tmp_path: Path) -> None:
@@ -58,11 +58,11 @@ def test_a_bundle_is_named_by_its_record_and_its_whole_tree_and_none_of_it_is_ru
     program(tmp_path / "bin" / SERVER, "touch ran\n")
     (tmp_path / "build.json").write_text(json.dumps(RECORD), encoding="utf-8")
     before = sorted(tmp_path.rglob("*"))
-    subject = find_installation(tmp_path)
+    found = find_installation(tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
-    assert subject.digest == hash_tree(tmp_path, Sha256)
-    assert subject.title == "b7827@linux-x86_64-cpu, version 7827"
-    assert subject.is_bundle is True
+    assert found.digest == hash_tree(tmp_path, Sha256)
+    assert found.title == "b7827@linux-x86_64-cpu, version 7827"
+    assert found.is_bundle is True
 
 
 def test_one_changed_byte_anywhere_is_another_bundle(tmp_path: Path) -> None:
@@ -79,8 +79,8 @@ def test_one_changed_byte_anywhere_is_another_bundle(tmp_path: Path) -> None:
 def test_a_record_beside_the_programs_makes_no_bundle(tmp_path: Path) -> None:
     server = program(tmp_path / SERVER)
     (tmp_path / "build.json").write_text(json.dumps(RECORD), encoding="utf-8")
-    subject = find_installation(tmp_path)
-    assert (subject.is_bundle, subject.digest) == (False, hash_file(server))
+    found = find_installation(tmp_path)
+    assert (found.is_bundle, found.digest) == (False, hash_file(server))
 
 
 @pytest.mark.parametrize(
@@ -89,79 +89,64 @@ def test_a_record_beside_the_programs_makes_no_bundle(tmp_path: Path) -> None:
 def test_another_project_s_record_makes_no_bundle(tmp_path: Path, text: str) -> None:
     server = program(tmp_path / "bin" / SERVER)
     (tmp_path / "build.json").write_text(text, encoding="utf-8")
-    subject = find_installation(tmp_path)
-    assert (subject.is_bundle, subject.digest) == (False, hash_file(server))
+    found = find_installation(tmp_path)
+    assert (found.is_bundle, found.digest) == (False, hash_file(server))
 
 
-def refusal(folder: Path) -> str:
+@pytest.mark.parametrize(
+    ("place", "found", "fix"),
+    [
+        ("bin/llama-cli", "no such program", "build"),
+        (f"{SERVER}/x", "no such program", "build"),  # a folder of that name is no program
+        ("bin/llama-server.exe", "Windows", "windows.md"),
+        ("llama-server.exe", "Windows", "windows.md"),
+        (None, "no such folder", "build"),
+    ],
+)
+def test_a_folder_without_a_server_is_refused(
+    tmp_path: Path, place: str | None, found: str, fix: str
+) -> None:
+    folder = tmp_path / "x"
+    if place is not None:
+        program(folder / place)
     with pytest.raises(UsageError) as refused:
         find_installation(folder)
-    return str(refused.value)
+    assert refused.value.where == f"--bundle {folder}"
+    assert found in refused.value.found
+    assert fix in refused.value.fix
 
 
-def lines(folder: Path, found: str) -> str:
-    return (
-        "error: this command line names something that does not exist\n"
-        f"  where:    --bundle {folder}\n"
-        "  expected: a folder with llama-server in it, or in its bin/\n"
-        f"  found:    {found}\n"
-        "  fix:      name the folder that `build` prints after `bundle:`, or that of another llama.cpp"
-    )
-
-
-def test_a_folder_without_a_server_is_refused(tmp_path: Path) -> None:
-    program(tmp_path / "bin" / "llama-cli")
-    (tmp_path / SERVER).mkdir()  # a folder of that name is no program
-    assert refusal(tmp_path) == lines(tmp_path, "no such program")
-
-
-@pytest.mark.parametrize("place", ["bin/llama-server.exe", "llama-server.exe"])
-def test_programs_for_windows_are_refused_with_the_way_to_start_them(tmp_path: Path, place: str) -> None:
-    program(tmp_path / place)
-    assert refusal(tmp_path) == (
-        "error: this command line names something that does not exist\n"
-        f"  where:    --bundle {tmp_path}\n"
-        "  expected: a folder with llama-server in it, or in its bin/\n"
-        "  found:    programs for Windows\n"
-        "  fix:      make launchers that start its programs in wine, as docs/explanation/windows.md shows,"
-        " and name their folder"
-    )
-
-
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "x") == lines(tmp_path / "x", "no such folder")
-
-
-def test_a_server_that_may_not_be_run_is_refused(tmp_path: Path) -> None:
-    program(tmp_path / SERVER).chmod(0o644)
-    assert refusal(tmp_path) == lines(tmp_path, "it does not run here: llama-server")
-
-
-def test_a_server_of_another_machine_is_refused(tmp_path: Path) -> None:
-    server = program(tmp_path / SERVER)
-    server.write_bytes(b"\x7fELF of another machine")
-    found = f"it does not run here: [Errno 8] Exec format error: '{server}'"
-    assert refusal(tmp_path) == lines(tmp_path, found)
-
-
-def test_a_server_that_does_not_say_its_version_in_time_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("content", "mode", "found"),
+    [
+        (b"#!/bin/sh\n", 0o644, SERVER),
+        (b"\x7fELF of another machine", 0o755, "Exec format error"),
+        (b"#!/bin/sh\nwhile :; do :; done\n", 0o755, "did not end within 0.05 s"),
+    ],
+)
+def test_a_server_that_does_not_run_here_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, mode: int, found: str
 ) -> None:
     monkeypatch.setattr("recipes.serve.llamacpp.installation.HELP_S", 0.05)
-    server = program(tmp_path / SERVER, "while :; do :; done\n")
-    assert refusal(tmp_path) == lines(tmp_path, f"it does not run here: {server} did not end within 0.05 s")
+    server = program(tmp_path / SERVER)
+    server.write_bytes(content)
+    server.chmod(mode)
+    with pytest.raises(UsageError) as refused:
+        find_installation(tmp_path)
+    assert refused.value.found.startswith("it does not run here: ")
+    assert found in refused.value.found
 
 
 def test_a_program_is_found_only_where_it_can_be_run(tmp_path: Path) -> None:
     program(tmp_path / SERVER)
     quantize = program(tmp_path / "llama-quantize")
-    subject = find_installation(tmp_path)
-    assert subject.path("llama-quantize") == quantize
+    found = find_installation(tmp_path)
+    assert found.path("llama-quantize") == quantize
     quantize.chmod(0o644)
-    assert subject.path("llama-quantize") is None
-    assert subject.path("llama-cli") is None
+    assert found.path("llama-quantize") is None
+    assert found.path("llama-cli") is None
     with pytest.raises(FileNotFoundError, match=r"^llama-cli$"):
-        subject.run("llama-cli", (), tmp_path)
+        found.run("llama-cli", (), tmp_path)
 
 
 def test_a_program_runs_where_it_is_told_with_nothing_of_our_environment(
@@ -209,18 +194,18 @@ echo '--on-error' >&2
 
 def test_the_help_is_asked_for_once(tmp_path: Path) -> None:
     program(tmp_path / SERVER, 'case "$1" in --help) echo x >> asked; echo --temp;; esac\n')
-    subject = find_installation(tmp_path)
-    assert subject.server_options == subject.server_options == {"--temp"}
+    found = find_installation(tmp_path)
+    assert found.server_options == found.server_options == {"--temp"}
     assert (tmp_path / "asked").read_text(encoding="utf-8") == "x\n"
 
 
 def test_a_folder_may_be_named_as_seen_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(tmp_path / "llama" / "bin" / SERVER, 'echo "version: 1 $1"\n')
     monkeypatch.chdir(tmp_path)
-    subject = find_installation(Path("llama"))
-    assert subject.title == "not built by this project, version: 1 --version"
+    found = find_installation(Path("llama"))
+    assert found.title == "not built by this project, version: 1 --version"
     (tmp_path / "work").mkdir()
-    assert subject.run(SERVER, ("a",), tmp_path / "work").out == "version: 1 a\n"
+    assert found.run(SERVER, ("a",), tmp_path / "work").out == "version: 1 a\n"
 
 
 @pytest.mark.parametrize(
@@ -232,7 +217,7 @@ def test_a_folder_may_be_named_as_seen_from_here(tmp_path: Path, monkeypatch: py
         (("-fa", "off"), False),
     ],
 )
-def test_a_subject_is_offloaded_where_layers_are(
+def test_an_installation_is_offloaded_where_layers_are(
     tmp_path: Path, words: tuple[str, ...], *, is_offloaded: bool
 ) -> None:
     program(tmp_path / SERVER)

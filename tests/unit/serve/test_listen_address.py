@@ -31,15 +31,9 @@ def test_an_address_is_read_and_who_reaches_it(text: str, host: str, *, alone: b
 
 @pytest.mark.parametrize("text", ["", "example.org", "/run/x.sock", "127.0.0.1:80", "127.1", "[::1]"])
 def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(UsageError) as error:
+    with pytest.raises(UsageError) as caught:
         parse_host(text)
-    assert str(error.value) == (
-        "error: this command line names something that does not exist\n"
-        "  where:    --host\n"
-        "  expected: an IP address of this machine, as 127.0.0.1 or 0.0.0.0 for all of them\n"
-        f"  found:    {text!r}\n"
-        "  fix:      --host 127.0.0.1"
-    )
+    assert (caught.value.where, caught.value.found) == ("--host", repr(text))
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -50,17 +44,11 @@ def test_a_port_that_somebody_listens_on_is_refused_though_it_could_be_shared(*,
         other.bind((LOOPBACK, 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(AddressError) as error:
+        with pytest.raises(AddressError) as caught:
             demand_free(LOOPBACK, port)
-    text = str(error.value)
-    assert text.startswith(
-        "error: the server cannot listen there\n"
-        f"  where:    127.0.0.1 port {port}\n"
-        "  expected: an address of this machine with a free port\n"
-        "  found:    another program listens there\n"
-        "  fix:      --port "
-    )
-    proposed = re.search(r"--port (\d+), or end that program$", text)
+    assert (caught.value.exit_code, caught.value.where) == (25, f"127.0.0.1 port {port}")
+    assert "in use" in caught.value.found
+    proposed = re.match(r"--port (\d+), ", caught.value.fix)
     assert proposed
     demand_free(LOOPBACK, int(proposed[1]))
 
@@ -79,29 +67,32 @@ def test_a_port_whose_server_just_ended_is_free() -> None:
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
-    with pytest.raises(
-        AddressError, match=r"found:    this machine has no such address\n  fix:      --host 127"
-    ):
+    with pytest.raises(AddressError) as caught:
         demand_free("192.0.2.1", 8080)
+    assert caught.value.fix == "--host 127.0.0.1"
 
 
 @pytest.mark.parametrize(
-    ("number", "words"),
+    ("number", "found", "fix"),
     [
-        (errno.EACCES, "this user may not: low ports are the administrator's\n  fix:      --port 8080"),
-        (errno.ENOBUFS, "No buffer space available\n  fix:      --host 127.0.0.1 --port 8080"),
+        (errno.EACCES, "permission denied", "--port 8080"),
+        (errno.ENOBUFS, "No buffer space available", "--host 127.0.0.1 --port 8080"),
     ],
 )
-def test_what_the_system_refuses_is_said(number: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_system_refuses_is_said(
+    number: int, found: str, fix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object) -> int:
         raise OSError(number, "No buffer space available")
 
     monkeypatch.setattr(listening, "_listen", refuse)
-    with pytest.raises(AddressError, match=re.escape(words)):
+    with pytest.raises(AddressError) as caught:
         demand_free(LOOPBACK, 80)
+    assert found in caught.value.found
+    assert caught.value.fix == fix
 
 
 @pytest.mark.parametrize("port", [-1, 0, 65536])
 def test_what_is_no_port_is_refused(port: int) -> None:
-    with pytest.raises(UsageError, match=f"expected: 1 to 65535\n  found:    {port}\n"):
+    with pytest.raises(UsageError, match="--port"):
         demand_free(LOOPBACK, port)

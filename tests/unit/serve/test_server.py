@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.manifest.load import PROJECT
-from recipes.serve.llamacpp.listen_address import LOOPBACK
+from recipes.serve.llamacpp.listen_address import LOOPBACK, free_port
 from recipes.serve.llamacpp.server import (
     TAIL_LINES,
     ChatReply,
@@ -26,7 +26,6 @@ from recipes.serve.llamacpp.server import (
     TokenChoice,
     assistant,
     describe_status,
-    free_port,
     parse_reply,
     serve,
     tail,

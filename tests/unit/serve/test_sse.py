@@ -37,19 +37,19 @@ def test_an_answer_that_is_cut_says_so() -> None:
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ([], "it breaks off"),
-        ([event(delta={"content": "a"})], "it breaks off"),
+        ([], "too early"),
+        ([event(delta={"content": "a"})], "too early"),
         ([b'data: {"error": {"message": "no"}}'], "no"),
         ([b'error: {"message": "no", "code": 500}'], '{"message": "no", "code": 500}'),
-        ([b"data: <html>"], "no answer of a chat: <html>"),
-        ([b"data: {}"], "no answer of a chat: {}"),
-        ([b'data: {"choices": [7]}'], 'no answer of a chat: {"choices": [7]}'),
+        ([b"data: <html>"], "not a chat completion: <html>"),
+        ([b"data: {}"], "not a chat completion: {}"),
+        ([b'data: {"choices": [7]}'], 'not a chat completion: {"choices": [7]}'),
     ],
 )
 def test_what_is_none_is_an_error(lines: list[bytes], words: str) -> None:
     with pytest.raises(StreamError) as error:
         list(read_pieces(lines))
-    assert str(error.value) == words
+    assert words in str(error.value)
 
 
 def test_what_a_terminal_would_obey_is_taken_out() -> None:
