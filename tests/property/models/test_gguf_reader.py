@@ -4,7 +4,6 @@ import struct
 import tempfile
 import tracemalloc
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -14,20 +13,14 @@ from recipes.models.gguf.findings import Finding
 from recipes.models.gguf.lint import lint_mmproj, lint_model, lint_pair
 from recipes.models.gguf.reader import TENSOR_TYPES, GgufFile, Value, ValueType, read_gguf
 from tests.support.gguf_drafts import (
-    MIXED,
-    MMPROJ,
     MMPROJ_KEYS,
     MMPROJ_TENSORS,
-    MODEL,
     Draft,
     model_keys,
     model_tensors,
     sized,
     whole_draft,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MOST_BYTES = 64 << 20
 
@@ -65,43 +58,6 @@ ROWS = (
     .filter(lambda row: bool(row[1]) or TENSOR_TYPES[row[0]].block_values == 1)
 )
 TENSORS = st.dictionaries(NAMES, ROWS, max_size=5)
-
-EXTREMES = (0, 1, 9, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
-
-
-def flipped(data: bytes, at: int, number: int) -> bytes:
-    return data[:at] + bytes([data[at] ^ (number % 255 + 1)]) + data[at + 1 :]
-
-
-def inserted(data: bytes, at: int, number: int) -> bytes:
-    return data[:at] + struct.pack("<Q", number)[: number % 8 + 1] + data[at:]
-
-
-def deleted(data: bytes, at: int, number: int) -> bytes:
-    return data[:at] + data[at + number % 9 + 1 :]
-
-
-def cut(data: bytes, at: int, _number: int) -> bytes:
-    return data[:at]
-
-
-def short(data: bytes, at: int, number: int) -> bytes:
-    return data[:at] + struct.pack("<I", number & 0xFFFFFFFF) + data[at + 4 :]
-
-
-def long(data: bytes, at: int, number: int) -> bytes:
-    return data[:at] + struct.pack("<Q", number) + data[at + 8 :]
-
-
-CHANGES = st.lists(
-    st.tuples(
-        st.sampled_from((flipped, inserted, deleted, cut, short, long)),
-        st.floats(0, 1, exclude_max=True),
-        st.sampled_from(EXTREMES) | st.integers(0, (1 << 64) - 1),
-    ),
-    min_size=1,
-    max_size=3,
-)
 
 
 def read(data: bytes) -> GgufFile | None:
@@ -150,21 +106,6 @@ def test_what_was_written_into_a_file_is_read_from_it(
     ]
     assert all(file.data_offset + tensor.offset + tensor.size_bytes <= len(data) for tensor in file.tensors)
     check(file)
-
-
-@settings(max_examples=400)
-@given(st.sampled_from([MODEL, MMPROJ, MIXED]), CHANGES)
-def test_a_changed_file_is_read_or_refused_in_little_memory(
-    data: bytes, changes: list[tuple[Callable[[bytes, int, int], bytes], float, int]]
-) -> None:
-    # most of the models is data, which nobody reads: the changes go into what is before it
-    head = len(data) if data is MIXED else data.index(bytes(200))
-    for change, place, number in changes:
-        at = int(place * min(head, len(data)))
-        data = change(data, at, number) if at < len(data) else data
-    file = measured(data)
-    if file is not None:
-        check(file)
 
 
 @given(st.binary(max_size=300))

@@ -1,0 +1,78 @@
+"""A small program that starts, answers and ends as a test tells it to, in place of llama-server."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# What it does is in does.json beside it; each is optional.
+#   lines, dies, killed: what it prints at its start, and how it then ends
+#   health: the statuses of its health, the last one for all others; ends: how it ends after one of 200
+#   props: the status of its other pages
+#   status, says: of an answer; without `says` it dies of the question
+PROGRAM = f"""#!{sys.executable}
+import json, os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+here = Path(__file__).parent
+if "--help" in sys.argv:
+    sys.exit(print("-t --alias --offline --no-warmup --cache-ram --temp"))
+if "--version" in sys.argv:
+    sys.exit(print("version: 7 (fake)"))
+does = json.loads((here / "does.json").read_text())
+(here / "argv.json").write_text(json.dumps(sys.argv[1:]))
+print("environment:", json.dumps(sorted(os.environ)), flush=True)
+print(*does.get("lines", ["a line of the log"]), sep="\\n", flush=True)
+if "dies" in does:
+    sys.exit(does["dies"])
+if "killed" in does:
+    os.kill(os.getpid(), does["killed"])
+statuses = does.get("health", [200])
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path != "/health":
+            return self.answer(does.get("props", 200), b"no page")
+        status = statuses.pop(0) if statuses[1:] else statuses[0]
+        self.answer(status, b"{{}}")
+        if status == 200 and "ends" in does:
+            os._exit(does["ends"])
+
+    def do_POST(self):
+        (here / "asked.json").write_bytes(self.rfile.read(int(self.headers["Content-Length"])))
+        print("asked:", self.path, self.headers["Content-Type"], flush=True)
+        if "says" not in does:
+            os._exit(9)
+        self.answer(does.get("status", 200), does["says"].encode())
+
+    def answer(self, status, body):
+        print("status", status, flush=True)
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+host, port = sys.argv[sys.argv.index("--host") + 1], int(sys.argv[sys.argv.index("--port") + 1])
+HTTPServer((host, port), Handler).serve_forever()
+"""
+
+
+def write_server(folder: Path) -> Path:
+    """Write the program into a folder; return its path."""
+    path = folder / "llama-server"
+    path.write_text(PROGRAM, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def tell(folder: Path, **does: object) -> None:
+    """Say what the program of a folder does when it is started next."""
+    (folder / "does.json").write_text(json.dumps(does), encoding="utf-8")
