@@ -48,7 +48,7 @@ def ready_lines(ready: ReadyModel, title: str, base: str, log: Path, key: str | 
     yield f"log:      {log}"
     example = TEXT if ready.mmproj is None else DRAWN if ready.is_local else ANY
     yield from curl_lines(base, key, example)
-    yield "Press Ctrl-C to stop the server."
+    yield "Ctrl-C stops the server."
 
 
 def curl_lines(base: str, key: str | None, example: Example) -> Iterator[str]:

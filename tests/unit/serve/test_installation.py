@@ -27,31 +27,26 @@ def program(path: Path, script: str = SAYS_VERSION) -> Path:
     return path
 
 
-def test_an_installation_is_named_by_its_server(tmp_path: Path) -> None:
-    server = program(tmp_path / "bin" / SERVER)
+@pytest.mark.parametrize(
+    ("script", "version"),
+    [
+        (SAYS_VERSION, "version: 7827 (abc1234)"),
+        ("echo noise; echo 'version: 1'\n", "version: 1"),
+        ("echo 'llama-server 1.2'\n", "version unknown"),
+        ("exit 1\n", "version unknown"),
+    ],
+)
+def test_an_installation_is_named_by_its_server(tmp_path: Path, script: str, version: str) -> None:
+    server = program(tmp_path / SERVER, script)
     found = find_installation(tmp_path)
-    assert (found.folder, found.programs) == (tmp_path, tmp_path / "bin")
-    assert found.digest == hash_file(server)
-    assert found.title == "not built by this project, version: 7827 (abc1234)"
-    assert found.is_bundle is False
+    assert (found.folder, found.programs, found.digest) == (tmp_path, tmp_path, hash_file(server))
+    assert (found.title, found.is_bundle) == (f"not built by this project, {version}", False)
 
 
-def test_programs_may_lie_in_the_folder_itself_but_bin_comes_first(tmp_path: Path) -> None:
+def test_programs_in_bin_come_first(tmp_path: Path) -> None:
     program(tmp_path / SERVER)
-    assert find_installation(tmp_path).programs == tmp_path
     program(tmp_path / "bin" / SERVER)
     assert find_installation(tmp_path).programs == tmp_path / "bin"
-
-
-@pytest.mark.parametrize("script", ["echo 'llama-server 1.2'\n", "exit 1\n"])
-def test_a_server_that_says_no_version_is_taken_too(tmp_path: Path, script: str) -> None:
-    program(tmp_path / SERVER, script)
-    assert find_installation(tmp_path).title == "not built by this project, version unknown"
-
-
-def test_a_version_on_standard_output_is_one_too(tmp_path: Path) -> None:
-    program(tmp_path / SERVER, "echo noise; echo 'version: 1'\n")
-    assert find_installation(tmp_path).title == "not built by this project, version: 1"
 
 
 def test_a_bundle_is_named_by_its_record_and_its_whole_tree_and_none_of_it_is_run(tmp_path: Path) -> None:
@@ -61,33 +56,21 @@ def test_a_bundle_is_named_by_its_record_and_its_whole_tree_and_none_of_it_is_ru
     found = find_installation(tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
     assert found.digest == hash_tree(tmp_path, Sha256)
-    assert found.title == "b7827@linux-x86_64-cpu, version 7827"
-    assert found.is_bundle is True
-
-
-def test_one_changed_byte_anywhere_is_another_bundle(tmp_path: Path) -> None:
-    program(tmp_path / "bin" / SERVER)
-    (tmp_path / "build.json").write_text(json.dumps(RECORD), encoding="utf-8")
-    (tmp_path / "lib").mkdir()
-    library = tmp_path / "lib" / "libggml.so"
-    library.write_bytes(b"one")
-    first = find_installation(tmp_path)
-    library.write_bytes(b"two")
-    assert find_installation(tmp_path).digest != first.digest
-
-
-def test_a_record_beside_the_programs_makes_no_bundle(tmp_path: Path) -> None:
-    server = program(tmp_path / SERVER)
-    (tmp_path / "build.json").write_text(json.dumps(RECORD), encoding="utf-8")
-    found = find_installation(tmp_path)
-    assert (found.is_bundle, found.digest) == (False, hash_file(server))
+    assert (found.title, found.is_bundle) == ("b7827@linux-x86_64-cpu, version 7827", True)
+    (tmp_path / "build.json").write_text(json.dumps(RECORD) + "\n", encoding="utf-8")
+    assert find_installation(tmp_path).digest != found.digest
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"recipe": "x"}', '{"recipe": 1, "platform": 2, "plan": 3}']
+    ("place", "text"),
+    [
+        (SERVER, json.dumps(RECORD)),  # beside the programs
+        *((f"bin/{SERVER}", text) for text in ("", "[]", "{}", '{"recipe": "x"}')),
+        (f"bin/{SERVER}", '{"recipe": 1, "platform": 2, "plan": 3}'),
+    ],
 )
-def test_another_project_s_record_makes_no_bundle(tmp_path: Path, text: str) -> None:
-    server = program(tmp_path / "bin" / SERVER)
+def test_another_record_makes_no_bundle(tmp_path: Path, place: str, text: str) -> None:
+    server = program(tmp_path / place)
     (tmp_path / "build.json").write_text(text, encoding="utf-8")
     found = find_installation(tmp_path)
     assert (found.is_bundle, found.digest) == (False, hash_file(server))
