@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from recipes.core.filesystem import size_text
 from recipes.serve.api_key import KEY_VARIABLE
+from recipes.serve.model_choice import served_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,8 @@ def ready_lines(ready: ReadyModel, title: str, base: str, log: Path, key: str | 
     key
         A shell expression for the key that clients must send; None without a key.
     """
-    yield f"model:    {ready.name}, {ready.kind}, {ready.context} tokens of context"
+    kind = served_kind(images=ready.mmproj is not None)
+    yield f"model:    {ready.name}, {kind}, {ready.context} tokens of context"
     yield f"server:   {title}"
     yield f"page:     {base}" + (" (it asks for the key: Settings, API Key)" if key else "")
     yield f"API:      {base}/v1/chat/completions, as OpenAI's"

@@ -51,11 +51,6 @@ class ReadyModel:
     inspection: Inspection
     is_local: bool = False
 
-    @property
-    def kind(self) -> str:
-        """What it is served for, in words."""
-        return served_kind(images=self.mmproj is not None)
-
 
 def served_kind(*, images: bool) -> str:
     """Return what a model is served for, in words."""
