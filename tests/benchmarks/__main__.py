@@ -13,7 +13,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from recipes.core.errors import INTERRUPTED, RecipeError
 from recipes.manifest.load import PROJECT
@@ -32,6 +32,7 @@ from tests.benchmarks.report import Section, plain_table, record
 from tests.benchmarks.turns import Options, UnmeasurableError, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 MEASUREMENTS: dict[str, ModuleType] = {
@@ -112,26 +113,32 @@ def measure(name: str, options: Options, command: str) -> None:
     if options.quick:
         say("a trial with tiny inputs: figures mean nothing, nothing is recorded")
         return
-    date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    section = Section(name, module.TITLE, date, command, machine, measured.rows, measured.notes)
+    section = Section(name, module.TITLE, utc_now(), command, machine, measured.rows, measured.notes)
     record(section, tuple(MEASUREMENTS), PROJECT / "docs")
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+def run_to_end(run: Callable[[list[str]], int], interrupted: str) -> NoReturn:
+    """Run a command line and end the process; a signal ends it as Ctrl-C does, and says what it left behind."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(*_: object) -> None:
+        for number in signals:  # a second one must not interrupt the cleaning up
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in signals:
+        signal.signal(number, interrupt)
+    try:
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:
+        say(f"interrupted: {interrupted}")
+        sys.exit(INTERRUPTED)
 
 
-def interrupt(*_: object) -> None:
-    """End as Ctrl-C does, once: a second signal must not interrupt the cleaning up."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
+def utc_now() -> str:
+    """Return date and time as they are recorded."""
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 if __name__ == "__main__":
-    for number in SIGNALS:
-        signal.signal(number, interrupt)
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        say("interrupted: what was measured before is recorded")
-        sys.exit(INTERRUPTED)
+    run_to_end(main, "what was measured before is recorded")

@@ -11,7 +11,7 @@ EMBEDDING = "token_embd.weight"  # one row of it is read
 
 
 def active_bytes(path: Path) -> float:
-    """Give the bytes a token: every tensor whole, of experts the used share, of the embedding one row.
+    """Return the bytes a token: every tensor whole, of experts the used share, of the embedding one row.
 
     Parameters
     ----------

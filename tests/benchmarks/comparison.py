@@ -65,7 +65,7 @@ def difference(row: Comparison) -> float:
 
 
 def is_met(row: Comparison) -> bool | None:
-    """Say whether the target is met; None where there is no target or no figure."""
+    """Return whether the target is met; None where there is no target or no figure."""
     if row.target is None or row.missing:
         return None
     if row.target.kind is Kind.RATIO_AT_MOST:
@@ -83,14 +83,14 @@ def verdict(row: Comparison) -> str:
 
 
 def figures(values: Sequence[float], unit: str) -> str:
-    """Give the median, and from where to where single figures lie."""
+    """Return the median, and from where to where single figures lie."""
     if not values:
         return "-"
     return f"{_round(median(values))} {unit} ({_round(min(values))} to {_round(max(values))})"
 
 
 def outcome(row: Comparison) -> str:
-    """Give the ratio, with that of the neighbours farthest apart, or the difference."""
+    """Return the ratio, with that of the neighbours farthest apart, or the difference."""
     if row.missing:
         return "-"
     if row.target and row.target.kind is Kind.DIFFERENCE_AT_MOST:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,39 +22,87 @@ from tests.benchmarks.sample_files import MEMORY, is_memory_free, room, write_ra
 from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program, take_turns, time_call
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 TITLE = "fetching from a loopback server against curl"
 TURNS = 5
-FILE_BYTES = 2 << 30
-QUICK_FILE_BYTES = 32 << 20
+FILE_BYTES, QUICK_FILE_BYTES = 2 << 30, 32 << 20
 LEAST = Target(Kind.RATIO_AT_LEAST, 0.9)
 
 CURL = "curl -s -o"
 CURL_SYNC = "curl -s -o, then sync of the file"
 CURL_OPENSSL = "curl -s | openssl dgst -sha256"
+CURL_SCRIPT = "curl -s -f --noproxy '*' \"$1\""
 
 
-def measure(options: Options, say: Say) -> Measured:
+@dataclass(frozen=True)
+class Race:
+    """One file that both sides fetch from `url`, into a folder of the disk or of memory."""
+
+    url: str
+    pin: BlobPin
+    served: Path
+    folder: Path
+    name: str
+
+    @property
+    def size_bytes(self) -> int:
+        return self.served.stat().st_size
+
+    def rate(self, action: Callable[[], object], clean: Callable[[], object]) -> Callable[[], float]:
+        """Return what takes a figure in GB/s, and cleans up after it in any case."""
+
+        def measured() -> float:
+            try:
+                return self.size_bytes / time_call(action) / 1e9
+            finally:
+                clean()
+
+        return measured
+
+    def curl(self, script: str) -> Callable[[], float]:
+        """Return what times a shell's script: `$1` is the address, `$2` the file. A failed curl fails a pipe."""
+        target = self.folder / "curl.bin"
+        argv = ("bash", "-c", f"set -eo pipefail; {script}", "bash", self.url, str(target))
+        return self.rate(lambda: run_program(argv), lambda: target.unlink(missing_ok=True))
+
+
+@contextmanager
+def races(options: Options, room_factor: int) -> Iterator[list[Race]]:
+    """Serve a random file; return the race to the disk, and that to memory where enough of it is free.
+
+    Raises
+    ------
+    UnmeasurableError
+        Where curl or room for so many times the file is missing.
+    """
     if shutil.which("curl") is None:
         raise UnmeasurableError("curl is not installed")
-    # a proxy of the user's is not meant for loopback
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"  # a user's proxy is not for loopback
     size_bytes = QUICK_FILE_BYTES if options.quick else FILE_BYTES
-    turns = options.turns(TURNS)
-    with room(options.folder, 2 * size_bytes) as folder:
+    with room(options.folder, room_factor * size_bytes) as folder:
         served = folder / "served.bin"
         write_random(served, size_bytes)
         pin = BlobPin(hash_file(served), size_bytes)
-        warm_up(folder)
         with serving(served) as url:
-            rows = compare(url, pin, Place(folder, "disk"), turns, say)
-            if is_memory_free(size_bytes):
-                with room(MEMORY, size_bytes) as memory:
-                    rows += compare(url, pin, Place(memory, "memory"), turns, say)
-            else:
-                what = f"fetch of {size_bytes >> 20} MiB to memory"
-                rows += (Comparison(what, CURL, "GB/s", missing="too little memory is free"),)
+            to_disk = Race(url, pin, served, folder, "disk")
+            if not is_memory_free(size_bytes):
+                yield [to_disk]
+                return
+            with room(MEMORY, size_bytes) as memory:
+                yield [to_disk, Race(url, pin, served, memory, "memory")]
+
+
+def measure(options: Options, say: Say) -> Measured:
+    rows: tuple[Comparison, ...] = ()
+    with races(options, 2) as every:
+        warm_up(every[0].folder)
+        for race in every:
+            rows += compare(race, options.turns(TURNS), say)
+        if len(every) == 1:
+            what = f"fetch of {every[0].size_bytes >> 20} MiB to memory"
+            rows += (Comparison(what, CURL, "GB/s", missing="too little memory is free"),)
     notes = (
         "ours: download, SHA-256, fsync and rename into an empty store, with all modules imported before",
         "the server is another process, and sends a file of the page cache with sendfile",
@@ -65,44 +114,20 @@ def measure(options: Options, say: Say) -> Measured:
     return Measured(rows, notes)
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where to fetch to, and what it is called."""
-
-    folder: Path
-    name: str
-
-
-def compare(url: str, pin: BlobPin, place: Place, turns: int, say: Say) -> tuple[Comparison, ...]:
+def compare(race: Race, turns: int, say: Say) -> tuple[Comparison, ...]:
     """Take turns in one place."""
-    size_bytes = pin.size_bytes or 0
-    target, store = place.folder / "curl.bin", place.folder / "store"
-    curl = ("curl", "-s", "-f", "--noproxy", "*")
-
-    def ours() -> float:
-        try:
-            return size_bytes / time_call(lambda: fetch(url, pin, store)) / 1e9
-        finally:
-            remove_tree(store)
-
-    def timed(argv: tuple[str, ...]) -> float:
-        try:
-            return size_bytes / time_call(lambda: run_program(argv)) / 1e9
-        finally:
-            target.unlink(missing_ok=True)
-
-    script = "curl -s -f --noproxy '*' \"$1\""
+    store = race.folder / "store"
     actions = {
-        "ours": ours,
-        CURL: lambda: timed((*curl, "-o", str(target), url)),
-        CURL_SYNC: lambda: timed(("sh", "-c", f'{script} -o "$2" && sync -d "$2"', "sh", url, str(target))),
-        CURL_OPENSSL: lambda: timed(("sh", "-c", f"{script} | openssl dgst -sha256", "sh", url)),
+        "ours": race.rate(lambda: fetch(race.url, race.pin, store), lambda: remove_tree(store)),
+        CURL: race.curl(f'{CURL_SCRIPT} -o "$2"'),
+        CURL_SYNC: race.curl(f'{CURL_SCRIPT} -o "$2" && sync -d "$2"'),
+        CURL_OPENSSL: race.curl(f"{CURL_SCRIPT} | openssl dgst -sha256"),
     }
-    if place.folder.is_relative_to(MEMORY):
+    if race.name == "memory":
         del actions[CURL_SYNC]  # there is nothing to wait for
-    say(f" to {place.name}")
+    say(f" to {race.name}")
     figures = take_turns(turns, actions, say, "GB/s")
-    what = f"fetch of {size_bytes >> 20} MiB to {place.name}"
+    what = f"fetch of {race.size_bytes >> 20} MiB to {race.name}"
     return tuple(
         Comparison(what, peer, "GB/s", figures["ours"], figures[peer], None if peer == CURL_SYNC else LEAST)
         for peer in actions

@@ -7,11 +7,10 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from recipes.build.pipeline import find_bundle
 from recipes.core.cores import usable_cores
 from tests.benchmarks.comparison import Comparison, Kind, Target
-from tests.benchmarks.llama_bench import run_once
-from tests.benchmarks.project import open_job
+from tests.benchmarks.llama_bench import take_bench_turns
+from tests.benchmarks.project import built_bundle, open_job
 from tests.benchmarks.report import Measured
 from tests.benchmarks.sample_files import room
 from tests.benchmarks.synthetic_model import TINY as TINY_LANGUAGE
@@ -43,16 +42,7 @@ def measure(options: Options, say: Say) -> Measured:
         draw(picture)
         sizes = f"{model.stat().st_size / 1e9:.1f} GB model in Q4_K_M, {mmproj.stat().st_size / 1e9:.1f} GB projector"
         say(f"  {sizes}")
-        rates: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
-
-        def bench(name: str) -> Callable[[], float]:
-            arguments = ("-m", str(model), "-p", str(prompt), "-n", str(generated), "-r", "3")
-
-            def action() -> float:
-                rates[name].append(run_once(programs[name] / "llama-bench", arguments))
-                return rates[name][-1][0]
-
-            return action
+        arguments = ("-m", str(model), "-p", str(prompt), "-n", str(generated), "-r", "3")
 
         def encode(name: str) -> Callable[[], float]:
             return lambda: 1000 / encoded_ms(programs[name] / "llama-mtmd-cli", model, mmproj, picture)
@@ -61,7 +51,8 @@ def measure(options: Options, say: Say) -> Measured:
             encode(name)()
         turns = options.turns(TURNS)
         images = take_turns(turns, {name: encode(name) for name in programs}, say, "images/s")
-        take_turns(turns, {name: bench(name) for name in programs}, say, "tokens/s")
+        benches = {name: folder / "llama-bench" for name, folder in programs.items()}
+        rates = take_bench_turns(turns, benches, arguments, say)
     rows = [row(f"encode of a {SIDE}x{SIDE} image", "images/s", images[PATCHED], images[NATIVE])]
     for index, what in enumerate((f"prompt of {prompt} tokens", f"generation of {generated} tokens")):
         ours, theirs = (tuple(rate[index] for rate in rates[name]) for name in (PATCHED, NATIVE))
@@ -74,30 +65,12 @@ def measure(options: Options, say: Say) -> Measured:
 
 
 def row(what: str, unit: str, ours: tuple[float, ...], theirs: tuple[float, ...]) -> Comparison:
-    return Comparison(
-        what=f"{what}, {PATCHED}",
-        peer=NATIVE,
-        unit=unit,
-        ours=ours,
-        theirs=theirs,
-        target=Target(Kind.RATIO_AT_LEAST, LEAST),
-    )
+    return Comparison(f"{what}, {PATCHED}", NATIVE, unit, ours, theirs, Target(Kind.RATIO_AT_LEAST, LEAST))
 
 
 def programs_of(recipe: str) -> Path:
-    """Give the folder of a bundle's programs.
-
-    Raises
-    ------
-    UnmeasurableError
-        Where it is not built.
-    """
-    job = open_job(recipe)
-    bundle = find_bundle(job, job.plan())
-    if bundle is None:
-        fix = f"python3 noxfile.py -s build -- --recipe {recipe}"
-        raise UnmeasurableError(f"the bundle of {recipe} is not in the store; build it first: {fix}")
-    return bundle.entry.path / "bin"
+    """Return the folder of a bundle's programs."""
+    return built_bundle(open_job(recipe)).entry.path / "bin"
 
 
 def draw(path: Path) -> None:
@@ -112,7 +85,7 @@ def draw(path: Path) -> None:
 
 
 def encoded_ms(program: Path, model: Path, mmproj: Path, picture: Path) -> float:
-    """Give how long the vision tower takes for the picture.
+    """Return how long the vision tower takes for the picture.
 
     Raises
     ------

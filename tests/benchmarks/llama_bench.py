@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
-from recipes.build.pipeline import find_bundle
 from recipes.build.source_tree import ensure_source
 from recipes.build.toolchain.toolchain import ensure_toolchain
 from recipes.core.cores import usable_cores
 from tests.benchmarks.comparison import Comparison, Kind, Target
 from tests.benchmarks.native_build import compiler_version, ensure_native_build
-from tests.benchmarks.project import open_job
+from tests.benchmarks.project import built_bundle, open_job
 from tests.benchmarks.report import Measured
 from tests.benchmarks.sample_files import room
 from tests.benchmarks.synthetic_model import TINY, Shape, write_model
 from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program, take_turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
     from pathlib import Path
 
 TITLE = "llama-bench of the portable bundle against gcc -O3 -march=native"
@@ -33,10 +33,7 @@ PROMPT_TOKENS, GENERATED_TOKENS = 512, 128
 def measure(options: Options, say: Say) -> Measured:
     job = open_job(options.recipe)
     plan = job.plan()
-    bundle = find_bundle(job, plan)
-    if bundle is None:
-        fix = f"python3 noxfile.py -s build -- --recipe {job.recipe.name}"
-        raise UnmeasurableError(f"the bundle of {plan.name} is not in the store; build it first: {fix}")
+    bundle = built_bundle(job)
     toolchain = ensure_toolchain(job.toolchain, job)
     source = ensure_source(job)
     kept = options.folder / f"pinned-llama-bench-{os.getuid()}"
@@ -49,19 +46,8 @@ def measure(options: Options, say: Say) -> Measured:
         size_gb = model.stat().st_size / 1e9
         say(f"  model: {size_gb:.2f} GB")
         arguments = ("-m", str(model), "-p", str(prompt), "-n", str(generated), "-r", str(WITHIN))
-        speeds: dict[str, list[tuple[float, float]]] = {"ours": [], "gcc": []}
-
-        def run(name: str, program: Path) -> Callable[[], float]:
-            def action() -> float:
-                speeds[name].append(run_once(program, arguments))
-                return speeds[name][-1][0]
-
-            return action
-
         run_once(ours, arguments)  # the model is read into the page cache
-        take_turns(
-            options.turns(TURNS), {"ours": run("ours", ours), "gcc": run("gcc", native)}, say, "tokens/s"
-        )
+        speeds = take_bench_turns(options.turns(TURNS), {"ours": ours, "gcc": native}, arguments, say)
         variant = loaded_variant(ours, model)
     of_bundle = f"{plan.name}, {size_gb:.1f} GB model in Q4_K_M"
     rows = tuple(
@@ -89,8 +75,22 @@ def measure(options: Options, say: Say) -> Measured:
     return Measured(rows, notes)
 
 
+def take_bench_turns(
+    turns: int, programs: Mapping[str, Path], arguments: tuple[str, ...], say: Say
+) -> dict[str, list[tuple[float, float]]]:
+    """Run several llama-bench in turns; return each one's rates of prompt and generation, in tokens a second."""
+    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
+
+    def action(name: str) -> float:
+        rates[name].append(run_once(programs[name], arguments))
+        return rates[name][-1][0]
+
+    take_turns(turns, {name: partial(action, name) for name in programs}, say, "tokens/s")
+    return rates
+
+
 def run_once(program: Path, arguments: tuple[str, ...]) -> tuple[float, float]:
-    """Give the rates of prompt and generation, in tokens a second.
+    """Return the rates of prompt and generation, in tokens a second.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def run_once(program: Path, arguments: tuple[str, ...]) -> tuple[float, float]:
 
 
 def loaded_variant(program: Path, model: Path) -> str:
-    """Give the CPU backend that the bundle's run-time dispatch chose here."""
+    """Return the CPU backend that the bundle's run-time dispatch chose here."""
     log = model.with_suffix(".log")
     argv = (str(program), "-m", str(model), "-p", "1", "-n", "0", "-r", "1", "-v")
     run_program(argv, env={"PATH": os.defpath, "LC_ALL": "C"}, log=log)

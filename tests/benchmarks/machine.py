@@ -33,7 +33,7 @@ def this_machine() -> Machine:
 
 
 def cpu_model() -> str:
-    """Give the processor's name with family and model, as a virtual machine may hide the first."""
+    """Return the processor's name with family and model, as a virtual machine may hide the first."""
     path = Path("/proc/cpuinfo")
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     keys = ("model name", "cpu family", "model")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import resource
-import shutil
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.core.console import Silent
@@ -15,7 +12,6 @@ from recipes.core.digest import hash_file
 from recipes.core.settings import Settings
 from recipes.fetch.download.parallel import Fetched, PieceDownloader
 from recipes.fetch.http.redirects import Route
-from recipes.fetch.http.response_rules import BlobPin
 from recipes.fetch.http.retry import Tempo
 from recipes.models.files import PinnedFile, pinned_files
 from recipes.models.gguf.lint import lint_model
@@ -25,56 +21,33 @@ from recipes.store.context import Context
 from recipes.store.stat_cache import note_sight
 from recipes.store.store import Store
 from tests.benchmarks.comparison import Comparison, Kind, Target
-from tests.benchmarks.file_server import serving
+from tests.benchmarks.fetching import CURL, CURL_SCRIPT, CURL_SYNC, LEAST, Race, races
 from tests.benchmarks.report import Measured
-from tests.benchmarks.sample_files import MEMORY, is_memory_free, room, write_random
+from tests.benchmarks.sample_files import write_random
 from tests.benchmarks.sparse_model import write_mmproj, write_model
 from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program, take_turns, time_call
 from tests.support.model_manifests import HUB, a_project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 TITLE = "models: fetch against curl, verify against openssl, a look at the full size"
 TURNS = 5
-FILE_BYTES, QUICK_FILE_BYTES = 2 << 30, 32 << 20
 PROJECTOR_SHARE = 17  # the projector has a 17th of the model's bytes
 OURS, OURS_DURABLE = "fetch with hash", "fetch with hash and fsync"
-CURL, CURL_SYNC = "curl -s -o", "curl -s -o, then sync of the file"
 CURL_HASH = "curl -s | tee FILE | openssl dgst -sha256"
 CURL_HASH_SYNC = f"{CURL_HASH}, then sync of FILE"
-CURL_SCRIPT = 'curl -s -f --noproxy "*" -o "$2" "$1"'
-CURL_PIPE = 'curl -s -f --noproxy "*" "$1" | tee "$2" | openssl dgst -sha256'
 REVERIFY_S, LINT_S, LINT_MB = 0.05, 1.0, 200.0
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where files lie, and what it is called."""
-
-    folder: Path
-    name: str
-
-
 def measure(options: Options, say: Say) -> Measured:
-    if shutil.which("curl") is None:
-        raise UnmeasurableError("curl is not installed")
-    # a proxy of the user's is not meant for loopback
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
-    size_bytes = QUICK_FILE_BYTES if options.quick else FILE_BYTES
     turns = options.turns(TURNS)
-    with room(options.folder, 3 * size_bytes) as folder:
-        served = folder / "served.bin"
-        write_random(served, size_bytes)
-        pin = BlobPin(hash_file(served), size_bytes)
-        with serving(served) as url:
-            rows = fetching(url, pin, Place(folder, "disk"), turns, say)
-            if is_memory_free(size_bytes):
-                with room(MEMORY, size_bytes) as memory:
-                    rows += fetching(url, pin, Place(memory, "memory"), turns, say)
-        rows += verifying(served, folder, turns, say)
-        rows += looking(folder, turns, say)
+    rows: tuple[Comparison, ...] = ()
+    with races(options, 3) as every:
+        for race in every:
+            rows += fetching(race, turns, say)
+        rows += verifying(every[0].served, every[0].folder, turns, say)
+        rows += looking(every[0].folder, turns, say)
     notes = (
         (
             "fetch with hash: download over 4 connections, SHA-256 of the whole, a CRC-32 and a note of each MiB; the"
@@ -102,60 +75,41 @@ def measure(options: Options, say: Say) -> Measured:
     return Measured(rows, notes)
 
 
-def fetching(url: str, pin: BlobPin, place: Place, turns: int, say: Say) -> tuple[Comparison, ...]:
+def fetching(race: Race, turns: int, say: Say) -> tuple[Comparison, ...]:
     """Take turns with curl in one place: without waiting for the disk, and with the file on it."""
-    size_bytes = pin.size_bytes or 0
-    ours_path, theirs_path = place.folder / "ours.pieces", place.folder / "curl.bin"
-    store = Store.open(place.folder / "store")
+    pin, path = race.pin, race.folder / "ours.pieces"
+    store = Store.open(race.folder / "store")
 
     def download() -> Fetched:
-        fetched = PieceDownloader("loopback", pin, ours_path, Silent(), Tempo()).fetch(
-            Route(url), lambda _: None
+        fetched = PieceDownloader("loopback", pin, path, Silent(), Tempo()).fetch(
+            Route(race.url), lambda _: None
         )
         if fetched.digest != pin.sha256:
             raise UnmeasurableError(f"it fetched {fetched.digest}")
         return fetched
 
-    def ours(action: Callable[[], object]) -> Callable[[], float]:
-        def measured() -> float:
-            try:
-                return size_bytes / time_call(action) / 1e9
-            finally:
-                for path in (*place.folder.glob("ours.pieces*"), store.blob_path(pin.sha256)):
-                    path.unlink(missing_ok=True)
+    def clean() -> None:
+        for left in (*race.folder.glob("ours.pieces*"), store.blob_path(pin.sha256)):
+            left.unlink(missing_ok=True)
 
-        return measured
-
-    def theirs(script: str) -> Callable[[], float]:
-        # a failed curl fails the pipe
-        argv = ("bash", "-c", f"set -eo pipefail; {script}", "bash", url, str(theirs_path))
-
-        def measured() -> float:
-            try:
-                return size_bytes / time_call(lambda: run_program(argv)) / 1e9
-            finally:
-                theirs_path.unlink(missing_ok=True)
-
-        return measured
-
+    whole, hashed = f'{CURL_SCRIPT} -o "$2"', f'{CURL_SCRIPT} | tee "$2" | openssl dgst -sha256'
     actions = {
-        OURS: ours(download),
-        CURL: theirs(CURL_SCRIPT),
-        CURL_HASH: theirs(CURL_PIPE),
+        OURS: race.rate(download, clean),
+        CURL: race.curl(whole),
+        CURL_HASH: race.curl(hashed),
     }
     pairs = [(OURS, CURL), (OURS, CURL_HASH)]
-    if place.name == "disk":
+    if race.name == "disk":
         actions |= {
-            OURS_DURABLE: ours(lambda: store.adopt_blob(download().path, pin.sha256)),
-            CURL_SYNC: theirs(f'{CURL_SCRIPT}; sync "$2"'),
-            CURL_HASH_SYNC: theirs(f'{CURL_PIPE}; sync "$2"'),
+            OURS_DURABLE: race.rate(lambda: store.adopt_blob(download().path, pin.sha256), clean),
+            CURL_SYNC: race.curl(f'{whole}; sync "$2"'),
+            CURL_HASH_SYNC: race.curl(f'{hashed}; sync "$2"'),
         }
         pairs += [(OURS_DURABLE, CURL_SYNC), (OURS_DURABLE, CURL_HASH_SYNC)]
     figures = take_turns(turns, actions, say, "GB/s")
-    least = Target(Kind.RATIO_AT_LEAST, 0.9)
-    what = f"of {size_bytes >> 20} MiB to {place.name}, 4 connections"
+    what = f"of {race.size_bytes >> 20} MiB to {race.name}, 4 connections"
     return tuple(
-        Comparison(f"{name} {what}", peer, "GB/s", figures[name], figures[peer], least)
+        Comparison(f"{name} {what}", peer, "GB/s", figures[name], figures[peer], LEAST)
         for name, peer in pairs
     )
 

@@ -31,7 +31,7 @@ OPTIONS = (
 
 
 def ensure_native_build(source: Path, tree: Sha1, toolchain: Path, folder: Path, say: Say) -> Path:
-    """Give the program, built in a folder named by source, compiler and processor; a complete one is kept.
+    """Return the program, built in a folder named by source, compiler and processor; a complete one is kept.
 
     Parameters
     ----------

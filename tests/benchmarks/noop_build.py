@@ -7,10 +7,9 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from recipes.build.pipeline import find_bundle
 from recipes.manifest.load import PROJECT
 from tests.benchmarks.comparison import Comparison, Kind, Target
-from tests.benchmarks.project import open_job
+from tests.benchmarks.project import built_bundle, open_job
 from tests.benchmarks.report import Measured
 from tests.benchmarks.sample_files import room
 from tests.benchmarks.turns import Options, Say, UnmeasurableError, run_program, take_turns, time_call
@@ -54,9 +53,7 @@ NIX = "no-op nix-build of one trivial derivation"
 def measure(options: Options, say: Say) -> Measured:
     job = open_job(options.recipe)
     plan = job.plan()
-    if find_bundle(job, plan) is None:
-        fix = f"python3 noxfile.py -s build -- --recipe {job.recipe.name}"
-        raise UnmeasurableError(f"the bundle of {plan.name} is not in the store; build it first: {fix}")
+    built_bundle(job)
     chosen = ("-s", "build", "--", "--recipe", job.recipe.name)
     nox = (sys.executable, "-m", "nox", "-f")
     with room(options.folder, ROOM_BYTES) as folder:
@@ -102,7 +99,7 @@ def measure(options: Options, say: Say) -> Measured:
 
 
 def nix_build(folder: Path, *, install: bool) -> Callable[[], float]:
-    """Give what times a no-op build of a trivial derivation, in a nix store of our own, without network.
+    """Return what times a no-op build of a trivial derivation, in a nix store of our own, without network.
 
     Raises
     ------

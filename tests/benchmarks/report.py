@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from recipes.pocket.reference.markdown import markdown_table
 from tests.benchmarks.comparison import HEADER, Comparison, cells
 from tests.benchmarks.machine import Machine  # noqa: TC001 - msgspec reads it from the annotation
 
@@ -53,35 +54,31 @@ class Ledger:
 
 
 def with_section(ledger: Ledger, section: Section, order: Sequence[str]) -> Ledger:
-    """Give a ledger in which one section is new and the others are as they were."""
+    """Return a ledger in which one section is new and the others are as they were."""
     kept = {old.name: old for old in ledger.sections} | {section.name: section}
     return replace(ledger, sections=tuple(kept[name] for name in order if name in kept))
 
 
-def encode(ledger: Ledger) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(ledger), indent=2) + b"\n"
+def encode(record: object) -> bytes:
+    """Return a record as JSON that people can read."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
 
 
-def decode(data: bytes) -> Ledger:
-    return msgspec.json.decode(data, type=Ledger)
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = (header, ["---"] * len(header), *rows)
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+def machine_fact(machine: Machine) -> str:
+    """Say what a result was measured on."""
+    return (
+        f"machine: {machine.cpu}, {machine.cores} cores, {machine.memory_gb:.0f} GB, {machine.kernel};"
+        f" load average before: {machine.load:.2f}"
+    )
 
 
 def markdown(ledger: Ledger) -> str:
     every = [(section.name, *cells(row)) for section in ledger.sections for row in section.rows]
     parts = [INTRODUCTION, markdown_table(("measurement", *HEADER), every) + "\n"]
     for section in ledger.sections:
-        machine = section.machine
         facts = (
             f"measured: {section.date}",
-            (
-                f"machine: {machine.cpu}, {machine.cores} cores, {machine.memory_gb:.0f} GB, {machine.kernel}"
-                f"; load average before: {machine.load:.2f}"
-            ),
+            machine_fact(section.machine),
             f"command: `{section.command}`",
             *section.notes,
         )
@@ -102,7 +99,7 @@ def plain_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def record(section: Section, order: Sequence[str], folder: Path) -> None:
     """Write one new result beside those that are kept."""
     path = folder / "benchmarks.json"
-    ledger = decode(path.read_bytes()) if path.exists() else Ledger()
+    ledger = msgspec.json.decode(path.read_bytes(), type=Ledger) if path.exists() else Ledger()
     ledger = with_section(ledger, section, order)
     folder.mkdir(exist_ok=True)
     path.write_bytes(encode(ledger))

@@ -20,7 +20,7 @@ BLOCK_BYTES = 16 << 20
 
 @contextmanager
 def room(folder: Path, needed_bytes: int) -> Iterator[Path]:
-    """Give a new folder, removed afterwards, where there is room for so much and as much again to breathe.
+    """Return a new folder, removed afterwards, where there is room for so much and as much again to breathe.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def room(folder: Path, needed_bytes: int) -> Iterator[Path]:
 
 
 def is_memory_free(needed_bytes: int) -> bool:
-    """Say whether so much memory, and as much again, can be filled with files."""
+    """Return whether so much memory, and as much again, can be filled with files."""
     if not MEMORY.is_dir():
         return False
     available_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")

@@ -37,7 +37,7 @@ class Shape:
     expert_hidden: int = 768
 
     def matrices(self) -> Iterator[tuple[str, tuple[int, ...], bool]]:
-        """Give each matrix: name, shape with the contiguous dimension last, and whether it is Q6_K."""
+        """Return each matrix: name, shape with the contiguous dimension last, and whether it is Q6_K."""
         wide = self.heads * self.head
         narrow = self.kv_heads * self.head
         yield "token_embd", (self.vocabulary, self.embedding), False
@@ -53,7 +53,7 @@ class Shape:
             yield f"blk.{layer}.ffn_down_exps", (self.experts, self.embedding, self.expert_hidden), fine
 
     def vectors(self) -> Iterator[tuple[str, int]]:
-        """Give each vector of ones, float32 as the router of each layer is: name and length."""
+        """Return each vector of ones, float32 as the router of each layer is: name and length."""
         yield "output_norm", self.embedding
         for layer in range(self.layers):
             yield f"blk.{layer}.attn_norm", self.embedding
@@ -68,12 +68,12 @@ TINY = Shape(
 
 
 def block_bytes(*, is_q6: bool) -> int:
-    """Give the bytes of a block of 256 weights."""
+    """Return the bytes of a block of 256 weights."""
     return 210 if is_q6 else 144
 
 
 def random_blocks(rng: np.random.Generator, shape: tuple[int, ...], *, is_q6: bool) -> np.ndarray:
-    """Give random valid blocks of 256 weights, as bytes: `shape` with its last dimension in bytes."""
+    """Return random valid blocks of 256 weights, as bytes: `shape` with its last dimension in bytes."""
     import numpy as np
 
     # Q4_K: d and dmin first; Q6_K: d last

@@ -34,7 +34,7 @@ class VisionShape:
     out: int = 2048
 
     def matrices(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """Give each layer's name and the shape of its weight, the contiguous dimension last."""
+        """Return each layer's name and the shape of its weight, the contiguous dimension last."""
         merged = self.width * self.merge**2
         for block in range(self.blocks):
             yield f"v.blk.{block}.attn_qkv", (3 * self.width, self.width)
@@ -48,7 +48,7 @@ class VisionShape:
         yield "mm.2", (self.out, merged)
 
     def norms(self) -> Iterator[tuple[str, int]]:
-        """Give each norm's name and length."""
+        """Return each norm's name and length."""
         for block in range(self.blocks):
             yield f"v.blk.{block}.ln1", self.width
             yield f"v.blk.{block}.ln2", self.width

@@ -62,7 +62,7 @@ def take_turns(
 
 
 def time_call(action: Callable[[], object]) -> float:
-    """Give how long a call takes, in seconds."""
+    """Return how long a call takes, in seconds."""
     started = time.perf_counter()
     action()
     return time.perf_counter() - started

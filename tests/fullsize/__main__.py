@@ -5,20 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import signal
-import sys
 import tempfile
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.cli.options import positive
-from recipes.core.errors import INTERRUPTED, RecipeError
+from recipes.core.errors import RecipeError
 from recipes.manifest.load import PROJECT, Manifests
 from recipes.serve.free_memory import free_memory
 from recipes.serve.llamacpp.installation import find_installation
-from tests.benchmarks.__main__ import SIGNALS, interrupt
+from tests.benchmarks.__main__ import run_to_end, utc_now
 from tests.benchmarks.image_speed import programs_of
 from tests.benchmarks.machine import this_machine
 from tests.benchmarks.report import plain_table
@@ -93,7 +89,7 @@ def measure(options: argparse.Namespace, command: str) -> Record:
         tell(steps[-1])
         faults = Faults(every=1, rounds=1, after_bytes=50_000) if options.quick else Faults()
         with serving((made.model, made.mmproj), faults) as hub:
-            ran = session(made, "fetch", "models", "fetch", NAME, hub=hub.base)
+            ran = session(made, "models", "fetch", NAME, hub=hub.base)
         done, requests = hub.done(), hub.requests
         say(f"  {requests} requests, faults: {done}")
         steps.append(step("fetch", ran, model_bytes + mmproj_bytes))
@@ -103,9 +99,9 @@ def measure(options: argparse.Namespace, command: str) -> Record:
             ("verify, all of it, again", "--full"),
             ("verify, nothing changed",),
         ):
-            ran = session(made, "verify", "models", "verify", NAME, *words)
+            ran = session(made, "models", "verify", NAME, *words)
             steps.append(step(name, ran, model_bytes + mmproj_bytes if words else None))
-        ran = session(made, "inspect", "models", "inspect", NAME, "--picture", str(made.folder / "mix.svg"))
+        ran = session(made, "models", "inspect", NAME, "--picture", str(made.folder / "mix.svg"))
         steps.append(step("inspect: lint, mix, memory", ran, None))
         say(ran.out)
         free = free_memory()
@@ -113,7 +109,7 @@ def measure(options: argparse.Namespace, command: str) -> Record:
         text_only = serve_and_ask(made, bundle, load, say, text_only=True)
         pictures = serve_and_ask(made, bundle, load, say, text_only=False)
     return Record(
-        date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        date=utc_now(),
         command=command,
         machine=machine,
         server=find_installation(bundle).title,
@@ -136,21 +132,20 @@ def generate(made: Scene, pair: Pair) -> Step:
     Raises
     ------
     UnmeasurableError
-        Where it is larger than was reckoned before the first byte.
+        Where it is larger than was estimated before the first byte.
     """
     layers = 0 if pair == tiny() else pair.language.layers
     words = (str(made.model), str(made.mmproj), str(layers))
-    ran = run_module("tests.fullsize.making", words, made.environment(), made.folder / "making.log")
+    ran = run_module("tests.fullsize.size", words, made.environment(), made.folder / "peak")
     if made.size_bytes > pair.most_bytes:
-        raise UnmeasurableError(f"the pair has {made.size_bytes} bytes, reckoned were {pair.most_bytes}")
+        raise UnmeasurableError(f"the pair has {made.size_bytes} bytes, expected at most {pair.most_bytes}")
     return step("make the pair", ran, made.size_bytes)
 
 
-def session(made: Scene, name: str, *words: str, hub: str | None = None) -> Ran:
+def session(made: Scene, *words: str, hub: str | None = None) -> Ran:
     """Run a session on the scene."""
     environment = made.environment(hub) if hub else made.environment()
-    log = made.folder / f"{name}-{time.monotonic_ns()}.log"
-    return run_module("recipes", (*words, "--project", str(made.project)), environment, log)
+    return run_module("recipes", (*words, "--project", str(made.project)), environment, made.folder / "peak")
 
 
 def step(name: str, ran: Ran, read_bytes: int | None) -> Step:
@@ -164,10 +159,4 @@ def tell(done: Step) -> None:
 
 
 if __name__ == "__main__":
-    for number in SIGNALS:
-        signal.signal(number, interrupt)
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        say("interrupted: everything is removed, nothing is recorded")
-        sys.exit(INTERRUPTED)
+    run_to_end(main, "everything is removed, nothing is recorded")

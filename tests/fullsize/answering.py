@@ -54,7 +54,7 @@ class Answered:
 
     `first` is the first answer, for which weights may still come from the disk; rates are medians of those after it.
     `encode_s` is what the vision tower took for each picture, the first one first. `repacked_mb` are the weights that
-    the CPU backend laid out anew for its instructions: memory of its own, after which it reads the file's no more.
+    the CPU backend repacked for its instructions: memory of its own, after which it reads the file's no more.
     """
 
     ready_s: float
@@ -95,9 +95,7 @@ def serve_and_ask(scene: Scene, bundle: Path, load: Load, say: Say, *, text_only
     log = (scene.store / "v1" / "logs" / f"serve-{port}.log").read_text(encoding="utf-8", errors="replace")
     encoded = tuple(int(ms) / 1000 for ms in ENCODED.findall(log))
     if len(encoded) != len(pictures):
-        raise UnmeasurableError(
-            f"{len(pictures)} pictures were asked about, the server encoded {len(encoded)}"
-        )
+        raise UnmeasurableError(f"{len(pictures)} images were asked about, the server encoded {len(encoded)}")
     first, *warm = timings
     return Answered(
         ready_s=ready_s,
@@ -113,7 +111,7 @@ def serve_and_ask(scene: Scene, bundle: Path, load: Load, say: Say, *, text_only
 
 
 def parse_repacked(log: str) -> float:
-    """Read how many MB of weights the server laid out anew; none on a processor that gains nothing. Pure."""
+    """Read how many MB of weights the server repacked; none on a processor that gains nothing. Pure."""
     return sum(float(mib) for mib in REPACKED.findall(log)) * 2**20 / 1e6
 
 

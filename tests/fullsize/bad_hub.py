@@ -34,7 +34,7 @@ class Faults:
     after_bytes: int = 9_999_999
 
     def behaviours(self) -> tuple[Behaviour, ...]:
-        """Give how each request of a file is answered; those that follow are as the last one."""
+        """Return how each request of a file is answered; those that follow are as the last one."""
         kinds = {
             None: GOOD,
             CUT: servers.closes_after(self.after_bytes),
@@ -46,7 +46,7 @@ class Faults:
         return (*(kinds[name] for name in self.names()), GOOD)
 
     def names(self) -> tuple[str | None, ...]:
-        """Give the fault of each request, None where it is answered well; so are all that follow."""
+        """Return the fault of each request, None where it is answered well; so are all that follow."""
         often = (CUT, STALLED, BUSY, EXPIRED)
         kinds = (*often, WRONG, *often * (self.rounds - 1))
         return tuple(

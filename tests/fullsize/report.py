@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from recipes.conformance.report.markup import element, to_xml
+from recipes.pocket.reference.markdown import markdown_table
 from tests.benchmarks.machine import Machine  # noqa: TC001 - msgspec reads it from the annotation
-from tests.benchmarks.report import markdown_table
+from tests.benchmarks.report import encode, machine_fact
 from tests.fullsize.answering import Answered  # noqa: TC001 - as above
 from tests.fullsize.scene import SILENT_S
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 JSON, PAGE, PICTURE = "fullsize.json", "fullsize.md", "assets/fullsize.svg"
@@ -20,10 +21,10 @@ INTRODUCTION = """\
 # Full size
 
 Written by `python3 noxfile.py -s fullsize -- --write`; do not edit. A pair of files with the shapes, tensor names and
-types of Qwen3-VL-30B-A3B in Q4_K_M and its F16 projector, and **random weights**, goes all the way that a user's model
-goes: from a server that misbehaves to an answer about a picture. What it answers means nothing; what it costs is what
-the published files cost. Those were never here. Its vocabulary has as many rows as the published one, and the texts of
-the pocket model's in them.
+types of Qwen3-VL-30B-A3B in Q4_K_M and its F16 projector, and **random weights**, takes the whole way of a user's
+model: from a server that misbehaves to an answer about an image. The answers mean nothing; the costs are those of the
+published files, which were never here. Its vocabulary has as many rows as the published one, and the texts of the
+pocket model's in them.
 """
 
 
@@ -58,14 +59,6 @@ class Record:
     format: str = "fullsize/1"
 
 
-def encode(record: Record) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
-
-
-def decode(data: bytes) -> Record:
-    return msgspec.json.decode(data, type=Record)
-
-
 def write(record: Record, folder: Path) -> None:
     """Write all three into docs/."""
     (folder / "assets").mkdir(parents=True, exist_ok=True)
@@ -75,8 +68,7 @@ def write(record: Record, folder: Path) -> None:
 
 
 def steps_table(record: Record) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Give header and rows of the steps."""
-    header: tuple[str, ...] = ("step", "time", "rate", "peak memory of its process")
+    """Return header and rows of the steps."""
     rows: list[tuple[str, ...]] = [
         (
             step.name,
@@ -86,63 +78,49 @@ def steps_table(record: Record) -> tuple[tuple[str, ...], list[tuple[str, ...]]]
         )
         for step in record.steps
     ]
-    return header, rows
+    return ("step", "time", "rate", "peak memory of its process"), rows
 
 
 def serving_table(record: Record) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Give header and rows of text alone against with the projector."""
+    """Return header and rows of text alone against with the projector."""
     both = (record.text_only, record.pictures)
 
-    def row(name: str, *cells: str) -> tuple[str, ...]:
-        return (name, *cells)
+    def row(name: str, form: str, value: Callable[[Answered], float]) -> tuple[str, ...]:
+        return (name, *(form.format(value(one)) for one in both))
 
-    def gb(mb: float) -> str:
-        return f"{mb / 1000:.2f} GB"
-
-    seen = record.pictures.picture
+    seen, encoded = record.pictures.picture, f"{record.pictures.encode_s[-1]:.2f} s"
+    prompt, answer = record.text_only.prompt_tokens, record.text_only.first.answer_tokens
+    said = f"{seen.seconds:.1f} s ({seen.prompt_tokens} + {seen.answer_tokens} tokens)" if seen else "-"
+    gb = "{:.2f} GB"
     rows = [
-        row("`serve` until it answers", *(f"{one.ready_s:.1f} s" for one in both)),
-        row("first answer: prompt, tokens/s", *(f"{one.first.prompt_rate:.1f}" for one in both)),
-        row(
-            f"later: prompt of {record.text_only.prompt_tokens} tokens, tokens/s",
-            *(f"{one.prompt_rate:.1f}" for one in both),
-        ),
-        row(
-            f"later: generation of {record.text_only.first.answer_tokens} tokens, tokens/s",
-            *(f"{one.answer_rate:.2f}" for one in both),
-        ),
-        row("encode of a picture, second one", "-", f"{record.pictures.encode_s[-1]:.2f} s"),
-        row(
-            "a question about a picture, from asking to the last token",
-            "-",
-            f"{seen.seconds:.1f} s ({seen.prompt_tokens} + {seen.answer_tokens} tokens)" if seen else "-",
-        ),
-        row("peak resident memory (VmHWM)", *(gb(one.memory.peak) for one in both)),
-        row("of it at the end: the process's own (RssAnon)", *(gb(one.memory.own) for one in both)),
-        row("of it at the end: pages of mapped files (RssFile)", *(gb(one.memory.mapped) for one in both)),
-        row("weights laid out anew (CPU_REPACK), which are its own", *(gb(one.repacked_mb) for one in both)),
-        row("what has to stay: its own, and the other weights", *(gb(held_mb(record, one)) for one in both)),
+        row("`serve` until it answers", "{:.1f} s", lambda one: one.ready_s),
+        row("first answer: prompt, tokens/s", "{:.1f}", lambda one: one.first.prompt_rate),
+        row(f"later: prompt of {prompt} tokens, tokens/s", "{:.1f}", lambda one: one.prompt_rate),
+        row(f"later: generation of {answer} tokens, tokens/s", "{:.2f}", lambda one: one.answer_rate),
+        ("encode of an image, second one", "-", encoded),
+        ("a question about an image, from asking to the last token", "-", said),
+        row("peak resident memory (VmHWM)", gb, lambda one: one.memory.peak / 1000),
+        row("of it at the end: the process's own (RssAnon)", gb, lambda one: one.memory.own / 1000),
+        row("of it at the end: pages of mapped files (RssFile)", gb, lambda one: one.memory.mapped / 1000),
+        row("repacked weights (CPU_REPACK), part of its own", gb, lambda one: one.repacked_mb / 1000),
+        row("non-reclaimable: its own, and other weights", gb, lambda one: held_mb(record, one) / 1000),
     ]
     return ("", "text only", "with the projector"), rows
 
 
 def held_mb(record: Record, one: Answered) -> float:
-    """Give what it cannot do without, in MB; a projector is its own memory. Pure."""
+    """Return the non-reclaimable memory, in MB; a projector is part of the process's own. Pure."""
     return one.memory.own + record.model_bytes / 1e6 - one.repacked_mb
 
 
 def markdown(record: Record) -> str:
     """Write the page. Pure."""
-    machine = record.machine
     done = ", ".join(f"{count} x {name}" for name, count in sorted(record.faults.items())) or "none"
     size = f"{record.model_bytes / 1e9:.2f} GB model and {record.mmproj_bytes / 1e9:.2f} GB projector"
     difference = (record.pictures.memory.peak - record.text_only.memory.peak) / 1000
     facts = (
         f"measured: {record.date}",
-        (
-            f"machine: {machine.cpu}, {machine.cores} cores, {machine.memory_gb:.0f} GB, {machine.kernel};"
-            f" load average before: {machine.load:.2f}; {record.available_mb / 1000:.1f} GB available before serving"
-        ),
+        f"{machine_fact(record.machine)}; {record.available_mb / 1000:.1f} GB available before serving",
         f"command: `{record.command}`",
         f"files: {size}, {record.layers} layers",
         f"server: {record.server}, its default settings but `--ignore-memory`",
@@ -164,15 +142,15 @@ def markdown(record: Record) -> str:
         ),
         "## Text only against with the projector\n",
         markdown_table(*serving_table(record)) + "\n",
-        "![What has to stay in memory: weights laid out anew, the others, and all else](assets/fullsize.svg)\n",
+        "![Non-reclaimable memory: repacked weights, the others, and all else](assets/fullsize.svg)\n",
         (
-            f"With the projector the peak is {difference:+.2f} GB. Its own memory can go nowhere. Pages of mapped\n"
-            "files are page cache: the kernel takes them back where memory is short, at the price of reading them\n"
-            "again, and the peak counts them too. The CPU backend lays most weights out anew for its instructions,\n"
-            "and then reads the file's no more; so what has to stay is less than the peak, and is what the memory\n"
-            "that `inspect` and `serve` reckon with, below, is to be compared with. They reckon with a full context;\n"
-            "memory of keys and values that were never written is not there yet. A rate is the median of 3 answers\n"
-            "after the first.\n"
+            f"With the projector the peak is {difference:+.2f} GB. The process's own memory cannot be reclaimed.\n"
+            "Pages of mapped files are page cache: the kernel reclaims them where memory is short, at the price of\n"
+            "reading them again; the peak counts them too. The CPU backend repacks most weights for its\n"
+            "instructions, and then reads the file's no more. So the non-reclaimable memory is less than the peak;\n"
+            "compare it with the estimate of `inspect` and `serve`, below, which is for a full context: memory of\n"
+            "keys and values that were never written is not there yet. A rate is the median of 3 answers after the\n"
+            "first.\n"
         ),
         f"## The mix, as `inspect` prints it\n\n```\n{record.mix.rstrip()}\n```\n",
     )
@@ -180,35 +158,33 @@ def markdown(record: Record) -> str:
 
 
 def draw(record: Record) -> str:
-    """Draw what has to stay in memory, in both manners of serving, as bars. Pure, gives SVG."""
-    left, width, height = 150, 520, 24
-    most = max(held_mb(record, one) for one in (record.text_only, record.pictures))
-    lines = [
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 150" role="img" font-family="sans-serif">',
-        "<title>What has to stay in the memory of llama-server</title>",
-        '<rect width="760" height="150" fill="#fff"/><g font-size="13">',
-        '<text x="16" y="24" font-size="15" font-weight="bold">What has to stay in memory</text>',
-    ]
+    """Draw the non-reclaimable memory of both ways to serve as bars, in SVG. Pure."""
+    left, width = 150, 520
+    both = (("text only", record.text_only), ("with images", record.pictures))
+    most = max(held_mb(record, one) for _, one in both)
+    blue, sky, orange = "#0072B2", "#56B4E9", "#E69F00"
+    parts = [element("rect", width=760, height=150, fill="#fff")]
+
+    def text(x: float, y: float, words: str, **more: str) -> None:
+        parts.append(element("text", words, x=x, y=y, font_size="13", **more))
+
+    text(16, 24, "Non-reclaimable memory", font_weight="bold")
     for at, colour, name in (
-        (16, "#0072B2", "weights laid out anew"),
-        (196, "#56B4E9", "other weights, of the file"),
-        (396, "#E69F00", "keys, values, computing, projector"),
+        (16, blue, "repacked weights"),
+        (196, sky, "other weights, of the file"),
+        (396, orange, "keys, values, computing, projector"),
     ):
-        lines.append(f'<rect x="{at}" y="36" width="12" height="12" fill="{colour}"/>')
-        lines.append(f'<text x="{at + 18}" y="47">{name}</text>')
-    for number, (name, one) in enumerate(
-        (("text only", record.text_only), ("with pictures", record.pictures))
-    ):
-        y = 64 + 38 * number
-        lines.append(f'<text x="{left - 10}" y="{y + 17}" text-anchor="end">{name}</text>')
-        x = float(left)
-        for part, colour in (
-            (one.repacked_mb, "#0072B2"),
-            (record.model_bytes / 1e6 - one.repacked_mb, "#56B4E9"),
-            (one.memory.own - one.repacked_mb, "#E69F00"),
-        ):
-            long = part / most * width
-            lines.append(f'<rect x="{x:.1f}" y="{y}" width="{long:.1f}" height="{height}" fill="{colour}"/>')
-            x += long
-        lines.append(f'<text x="{x + 8:.1f}" y="{y + 17}">{held_mb(record, one) / 1000:.2f} GB</text>')
-    return "\n".join((*lines, "</g></svg>")) + "\n"
+        parts.append(element("rect", x=at, y=36, width=12, height=12, fill=colour))
+        text(at + 18, 47, name)
+    for number, (name, one) in enumerate(both):
+        x, y = float(left), 64 + 38 * number
+        text(x - 10, y + 17, name, text_anchor="end")
+        weights_mb = record.model_bytes / 1e6 - one.repacked_mb
+        bars = ((one.repacked_mb, blue), (weights_mb, sky), (one.memory.own - one.repacked_mb, orange))
+        for part, colour in bars:
+            parts.append(element("rect", x=x, y=y, width=part / most * width, height=24, fill=colour))
+            x += part / most * width
+        text(x + 8, y + 17, f"{held_mb(record, one) / 1000:.2f} GB")
+    title = element("title", "Non-reclaimable memory of llama-server")
+    frame = {"viewBox": "0 0 760 150", "role": "img", "font_family": "sans-serif"}
+    return to_xml(element("svg", title, *parts, xmlns="http://www.w3.org/2000/svg", **frame))

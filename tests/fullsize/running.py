@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.manifest.load import PROJECT
-from tests.benchmarks.turns import UnmeasurableError
+from tests.benchmarks.turns import UnmeasurableError, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,41 +27,18 @@ class Ran:
     peak_mb: float
 
 
-def run_module(module: str, words: tuple[str, ...], environment: Mapping[str, str], log: Path) -> Ran:
-    """Run a module of this project to its end; what it says beside its answer goes into `log`.
+def run_module(module: str, words: tuple[str, ...], environment: Mapping[str, str], peak: Path) -> Ran:
+    """Run a module of this project to its end; it writes its peak memory into the file `peak`.
 
     Raises
     ------
     UnmeasurableError
         Where it fails.
     """
-    answer, peak = log.with_suffix(".out"), log.with_suffix(".peak")
     argv = (sys.executable, "-m", MEASURED, str(peak), module, *words)
-    with answer.open("wb") as out, log.open("wb") as errors:
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            argv,
-            cwd=PROJECT,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=errors,
-            start_new_session=True,  # the terminal's Ctrl-C is ours to handle
-        )
-        try:
-            process.wait()
-        except BaseException:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise
-        seconds = time.perf_counter() - started
-    if process.returncode != 0:
-        said = log.read_text(encoding="utf-8", errors="replace")
-        raise UnmeasurableError(
-            f"{module} {' '.join(words)}: exit status {process.returncode}\n{said[-2000:]}"
-        )
-    return Ran(answer.read_text(encoding="utf-8"), seconds, float(peak.read_text(encoding="ascii")))
+    started = time.perf_counter()
+    out = run_program(argv, cwd=PROJECT, env=environment)
+    return Ran(out, time.perf_counter() - started, float(peak.read_text(encoding="ascii")))
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ class Scene:
 
 @contextmanager
 def scene(folder: Path, pair_bytes: int) -> Iterator[Scene]:
-    """Give a new folder with room for the pair twice, as it is served and as it is fetched; remove it in any case.
+    """Return a new folder with room for the pair twice, as it is served and as it is fetched; remove it in any case.
 
     A hard link or reflink would save one of the two, and then nothing would have been fetched.
 

@@ -1,13 +1,19 @@
-"""How large a synthetic pair is before it is written. Pure."""
+"""How large a synthetic pair is before it is written; and its writing, as a process of its own.
+
+`python -m tests.fullsize.size MODEL MMPROJ LAYERS` writes one, a tiny one for 0 layers: its memory is gone before a
+server needs it.
+"""
 
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tests.benchmarks import synthetic_model, synthetic_vision
 from tests.benchmarks.synthetic_model import Shape, block_bytes
-from tests.benchmarks.synthetic_vision import VisionShape
+from tests.benchmarks.synthetic_vision import VisionShape, write_pair
 
 HEADS_BYTES = 16 << 20  # of both files: keys, vocabulary, rows of tensors; 151,936 tokens take some megabytes
 LAYERS = 48  # of the 30B-A3B
@@ -47,3 +53,12 @@ def full(layers: int = LAYERS) -> Pair:
 def tiny() -> Pair:
     """One that takes a second."""
     return Pair(replace(synthetic_model.TINY, layers=2), synthetic_vision.TINY)
+
+
+def main(model: str, mmproj: str, layers: str) -> None:
+    pair = full(int(layers)) if int(layers) else tiny()
+    write_pair(Path(model), Path(mmproj), pair.language, pair.vision)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

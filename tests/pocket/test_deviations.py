@@ -23,12 +23,26 @@ from recipes.pocket.fidelity.random_prompts import trials
 from recipes.pocket.model.preprocess import fit, padded
 from recipes.pocket.reference import deviations
 from recipes.pocket.reference.deviations import (
+    CLIP_DEVIATION,
+    CLIP_MEAN,
+    changed_levels,
+    changed_pixels,
+    fitted,
+    gelu_table,
+    language_with,
+    nearest_positions,
+    positions_between_centres,
+    resize_bilinear,
+    resize_to_corners,
+    text_mask,
+    through_half,
+    vision_with,
+)
+from recipes.pocket.reference.known_deviations import (
     ALL,
     ATTENTION,
     BLOCKED,
     CHANNELS,
-    CLIP_DEVIATION,
-    CLIP_MEAN,
     DEEPSTACK_ORDER,
     EXPERTS,
     FAULTS,
@@ -49,18 +63,6 @@ from recipes.pocket.reference.deviations import (
     PAIRED,
     RESIZE,
     THETA,
-    changed_levels,
-    changed_pixels,
-    fitted,
-    gelu_table,
-    language_with,
-    nearest_positions,
-    positions_between_centres,
-    resize_bilinear,
-    resize_to_corners,
-    text_mask,
-    through_half,
-    vision_with,
 )
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from recipes.pocket.model.architecture import new_model
 from recipes.pocket.model.export_gguf import weights_of
 from recipes.pocket.model.import_gguf import load
 from recipes.pocket.model.tokenizer import train_tokenizer
-from recipes.pocket.reference.held_out import Row, examine, table
+from recipes.pocket.reference.held_out import TaskAccuracy, examine, table
 from recipes.pocket.training.release import release
 
 if TYPE_CHECKING:
@@ -41,9 +41,11 @@ def test_right_answers_are_counted_by_task_and_size() -> None:
 
 
 def test_the_table_has_a_row_a_task() -> None:
-    row = Row("read", {"trained": 1, "unseen": 0, "resized": 0}, {"trained": 2, "unseen": 1, "resized": 0})
+    row = TaskAccuracy(
+        "read", {"trained": 1, "unseen": 0, "resized": 0}, {"trained": 2, "unseen": 1, "resized": 0}
+    )
     assert table([row]) == (
-        "| task | all | trained | unseen | resized |\n|---|---:|---:|---:|---:|\n"
+        "| task | all | trained | unseen | resized |\n| --- | ---: | ---: | ---: | ---: |\n"
         "| read | 33.3% of 3 | 50.0% | 0.0% |  |"
     )
 

@@ -12,7 +12,7 @@ import requests
 from recipes.conformance.results.numerics import UNSEEN
 from recipes.evalset.prompts import compared
 from recipes.pocket.fidelity import query_server as asking
-from recipes.pocket.fidelity.query_server import Answer, Question, Run, ask, ask_all, question_of
+from recipes.pocket.fidelity.query_server import Answer, AskedPrompt, ServerSetup, ask, ask_all, asked_prompt
 from recipes.serve.llamacpp.server import ChatReply, ServerError, TokenChoice
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ class FakeServer:
         )
 
 
-def a_question(name: str) -> Question:
-    return Question(name, [{"name": name}], 40, ("b", "a", "c"))
+def a_question(name: str) -> AskedPrompt:
+    return AskedPrompt(name, [{"name": name}], 40, ("b", "a", "c"))
 
 
-def run_of(tmp_path: Path) -> Run:
-    return Run(tmp_path / "model.gguf", tmp_path / "mmproj.gguf", "strict", tmp_path)
+def setup_of(tmp_path: Path) -> ServerSetup:
+    return ServerSetup(tmp_path / "model.gguf", tmp_path / "mmproj.gguf", "strict", tmp_path)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_every_question_is_answered_in_order(
     way: str, started: list[tuple[FakeServer, tuple[str, ...]]], tmp_path: Path
 ) -> None:
     subject: Any = None
-    answers = ask_all(subject, run_of(tmp_path), way, [a_question(str(n)) for n in range(5)])
+    answers = ask_all(subject, setup_of(tmp_path), way, [a_question(str(n)) for n in range(5)])
     assert [answer.logprobs[1] for answer in answers] == [0.0, -1.0, -2.0, -3.0, -4.0]
     ((_, options),) = started
     assert options[:6] == ("-fa", "off", "-ctk", "f32", "-ctv", "f32")
@@ -102,14 +102,14 @@ def test_a_server_that_dies_is_started_again_for_the_next_question(
 ) -> None:
     subject: Any = None
     names = ["1", "fatal", "2", "fatal"]
-    answers = ask_all(subject, run_of(tmp_path), "ubatch 32", [a_question(name) for name in names])
+    answers = ask_all(subject, setup_of(tmp_path), "ubatch 32", [a_question(name) for name in names])
     assert [answer.failure for answer in answers] == ["", "no answer: ConnectionError"] * 2
     assert [[name for name, _ in server.asked] for server, _ in started] == [["1", "fatal"], ["2", "fatal"]]
 
 
 def test_a_refusal_is_no_death(started: list[tuple[FakeServer, tuple[str, ...]]], tmp_path: Path) -> None:
     subject: Any = None
-    answers = ask_all(subject, run_of(tmp_path), "ubatch 32", [a_question("refused"), a_question("1")])
+    answers = ask_all(subject, setup_of(tmp_path), "ubatch 32", [a_question("refused"), a_question("1")])
     assert [answer.failure for answer in answers] == ["status 400: too long", ""]
     assert len(started) == 1
 
@@ -119,7 +119,7 @@ def test_who_asks_beside_a_fatal_question_is_asked_again(
 ) -> None:
     subject: Any = None
     names = ["fatal", "1", "2", "3", "4"]
-    answers = ask_all(subject, run_of(tmp_path), "two clients", [a_question(name) for name in names])
+    answers = ask_all(subject, setup_of(tmp_path), "two clients", [a_question(name) for name in names])
     assert [bool(answer.failure) for answer in answers] == [True, False, False, False, False]
     assert [{name for name, _ in server.asked} for server, _ in started] == [
         {"fatal", "1"},
@@ -139,13 +139,13 @@ def test_a_server_that_does_not_start_fails_every_question(
 
     monkeypatch.setattr(asking, "start_server", fail)
     subject: Any = None
-    answers = ask_all(subject, run_of(tmp_path), "ubatch 32", [a_question("1"), a_question("2")])
+    answers = ask_all(subject, setup_of(tmp_path), "ubatch 32", [a_question("1"), a_question("2")])
     assert answers == [Answer(failure="the server does not start: it ended with exit status 1")] * 2
     assert len(starts) == 1
 
 
 def test_a_prompt_is_asked_with_its_images() -> None:
     prompt = next(prompt for prompt in compared() if prompt.name == "where, wide")
-    question = question_of(prompt, 7, ("a",))
+    question = asked_prompt(prompt, 7, ("a",))
     kinds = [part["type"] for part in question.messages[0]["content"]]
     assert (question.name, question.token, kinds) == ("where, wide", 7, ["image_url", "text"])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
+from recipes.core.errors import UsageError
 from recipes.evalset.prompts import digest
 from recipes.pocket.fidelity import command
-from recipes.pocket.fidelity.analysis import compare, judge
-from recipes.pocket.fidelity.command import Named, command_of, main
+from recipes.pocket.fidelity.analysis import compare_subjects, compare_with_reference
+from recipes.pocket.fidelity.command import command_of, main, parse_bundle
 from recipes.pocket.fidelity.deviations import KNOWN, known_of, parse_known
 from recipes.pocket.fidelity.docs_page import PAGE
 from recipes.pocket.fidelity.measure import write_model
@@ -19,62 +21,38 @@ from recipes.pocket.fidelity.model_shapes import SHAPES
 from recipes.pocket.fidelity.query_server import Answer
 from recipes.pocket.fidelity.random_prompts import trials
 from recipes.pocket.fidelity.reference_run import Changes
-from recipes.pocket.fidelity.results import LEDGER, Case, encode, read
+from recipes.pocket.fidelity.results import LEDGER, AskedCase, encode, read
 from recipes.pocket.fidelity.servers import SERVERS
 from recipes.pocket.model.router_ties import Tie
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recipes.pocket.fidelity.analysis import Compared
+
 TIE = Tie(1e-7, 1, 2)
 UNCHANGED = Changes()
-FOLDER = (
-    "error: this command line names something that does not exist\n"
-    "  where:    --bundle /nowhere\n"
-    "  expected: a folder with llama-server in it, or in its bin/\n"
-    "  found:    no such folder\n"
-    "  fix:      name the folder that `build` prints after `bundle:`, or that of another llama.cpp\n"
-)
-NOTHING = (
-    "error: this command line names something that does not exist\n"
-    "  where:    fidelity\n"
-    "  expected: at least one llama.cpp\n"
-    "  found:    none\n"
-    "  fix:      name one with --recipe NAME or --bundle FOLDER=TITLE\n"
-)
-TWICE = (
-    "error: this command line names something that does not exist\n"
-    "  where:    --recipe and --bundle: b7827\n"
-    "  expected: a title for each llama.cpp\n"
-    "  found:    the same title twice\n"
-    "  fix:      give a folder another title: --bundle FOLDER=TITLE\n"
-)
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "where", "word"),
     [
-        ([], NOTHING),
-        (["--bundle", "/nowhere=theirs"], FOLDER),
-        (["--recipe", "b7827", "--bundle", "/nowhere=b7827"], TWICE),
+        ([], "fidelity", "--recipe NAME"),
+        (["--bundle", "/nowhere=theirs"], "--bundle /nowhere", "llama-server"),
+        (["--recipe", "b7827", "--bundle", "/nowhere=b7827"], "b7827", "twice"),
+        (["--bundle", "/nowhere=theirs=resize+magic"], "resize+magic", "joined, resize, padded,"),
+        (["--recipe", "b1"], "b1", "b7827"),
     ],
-    ids=["nothing", "no such folder", "one title twice"],
+    ids=["nothing", "no such folder", "one title twice", "no such deviation", "no such recipe"],
 )
 def test_a_users_mistake_is_refused_in_words(
-    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    argv: list[str], where: str, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(argv) == 2
-    assert capsys.readouterr() == ("", said)
-
-
-def test_an_unknown_deviation_is_refused_with_those_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--bundle", "/nowhere=theirs=resize+magic"]) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert said[1] == "  where:    --bundle ...=resize+magic"
-    assert said[2].startswith("  expected: names out of: joined, resize, padded,")
-    assert said[3:] == ["  found:    'magic'", "  fix:      write them as joined+resize, or leave them out"]
-
-
-def test_an_unknown_recipe_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--recipe", "b1"]) == 2
-    assert "b7827" in capsys.readouterr().err
+    assert main(argv) == UsageError.exit_code
+    out, said = capsys.readouterr()
+    assert out == ""
+    assert where in said
+    assert word in said
 
 
 def test_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,30 +68,19 @@ def test_the_order_is_that_of_the_command_line() -> None:
     assert command.parser().parse_args([]).named == []
 
 
-def test_a_strangers_title_is_its_folders_where_none_is_given() -> None:
-    assert Named.parse("/opt/llama") == Named(Path("/opt/llama"), "llama", None)
-    assert Named.parse("/opt/llama=theirs") == Named(Path("/opt/llama"), "theirs", None)
-    known = {"strict": frozenset({"gelu"}), "default": frozenset({"gelu", "half-text"})}
-    assert Named.parse("/opt/llama=theirs=gelu") == Named(Path("/opt/llama"), "theirs", known)
-    assert Named.parse("/opt/llama=theirs=").known == {
-        "strict": frozenset(),
-        "default": frozenset({"half-text"}),
-    }
+def test_a_title_is_the_folders_name_where_none_is_given() -> None:
+    folder, half = Path("/opt/llama"), frozenset({"half-text"})
+    assert parse_bundle("/opt/llama") == (folder, "llama", None)
+    assert parse_bundle("/opt/llama=theirs") == (folder, "theirs", None)
+    known = {"strict": frozenset({"gelu"}), "default": half | {"gelu"}}
+    assert parse_bundle("/opt/llama=theirs=gelu") == (folder, "theirs", known)
+    assert parse_bundle("/opt/llama=theirs=")[2] == {"strict": frozenset(), "default": half}
 
 
 def test_the_record_names_no_folder_of_this_machine() -> None:
-    argv = [
-        "--bundle",
-        "/home/me/x=theirs",
-        "--bundle=/home/me/y",
-        "--recipe",
-        "b7827",
-        "--bundle",
-        "./z=a/b",
-    ]
-    assert command_of(argv) == (
-        "python3 noxfile.py -s fidelity -- --bundle FOLDER=theirs --bundle=FOLDER --recipe b7827 --bundle FOLDER=a/b"
-    )
+    argv = ["--bundle", "/home/me/x=theirs", "--bundle=/home/me/y", "--recipe", "b7827", "--bundle", "./z=a/b"]
+    said = "--bundle FOLDER=theirs --bundle=FOLDER --recipe b7827 --bundle FOLDER=a/b"
+    assert command_of(argv) == f"python3 noxfile.py -s fidelity -- {said}"
 
 
 def test_known_deviations_exist_and_only_the_default_setting_has_those_of_k_and_v() -> None:
@@ -190,48 +157,57 @@ class FakeOracle:
         return (TIE,), abs(self.logprobs(replace(changes, turned=(TIE,)))[0] - measured[0])
 
 
-def a_case(group: str = "resize") -> Case:
-    return Case(prompt="p", kind="k", group=group, server="ubatch 32", tokens=3)
+def a_case(group: str = "resize") -> AskedCase:
+    return AskedCase(prompt="p", kind="k", group=group, server="ubatch 32", tokens=3)
 
 
-def test_answers_are_judged_against_the_reference_with_and_without_what_is_known() -> None:
-    oracles: dict[str, object] = {"p": FakeOracle()}
-    answers = [Answer((-1.5, -2.501)), Answer((-1.6, -2.5)), Answer(failure="no answer")]
-    found = judge(("s", "m", "strict"), [a_case()] * 3, answers, oracles, frozenset({"resize"}))  # type: ignore[arg-type]  # a fake
+ORACLES: Any = {"p": FakeOracle()}
+RESIZED = frozenset({"resize"})
+
+
+def compared(
+    *answers: Answer, known: frozenset[str] | None = RESIZED, cases: Sequence[AskedCase] = ()
+) -> Compared:
+    every = cases or [a_case()] * len(answers)
+    return compare_with_reference(("s", "m", "strict"), every, answers, ORACLES, known)
+
+
+def test_answers_are_compared_with_the_reference_with_and_without_what_is_known() -> None:
+    answers = (Answer((-1.5, -2.501)), Answer((-1.6, -2.5)), Answer(failure="no answer"))
+    found = compared(*answers)
     assert found.row.sizes == (0.501, 0.6, None)
     assert found.row.left == (0.001, 0.1, None)
     assert found.row.failures == {"no answer": 1}
     assert [(item.case, item.left, item.narrowest) for item in found.beyond] == [(1, 0.1, 1e-7)]
     assert (found.beyond[0].turned[0].token, found.beyond[0].after) == (2, 0.15)
+    assert found.beyond[0].trembled == (0, 3)
     assert found.accounted[1] == ((-1.6, -2.5), (-1.5, -2.5))  # 0.15 off is no explanation
-    tied = judge(("s", "m", "strict"), [a_case()], [Answer((-1.75, -2.75))], oracles, frozenset({"resize"}))  # type: ignore[arg-type]  # as above
-    assert (tied.beyond[0].left, tied.beyond[0].after) == (0.25, 0.0)
-    assert tied.accounted[0] == ((-1.75, -2.75), (-1.75, -2.75))
-    shaken = judge(("s", "m", "strict"), [a_case()], [Answer((-1.9, -2.9))], oracles, frozenset({"resize"}))  # type: ignore[arg-type]  # as above
-    assert (shaken.beyond[0].trembled, shaken.beyond[0].turned) == ((2, 3), ())
-    assert shaken.beyond[0].after < 1e-6
-    assert shaken.accounted[0] == ((-1.9, -2.9), (-1.9, -2.9))
-    assert (tied.beyond[0].trembled, found.beyond[0].trembled) == (None, (0, 3))  # found: no explanation
-    nothing = judge(("s", "m", "strict"), [a_case()] * 3, answers, oracles, None)  # type: ignore[arg-type]  # as above
+    nothing = compared(*answers, known=None)
     assert nothing.row.left == (0.501, 0.6, None)
     assert nothing.beyond == ()
 
 
+def test_near_ties_and_rounding_explain_what_known_deviations_leave() -> None:
+    tied = compared(Answer((-1.75, -2.75)))
+    assert (tied.beyond[0].left, tied.beyond[0].after, tied.beyond[0].trembled) == (0.25, 0.0, None)
+    assert tied.accounted[0] == ((-1.75, -2.75), (-1.75, -2.75))
+    shaken = compared(Answer((-1.9, -2.9)))
+    assert (shaken.beyond[0].trembled, shaken.beyond[0].turned) == ((2, 3), ())
+    assert shaken.beyond[0].after < 1e-6
+    assert shaken.accounted[0] == ((-1.9, -2.9), (-1.9, -2.9))
+
+
 def test_two_subjects_are_compared_where_both_answer() -> None:
-    oracles: dict[str, object] = {"p": FakeOracle()}
     cases = [a_case(), a_case(), a_case("text")]
-    one = judge(("one", "m", "strict"), cases, [Answer((-1.0, -2.0))] * 3, oracles, frozenset())  # type: ignore[arg-type]  # a fake
-    answers = [Answer((-1.5, -2.502)), Answer(failure="none"), Answer((-1.0, -2.0))]
-    other = judge(("other", "m", "strict"), cases, answers, oracles, frozenset({"resize"}))  # type: ignore[arg-type]  # as above
-    by_group = {row.group: row for row in compare(cases, [one], [other])}
-    resize = by_group["resize"]
-    assert (resize.cases, resize.beyond, resize.largest, resize.left, resize.unexplained) == (
-        1,
-        1,
-        0.502,
-        0.002,
-        0,
-    )
-    assert by_group["text"].left == 0.5
-    assert by_group["text"].unexplained == 1
-    assert by_group["no resize"].cases == 0
+    exact = Answer((-1.0, -2.0))
+    one = compared(exact, exact, exact, known=frozenset(), cases=cases)
+    other = compared(Answer((-1.5, -2.502)), Answer(failure="none"), exact, cases=cases)
+    rows = {row.group: row for row in compare_subjects(cases, [one], [other])}
+    figures = {
+        group: (row.cases, row.beyond, row.largest, row.left, row.unexplained) for group, row in rows.items()
+    }
+    assert figures == {
+        "resize": (1, 1, 0.502, 0.002, 0),
+        "text": (1, 0, 0.0, 0.5, 1),
+        "no resize": (0, 0, 0.0, 0.0, 0),
+    }

@@ -15,7 +15,7 @@ from recipes.evalset.prompts import compared
 from recipes.models.gguf.lint import lint_mmproj, lint_model, lint_pair
 from recipes.models.gguf.reader import read_gguf
 from recipes.pocket.fidelity.model_shapes import SHAPES, Shape, make, write
-from recipes.pocket.model.export_gguf import language_tensors, weights_of
+from recipes.pocket.model.export_gguf import language_names, weights_of
 from recipes.pocket.model.import_gguf import load
 from recipes.pocket.reference.reference import Reference
 from tests.pocket.conftest import Files
@@ -81,7 +81,8 @@ def test_names_and_keys_are_those_of_published_files(
     if shape.experts:
         assert architecture == "qwen3vlmoe"
         assert (of_experts <= names, of_dense & names) == (True, set())
-        assert model.metadata["qwen3vlmoe.expert_used_count"].content == shape.experts[1]
+        counts = (model.metadata[f"qwen3vlmoe.expert_{name}"].content for name in ("count", "used_count"))
+        assert tuple(counts) == shape.experts
     else:
         assert architecture == "qwen3vl"
         assert (of_dense <= names, of_experts & names) == (True, set())
@@ -120,9 +121,8 @@ def test_no_gain_is_one_and_no_bias_nothing(shape: Shape, tokenizer: Tokenizer) 
 
 
 def test_a_head_that_is_the_embedding_is_written_once(tokenizer: Tokenizer) -> None:
-    weights = weights_of(make(DENSE_TIED, tokenizer))
-    assert "lm_head.weight" not in weights
-    assert "output.weight" not in dict(language_tensors(weights, DENSE_TIED.layers, "qwen3vl"))
+    assert "lm_head.weight" not in weights_of(make(DENSE_TIED, tokenizer))
+    assert "output.weight" not in language_names(DENSE_TIED.layers, "qwen3vl", is_tied=True)
 
 
 @pytest.mark.parametrize("name", ["text alone 0", "where, wide", "resized, too small"])

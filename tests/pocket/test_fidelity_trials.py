@@ -9,7 +9,7 @@ import pytest
 
 from recipes.evalset.image_sizes import CELL_PX, grid_of
 from recipes.evalset.prompts import digest
-from recipes.pocket.fidelity.random_prompts import Trial, trials
+from recipes.pocket.fidelity.random_prompts import PromptTrial, trials
 from recipes.pocket.fidelity.servers import SERVERS, number_of
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 ALL = trials()
 
 
-def of(kind: str) -> list[Trial]:
+def of(kind: str) -> list[PromptTrial]:
     return [trial for trial in ALL if trial.kind == kind]
 
 
-def cells(trial: Trial) -> list[int]:
+def cells(trial: PromptTrial) -> list[int]:
     return [grid_of(scene.height, scene.width).cells for scene in trial.prompt.scenes]
 
 

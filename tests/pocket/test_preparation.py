@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from transformers import Qwen2VLImageProcessorPil
+from transformers import PreTrainedTokenizerFast, Qwen2VLImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from recipes.evalset.image_sizes import (
@@ -29,7 +29,7 @@ from recipes.evalset.tasks import held_out_conversation
 from recipes.pocket.model.batches import collate
 from recipes.pocket.model.export_gguf import IMAGE_MEAN, IMAGE_STD
 from recipes.pocket.model.preprocess import UNTRAINED, Writer, cut, fit, image_positions, scenes_of
-from recipes.pocket.model.tokenizer import END, END_OF_TEXT, IMAGE_PAD, for_transformers
+from recipes.pocket.model.tokenizer import CHAT_TEMPLATE, END, END_OF_TEXT, IMAGE_PAD
 from tests.support.conversations import ANY
 
 if TYPE_CHECKING:
@@ -76,7 +76,10 @@ def expanded(text: str, tokens: list[int]) -> str:
 def test_tokens_are_those_of_the_chat_template(
     tokenizer: Tokenizer, writer: Writer, conversation: Conversation
 ) -> None:
-    wrapped = for_transformers(tokenizer)
+    wrapped: Any = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=END, clean_up_tokenization_spaces=False
+    )
+    wrapped.chat_template = CHAT_TEMPLATE
     prepared = writer.prepare(conversation)
     text = wrapped.apply_chat_template(messages_of(conversation), tokenize=False)
     tokens = [rows * columns // MERGE**2 for rows, columns in prepared.grids]

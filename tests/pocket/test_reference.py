@@ -16,7 +16,7 @@ from recipes.evalset.prompts import Prompt, compared
 from recipes.pocket.model.preprocess import UNTRAINED
 from recipes.pocket.model.tokenizer import END, END_OF_TEXT, SPECIAL_TOKENS, START
 from recipes.pocket.reference import reference as pocket_reference
-from recipes.pocket.reference.deviations import (
+from recipes.pocket.reference.known_deviations import (
     ALL,
     FAULTS,
     GRADES,

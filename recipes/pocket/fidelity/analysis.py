@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from recipes.pocket.fidelity.reference_run import Changes
-from recipes.pocket.fidelity.results import DIGITS, GROUPS, LIMITS, Beyond, Choice, Comparison, Row
+from recipes.pocket.fidelity.results import (
+    DIGITS,
+    GROUPS,
+    LIMITS,
+    BeyondLimit,
+    Comparison,
+    ModelDifferences,
+    RouterChoice,
+)
 from recipes.pocket.fidelity.servers import number_of
 from recipes.pocket.fidelity.summary import apart
 
@@ -16,35 +24,33 @@ if TYPE_CHECKING:
 
     from recipes.pocket.fidelity.query_server import Answer
     from recipes.pocket.fidelity.reference_run import Oracle
-    from recipes.pocket.fidelity.results import Case
+    from recipes.pocket.fidelity.results import AskedCase
 
     Logprobs = tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Judged:
+class Compared:
     """What became of one subject with one model in one setting.
 
     Parameters
     ----------
-    row, beyond
-        For the ledger.
     accounted
         For each case what was measured, and what the reference says with all that explains it; None: no answer.
     """
 
-    row: Row
-    beyond: tuple[Beyond, ...]
+    row: ModelDifferences
+    beyond: tuple[BeyondLimit, ...]
     accounted: tuple[tuple[Logprobs, Logprobs] | None, ...]
 
 
-def judge(
+def compare_with_reference(
     names: tuple[str, str, str],
-    cases: Sequence[Case],
+    cases: Sequence[AskedCase],
     answers: Sequence[Answer],
     oracles: Mapping[str, Oracle],
     known: frozenset[str] | None,
-) -> Judged:
+) -> Compared:
     """Compare answers with the reference.
 
     Parameters
@@ -62,7 +68,7 @@ def judge(
     limit = LIMITS[setting]
     sizes: list[float | None] = []
     left: list[float | None] = []
-    beyond: list[Beyond] = []
+    beyond: list[BeyondLimit] = []
     accounted: list[tuple[Logprobs, Logprobs] | None] = []
     for number, (case, answer) in enumerate(zip(cases, answers, strict=True)):
         if answer.failure:
@@ -87,7 +93,7 @@ def judge(
                     turned, after = (), apart(measured, simulated)
             ties = oracle.ties(changes)
             beyond.append(
-                Beyond(
+                BeyondLimit(
                     subject=subject,
                     model=model,
                     setting=setting,
@@ -95,14 +101,16 @@ def judge(
                     size=sizes[-1] or 0.0,
                     left=left[-1] or 0.0,
                     narrowest=ties[0].gap if ties else None,
-                    turned=tuple(Choice(layer=tie.layer, token=tie.token, gap=tie.gap) for tie in turned),
+                    turned=tuple(
+                        RouterChoice(layer=tie.layer, token=tie.token, gap=tie.gap) for tie in turned
+                    ),
                     after=round(after, DIGITS),
                     trembled=trembled,
                 )
             )
         accounted.append((measured, simulated))
     failures = Counter(answer.failure for answer in answers if answer.failure)
-    row = Row(
+    row = ModelDifferences(
         subject=subject,
         model=model,
         setting=setting,
@@ -110,10 +118,12 @@ def judge(
         left=tuple(left),
         failures=dict(failures),
     )
-    return Judged(row, tuple(beyond), tuple(accounted))
+    return Compared(row, tuple(beyond), tuple(accounted))
 
 
-def compare(cases: Sequence[Case], one: Sequence[Judged], other: Sequence[Judged]) -> list[Comparison]:
+def compare_subjects(
+    cases: Sequence[AskedCase], one: Sequence[Compared], other: Sequence[Compared]
+) -> list[Comparison]:
     """Compare two subjects in one setting, group by group.
 
     Parameters

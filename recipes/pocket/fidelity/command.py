@@ -6,7 +6,6 @@ import argparse
 import re
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,8 @@ from recipes.core.filesystem import storage_errors
 from recipes.pocket.fidelity.deviations import known_of, parse_known
 from recipes.pocket.fidelity.docs_page import PAGE, tables, with_tables
 from recipes.pocket.fidelity.measure import Contender, measure
-from recipes.pocket.fidelity.persistence import keep
 from recipes.pocket.fidelity.plot import draw
-from recipes.pocket.fidelity.results import LEDGER, encode, read
+from recipes.pocket.fidelity.results import LEDGER, encode, keep, read
 from recipes.serve.llamacpp.installation import find_installation
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ PLOT = LEDGER.with_suffix(".svg")
 
 
 def parser() -> argparse.ArgumentParser:
-    """Give the command line."""
+    """Return the command line."""
     top = argparse.ArgumentParser(prog="nox -s fidelity --", description=__doc__)
     top.set_defaults(named=[])
     top.add_argument(
@@ -87,12 +85,12 @@ def main(argv: list[str]) -> int:
 
 
 def contenders_of(named: Sequence[tuple[str, str]]) -> list[Contender]:
-    """Find what is to be measured, before anything is: in the order in which they are named.
+    """Find all that is to be measured before anything is, in the order of the command line.
 
     Parameters
     ----------
     named
-        The option, `recipe` or `bundle`, and what follows it.
+        The option, `recipe` or `bundle`, and its value.
 
     Raises
     ------
@@ -106,7 +104,7 @@ def contenders_of(named: Sequence[tuple[str, str]]) -> list[Contender]:
             found="none",
             fix="name one with --recipe NAME or --bundle FOLDER=TITLE",
         )
-    titles = [text if option == "recipe" else Named.parse(text).title for option, text in named]
+    titles = [text if option == "recipe" else parse_bundle(text)[1] for option, text in named]
     for title in titles:
         if titles.count(title) > 1:
             raise UsageError(
@@ -119,38 +117,29 @@ def contenders_of(named: Sequence[tuple[str, str]]) -> list[Contender]:
 
 
 def contender_of(option: str, text: str) -> Contender:
-    """Give one llama.cpp: a recipe's bundle, built where it is not there yet, or a stranger's."""
+    """Return one llama.cpp: the bundle of a recipe, built if it is missing, or that of a folder."""
     if option == "bundle":
-        stranger = Named.parse(text)
-        return Contender(stranger.title, find_installation(stranger.folder), stranger.known)
+        folder, title, known = parse_bundle(text)
+        return Contender(title, find_installation(folder), known)
     job = open_job(argparse.Namespace(session="fidelity", project=None, recipe=text, platform=None))
     return Contender(text, find_installation(ensure_bundle(job, job.plan()).entry.path), known_of(text))
 
 
-@dataclass(frozen=True)
-class Named:
-    """A stranger's llama.cpp: its folder, its title, and its deviations by setting; None where none are named."""
+def parse_bundle(text: str) -> tuple[Path, str, dict[str, frozenset[str]] | None]:
+    """Read `FOLDER[=TITLE[=DEVIATIONS]]`: the folder, the title, and the deviations by setting, None where not named.
 
-    folder: Path
-    title: str
-    known: dict[str, frozenset[str]] | None
-
-    @classmethod
-    def parse(cls, text: str) -> Named:
-        """Read `FOLDER[=TITLE[=DEVIATIONS]]`.
-
-        Raises
-        ------
-        UsageError
-            Where a deviation does not exist.
-        """
-        folder, _, rest = text.partition("=")
-        title, sign, names = rest.partition("=")
-        return cls(Path(folder), title or Path(folder).absolute().name, parse_known(names) if sign else None)
+    Raises
+    ------
+    UsageError
+        Where a deviation does not exist.
+    """
+    folder, _, rest = text.partition("=")
+    title, sign, names = rest.partition("=")
+    return Path(folder), title or Path(folder).absolute().name, parse_known(names) if sign else None
 
 
 def command_of(argv: list[str]) -> str:
-    """Give the command as anyone can type it: without this machine's folders.
+    """Return the command as anyone can type it: without this machine's folders.
 
     >>> command_of(["--recipe", "b7827", "--bundle", "/home/me/llama=theirs", "--write"])
     'python3 noxfile.py -s fidelity -- --recipe b7827 --bundle FOLDER=theirs --write'

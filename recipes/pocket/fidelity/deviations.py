@@ -9,7 +9,7 @@ from recipes.core.errors import UsageError
 from recipes.evalset.golden import JOIN
 from recipes.pocket.fidelity.image_batching import LEFT_OUT
 from recipes.pocket.fidelity.rotary import FOURTH
-from recipes.pocket.reference.deviations import (
+from recipes.pocket.reference.known_deviations import (
     ALL,
     ATTENTION,
     GELU,
@@ -37,7 +37,7 @@ KNOWN: dict[str, dict[str, frozenset[str]]] = {
 
 
 def known_of(recipe: str) -> dict[str, frozenset[str]] | None:
-    """Give the deviations of a recipe's llama.cpp by setting; None where nothing is known of it."""
+    """Return the deviations of a recipe's llama.cpp by setting; None where nothing is known of it."""
     return KNOWN.get(recipe)
 
 

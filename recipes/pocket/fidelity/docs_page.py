@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from recipes.core.errors import VerifyError
 from recipes.manifest.load import PROJECT
 from recipes.pocket.fidelity.results import GROUPS
-from recipes.pocket.fidelity.summary import Selection, figure, largest, tally, values
+from recipes.pocket.fidelity.summary import Selection, figure, tally, values
+from recipes.pocket.reference.markdown import markdown_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from recipes.pocket.fidelity.results import Beyond, Ledger
+    from recipes.pocket.fidelity.results import BeyondLimit, Ledger
 
 PAGE = PROJECT / "docs" / "explanation" / "fidelity.md"
 BEGIN = "<!-- Begin: written by `python3 noxfile.py -s fidelity -- --write` of docs/assets/fidelity.json. -->"
@@ -22,7 +23,7 @@ SHOWN = ("no resize", "resize", "text")  # groups, as the tables have them
 
 
 def with_tables(page: str, ledger: Ledger) -> str:
-    """Give the page with what stands between its marks replaced.
+    """Return the page with what stands between its marks replaced.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def with_tables(page: str, ledger: Ledger) -> str:
 
 
 def tables(ledger: Ledger) -> str:
-    """Give all tables."""
+    """Return all tables."""
     return "\n\n".join(
         [
             facts(ledger),
@@ -75,15 +76,17 @@ def facts(ledger: Ledger) -> str:
     )
 
 
+def _largest(ledger: Ledger, chosen: Selection, *, left: bool = False) -> str:
+    return figure(max(values(ledger, chosen, left=left), default=None))
+
+
 def maxima(ledger: Ledger, setting: str) -> Iterator[str]:
-    """Give a setting's largest differences of each subject, and what accounts for them."""
+    """Return a setting's largest differences of each subject, and what accounts for them."""
     yield f"### Largest difference, {setting} setting"
     limit = f"{ledger.limits[setting]:g}"
     rows = []
     for subject in ledger.subjects:
-        groups = [
-            figure(largest(values(ledger, Selection(subject.title, setting, group=group)))) for group in SHOWN
-        ]
+        groups = [_largest(ledger, Selection(subject.title, setting, group=group)) for group in SHOWN]
         counts = tally(ledger, subject.title, setting)
         causes = (
             [counts.known, counts.tied, counts.rounded, counts.neither]
@@ -102,11 +105,11 @@ def maxima(ledger: Ledger, setting: str) -> Iterator[str]:
         "rounding",
         "none",
     )
-    yield table((*heads, "no answer"), rows)
+    yield markdown_table((*heads, "no answer"), rows, texts=1)
 
 
 def by_model(ledger: Ledger) -> Iterator[str]:
-    """Give the same in the strict setting, model by model."""
+    """Return the same in the strict setting, model by model."""
     yield "### By model, strict setting: no resize / resize / text"
     heads = ("model", "what sets it apart", *(subject.title for subject in ledger.subjects))
     rows = [
@@ -115,19 +118,18 @@ def by_model(ledger: Ledger) -> Iterator[str]:
             model.words,
             *(
                 " / ".join(
-                    figure(largest(values(ledger, Selection(subject.title, "strict", model.name, group))))
-                    for group in SHOWN
+                    _largest(ledger, Selection(subject.title, "strict", model.name, group)) for group in SHOWN
                 )
                 for subject in ledger.subjects
             ),
         )
         for model in ledger.models
     ]
-    yield table(heads, rows, texts=2)
+    yield markdown_table(heads, rows, texts=2)
 
 
 def by_server(ledger: Ledger) -> Iterator[str]:
-    """Give what known deviations leave in the strict setting, by the way that the server is run."""
+    """Return what known deviations leave in the strict setting, by the way that the server is run."""
     yield "### By the way the server is run, strict setting: what known deviations leave"
     heads = ("server", "options", *(subject.title for subject in ledger.subjects))
     rows = [
@@ -135,13 +137,13 @@ def by_server(ledger: Ledger) -> Iterator[str]:
             name,
             f"`{' '.join(options)}`",
             *(
-                figure(largest(values(ledger, Selection(subject.title, "strict", server=name), left=True)))
+                _largest(ledger, Selection(subject.title, "strict", server=name), left=True)
                 for subject in ledger.subjects
             ),
         )
         for name, options in ledger.servers.items()
     ]
-    yield table(heads, rows, texts=2)
+    yield markdown_table(heads, rows, texts=2)
 
 
 def listing(ledger: Ledger) -> Iterator[str]:
@@ -154,7 +156,7 @@ def listing(ledger: Ledger) -> Iterator[str]:
     yield _listed(ledger, [item for item in others if item.after > ledger.limits[item.setting]])
 
 
-def _listed(ledger: Ledger, found: Sequence[Beyond]) -> str:
+def _listed(ledger: Ledger, found: Sequence[BeyondLimit]) -> str:
     if not found:
         return "None, in no setting."
     heads = (
@@ -175,10 +177,10 @@ def _listed(ledger: Ledger, found: Sequence[Beyond]) -> str:
         )
         for item in found
     ]
-    return table(heads, rows, texts=5)
+    return markdown_table(heads, rows, texts=5)
 
 
-def cause(ledger: Ledger, item: Beyond) -> str:
+def cause(ledger: Ledger, item: BeyondLimit) -> str:
     """Say what explains a case beyond the limit."""
     if item.after > ledger.limits[item.setting]:
         return "nothing that is known"
@@ -192,7 +194,7 @@ def cause(ledger: Ledger, item: Beyond) -> str:
 
 
 def crossed(ledger: Ledger) -> Iterator[str]:
-    """Give the first subject against each other one."""
+    """Return the first subject against each other one."""
     yield f"### {ledger.subjects[0].title} against the others"
     heads = (
         "other",
@@ -220,7 +222,7 @@ def crossed(ledger: Ledger) -> Iterator[str]:
             key=lambda item: (item.other, item.setting != "strict", GROUPS.index(item.group)),
         )
     ]
-    yield table(heads, rows, texts=3) if rows else "Only one was measured."
+    yield markdown_table(heads, rows, texts=3) if rows else "Only one was measured."
 
 
 def named(ledger: Ledger) -> Iterator[str]:
@@ -236,7 +238,9 @@ def named(ledger: Ledger) -> Iterator[str]:
         )
         for subject in ledger.subjects
     ]
-    yield table(("llama.cpp", "version", "digest", "known, strict", "known, default"), subjects, texts=5)
+    yield markdown_table(
+        ("llama.cpp", "version", "digest", "known, strict", "known, default"), subjects, texts=5
+    )
     models = [
         (
             model.name,
@@ -246,7 +250,9 @@ def named(ledger: Ledger) -> Iterator[str]:
         )
         for model in ledger.models
     ]
-    yield table(("model", "seed", "SHA-256 of the language model", "of the projector"), models, texts=4)
+    yield markdown_table(
+        ("model", "seed", "SHA-256 of the language model", "of the projector"), models, texts=4
+    )
     silent = [
         (row.subject, row.model, row.setting, words, str(n))
         for row in ledger.rows
@@ -254,10 +260,4 @@ def named(ledger: Ledger) -> Iterator[str]:
     ]
     if silent:
         yield "Cases without an answer:"
-        yield table(("llama.cpp", "model", "setting", "what came instead", "cases"), silent, texts=4)
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:
-    """Write a table in Markdown, its first columns texts and the others numbers."""
-    lines = [heads, ["---" if place < texts else "---:" for place in range(len(heads))], *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        yield markdown_table(("llama.cpp", "model", "setting", "what came instead", "cases"), silent, texts=4)

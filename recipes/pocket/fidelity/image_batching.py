@@ -15,7 +15,7 @@ LEFT_OUT = "left-out"  # the deviation's name; it has none in conformance, which
 
 
 def read_tokens(tokens: int, batch: int) -> int:
-    """Give how many of an image's tokens are read.
+    """Return how many of an image's tokens are read.
 
     >>> read_tokens(25, 64), read_tokens(25, 300), read_tokens(576, 300)
     (25, 0, 300)
@@ -25,7 +25,7 @@ def read_tokens(tokens: int, batch: int) -> int:
 
 
 def left_out(is_image: Sequence[bool], batch: int) -> frozenset[int]:
-    """Give the numbers of the tokens that are left out.
+    """Return the numbers of the tokens that are left out.
 
     Parameters
     ----------

@@ -9,7 +9,6 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,27 +19,27 @@ from recipes.core.digest import hash_file
 from recipes.evalset.prompts import digest
 from recipes.models.gguf.rewrite import write_f32
 from recipes.pocket.fidelity import results as ledger
-from recipes.pocket.fidelity.analysis import compare, judge
+from recipes.pocket.fidelity.analysis import compare_subjects, compare_with_reference
 from recipes.pocket.fidelity.model_shapes import SHAPES, write
-from recipes.pocket.fidelity.query_server import Run, ask_all, question_of
+from recipes.pocket.fidelity.query_server import ServerSetup, ask_all, asked_prompt
 from recipes.pocket.fidelity.random_prompts import trials
 from recipes.pocket.fidelity.reference_run import Changes, Oracle
 from recipes.pocket.fidelity.servers import SERVERS, SETTINGS
 from recipes.pocket.model import files
 from recipes.pocket.model.import_gguf import load
 from recipes.pocket.model.tokenizer import train_tokenizer
+from recipes.pocket.reference.recompute import versions
 from recipes.pocket.reference.reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from recipes.pocket.fidelity.analysis import Judged
+    from recipes.pocket.fidelity.analysis import Compared
     from recipes.pocket.fidelity.model_shapes import Shape
     from recipes.pocket.fidelity.query_server import Answer
-    from recipes.pocket.fidelity.random_prompts import Trial
+    from recipes.pocket.fidelity.random_prompts import PromptTrial
     from recipes.serve.llamacpp.installation import Installation
 
-PACKAGES = ("torch", "transformers", "tokenizers", "pillow", "numpy", "gguf")
 TRAINED = "pocket"
 
 
@@ -50,10 +49,6 @@ class Contender:
 
     Parameters
     ----------
-    title
-        What it is called.
-    subject
-        Where it is.
     known
         Its deviations by setting; None where nothing is known of it.
     """
@@ -63,7 +58,7 @@ class Contender:
     known: dict[str, frozenset[str]] | None
 
     def of(self, setting: str) -> frozenset[str] | None:
-        """Give its deviations in a setting."""
+        """Return its deviations in a setting."""
         return None if self.known is None else self.known[setting]
 
 
@@ -76,14 +71,12 @@ def measure(contenders: Sequence[Contender], command: str, say: Callable[[str], 
         The first is compared with each other one.
     command
         What the user typed, for the record.
-    say
-        Takes a line for each part that is done.
     """
     asked = trials()
     pairs = [(trial, server) for trial in asked for server in trial.servers]
-    cases: tuple[ledger.Case, ...] = ()
-    models: list[ledger.Model] = []
-    judged: dict[tuple[str, str], list[Judged]] = defaultdict(list)
+    cases: tuple[ledger.AskedCase, ...] = ()
+    models: list[ledger.MeasuredModel] = []
+    compared: dict[tuple[str, str], list[Compared]] = defaultdict(list)
     torch.set_num_threads(1)  # the other cores are the servers'
     with tempfile.TemporaryDirectory(prefix="fidelity-") as folder:
         work = Path(folder)
@@ -97,7 +90,7 @@ def measure(contenders: Sequence[Contender], command: str, say: Callable[[str], 
             with ThreadPoolExecutor(1) as beside:
                 waiting = {
                     (contender.title, setting): beside.submit(
-                        ask, contender.subject, Run(*paths, setting, work), pairs, oracles
+                        ask, contender.subject, ServerSetup(*paths, setting, work), pairs, oracles
                     )
                     for contender, setting in product(contenders, SETTINGS)
                 }
@@ -106,29 +99,29 @@ def measure(contenders: Sequence[Contender], command: str, say: Callable[[str], 
                         oracle.logprobs(Changes(contender.of(setting) or frozenset()))
                     answers = waiting[contender.title, setting].result()
                     names = (contender.title, model.name, setting)
-                    found = judge(names, cases, answers, oracles, contender.of(setting))
-                    judged[contender.title, setting].append(found)
+                    found = compare_with_reference(names, cases, answers, oracles, contender.of(setting))
+                    compared[contender.title, setting].append(found)
                     say(line_of(found))
     first, *others = contenders
     return ledger.Ledger(
-        made_with={name: version(name) for name in PACKAGES},
+        made_with=versions(),
         prompts=digest(trial.prompt for trial in asked),
         servers=SERVERS,
         limits=ledger.LIMITS,
         models=tuple(models),
         subjects=tuple(_subject(contender, command) for contender in contenders),
         cases=cases,
-        rows=tuple(item.row for found in judged.values() for item in found),
-        beyond=tuple(row for found in judged.values() for item in found for row in item.beyond),
+        rows=tuple(item.row for found in compared.values() for item in found),
+        beyond=tuple(row for found in compared.values() for item in found for row in item.beyond),
         comparisons=tuple(
             row
             for other, setting in product(others, SETTINGS)
-            for row in compare(cases, judged[first.title, setting], judged[other.title, setting])
+            for row in compare_subjects(cases, compared[first.title, setting], compared[other.title, setting])
         ),
     )
 
 
-def write_model(shape: Shape | None, work: Path) -> ledger.Model:
+def write_model(shape: Shape | None, work: Path) -> ledger.MeasuredModel:
     """Write a model's two files in f32, and give what is recorded of it; None stands for the pocket model."""
     model, mmproj = _paths(work)
     if shape is None:
@@ -136,7 +129,7 @@ def write_model(shape: Shape | None, work: Path) -> ledger.Model:
         write_f32(files.MMPROJ, mmproj)
     else:
         write(shape, train_tokenizer(), model, mmproj)
-    return ledger.Model(
+    return ledger.MeasuredModel(
         name=shape.name if shape else TRAINED,
         words=shape.words if shape else "the trained one",
         seed=shape.seed if shape else None,
@@ -146,7 +139,10 @@ def write_model(shape: Shape | None, work: Path) -> ledger.Model:
 
 
 def ask(
-    subject: Installation, run: Run, pairs: Sequence[tuple[Trial, str]], oracles: Mapping[str, Oracle]
+    subject: Installation,
+    run: ServerSetup,
+    pairs: Sequence[tuple[PromptTrial, str]],
+    oracles: Mapping[str, Oracle],
 ) -> list[Answer]:
     """Ask a subject every case of a model in a setting; the answers come in the order of the cases."""
     answers: dict[int, Answer] = {}
@@ -156,12 +152,12 @@ def ask(
         for number in numbers:
             prompt = pairs[number][0].prompt
             oracle = oracles[prompt.name]
-            questions.append(question_of(prompt, oracle.likeliest, oracle.tokens))
+            questions.append(asked_prompt(prompt, oracle.likeliest, oracle.tokens))
         answers |= zip(numbers, ask_all(subject, run, server, questions), strict=True)
     return [answers[number] for number in range(len(pairs))]
 
 
-def line_of(found: Judged) -> str:
+def line_of(found: Compared) -> str:
     """Say in a line what came of one model in one setting."""
     row = found.row
     sizes, left = ([value for value in part if value is not None] for part in (row.sizes, row.left))
@@ -175,8 +171,8 @@ def _paths(work: Path) -> tuple[Path, Path]:
     return work / "model.gguf", work / "mmproj.gguf"
 
 
-def _case(trial: Trial, server: str, oracles: Mapping[str, Oracle]) -> ledger.Case:
-    return ledger.Case(
+def _case(trial: PromptTrial, server: str, oracles: Mapping[str, Oracle]) -> ledger.AskedCase:
+    return ledger.AskedCase(
         prompt=trial.prompt.name,
         kind=trial.kind,
         group=trial.group,
@@ -185,8 +181,8 @@ def _case(trial: Trial, server: str, oracles: Mapping[str, Oracle]) -> ledger.Ca
     )
 
 
-def _subject(contender: Contender, command: str) -> ledger.Subject:
-    return ledger.Subject(
+def _subject(contender: Contender, command: str) -> ledger.MeasuredSubject:
+    return ledger.MeasuredSubject(
         title=contender.title,
         version=contender.subject.title,
         digest=str(contender.subject.digest),

@@ -11,22 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from gguf import GGMLQuantizationType
-from transformers import (
-    Qwen3VLConfig,
-    Qwen3VLForConditionalGeneration,
-    Qwen3VLMoeConfig,
-    Qwen3VLMoeForConditionalGeneration,
-)
 
-from recipes.pocket.model.architecture import pocket_config
+from recipes.pocket.model.architecture import TEXT, VISION, instantiate, make_config, special_tokens
 from recipes.pocket.model.export_gguf import weights_of, write_model, write_projector
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tokenizers import Tokenizer
-
-    from recipes.pocket.model.export_gguf import Config
 
 SPREAD = 0.1  # standard deviation of weights; transformers' 0.02 gives answers that are nearly uniform
 
@@ -37,10 +29,6 @@ class Shape:
 
     Parameters
     ----------
-    name
-        For people.
-    seed
-        Of its weights.
     head
         Width of a head of the language model.
     heads, groups
@@ -57,8 +45,6 @@ class Shape:
         Rows and columns of the learned positions.
     experts
         How many there are, and how many each token asks; None: every layer is dense.
-    is_tied
-        Whether the head is the embedding.
     """
 
     name: str
@@ -87,51 +73,38 @@ class Shape:
 
 # Each has more layers than DeepStack levels, as every published model has: b7827 aborts where it has not.
 SHAPES = (
-    Shape("narrow", 1, 32, 6, 3, 4, (6, 5, 5), (2,), vision=(96, 3), experts=(6, 3)),
+    Shape("narrow", 1, 32, 6, 3, 4, (6, 5, 5), (2,), vision=(96, 3), experts=(8, 3)),
     Shape("uneven", 2, 92, 4, 1, 5, (20, 9, 17), (0, 1, 3, 5), vision=(128, 8), is_tied=True),
     Shape("wide heads", 3, 128, 2, 2, 4, (24, 20, 20), (0, 2, 4), vision=(160, 2), side=7),
-    Shape("one expert", 4, 36, 5, 5, 4, (4, 11, 3), (1, 4), experts=(5, 1)),
+    Shape("one expert", 4, 36, 5, 5, 4, (4, 11, 3), (1, 4), experts=(8, 1)),
     Shape("dense", 5, 64, 4, 2, 4, (14, 10, 8), (0, 1, 2), experts=None, is_tied=True),
     Shape("dense, untied", 6, 80, 3, 1, 4, (16, 12, 12), (5,), side=20, experts=None),
 )
 
 
-def config_of(shape: Shape, tokenizer: Tokenizer) -> Config:
-    """Give transformers' configuration of a shape."""
-    base = pocket_config(tokenizer).to_dict()
-    text, vision = base["text_config"], base["vision_config"]
-    text |= {
+def make(shape: Shape, tokenizer: Tokenizer) -> Any:  # noqa: ANN401 - transformers' model
+    """Return a model of a shape with its random weights, in fp32."""
+    text = TEXT | {
         "head_dim": shape.head,
         "num_attention_heads": shape.heads,
         "num_key_value_heads": shape.groups,
         "num_hidden_layers": shape.layers,
-        "rope_parameters": text["rope_parameters"] | {"mrope_section": list(shape.sections)},
+        "mrope_section": shape.sections,
         "initializer_range": SPREAD,
-        "tie_word_embeddings": shape.is_tied,
+        **special_tokens(tokenizer),
     }
     if shape.experts:
         text |= dict(zip(("num_experts", "num_experts_per_tok"), shape.experts, strict=True))
-    vision |= {
+    vision = VISION | {
         "hidden_size": shape.vision[0],
         "num_heads": shape.vision[1],
         "num_position_embeddings": shape.side**2,
         "deepstack_visual_indexes": list(shape.deepstack),
         "initializer_range": SPREAD,
     }
-    for part in (text, vision):
-        del part["model_type"]
-    tokens = {name: value for name, value in base.items() if name.endswith("_token_id")}
-    made = Qwen3VLMoeConfig if shape.experts else Qwen3VLConfig
-    return made(text_config=text, vision_config=vision, tie_word_embeddings=shape.is_tied, **tokens)
-
-
-def make(shape: Shape, tokenizer: Tokenizer) -> Any:  # noqa: ANN401 - transformers' model
-    """Give a model of a shape with its random weights, in fp32."""
+    kinds = {"is_dense": shape.experts is None, "is_tied": shape.is_tied}
     torch.manual_seed(shape.seed)
-    made = Qwen3VLMoeForConditionalGeneration if shape.experts else Qwen3VLForConditionalGeneration
-    config = config_of(shape, tokenizer)
-    config._attn_implementation = "eager"  # noqa: SLF001 - transformers' own name for this choice
-    model: Any = made(config).float().eval()
+    model = instantiate(make_config(text, vision, tokenizer.token_to_id, **kinds), "eager").eval()
     with torch.no_grad():
         for values in model.parameters():
             if values.ndim == 1:

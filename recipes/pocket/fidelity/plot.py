@@ -80,7 +80,7 @@ def place_of(value: float) -> float:
 
 
 def heights(found: Sequence[float]) -> list[float]:
-    """Give the share of the cases in each bin of the scale, the fullest bin as 1."""
+    """Return the share of the cases in each bin of the scale, the fullest bin as 1."""
     counts = [0] * ((HIGH - LOW) * BINS)
     for value in found:
         power = math.log10(min(max(value, 10.0**LOW), 10.0**HIGH))

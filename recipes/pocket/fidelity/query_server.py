@@ -29,15 +29,11 @@ CERTAIN = 100.0
 
 
 @dataclass(frozen=True)
-class Question:
+class AskedPrompt:
     """What is asked of every subject.
 
     Parameters
     ----------
-    name
-        The prompt's.
-    messages
-        As the OpenAI API takes them.
     token
         The number of the token that is to be answered with.
     tokens
@@ -59,18 +55,8 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a server is started with.
-
-    Parameters
-    ----------
-    model, mmproj
-        The files.
-    setting
-        A name out of SETTINGS.
-    work
-        A folder for its log.
-    """
+class ServerSetup:
+    """What a server is started with."""
 
     model: Path
     mmproj: Path
@@ -78,23 +64,15 @@ class Run:
     work: Path
 
 
-def ask_all(subject: Installation, run: Run, server: str, asked: Sequence[Question]) -> list[Answer]:
+def ask_all(
+    subject: Installation, run: ServerSetup, server: str, asked: Sequence[AskedPrompt]
+) -> list[Answer]:
     """Ask questions of a server that is started one way; one that dies of a question is started again.
 
     Parameters
     ----------
-    subject
-        Whose server it is.
-    run
-        What it is started with.
     server
         A name out of SERVERS.
-    asked
-        The questions.
-
-    Returns
-    -------
-    An answer to each question, in order.
     """
     options = (*SETTINGS[run.setting], *SERVERS[server])
     clients = number_of(server, "-np")
@@ -131,7 +109,7 @@ def is_up(server: Server) -> bool:
         return False
 
 
-def ask(server: Server, question: Question) -> Answer:
+def ask(server: Server, question: AskedPrompt) -> Answer:
     """Ask one question."""
     bias = [[question.token, CERTAIN]]
     try:
@@ -146,6 +124,6 @@ def ask(server: Server, question: Question) -> Answer:
     return Answer(tuple(found.get(token, UNSEEN) for token in question.tokens))
 
 
-def question_of(prompt: Prompt, token: int, tokens: tuple[str, ...]) -> Question:
-    """Give what is asked of a prompt."""
-    return Question(prompt.name, messages(prompt), token, tokens)
+def asked_prompt(prompt: Prompt, token: int, tokens: tuple[str, ...]) -> AskedPrompt:
+    """Return what is asked of a prompt."""
+    return AskedPrompt(prompt.name, messages(prompt), token, tokens)

@@ -54,15 +54,13 @@ ORDINARY = tuple(server for server in SERVERS if server != "batch 300")
 
 
 @dataclass(frozen=True)
-class Trial:
+class PromptTrial:
     """One prompt.
 
     Parameters
     ----------
     kind
         What it tries; many try the same.
-    prompt
-        What is asked.
     servers
         The names of the ways to run a server that it is asked under.
     """
@@ -79,9 +77,9 @@ class Trial:
         return "resize" if self.prompt.is_resized else "no resize"
 
 
-def trials() -> tuple[Trial, ...]:
-    """Give all, in an order that does not change; the ways to run a server take turns."""
-    found: list[Trial] = []
+def trials() -> tuple[PromptTrial, ...]:
+    """Return all, in an order that does not change; the ways to run a server take turns."""
+    found: list[PromptTrial] = []
     turns = cycle(ORDINARY)
     kinds = {
         "text": _texts(),
@@ -98,7 +96,7 @@ def trials() -> tuple[Trial, ...]:
     for kind, conversations in kinds.items():
         for number, turns_of_it in enumerate(conversations):
             prompt = Prompt(f"{kind} {number + 1}", turns_of_it)
-            found.append(Trial(kind, prompt, (next(turns),)))
+            found.append(PromptTrial(kind, prompt, (next(turns),)))
     found.extend(_larger_than_ubatch())
     return tuple(found)
 
@@ -182,14 +180,14 @@ def _long() -> Iterator[Conversation]:
     yield tuple(_about(rng, scene, shown=True) for scene in scenes)
 
 
-def _larger_than_ubatch() -> Iterator[Trial]:
+def _larger_than_ubatch() -> Iterator[PromptTrial]:
     kind = "image larger than a ubatch"
     for number, (grid, servers) in enumerate(LARGE):
         for is_resized in (False, True) if number in {0, 3, 4} else (False,):
             name = f"fidelity, large {number}{', resized' if is_resized else ''}"
             size = _size(rng_of(name), grid, is_resized=is_resized)
             words = f"{kind}, {grid.rows} by {grid.columns} cells{', resized' if is_resized else ''}"
-            yield Trial(kind, Prompt(words, one_image(name, "colour", size).turns), servers)
+            yield PromptTrial(kind, Prompt(words, one_image(name, "colour", size).turns), servers)
 
 
 def _size(rng: Random, grid: Grid, *, is_resized: bool) -> Size:

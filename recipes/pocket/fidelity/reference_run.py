@@ -11,8 +11,9 @@ import torch
 from recipes.pocket.fidelity.image_batching import LEFT_OUT, left_out
 from recipes.pocket.fidelity.rotary import FOURTH, left_over, unturned
 from recipes.pocket.fidelity.summary import apart
+from recipes.pocket.model.replaced import replaced
 from recipes.pocket.model.router_ties import Tie, decided_otherwise, watched
-from recipes.pocket.reference.deviations import ALL, HALF
+from recipes.pocket.reference.known_deviations import ALL, HALF
 from recipes.pocket.reference.reference import can_change
 
 if TYPE_CHECKING:
@@ -52,15 +53,7 @@ NOTHING = Changes()
 
 
 class Oracle:
-    """A reference that remembers what it was asked about one prompt.
-
-    Parameters
-    ----------
-    reference
-        A model of transformers.
-    prompt
-        What is asked.
-    """
+    """A reference that remembers what it was asked about one prompt."""
 
     def __init__(self, reference: Reference, prompt: Prompt) -> None:
         self._reference = reference
@@ -95,7 +88,7 @@ class Oracle:
         return FOURTH in changes.names and bool(left_over(self._language.rotary_emb.mrope_section))
 
     def _touching(self, changes: Changes) -> tuple[frozenset[str], frozenset[int]]:
-        """Give the deviations of `Reference` that can change the prompt, and the tokens that are left out."""
+        """Return the deviations of `Reference` that can change the prompt, and the tokens that are left out."""
         names = frozenset(
             item.name for item in ALL if item.name in changes.names and can_change(item, self._prompt)
         )
@@ -106,13 +99,7 @@ class Oracle:
         return names, left_out(is_image, changes.batch)
 
     def logprobs(self, changes: Changes = NOTHING) -> tuple[float, ...]:
-        """Give the natural logarithms of probability of the listed tokens.
-
-        Parameters
-        ----------
-        changes
-            Those that cannot change the prompt count for nothing.
-        """
+        """Return the natural logarithms of probability of the listed tokens."""
         names, hidden = self._touching(changes)
         key = (names, hidden, self._is_short(changes), changes.turned)
         if key not in self._said:
@@ -122,13 +109,7 @@ class Oracle:
         return self._said[key]
 
     def ties(self, changes: Changes = NOTHING) -> list[Tie]:
-        """Give the narrowest choices of the routers, over all layers and tokens; none of a dense model.
-
-        Parameters
-        ----------
-        changes
-            With which they are made.
-        """
+        """Return the narrowest choices of the routers, over all layers and tokens; none of a dense model."""
         names, hidden = self._touching(changes)
         found: list[Tie] = []
         with self._changed(changes), watched(self._language, found):
@@ -141,11 +122,6 @@ class Oracle:
         Where sums are kept in 16 bits, rounding in 32 bits decides which way a value is rounded, and a router's
         choice can hang by that: then what comes out depends on the order in which a processor adds.
 
-        Parameters
-        ----------
-        changes
-            What is taken for granted.
-
         Returns
         -------
         The logarithms of each time; none where no deviation rounds to 16 bits in the vision tower.
@@ -156,11 +132,9 @@ class Oracle:
         found = []
         with self._changed(changes):
             for seed in range(TREMBLES):
-                self._reference.tremor = torch.Generator().manual_seed(seed)
-                try:
+                generator = torch.Generator().manual_seed(seed)
+                with replaced(self._reference, tremor=generator):
                     first = self._reference.first(self._prompt, names, {}, hidden)
-                finally:
-                    self._reference.tremor = None
                 found.append(tuple(float(value) for value in first[self._listed]))
         return tuple(found)
 
@@ -176,8 +150,6 @@ class Oracle:
         ----------
         measured
             Logarithms of the listed tokens.
-        changes
-            What is taken for granted.
         limit
             The largest difference that needs no explanation.
 

@@ -20,9 +20,11 @@ DIGITS = 7  # of a difference, behind the point: what f32 can tell
 # Natural logarithms that a difference may have without being explained: rounding in f32; and in the default setting,
 # where K and V have 16 bits, what conformance tolerates of it.
 LIMITS = {"strict": 0.005, "default": 0.03}
+# What two ledgers must have in common for their figures to stand in one table.
+SAME = ("format", "made_with", "prompts", "servers", "limits", "models", "cases")
 
 
-class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MeasuredModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model: its name, what sets it apart, the seed of its weights (None: trained), SHA-256 of its two files."""
 
     name: str
@@ -32,13 +34,11 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mmproj: str
 
 
-class Subject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MeasuredSubject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One llama.cpp.
 
     Parameters
     ----------
-    title
-        What it is called here.
     version
         What it says of itself.
     digest
@@ -47,8 +47,6 @@ class Subject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         By setting, the deviations that are taken for granted; empty where nothing is known of it.
     is_examined
         Whether every difference beyond the limit was to be explained.
-    command, machine, date
-        How, where and when it was measured.
     """
 
     title: str
@@ -61,7 +59,7 @@ class Subject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     date: str
 
 
-class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AskedCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A prompt asked of a server that is run one way: what it tries, its group and its tokens, images included."""
 
     prompt: str
@@ -71,13 +69,11 @@ class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tokens: int
 
 
-class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModelDifferences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one subject gave with one model in one setting, case by case; None where it gave no answer.
 
     Parameters
     ----------
-    subject, model, setting
-        Names.
     sizes
         The largest difference of a logarithm from the reference.
     left
@@ -94,7 +90,7 @@ class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     failures: dict[str, int]
 
 
-class Choice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RouterChoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A router's choice in the reference: layer, token, and the gap of probability between the two experts."""
 
     layer: int
@@ -102,15 +98,11 @@ class Choice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gap: float
 
 
-class Beyond(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BeyondLimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A case that known deviations leave beyond the limit.
 
     Parameters
     ----------
-    subject, model, setting
-        Names.
-    case
-        Its number.
     size, left
         As in a row.
     narrowest
@@ -132,7 +124,7 @@ class Beyond(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     size: float
     left: float
     narrowest: float | None
-    turned: tuple[Choice, ...]
+    turned: tuple[RouterChoice, ...]
     after: float
     trembled: tuple[int, int] | None = None
 
@@ -142,8 +134,6 @@ class Comparison(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Parameters
     ----------
-    one, other, setting, group
-        Names.
     cases
         How many both answered, over all models.
     beyond
@@ -176,29 +166,23 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Versions by name of what the reference is.
     prompts
         SHA-256 of all prompts, texts and pixels.
-    servers
-        The options of each way to run a server.
-    limits
-        By setting.
-    models, subjects, cases, rows, beyond, comparisons
-        As above; the first subject is compared with each other one.
     """
 
     made_with: dict[str, str]
     prompts: str
     servers: dict[str, tuple[str, ...]]
     limits: dict[str, float]
-    models: tuple[Model, ...]
-    subjects: tuple[Subject, ...]
-    cases: tuple[Case, ...]
-    rows: tuple[Row, ...]
-    beyond: tuple[Beyond, ...]
+    models: tuple[MeasuredModel, ...]
+    subjects: tuple[MeasuredSubject, ...]
+    cases: tuple[AskedCase, ...]
+    rows: tuple[ModelDifferences, ...]
+    beyond: tuple[BeyondLimit, ...]
     comparisons: tuple[Comparison, ...]
     format: str = "fidelity/2"
 
 
 def encode(ledger: Ledger) -> bytes:
-    """Give the file: one line for each thing, so that a diff can be read."""
+    """Return the file: one line for each thing, so that a diff can be read."""
     data = msgspec.to_builtins(ledger)
     lines = []
     for name, value in data.items():
@@ -227,3 +211,49 @@ def read(path: Path) -> Ledger:
             found=str(error),
             fix=f"git checkout {path.name}, or {AGAIN}",
         ) from error
+
+
+def keep(before: Ledger, found: Ledger) -> Ledger:
+    """Return all that was found, and what was measured before of llama.cpps that were not measured again.
+
+    Parameters
+    ----------
+    before
+        Of it the subjects are kept that `found` has not, and their comparisons with its first one.
+    found
+        Its first subject is compared with each other one.
+
+    Raises
+    ------
+    VerifyError
+        Where the two were measured with other references, or where the subject that comparisons are with is another
+        llama.cpp than it was.
+    """
+    for name in SAME:
+        if getattr(before, name) != getattr(found, name):
+            raise _apart(f"the same {name}", f"others in {LEDGER.name}")
+    measured = {subject.title for subject in found.subjects}
+    kept = tuple(subject for subject in before.subjects if subject.title not in measured)
+    first, then = found.subjects[0], before.subjects[0]
+    if kept and (first.title, first.digest) != (then.title, then.digest):
+        raise _apart(
+            f"{then.title}, {then.digest}, which the others were compared with",
+            f"{first.title}, {first.digest}",
+        )
+    titles = {subject.title for subject in kept}
+    return msgspec.structs.replace(
+        found,
+        subjects=(*found.subjects, *kept),
+        rows=(*found.rows, *(row for row in before.rows if row.subject in titles)),
+        beyond=(*found.beyond, *(item for item in before.beyond if item.subject in titles)),
+        comparisons=(*found.comparisons, *(item for item in before.comparisons if item.other in titles)),
+    )
+
+
+def _apart(expected: str, found: str) -> VerifyError:
+    return VerifyError(
+        where="fidelity --keep",
+        expected=expected,
+        found=found,
+        fix="measure all of them in one run, without --keep",
+    )

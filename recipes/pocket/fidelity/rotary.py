@@ -8,17 +8,19 @@ of 64 frequencies, among the slowest.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from recipes.pocket.model.replaced import replaced
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
 FOURTH = "fourth-position"  # the deviation's name; conformance has none: the pocket model's are slow
 
 
 def left_over(sections: Sequence[int]) -> list[int]:
-    """Give the frequencies that the sections of three axes do not reach, interleaved.
+    """Return the frequencies that the sections of three axes do not reach, interleaved.
 
     >>> left_over((24, 20, 20)), left_over((6, 5, 5)), left_over((4, 11, 3))
     ([61, 62], [], [11, 12, 14, 15, 17])
@@ -26,14 +28,9 @@ def left_over(sections: Sequence[int]) -> list[int]:
     return [number for number in range(sum(sections)) if number >= 3 * sections[number % 3]]
 
 
-@contextmanager
-def unturned(language: Any) -> Iterator[None]:  # noqa: ANN401 - transformers' module
+def unturned(language: Any) -> AbstractContextManager[None]:  # noqa: ANN401 - transformers' module
     """Turn the left-over frequencies by nothing within the block."""
     rotary = language.rotary_emb
-    kept = rotary.inv_freq
-    rotary.inv_freq = kept.clone()
-    rotary.inv_freq[left_over(rotary.mrope_section)] = 0.0
-    try:
-        yield
-    finally:
-        rotary.inv_freq = kept
+    frequencies = rotary.inv_freq.clone()
+    frequencies[left_over(rotary.mrope_section)] = 0.0
+    return replaced(rotary, inv_freq=frequencies)

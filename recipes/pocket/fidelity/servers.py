@@ -20,6 +20,6 @@ SETTINGS: dict[str, tuple[str, ...]] = {"strict": STRICT, "default": ()}
 
 
 def number_of(server: str, option: str) -> int:
-    """Give the number that a server is started with for an option; 1 where it is not named."""
+    """Return the number that a server is started with for an option; 1 where it is not named."""
     options = SERVERS[server]
     return int(options[options.index(option) + 1]) if option in options else 1

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from recipes.pocket.fidelity.results import Ledger
 
 
@@ -40,7 +38,7 @@ class Tally:
 
 
 def apart(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    """Give the largest difference of two rows of logarithms."""
+    """Return the largest difference of two rows of logarithms."""
     return max(abs(a - b) for a, b in zip(one, other, strict=True))
 
 
@@ -56,14 +54,10 @@ class Selection:
 
 
 def values(ledger: Ledger, chosen: Selection, *, left: bool = False) -> list[float]:
-    """Give the differences of some cases; those without an answer are not among them.
+    """Return the differences of some cases; those without an answer are not among them.
 
     Parameters
     ----------
-    ledger
-        What was measured.
-    chosen
-        Which of it.
     left
         What the known deviations leave, instead of what was measured.
     """
@@ -98,11 +92,6 @@ def tally(ledger: Ledger, subject: str, setting: str) -> Tally:
         neither=still - len(explained),
         unanswered=sum(value is None for row in rows for value in row.sizes),
     )
-
-
-def largest(found: Iterable[float]) -> float | None:
-    """Give the largest of some differences; None of none."""
-    return max(found, default=None)
 
 
 def figure(value: float | None) -> str:

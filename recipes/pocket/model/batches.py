@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -19,26 +19,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from recipes.pocket.model.preprocess import Prepared
-
-TEMPORAL = 2  # a still image is two equal frames
+    from recipes.pocket.model.preprocess import PreparedConversation
 
 
-T = TypeVar("T")
+class OnDevice:
+    """A dataclass whose tensors are all on one device."""
 
-
-def moved(item: T, device: str) -> T:
-    """Give a dataclass with its tensors on a device."""
-    tensors = {
-        field.name: value.to(device, non_blocking=True)
-        for field in fields(item)  # type: ignore[arg-type]  # every dataclass has them
-        if isinstance(value := getattr(item, field.name), torch.Tensor)
-    }
-    return replace(item, **tensors)  # type: ignore[type-var]  # as above
+    def to(self, device: str, *, non_blocking: bool = True) -> Self:
+        """Return the same on a device."""
+        every = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]  # see above
+        held = {name: value for name, value in every if isinstance(value, torch.Tensor | OnDevice)}
+        return replace(
+            self, **{name: value.to(device, non_blocking=non_blocking) for name, value in held.items()}
+        )  # type: ignore[type-var]  # as above
 
 
 @dataclass(frozen=True)
-class Packing:
+class Packing(OnDevice):
     """Where each patch is, worked out once for all layers, while the batch is drawn.
 
     Parameters
@@ -65,21 +62,9 @@ class Packing:
     longest: int
     image_tokens: Tensor
 
-    def to(self, device: str) -> Packing:
-        """Give the same on a device."""
-        return moved(self, device)
-
 
 def pack(grids: Tensor, image_tokens: Tensor) -> Packing:
-    """Work out where the patches of images are.
-
-    Parameters
-    ----------
-    grids
-        Shape (images, 3): frames, rows and columns of patches.
-    image_tokens
-        As in a packing.
-    """
+    """Work out where the patches of images are."""
     places = get_vision_position_ids(grids, MERGE)
     taps, shares = get_vision_interpolation_indices_and_weights(
         grids, POSITIONS_PER_SIDE, mode="bilinear", align_corners=True, spatial_merge_size=MERGE
@@ -93,7 +78,7 @@ def pack(grids: Tensor, image_tokens: Tensor) -> Packing:
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(OnDevice):
     """What the model reads, as tensors.
 
     Parameters
@@ -132,17 +117,13 @@ class Batch:
     packing: Packing | None
     later: Tensor | None = None
 
-    def to(self, device: str) -> Batch:
-        """Give the batch on a device."""
-        return replace(moved(self, device), packing=self.packing.to(device) if self.packing else None)
-
     def pixels(self) -> Tensor:
         """Rescale and normalise the patches as the processor does; shape (patches, values)."""
         return frames((self.patches.float() / 255.0 - 0.5) / 0.5)
 
 
 def frames(values: Tensor, later: Tensor | None = None) -> Tensor:
-    """Give patches their second frame, as one row a patch: (patches, 3, side, side) to (patches, values).
+    """Return patches their second frame, as one row a patch: (patches, 3, side, side) to (patches, values).
 
     Parameters
     ----------
@@ -156,23 +137,13 @@ def frames(values: Tensor, later: Tensor | None = None) -> Tensor:
 
 
 def cells_of(rows: int, columns: int) -> NDArray[np.float32]:
-    """Give row and column of each cell, the cells row by row, from -1 at the first to 1 at the last."""
+    """Return row and column of each cell, the cells row by row, from -1 at the first to 1 at the last."""
     down, across = np.linspace(-1, 1, rows), np.linspace(-1, 1, columns)
     return np.stack(np.meshgrid(down, across, indexing="ij"), -1).reshape(-1, 2).astype(np.float32)
 
 
-def collate(prepared: Sequence[Prepared], padding: int, image_pad: int) -> Batch:
-    """Pad conversations at their ends, to the longest.
-
-    Parameters
-    ----------
-    prepared
-        The conversations.
-    padding
-        The token to pad with.
-    image_pad
-        The token that stands for a part of an image.
-    """
+def collate(prepared: Sequence[PreparedConversation], padding: int, image_pad: int) -> Batch:
+    """Pad conversations at their ends, to the longest."""
     longest = max(len(one.ids) for one in prepared)
     ids = np.full((len(prepared), longest), padding, np.int64)
     labels = np.full((len(prepared), longest), UNTRAINED, np.int64)

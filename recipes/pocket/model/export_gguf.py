@@ -16,17 +16,15 @@ from recipes.evalset.image_sizes import LEAST_PIXELS, MOST_PIXELS
 from recipes.pocket.model.tokenizer import CHAT_TEMPLATE, END, END_OF_TEXT, SPECIAL_TOKENS, contents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
-    from typing import TypeAlias
 
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
-    from transformers import Qwen3VLConfig, Qwen3VLMoeConfig
 
-    Config: TypeAlias = Qwen3VLMoeConfig | Qwen3VLConfig
+    from recipes.pocket.model.architecture import Config
+
     Weights = Mapping[str, NDArray[np.float32]]
-    Named = Iterator[tuple[str, NDArray[np.float32]]]
 
 MOE, DENSE = "qwen3vlmoe", "qwen3vl"
 PROJECTOR = "qwen3vl_merger"
@@ -47,6 +45,7 @@ LAYER = {
     "ffn_norm": "post_attention_layernorm",
 }
 ROUTER = {"ffn_gate_inp": "mlp.gate"}
+EXPERTS = {"ffn_gate_exps": "gate_up_proj", "ffn_up_exps": "gate_up_proj", "ffn_down_exps": "down_proj"}
 DENSE_FFN = {"ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
 HEAD = "lm_head.weight"
 BLOCK = {
@@ -62,78 +61,66 @@ DEEPSTACK = {"norm": "norm", "fc1": "linear_fc1", "fc2": "linear_fc2"}
 
 
 def weights_of(model: Any) -> dict[str, NDArray[np.float32]]:  # noqa: ANN401 - transformers' model
-    """Give a model's weights by transformers' names, without a head that is the embedding."""
+    """Return a model's weights by transformers' names, without a head that is the embedding."""
     weights = {name: value.detach().cpu().float().numpy() for name, value in model.state_dict().items()}
     if model.config.tie_word_embeddings:
         del weights[HEAD]
     return weights
 
 
-def architecture_of(config: Config) -> str:
-    """Give the name that llama.cpp knows a configuration by."""
-    return MOE if config.model_type == "qwen3_vl_moe" else DENSE
-
-
-def matrices_of(architecture: str) -> dict[str, str]:
-    """Give the tensors of a layer that are written as they are: their GGUF names to transformers'."""
-    return LAYER | (ROUTER if architecture == MOE else DENSE_FFN)
-
-
-def language_tensors(weights: Weights, layers: int, architecture: str = MOE) -> Named:
-    """Give the language model's tensors by their GGUF names.
-
-    Parameters
-    ----------
-    weights
-        By transformers' names.
-    layers
-        How many there are.
-    architecture
-        MOE or DENSE.
-    """
-    base = "model.language_model"
-    yield "token_embd.weight", weights[f"{base}.embed_tokens.weight"]
-    yield "output_norm.weight", weights[f"{base}.norm.weight"]
-    if HEAD in weights:
-        yield "output.weight", weights[HEAD]
+def language_names(layers: int, architecture: str, *, is_tied: bool) -> dict[str, str]:
+    """Return the language model's tensors in the order of the file: GGUF's name to transformers'."""
+    base, is_sparse = "model.language_model", architecture == MOE
+    names = {
+        "token_embd.weight": f"{base}.embed_tokens.weight",
+        "output_norm.weight": f"{base}.norm.weight",
+        **({} if is_tied else {"output.weight": HEAD}),
+    }
+    matrices = LAYER | (ROUTER if is_sparse else DENSE_FFN)
     for layer in range(layers):
-        prefix = f"{base}.layers.{layer}"
-        for name, source in matrices_of(architecture).items():
-            yield f"blk.{layer}.{name}.weight", weights[f"{prefix}.{source}.weight"]
-        if architecture == DENSE:
-            continue
-        gate, up = np.split(weights[f"{prefix}.mlp.experts.gate_up_proj"], 2, axis=1)
-        yield f"blk.{layer}.ffn_gate_exps.weight", gate
-        yield f"blk.{layer}.ffn_up_exps.weight", up
-        yield f"blk.{layer}.ffn_down_exps.weight", weights[f"{prefix}.mlp.experts.down_proj"]
+        source = f"{base}.layers.{layer}"
+        names |= {f"blk.{layer}.{name}.weight": f"{source}.{part}.weight" for name, part in matrices.items()}
+        for name, part in EXPERTS.items() if is_sparse else ():
+            names[f"blk.{layer}.{name}.weight"] = f"{source}.mlp.experts.{part}"
+    return names
 
 
-def vision_tensors(weights: Weights, depth: int, deepstack: tuple[int, ...]) -> Named:
-    """Give the vision tower's and the mergers' tensors by their GGUF names.
+def vision_names(depth: int, deepstack: tuple[int, ...]) -> dict[str, str]:
+    """Return the tensors of the vision tower and the mergers: GGUF's name to transformers'.
 
     Parameters
     ----------
-    weights
-        By transformers' names.
     depth
-        How many blocks there are.
+        Number of blocks.
     deepstack
         The blocks whose output a merger takes.
     """
     base = "model.visual"
-    kernel = weights[f"{base}.patch_embed.proj.weight"]  # (out, 3, frames, height, width)
-    yield "v.patch_embd.weight", kernel[:, :, 0]
-    yield "v.patch_embd.weight.1", kernel[:, :, 1]
-    yield "v.patch_embd.bias", weights[f"{base}.patch_embed.proj.bias"]
-    yield "v.position_embd.weight", weights[f"{base}.pos_embed.weight"]
-    pairs = {f"v.blk.{n}.{name}": f"blocks.{n}.{s}" for n in range(depth) for name, s in BLOCK.items()}
-    pairs |= {name: f"merger.{source}" for name, source in MERGER.items()}
+    pairs = {f"v.blk.{n}.{name}": f"blocks.{n}.{part}" for n in range(depth) for name, part in BLOCK.items()}
+    pairs |= {name: f"merger.{part}" for name, part in MERGER.items()}
     for index, block in enumerate(deepstack):
         source = f"deepstack_merger_list.{index}"
         pairs |= {f"v.deepstack.{block}.{name}": f"{source}.{part}" for name, part in DEEPSTACK.items()}
-    for name, source in pairs.items():
-        for suffix in ("weight", "bias"):
-            yield f"{name}.{suffix}", weights[f"{base}.{source}.{suffix}"]
+    return {
+        "v.patch_embd.weight": f"{base}.patch_embed.proj.weight",
+        "v.patch_embd.weight.1": f"{base}.patch_embed.proj.weight",
+        "v.patch_embd.bias": f"{base}.patch_embed.proj.bias",
+        "v.position_embd.weight": f"{base}.pos_embed.weight",
+        **{
+            f"{name}.{suffix}": f"{base}.{source}.{suffix}"
+            for name, source in pairs.items()
+            for suffix in ("weight", "bias")
+        },
+    }
+
+
+def part_of(name: str, whole: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what a tensor of GGUF holds of transformers' weight: experts' gate or up, one frame of the kernel."""
+    if "ffn_gate_exps" in name or "ffn_up_exps" in name:
+        return np.split(whole, 2, axis=1)["ffn_up_exps" in name]
+    if name.startswith("v.patch_embd.weight"):  # (out, 3, frames, height, width)
+        return whole[:, :, int(name.endswith(".1"))]
+    return whole
 
 
 def is_kept_exact(name: str, tensor: NDArray[np.float32]) -> bool:
@@ -141,15 +128,28 @@ def is_kept_exact(name: str, tensor: NDArray[np.float32]) -> bool:
     return tensor.ndim == 1 or name.endswith("ffn_gate_inp.weight") or name == "v.position_embd.weight"
 
 
-def write_tensors(writer: GGUFWriter, tensors: Named, kind: GGMLQuantizationType) -> None:
+def write_tensors(
+    writer: GGUFWriter, names: Mapping[str, str], weights: Weights, kind: GGMLQuantizationType
+) -> None:
     """Add tensors in a type, and finish the file."""
-    for name, tensor in tensors:
+    for name, source in names.items():
+        tensor = part_of(name, weights[source])
         exact = kind is F32 or is_kept_exact(name, tensor)
         writer.add_tensor(name, np.ascontiguousarray(tensor, dtype=np.float32 if exact else np.float16))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def begin(path: Path, architecture: str, role: str, kind: GGMLQuantizationType) -> GGUFWriter:
+    """Begin a file, with what describes it."""
+    writer = GGUFWriter(path, architecture)
+    writer.add_type(role)
+    writer.add_name(NAME)
+    writer.add_license("mit")
+    writer.add_file_type(FILE_TYPES[kind])
+    return writer
 
 
 def write_model(
@@ -159,28 +159,10 @@ def write_model(
     tokenizer: Tokenizer,
     kind: GGMLQuantizationType = F16,
 ) -> None:
-    """Write the language model with its tokenizer and chat template.
-
-    Parameters
-    ----------
-    path
-        Where to.
-    config
-        Its shape.
-    weights
-        By transformers' names.
-    tokenizer
-        With Qwen's special tokens.
-    kind
-        Type of the matrices.
-    """
+    """Write the language model with its tokenizer and chat template."""
     text = config.text_config
-    architecture = architecture_of(config)
-    writer = GGUFWriter(path, architecture)
-    writer.add_type("model")
-    writer.add_name(NAME)
-    writer.add_license("mit")
-    writer.add_file_type(FILE_TYPES[kind])
+    architecture = MOE if config.model_type == "qwen3_vl_moe" else DENSE
+    writer = begin(path, architecture, "model", kind)
     writer.add_block_count(text.num_hidden_layers)
     writer.add_context_length(text.max_position_embeddings)
     writer.add_embedding_length(text.hidden_size)
@@ -198,7 +180,8 @@ def write_model(
         writer.add_expert_feed_forward_length(text.moe_intermediate_size)
     writer.add_num_deepstack_layers(len(config.vision_config.deepstack_visual_indexes))
     add_tokenizer(writer, tokenizer, text.vocab_size)
-    write_tensors(writer, language_tensors(weights, text.num_hidden_layers, architecture), kind)
+    names = language_names(text.num_hidden_layers, architecture, is_tied=HEAD not in weights)
+    write_tensors(writer, names, weights, kind)
 
 
 def add_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, rows: int) -> None:
@@ -228,26 +211,10 @@ def add_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, rows: int) -> None:
 
 
 def write_projector(path: Path, config: Config, weights: Weights, kind: GGMLQuantizationType = F16) -> None:
-    """Write the vision tower with its mergers.
-
-    Parameters
-    ----------
-    path
-        Where to.
-    config
-        Its shape.
-    weights
-        By transformers' names.
-    kind
-        Type of the matrices.
-    """
+    """Write the vision tower with its mergers."""
     vision = config.vision_config
     deepstack = tuple(vision.deepstack_visual_indexes)
-    writer = GGUFWriter(path, "clip")
-    writer.add_type("mmproj")
-    writer.add_name(NAME)
-    writer.add_license("mit")
-    writer.add_file_type(FILE_TYPES[kind])
+    writer = begin(path, "clip", "mmproj", kind)
     writer.add_clip_has_vision_encoder(value=True)
     writer.add_clip_projector_type(PROJECTOR)
     writer.add_vision_projection_dim(vision.out_hidden_size)
@@ -265,4 +232,4 @@ def write_projector(path: Path, config: Config, weights: Weights, kind: GGMLQuan
     writer.add_vision_attention_layernorm_eps(VISION_EPS)
     writer.add_vision_use_gelu(value=True)
     writer.add_vision_is_deepstack_layers([block in deepstack for block in range(vision.depth)])
-    write_tensors(writer, vision_tensors(weights, vision.depth, deepstack), kind)
+    write_tensors(writer, vision_names(vision.depth, deepstack), weights, kind)

@@ -27,12 +27,10 @@ SIGHTS = len(KINDS) + MOST_THINGS
 
 
 def sights_of(scene: Scene, grid: Grid) -> NDArray[np.uint8]:
-    """Give what each cell shows, the cells row by row; shape (cells, SIGHTS).
+    """Return what each cell shows, the cells row by row; shape (cells, SIGHTS).
 
     Parameters
     ----------
-    scene
-        What is drawn.
     grid
         The cells that the fitted image has.
     """

@@ -32,7 +32,7 @@ UNTRAINED = -100  # the label of a token that is not learned: PyTorch's cross_en
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedConversation:
     """One conversation.
 
     Parameters
@@ -63,9 +63,7 @@ class Prepared:
 def fit(image: Image.Image) -> Image.Image:
     """Resize an image as the reference does: PIL's bicubic filter, antialiased."""
     height, width = resized(image.height, image.width)
-    if (height, width) == (image.height, image.width):
-        return image
-    return image.resize((width, height), Image.Resampling.BICUBIC)
+    return image if image.size == (width, height) else bicubic(image, (width, height))
 
 
 def bicubic(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -76,17 +74,9 @@ def bicubic(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 def padded(
     image: Image.Image, resize: Callable[[Image.Image, tuple[int, int]], Image.Image] = bicubic
 ) -> Image.Image:
-    """Resize an image as llama.cpp does since the middle of 2026: its aspect kept, centred on black.
-
-    Parameters
-    ----------
-    image
-        Any.
-    resize
-        What makes it another width and height.
-    """
+    """Resize an image as llama.cpp does since the middle of 2026: its aspect kept, centred on black."""
     height, width = resized(image.height, image.width)
-    if (height, width) == (image.height, image.width):
+    if image.size == (width, height):
         return image
     scale = min(height / image.height, width / image.width)
     inner = (min(width, math.ceil(image.width * scale)), min(height, math.ceil(image.height * scale)))
@@ -123,14 +113,14 @@ class Writer:
         self._pad = self.special(IMAGE_PAD)
 
     def special(self, token: str) -> int:
-        """Give the id of a special token."""
+        """Return the id of a special token."""
         number = self._tokenizer.token_to_id(token)
         if number is None:
             raise KeyError(token)
         return int(number)
 
     def text(self, text: str) -> list[int]:
-        """Give the ids of a text."""
+        """Return the ids of a text."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def prepare(
@@ -140,19 +130,15 @@ class Writer:
         images: Sequence[Image.Image] | None = None,
         joint: str = "",
         fitting: Callable[[Image.Image], Image.Image] = fit,
-    ) -> Prepared:
+    ) -> PreparedConversation:
         """Prepare a conversation with its answers.
 
         Parameters
         ----------
-        conversation
-            As `recipes.evalset.tasks` makes it.
         images
             The images, where they are not to be drawn.
         joint
             What stands between the parts of a message: nothing in the template, a line end in some llama.cpp.
-        fitting
-            How images are resized.
         """
         supply = iter(images) if images is not None else None
         ids: list[int] = []
@@ -190,8 +176,8 @@ def assemble(
     answers: list[tuple[str, int, int]],
     patches: list[NDArray[np.uint8]],
     sights: list[NDArray[np.uint8]],
-) -> Prepared:
-    """Give the arrays of a conversation: a text's positions go on from the largest one before it."""
+) -> PreparedConversation:
+    """Return the arrays of a conversation: a text's positions go on from the largest one before it."""
     labels = np.full(len(ids), UNTRAINED, dtype=np.int64)
     for _, start, end in answers:
         labels[start:end] = ids[start:end]
@@ -205,7 +191,7 @@ def assemble(
         done = start + grid.cells
     pieces.append(np.tile(np.arange(position, position + len(ids) - done), (3, 1)))
     empty = np.zeros((0, 3, PATCH_PX, PATCH_PX), np.uint8)
-    return Prepared(
+    return PreparedConversation(
         np.asarray(ids, np.int64),
         labels,
         np.concatenate(pieces, axis=1).astype(np.int64),
@@ -217,5 +203,5 @@ def assemble(
 
 
 def scenes_of(conversation: Conversation) -> list[Scene]:
-    """Give the images of a conversation, in order."""
+    """Return the images of a conversation, in order."""
     return [part for turn in conversation for part in turn.parts if not isinstance(part, str)]

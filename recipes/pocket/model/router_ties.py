@@ -32,7 +32,7 @@ class Tie:
 
 
 def gaps(logits: Tensor, asked: int) -> Tensor:
-    """Give for each token the gap between the last expert that is asked and the first that is not.
+    """Return for each token the gap between the last expert that is asked and the first that is not.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def decided_otherwise(language: Any, ties: Collection[Tie]) -> Iterator[None]:  
 
 
 def routers(language: Any) -> Iterator[tuple[int, Any]]:  # noqa: ANN401 - as above
-    """Give each layer's number and router."""
+    """Return each layer's number and router."""
     for number, layer in enumerate(language.layers):
         router = getattr(layer.mlp, "gate", None)
         if router is not None and not isinstance(router, torch.nn.Linear):

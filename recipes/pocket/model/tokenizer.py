@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 from recipes.evalset.questions import vocabulary_lines
 
@@ -85,19 +84,7 @@ def train_tokenizer() -> Tokenizer:
 
 
 def contents(tokenizer: Tokenizer) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Give the vocabulary and the merges, in order."""
+    """Return the vocabulary and the merges, in order."""
     model = json.loads(tokenizer.to_str())["model"]
     merges = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model["merges"]]
     return model["vocab"], cast("list[tuple[str, str]]", merges)
-
-
-def for_transformers(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    """Wrap a tokenizer as transformers wants it, chat template included."""
-    wrapped: Any = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=END,
-        pad_token=END_OF_TEXT,
-        clean_up_tokenization_spaces=False,
-    )
-    wrapped.chat_template = CHAT_TEMPLATE
-    return cast("PreTrainedTokenizerFast", wrapped)

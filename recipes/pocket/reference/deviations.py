@@ -1,9 +1,4 @@
-"""The known ways in which llama.cpp leaves the reference, each done to the reference itself.
-
-What a llama.cpp does can then be told apart by name: the combination of deviations that gives its probabilities is
-what it does. Each was read in llama.cpp's source, in the file that `where` names, but for `padded`: that was found by
-trying what gives the probabilities of Debian's llama.cpp 0.7.0, which it does to 0.002.
-"""
+"""The known deviations, each done to the reference itself: images, positions, attention, experts, activation."""
 
 from __future__ import annotations
 
@@ -18,128 +13,30 @@ from torch.nn import functional
 from transformers.models.qwen3_vl import modeling_qwen3_vl as dense
 from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as sparse
 
-from recipes.evalset.golden import Deviation
 from recipes.evalset.image_sizes import MERGE, resized
 from recipes.pocket.model.preprocess import fit, padded
+from recipes.pocket.model.replaced import replaced
+from recipes.pocket.reference.known_deviations import (
+    ATTENTION,
+    BLOCKED,
+    CHANNELS,
+    DEEPSTACK_ORDER,
+    EXPERTS,
+    GELU,
+    HALF,
+    HALF_TEXT,
+    MERGERS,
+    NO_DEEPSTACK,
+    NORMALISATION,
+    PADDED,
+    RESIZE,
+    THETA,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from torch import Tensor
-
-ATTENTION = Deviation(
-    name="attention",
-    words="image tokens attend to later tokens of the same image",
-    where="tools/mtmd: mtmd_decode_use_non_causal, as for models whose images are not causal",
-    fails=True,
-)
-RESIZE = Deviation(
-    name="resize",
-    words="images are resized bilinearly without a filter instead of bicubically with one",
-    where="tools/mtmd/clip.cpp: resize_bilinear",
-)
-PADDED = Deviation(
-    name="padded",
-    words="images keep their aspect: they are resized to fit, and centred on black",
-    where="tools/mtmd: how the image is fitted to the size that the tokens need",
-)
-JOINED = Deviation(
-    name="joined",
-    words="the parts of a message are joined by line ends that the chat template does not have",
-    where="common/chat.cpp: the content of a message as one text (concat_text)",
-)
-INTERPOLATION = Deviation(
-    name="interpolation",
-    words="learned positions are interpolated between cell centres instead of corner to corner",
-    where="tools/mtmd/clip.cpp: resize_position_embeddings",
-)
-HALF = Deviation(
-    name="half",
-    words="the vision tower's attention sums in 16 bits, and its GELU is a table of 16 bits",
-    where="ggml-cpu/ops.cpp: flash attention with V in f16, worse the larger the image; vec.h: the table of GELU",
-)
-HALF_TEXT = Deviation(
-    name="half-text",
-    words="the language model's attention sums in 16 bits",
-    where="ggml-cpu/ops.cpp: flash attention with V in f16, worse the longer the prompt",
-)
-GELU = Deviation(
-    name="gelu",
-    words="the mergers' GELU is the tanh approximation instead of the error function",
-    where="tools/mtmd/models/qwen3vl.cpp: FFN_GELU",
-)
-BLOCKED = Deviation(
-    name="blocked",
-    words="M-RoPE is blocked, as in Qwen2-VL, instead of interleaved",
-    where="ggml's rope of the backend: the mode for interleaved M-RoPE",
-    fails=True,
-)
-THETA = Deviation(
-    name="theta",
-    words="the rotary embedding's base is 10000",
-    where="rope.freq_base of the model, or what reads it",
-    fails=True,
-)
-EXPERTS = Deviation(
-    name="experts",
-    words="the router's choices go to other experts",
-    where="the order of ffn_*_exps against ffn_gate_inp, or mul_mat_id of the backend",
-    fails=True,
-)
-NO_DEEPSTACK = Deviation(
-    name="no-deepstack",
-    words="the DeepStack features are missing",
-    where="v.deepstack.* of the projector, or how they are added to the first layers",
-    fails=True,
-)
-DEEPSTACK_ORDER = Deviation(
-    name="deepstack-order",
-    words="the DeepStack features go to each other's layers",
-    where="v.deepstack.* of the projector, or how they are added to the first layers",
-    fails=True,
-)
-MERGERS = Deviation(
-    name="mergers",
-    words="the DeepStack mergers have changed places",
-    where="v.deepstack.* of the projector: their numbers against is_deepstack_layers",
-    fails=True,
-)
-NORMALISATION = Deviation(
-    name="normalisation",
-    words="pixels are normalised with CLIP's mean and deviation",
-    where="clip.vision.image_mean and image_std of the projector, or what reads them",
-    fails=True,
-)
-CHANNELS = Deviation(
-    name="channels",
-    words="red and blue are swapped",
-    where="what decodes the picture, or v.patch_embd of the projector",
-    fails=True,
-)
-NEAREST = Deviation(
-    name="nearest",
-    words="learned positions are taken from the nearest cell instead of interpolated",
-    where="tools/mtmd/clip.cpp: resize_position_embeddings",
-    fails=True,
-)
-PAIRED = Deviation(
-    name="paired",
-    words="two images of one size in a row are taken for two frames of one image",
-    where="tools/mtmd/mtmd.cpp: can_merge_with, which does not ask whether they are frames of a video",
-    fails=True,
-)
-GRADES = (JOINED, RESIZE, PADDED, INTERPOLATION, HALF, HALF_TEXT, GELU)
-OF_SIZE = (RESIZE, PADDED)  # one excludes the other in golden values; only images that are resized show them
-OF_TEXT = (THETA, EXPERTS, HALF_TEXT)  # those that change the answers to text alone too
-OF_PAIRS = (PAIRED,)  # only images of one size in a row show it
-OF_IMAGES = (
-    *(ATTENTION, BLOCKED, NO_DEEPSTACK, DEEPSTACK_ORDER, MERGERS, NORMALISATION, CHANNELS, NEAREST),
-    *OF_PAIRS,
-)
-OF_LANGUAGE = (*OF_TEXT, ATTENTION, BLOCKED, JOINED)  # those that leave the vision tower as it is
-FAULTS = tuple(deviation for deviation in (*OF_IMAGES, *OF_TEXT) if deviation.fails)
-ALL = (*GRADES, *FAULTS)
-USUAL = (JOINED, RESIZE, PADDED, INTERPOLATION)  # the grades that a fault is also looked at together with
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
@@ -149,7 +46,7 @@ OTHER_THETA = 10_000.0
 def resize_bilinear(image: Image.Image) -> Image.Image:
     """Resize as llama.cpp's resize_bilinear did until 2026: two neighbours each way, the last ones never reached."""
     height, width = resized(image.height, image.width)
-    if (height, width) == (image.height, image.width):
+    if image.size == (width, height):
         return image
     steps = [
         np.float32(size - 1) / np.float32(wanted)
@@ -214,8 +111,7 @@ def positions_between_centres(table: Tensor, rows: int, columns: int) -> Tensor:
     square = table.reshape(1, side, side, -1).permute(0, 3, 1, 2)
     if (rows, columns) != (side, side):
         square = functional.interpolate(square, (rows, columns), mode="bilinear", antialias=True)
-    cells = square[0].permute(1, 2, 0).reshape(rows // MERGE, MERGE, columns // MERGE, MERGE, -1)
-    return cells.permute(0, 2, 1, 3, 4).reshape(rows * columns, -1)
+    return _cell_by_cell(square[0].permute(1, 2, 0), rows, columns)
 
 
 def nearest_positions(table: Tensor, rows: int, columns: int) -> Tensor:
@@ -225,8 +121,11 @@ def nearest_positions(table: Tensor, rows: int, columns: int) -> Tensor:
         torch.round(torch.arange(count) * ((side - 1) / max(1, count - 1))).long()
         for count in (rows, columns)
     )
-    picked = table.reshape(side, side, -1)[row][:, column]
-    cells = picked.reshape(rows // MERGE, MERGE, columns // MERGE, MERGE, -1)
+    return _cell_by_cell(table.reshape(side, side, -1)[row][:, column], rows, columns)
+
+
+def _cell_by_cell(patches: Tensor, rows: int, columns: int) -> Tensor:
+    cells = patches.reshape(rows // MERGE, MERGE, columns // MERGE, MERGE, -1)
     return cells.permute(0, 2, 1, 3, 4).reshape(rows * columns, -1)
 
 
@@ -242,7 +141,7 @@ def changed_pixels(patches: Tensor, names: Collection[str]) -> Tensor:
 
 
 def changed_levels(levels: list[Tensor], names: Collection[str]) -> list[Tensor]:
-    """Give what the DeepStack mergers gave, with deviations."""
+    """Return what the DeepStack mergers gave, with deviations."""
     if NO_DEEPSTACK.name in names:
         return [torch.zeros_like(level) for level in levels]
     return levels[::-1] if DEEPSTACK_ORDER.name in names else levels
@@ -254,10 +153,8 @@ def language_with(language: Any, names: Collection[str]) -> Iterator[None]:  # n
     rotary = language.rotary_emb
     with ExitStack() as stack:
         if THETA.name in names:
-            kept = rotary.inv_freq
-            exponents = torch.arange(len(kept), dtype=torch.float) / len(kept)
-            rotary.inv_freq = 1.0 / OTHER_THETA**exponents
-            stack.callback(setattr, rotary, "inv_freq", kept)
+            exponents = torch.arange(len(rotary.inv_freq), dtype=torch.float) / len(rotary.inv_freq)
+            stack.enter_context(replaced(rotary, inv_freq=1.0 / OTHER_THETA**exponents))
         if BLOCKED.name in names:
             rotary.recomposition_frequencies = lambda values: _blocked(values, rotary.mrope_section)
             stack.callback(delattr, rotary, "recomposition_frequencies")
@@ -265,15 +162,16 @@ def language_with(language: Any, names: Collection[str]) -> Iterator[None]:  # n
             stack.enter_context(_attention_in_half())
         for layer in language.layers if EXPERTS.name in names else ():
             experts = layer.mlp.experts
-            for name in ("gate_up_proj", "down_proj"):
-                stored = getattr(experts, name)
-                setattr(experts, name, torch.nn.Parameter(stored.roll(1, 0), requires_grad=False))
-                stack.callback(setattr, experts, name, stored)
+            rolled = {
+                name: torch.nn.Parameter(getattr(experts, name).roll(1, 0), requires_grad=False)
+                for name in ("gate_up_proj", "down_proj")
+            }
+            stack.enter_context(replaced(experts, **rolled))
         yield
 
 
 def _blocked(values: Tensor, sections: list[int]) -> Tensor:
-    """Give each frequency its axis as blocked M-RoPE does; shape (3, ..., frequencies) to (..., 2 frequencies)."""
+    """Return each frequency its axis as blocked M-RoPE does; shape (3, ..., frequencies) to (..., 2 frequencies)."""
     half = torch.cat([part[axis] for axis, part in enumerate(values.split(sections, dim=-1))], dim=-1)
     return torch.cat([half, half], dim=-1)
 
@@ -284,52 +182,40 @@ def through_half(values: Tensor) -> Tensor:
 
 
 def gelu_table(values: Tensor) -> Tensor:
-    """Give the tanh approximation of GELU, looked up by and kept in 16 bits, as ggml does between -10 and 10."""
+    """Return the tanh approximation of GELU, looked up by and kept in 16 bits, as ggml does between -10 and 10."""
     looked_up = through_half(functional.gelu(through_half(values), approximate="tanh"))
     return torch.where(values <= -10, torch.zeros_like(values), torch.where(values >= 10, values, looked_up))
+
+
+class _GeluTable(torch.nn.Module):
+    def forward(self, values: Tensor) -> Tensor:
+        return gelu_table(values)
 
 
 @contextmanager
 def vision_with(visual: Any, names: Collection[str]) -> Iterator[None]:  # noqa: ANN401 - transformers' module
     """Run the vision tower with deviations within the block."""
+    is_half = HALF.name in names
     with ExitStack() as stack:
-        mergers = (visual.merger, *visual.deepstack_merger_list)
-        if GELU.name in names or HALF.name in names:
-            tanh = gelu_table if HALF.name in names else torch.nn.GELU(approximate="tanh")
-            for merger in mergers if GELU.name in names else ():
-                stack.enter_context(_replaced(merger, "act_fn", tanh))
-            for block in visual.blocks if HALF.name in names else ():
-                stack.enter_context(_replaced(block.mlp, "act_fn", gelu_table))
-        if MERGERS.name in names:
-            listed = visual.deepstack_merger_list
-            visual.deepstack_merger_list = torch.nn.ModuleList(listed[::-1])
-            stack.callback(setattr, visual, "deepstack_merger_list", listed)
-        if HALF.name in names:
+        if GELU.name in names:
+            tanh = _GeluTable() if is_half else torch.nn.GELU(approximate="tanh")
+            for merger in (visual.merger, *visual.deepstack_merger_list):
+                stack.enter_context(replaced(merger, act_fn=tanh))
+        if is_half:
+            for block in visual.blocks:
+                stack.enter_context(replaced(block.mlp, act_fn=_GeluTable()))
             stack.enter_context(_attention_in_half())
+        if MERGERS.name in names:
+            mergers = torch.nn.ModuleList(visual.deepstack_merger_list[::-1])
+            stack.enter_context(replaced(visual, deepstack_merger_list=mergers))
         yield
-
-
-@contextmanager
-def _replaced(module: Any, name: str, function: Any) -> Iterator[None]:  # noqa: ANN401 - modules and functions
-    kept = module._modules.pop(name)  # noqa: SLF001 - a module holds its parts there
-    module.__dict__[name] = function
-    try:
-        yield
-    finally:
-        del module.__dict__[name]
-        module._modules[name] = kept  # noqa: SLF001 - as above
 
 
 @contextmanager
 def _attention_in_half() -> Iterator[None]:
-    kept = [(module, module.eager_attention_forward) for module in (dense, sparse)]
-    for module, _ in kept:
-        module.eager_attention_forward = _attend_in_half
-    try:
+    half = {"eager_attention_forward": _attend_in_half}
+    with replaced(dense, **half), replaced(sparse, **half):
         yield
-    finally:
-        for module, function in kept:
-            module.eager_attention_forward = function
 
 
 def _attend_in_half(
@@ -366,7 +252,7 @@ def _attend_in_half(
 
 
 def text_mask(is_image: Tensor, names: Collection[str]) -> Tensor:
-    """Give what each token may attend to, as zeros and minus infinities; shape (1, 1, tokens, tokens).
+    """Return what each token may attend to, as zeros and minus infinities; shape (1, 1, tokens, tokens).
 
     Parameters
     ----------
@@ -385,7 +271,7 @@ def text_mask(is_image: Tensor, names: Collection[str]) -> Tensor:
 
 
 def without(mask: Tensor, hidden: Collection[int]) -> Tensor:
-    """Give a mask with some tokens seen by themselves alone; shape (1, 1, tokens, tokens), to the same."""
+    """Return a mask with some tokens seen by themselves alone; shape (1, 1, tokens, tokens), to the same."""
     if not hidden:
         return mask
     columns = sorted(hidden)

@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 def pair(conversation: Conversation) -> tuple[Conversation, tuple[Scene, ...]]:
     """Leave out the second of each pair of images.
 
-    Parameters
-    ----------
-    conversation
-        Its turns, the answers with them.
-
     Returns
     -------
     The turns with the images that are left, and for each of these its second frame: the image that was left out, or
@@ -49,7 +44,7 @@ def has_pair(conversation: Conversation) -> bool:
 
 
 def _seconds(parts: Sequence[Scene | str]) -> frozenset[int]:
-    """Give the numbers of the parts that are second in a pair; a third image of that size begins another."""
+    """Return the numbers of the parts that are second in a pair; a third image of that size begins another."""
     found: set[int] = set()
     for index in range(1, len(parts)):
         before, here = parts[index - 1], parts[index]

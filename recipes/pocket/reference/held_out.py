@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from recipes.evalset.prompts import Prompt
 from recipes.evalset.tasks import KINDS_OF_SIZE, TASKS, held_out_conversation, kind_of_size
+from recipes.pocket.reference.markdown import markdown_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from recipes.pocket.reference.reference import Reference
 
 
-class Row(NamedTuple):
+class TaskAccuracy(NamedTuple):
     """How many questions of a task are answered rightly, of how many, by the kind of their images' sizes."""
 
     task: str
@@ -25,35 +26,30 @@ class Row(NamedTuple):
         """Over all sizes."""
         return sum(self.right.values()) / sum(self.asked.values())
 
+    def share_of(self, kind: str) -> str:
+        """Return the share of a kind of size in percent; nothing where none was asked."""
+        return f"{self.right[kind] / self.asked[kind]:.1%}" if self.asked[kind] else ""
 
-def examine(reference: Reference, count: int) -> tuple[Row, ...]:
-    """Ask questions of each task.
 
-    Parameters
-    ----------
-    reference
-        Who answers.
-    count
-        How many of each.
-    """
+def examine(reference: Reference, count: int) -> tuple[TaskAccuracy, ...]:
+    """Ask questions of each task."""
     return tuple(_row(reference, task, count) for task in TASKS)
 
 
-def _row(reference: Reference, task: str, count: int) -> Row:
+def _row(reference: Reference, task: str, count: int) -> TaskAccuracy:
     right, asked = (dict.fromkeys(KINDS_OF_SIZE, 0) for _ in range(2))
     for index in range(count):
         prompt = Prompt(f"{task} {index}", held_out_conversation(index, task))
         kind = kind_of_size(index)
         asked[kind] += 1
         right[kind] += reference.answer(prompt)[0] == prompt.expected
-    return Row(task, right, asked)
+    return TaskAccuracy(task, right, asked)
 
 
-def table(rows: Iterable[Row]) -> str:
-    """Give the shares as a table of Markdown."""
-    kinds = KINDS_OF_SIZE
-    lines = [f"| task | all | {' | '.join(kinds)} |", "|---|---:" + "|---:" * len(kinds) + "|"]
-    for row in rows:
-        shares = (f"{row.right[kind] / row.asked[kind]:.1%}" if row.asked[kind] else "" for kind in kinds)
-        lines.append(f"| {row.task} | {row.share:.1%} of {sum(row.asked.values())} | {' | '.join(shares)} |")
-    return "\n".join(lines)
+def table(rows: Iterable[TaskAccuracy]) -> str:
+    """Return the shares as a table of Markdown."""
+    cells = [
+        (row.task, f"{row.share:.1%} of {sum(row.asked.values())}", *map(row.share_of, KINDS_OF_SIZE))
+        for row in rows
+    ]
+    return markdown_table(("task", "all", *KINDS_OF_SIZE), cells, texts=1)

@@ -22,8 +22,8 @@ from recipes.evalset.prompts import compared, digest, everything, held_out
 from recipes.evalset.tasks import TASKS
 from recipes.pocket.model.files import GOLDEN, MMPROJ, MODEL, VISION
 from recipes.pocket.model.import_gguf import load
-from recipes.pocket.reference.deviations import ALL
 from recipes.pocket.reference.held_out import examine, table
+from recipes.pocket.reference.known_deviations import ALL
 from recipes.pocket.reference.reference import NEAR, Reference
 
 if TYPE_CHECKING:
@@ -31,20 +31,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SAME = 0.002  # what another processor's order of summing may change in a logarithm
-PACKAGES = ("torch", "transformers", "tokenizers", "pillow", "numpy", "gguf")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what the reference is computed with, by name."""
+    packages = ("torch", "transformers", "tokenizers", "pillow", "numpy", "gguf")
+    return {name: version(name) for name in packages}
 
 
 def compute(model: Path, mmproj: Path) -> tuple[Golden, dict[str, np.ndarray[Any, Any]]]:
-    """Ask everything; give the golden values, and what the vision tower and the positions are for one prompt each.
-
-    Parameters
-    ----------
-    model, mmproj
-        The files.
-    """
+    """Ask everything; give the golden values, and what the vision tower and the positions are for one prompt each."""
     reference = Reference(*load(model, mmproj))
     golden = Golden(
-        made_with={name: version(name) for name in PACKAGES},
+        made_with=versions(),
         model=hash_file(model).hex,
         mmproj=hash_file(mmproj).hex,
         prompts=digest(everything()),
@@ -62,7 +61,7 @@ def _held_out(reference: Reference, task: str) -> HeldOut:
 
 
 def _arrays(reference: Reference) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    """Give the vision tower's outputs for a small image, positions of several prompts, and the channels' axes."""
+    """Return the vision tower's outputs for a small image, positions of several prompts, and the channels' axes."""
     by_name = {prompt.name: prompt for prompt in compared()}
     batch = reference.prepare(by_name["where, wide"])
     merged, levels = reference.see(batch)
@@ -82,7 +81,7 @@ def _arrays(reference: Reference) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
 
 
 def compare(found: Golden, committed: Golden) -> float:
-    """Give the largest difference of a logarithm between two runs that agree in all else.
+    """Return the largest difference of a logarithm between two runs that agree in all else.
 
     Raises
     ------
@@ -97,25 +96,20 @@ def compare(found: Golden, committed: Golden) -> float:
         for name in ("name", "prompt_tokens", "answer", "tokens"):
             _demand(f"{old.name}: {name}", getattr(old, name), getattr(new, name))
         _demand(f"{old.name}: combinations", set(old.logprobs), set(new.logprobs))
-        for key, values in old.logprobs.items():
-            largest = max(largest, _apart(values, new.logprobs[key]))
+        pairs = [(values, new.logprobs[key]) for key, values in old.logprobs.items()]
         kept = {(tie.layer, tie.token): tie.logprobs for tie in new.ties}
         # whether others are near enough to be kept is a matter of rounding
         clear = {(tie.layer, tie.token) for tie in old.ties if tie.gap < NEAR / 2}
         _demand(f"{old.name}: near-ties", clear, clear & kept.keys())
         for tie in old.ties:
             again = kept.get((tie.layer, tie.token), {})
-            for key in tie.logprobs.keys() & again.keys():
-                largest = max(largest, _apart(tie.logprobs[key], again[key]))
+            pairs += [(tie.logprobs[key], again[key]) for key in tie.logprobs.keys() & again.keys()]
+        largest = max(largest, *(float(np.abs(np.subtract(*pair)).max()) for pair in pairs))
     for before, after in zip(committed.held_out, found.held_out, strict=True):
         _demand(f"held-out {before.task}", before.answers, after.answers)
     if largest > SAME:
         _demand("logprobs", f"at most {SAME} off", f"{largest:.5f} off")
     return largest
-
-
-def _apart(old: tuple[float, ...], new: tuple[float, ...]) -> float:
-    return max(abs(a - b) for a, b in zip(old, new, strict=True))
 
 
 def _demand(what: str, expected: object, found: object) -> None:
@@ -124,7 +118,7 @@ def _demand(what: str, expected: object, found: object) -> None:
             where=f"{GOLDEN}: {what}",
             expected=str(expected),
             found=str(found),
-            fix=f"{AGAIN}  # if the change was meant; else take it back",
+            fix=f"{AGAIN}  # if the change is intended; else undo it",
         )
 
 

@@ -14,10 +14,19 @@ from recipes.evalset.render import draw
 from recipes.evalset.tasks import Turn
 from recipes.pocket.model.batches import Batch, collate, frames
 from recipes.pocket.model.preprocess import JOINT, Writer, cut, scenes_of
+from recipes.pocket.model.replaced import replaced
 from recipes.pocket.model.router_ties import Tie, decided_otherwise, watched
 from recipes.pocket.model.tokenizer import END, END_OF_TEXT, IMAGE_PAD
 from recipes.pocket.reference import deviations
 from recipes.pocket.reference.deviations import (
+    changed_levels,
+    changed_pixels,
+    fitted,
+    nearest_positions,
+    positions_between_centres,
+)
+from recipes.pocket.reference.frame_pairs import has_pair, pair
+from recipes.pocket.reference.known_deviations import (
     FAULTS,
     GRADES,
     HALF_TEXT,
@@ -29,13 +38,7 @@ from recipes.pocket.reference.deviations import (
     OF_TEXT,
     PAIRED,
     USUAL,
-    changed_levels,
-    changed_pixels,
-    fitted,
-    nearest_positions,
-    positions_between_centres,
 )
-from recipes.pocket.reference.frame_pairs import has_pair, pair
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -57,13 +60,7 @@ SHOWS = 0.005  # of a logarithm: near-ties that change less are not kept
 
 
 class Reference:
-    """A model of transformers, with its tokenizer, that answers prompts.
-
-    Parameters
-    ----------
-    model, tokenizer
-        As `load` gives them.
-    """
+    """A model of transformers, with its tokenizer, that answers prompts."""
 
     def __init__(self, model: Any, tokenizer: Tokenizer) -> None:  # noqa: ANN401 - transformers' model
         self.model = model
@@ -72,7 +69,7 @@ class Reference:
         self.tremor: torch.Generator | None = None  # with one, pixels are a millionth off, at random
 
     def prepare(self, prompt: Prompt, names: Collection[str] = ()) -> Batch:
-        """Give a prompt without its last answer, its images resized with or without a deviation."""
+        """Return a prompt without its last answer, its images resized with or without a deviation."""
         turns, scenes, later = prompt.turns, prompt.scenes, None
         joint = JOINT if JOINED.name in names else ""
         if PAIRED.name in without_pairs_apart(names) and has_pair(turns):
@@ -95,30 +92,27 @@ class Reference:
 
     @torch.no_grad()
     def see(self, batch: Batch, names: Collection[str] = ()) -> Seen:
-        """Give what the vision tower makes of the images: the merger's output, and each DeepStack level's."""
+        """Return what the vision tower makes of the images: the merger's output, and each DeepStack level's."""
         visual = self.model.model.visual
         more: dict[str, Tensor] = {}
-        table = visual.pos_embed
+        positions = visual.pos_embed
         if INTERPOLATION.name in names or NEAREST.name in names:
             look_up = nearest_positions if NEAREST.name in names else positions_between_centres
             grids = [(int(rows), int(columns)) for _, rows, columns in batch.grids]
-            mixed = torch.cat([look_up(table.weight, *grid) for grid in grids])
-            visual.pos_embed = torch.nn.Embedding.from_pretrained(mixed)
+            mixed = torch.cat([look_up(positions.weight, *grid) for grid in grids])
+            positions = torch.nn.Embedding.from_pretrained(mixed)
             more = {
                 "interp_indices": torch.arange(len(mixed))[:, None],
                 "interp_weights": torch.ones(len(mixed), 1),
             }
-        try:
-            with deviations.vision_with(visual, names):
-                later = None if batch.later is None else changed_pixels(batch.later, names)
-                pixels = self._trembling(frames(changed_pixels(batch.patches, names), later))
-                seen = visual(pixels, grid_thw=batch.grids, return_dict=True, **more)
-        finally:
-            visual.pos_embed = table
+        later = None if batch.later is None else changed_pixels(batch.later, names)
+        pixels = self._trembling(frames(changed_pixels(batch.patches, names), later))
+        with replaced(visual, pos_embed=positions), deviations.vision_with(visual, names):
+            seen = visual(pixels, grid_thw=batch.grids, return_dict=True, **more)
         return seen.pooler_output, changed_levels(seen.deepstack_features, names)
 
     def _trembling(self, pixels: Tensor) -> Tensor:
-        """Give pixels as they are, or each off by about a millionth of itself."""
+        """Return pixels as they are, or each off by about a millionth of itself."""
         if self.tremor is None:
             return pixels
         return pixels * (1 + TREMOR * torch.randn(pixels.shape, generator=self.tremor))
@@ -132,18 +126,14 @@ class Reference:
         names: Collection[str] = (),
         hidden: Collection[int] = (),
     ) -> Tensor:
-        """Give the logits of the token after a prompt and the beginning of an answer; shape (vocabulary,).
+        """Return the logits of the token after a prompt and the beginning of an answer; shape (vocabulary,).
 
         Parameters
         ----------
-        batch
-            The prompt.
         seen
             What `see` gave of it; None where it has no images.
         said
             The answer's tokens so far.
-        names
-            Deviations.
         hidden
             The numbers of tokens that no other token sees.
         """
@@ -169,7 +159,7 @@ class Reference:
         return result
 
     def answer(self, prompt: Prompt) -> tuple[str, float]:
-        """Give the greedy answer, and by how much its least certain token leads the runner-up."""
+        """Return the greedy answer, and by how much its least certain token leads the runner-up."""
         batch = self.prepare(prompt)
         seen = self.see(batch) if len(batch.grids) else None
         said: list[int] = []
@@ -184,7 +174,7 @@ class Reference:
         return self.tokenizer.decode(said), round(margin, DIGITS)
 
     def case(self, prompt: Prompt) -> GoldenCase:
-        """Give all that is compared of one prompt."""
+        """Return all that is compared of one prompt."""
         batch = self.prepare(prompt)
         answer, margin = self.answer(prompt)
         seen: dict[frozenset[str], Seen] = {}
@@ -208,17 +198,7 @@ class Reference:
     def ties(
         self, prompt: Prompt, likeliest: list[int], seen: dict[frozenset[str], Seen]
     ) -> tuple[NearTie, ...]:
-        """Give the near-ties of the router that show in the first token, the closest first.
-
-        Parameters
-        ----------
-        prompt
-            What is asked.
-        likeliest
-            The tokens whose probabilities are kept.
-        seen
-            As in `first`.
-        """
+        """Return the near-ties of the router that show in the first token, the closest first."""
         language = self.model.model.language_model
         found: dict[tuple[int, int], tuple[float, dict[str, tuple[float, ...]]]] = {}
         for names in (frozenset[str](), frozenset({HALF_TEXT.name})):
@@ -240,7 +220,7 @@ class Reference:
         return tuple(sorted(listed, key=lambda tie: tie.gap))
 
     def listed(self, logprobs: Tensor) -> list[int]:
-        """Give the likeliest tokens that a server can list: each with a text of its own."""
+        """Return the likeliest tokens that a server can list: each with a text of its own."""
         texts: dict[str, int] = {}
         for token in map(int, logprobs.argsort(descending=True)):
             text = self.tokenizer.decode([token])
@@ -257,14 +237,10 @@ class Reference:
         seen: dict[frozenset[str], Seen],
         hidden: Collection[int] = (),
     ) -> Tensor:
-        """Give the logarithms of probability of the first token of the answer; shape (vocabulary,).
+        """Return the logarithms of probability of the first token of the answer; shape (vocabulary,).
 
         Parameters
         ----------
-        prompt
-            What is asked.
-        names
-            Deviations.
         seen
             What the vision tower gave for this prompt, by the deviations that it has; filled here.
         hidden
@@ -281,17 +257,17 @@ class Reference:
 
 
 def without_pairs_apart(names: Collection[str]) -> frozenset[str]:
-    """Give deviations that go together: where a line end joins the parts, no two images are in a row."""
+    """Return deviations that go together: where a line end joins the parts, no two images are in a row."""
     return frozenset(names) - ({PAIRED.name} if JOINED.name in names else set())
 
 
 def rounded(logarithms: Tensor) -> tuple[float, ...]:
-    """Give logarithms as they are kept."""
+    """Return logarithms as they are kept."""
     return tuple(round(value, DIGITS) for value in logarithms.tolist())
 
 
 def looked_at(prompt: Prompt) -> tuple[frozenset[str], ...]:
-    """Give the combinations of deviations whose probabilities are kept: those that can change a prompt's.
+    """Return the combinations of deviations whose probabilities are kept: those that can change a prompt's.
 
     All of grades; and each fault alone and with the usual grades.
     """
@@ -302,7 +278,7 @@ def looked_at(prompt: Prompt) -> tuple[frozenset[str], ...]:
 
 
 def subsets(names: list[str]) -> tuple[frozenset[str], ...]:
-    """Give every set of some names, the empty one first, without those that exclude each other."""
+    """Return every set of some names, the empty one first, without those that exclude each other."""
     every = (frozenset(chosen) for count in range(len(names) + 1) for chosen in combinations(names, count))
     return tuple(chosen for chosen in every if not chosen >= {deviation.name for deviation in OF_SIZE})
 

@@ -13,6 +13,8 @@ import torch
 from torch.nn import functional
 from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as modeling
 
+from recipes.pocket.model.replaced import replaced
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,27 +27,19 @@ if TYPE_CHECKING:
 def quick() -> Iterator[None]:
     """Use the replacements within the block."""
     attention, experts = modeling.Qwen3VLMoeVisionAttention, modeling.Qwen3VLMoeTextExperts
-    kept = attention.forward, experts.forward
-    attention.forward, experts.forward = _attend, _all_experts
-    try:
+    with replaced(attention, forward=_attend), replaced(experts, forward=_all_experts):
         yield
-    finally:
-        attention.forward, experts.forward = kept
 
 
 def embed_images(visual: Any, pixels: Tensor, grids: Tensor, packing: Packing) -> tuple[Tensor, list[Tensor]]:  # noqa: ANN401 - transformers' module
-    """Give the vision tower's output for each image token, and that of each DeepStack merger.
+    """Return the vision tower's output for each image token, and that of each DeepStack merger.
 
     Parameters
     ----------
-    visual
-        The vision tower, inside `quick`.
     pixels
         Shape (patches, values).
     grids
         Shape (images, 3).
-    packing
-        Of these patches.
     """
     hidden = visual.patch_embed(pixels)
     mixed = (visual.pos_embed(packing.taps) * packing.shares[:, :, None]).sum(1)
@@ -65,12 +59,8 @@ def read(language: Any, embedded: Tensor, batch: Batch, levels: list[Tensor]) ->
 
     Parameters
     ----------
-    language
-        The language model, inside `quick`.
     embedded
         Shape (conversations, tokens, width).
-    batch
-        Their positions.
     levels
         What the DeepStack mergers gave, for the first layers.
 

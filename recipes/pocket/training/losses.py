@@ -32,7 +32,7 @@ class Losses:
     uneven: Tensor
 
     def total(self) -> Tensor:
-        """Give what is brought down."""
+        """Return what is brought down."""
         return self.answers + SIGHT * self.sights + PLACE * self.places + BALANCE * self.uneven
 
 
@@ -40,13 +40,6 @@ class Heads(torch.nn.Module):
     """Tell what a cell shows, and where it is, from what the mergers give; used in training alone.
 
     Without the places, where one thing lies from another is told but for which is which: the axis, not the side.
-
-    Parameters
-    ----------
-    width
-        Of the language model.
-    mergers
-        How many there are.
     """
 
     def __init__(self, width: int, mergers: int) -> None:
@@ -55,7 +48,7 @@ class Heads(torch.nn.Module):
         self.register_buffer("weight", torch.full((SIGHTS,), RARE))
 
     def forward(self, merged: list[Tensor], sights: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the mean cross-entropy over cells and sights, and the mean squared error of the places."""
+        """Return the mean cross-entropy over cells and sights, and the mean squared error of the places."""
         told = torch.stack([head(part) for head, part in zip(self.heads, merged, strict=True)]).float()
         wanted = sights.float().expand(len(told), -1, -1)
         shown = functional.binary_cross_entropy_with_logits(
@@ -65,19 +58,7 @@ class Heads(torch.nn.Module):
 
 
 def losses_of(model: Any, heads: Heads, batch: Batch, routers: list[Tensor]) -> Losses:  # noqa: ANN401 - transformers' model
-    """Give what a batch costs, inside `quick`.
-
-    Parameters
-    ----------
-    model
-        Its routers append their logits to `routers`.
-    heads
-        For the sights.
-    batch
-        What it reads.
-    routers
-        Emptied here.
-    """
+    """Return what a batch costs, inside `quick`."""
     routers.clear()
     logits, merged = forward(model, batch)
     answers = functional.cross_entropy(
@@ -94,7 +75,7 @@ def losses_of(model: Any, heads: Heads, batch: Batch, routers: list[Tensor]) -> 
 
 
 def forward(model: Any, batch: Batch) -> tuple[Tensor, list[Tensor]]:  # noqa: ANN401 - as above
-    """Give the logits of the answers' tokens, and what the mergers gave; inside `quick`.
+    """Return the logits of the answers' tokens, and what the mergers gave; inside `quick`.
 
     Returns
     -------

@@ -19,15 +19,7 @@ from recipes.pocket.model.tokenizer import train_tokenizer
 
 
 def release(weights: Path, model: Path, mmproj: Path) -> None:
-    """Write the pair.
-
-    Parameters
-    ----------
-    weights
-        As training keeps them.
-    model, mmproj
-        Where to.
-    """
+    """Write the pair."""
     tokenizer = train_tokenizer()
     trained = new_model(tokenizer)
     trained.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))

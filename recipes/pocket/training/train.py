@@ -130,7 +130,7 @@ def _next_of(queue: Any, drawing: list[Any]) -> Batch:  # noqa: ANN401 - a multi
 
 
 def supply(course: Course, first: int, workers: int) -> Iterator[Batch]:
-    """Give batches without end: drawn by other processes, and seen again where those are slower."""
+    """Return batches without end: drawn by other processes, and seen again where those are slower."""
     if not workers:
         for number in itertools.count(first):
             yield draw_batch(number, course)
@@ -157,7 +157,7 @@ def supply(course: Course, first: int, workers: int) -> Iterator[Batch]:
 
 @torch.no_grad()
 def accuracy(model: Any, tasks: list[str], count: int, device: str, split: str) -> dict[str, float]:  # noqa: ANN401 - as above
-    """Give the share of whole answers that are right, greedily, by task.
+    """Return the share of whole answers that are right, greedily, by task.
 
     A greedy answer is the right one exactly where each of its tokens is the likeliest after the right ones before
     it, so that one pass over question and answer tells.
@@ -177,19 +177,7 @@ def accuracy(model: Any, tasks: list[str], count: int, device: str, split: str) 
 
 @dataclass
 class State:
-    """All that a course goes on from.
-
-    Parameters
-    ----------
-    model
-        As transformers has it.
-    heads
-        For what helps it learn.
-    optimiser
-        Over the parameters of both.
-    step
-        How many are behind it.
-    """
+    """All that a course goes on from."""
 
     model: Any
     heads: Heads
@@ -198,7 +186,7 @@ class State:
 
     @classmethod
     def begin(cls, course: Course, device: str) -> State:
-        """Give random weights."""
+        """Return random weights."""
         model: Any = new_model(train_tokenizer(), course.seed).to(device)
         mergers = 1 + len(model.model.visual.deepstack_merger_list)
         heads = Heads(model.config.text_config.hidden_size, mergers).to(device)
@@ -231,14 +219,8 @@ class State:
 
         Parameters
         ----------
-        batch
-            On the device.
-        rate
-            How far to go.
         routers
             The model's routers append their logits to it.
-        bf16
-            As in a course.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -257,12 +239,8 @@ def train(course: Course, out: Path, device: str, workers: int, start: Path | No
 
     Parameters
     ----------
-    course
-        How.
     out
         Where the state is kept, and gone on from.
-    device
-        Of torch.
     workers
         Processes that draw.
     start

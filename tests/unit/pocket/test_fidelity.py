@@ -10,44 +10,44 @@ import pytest
 from recipes.conformance.report.markup import to_xml
 from recipes.core.errors import VerifyError
 from recipes.pocket.fidelity.docs_page import BEGIN, END, PAGE, tables, with_tables
-from recipes.pocket.fidelity.persistence import keep
 from recipes.pocket.fidelity.plot import HIGH, LEFT, LOW, RIGHT, draw, heights, place_of
 from recipes.pocket.fidelity.results import (
     LEDGER,
     LIMITS,
-    Beyond,
-    Case,
-    Choice,
+    AskedCase,
+    BeyondLimit,
     Comparison,
     Ledger,
-    Model,
-    Row,
-    Subject,
+    MeasuredModel,
+    MeasuredSubject,
+    ModelDifferences,
+    RouterChoice,
     encode,
+    keep,
     read,
 )
-from recipes.pocket.fidelity.summary import Selection, Tally, apart, figure, largest, tally, values
+from recipes.pocket.fidelity.summary import Selection, Tally, apart, figure, tally, values
 
 if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
-NO_CHOICE: tuple[Choice, ...] = ()
+NO_CHOICE: tuple[RouterChoice, ...] = ()
 
 
-def a_case(prompt: str, group: str, server: str = "ubatch 32") -> Case:
-    return Case(prompt=prompt, kind="image", group=group, server=server, tokens=40)
+def a_case(prompt: str, group: str, server: str = "ubatch 32") -> AskedCase:
+    return AskedCase(prompt=prompt, kind="image", group=group, server=server, tokens=40)
 
 
-def a_row(subject: str, setting: str, sizes: list[float | None], left: list[float | None]) -> Row:
+def a_row(subject: str, setting: str, sizes: list[float | None], left: list[float | None]) -> ModelDifferences:
     failures = {"no answer: ConnectionError": sizes.count(None)} if None in sizes else {}
-    return Row(
+    return ModelDifferences(
         subject=subject, model="one", setting=setting, sizes=tuple(sizes), left=tuple(left), failures=failures
     )
 
 
-def a_subject(title: str, *known: str, is_examined: bool = True) -> Subject:
-    return Subject(
+def a_subject(title: str, *known: str, is_examined: bool = True) -> MeasuredSubject:
+    return MeasuredSubject(
         title=title,
         version=f"{title}, version 1",
         digest="sha256:00",
@@ -59,8 +59,8 @@ def a_subject(title: str, *known: str, is_examined: bool = True) -> Subject:
     )
 
 
-def beyond(case: int, left: float, after: float, turned: tuple[Choice, ...] = NO_CHOICE) -> Beyond:
-    return Beyond(
+def beyond(case: int, left: float, after: float, turned: tuple[RouterChoice, ...] = NO_CHOICE) -> BeyondLimit:
+    return BeyondLimit(
         subject="ours",
         model="one",
         setting="strict",
@@ -82,7 +82,7 @@ def ledger() -> Ledger:
         prompts="11",
         servers={"ubatch 32": ("-ub", "32"), "ubatch 64": ("-ub", "64")},
         limits=LIMITS,
-        models=(Model(name="one", words="dense | tied", seed=7, model="22", mmproj="33"),),
+        models=(MeasuredModel(name="one", words="dense | tied", seed=7, model="22", mmproj="33"),),
         subjects=(a_subject("ours"), a_subject("theirs", "resize"), a_subject("strange", is_examined=False)),
         cases=(
             a_case("text 1", "text"),
@@ -99,7 +99,7 @@ def ledger() -> Ledger:
             a_row("strange", "default", nothing, nothing),
         ),
         beyond=(
-            beyond(1, 0.02, 0.0004, (Choice(layer=1, token=6, gap=2e-7),)),
+            beyond(1, 0.02, 0.0004, (RouterChoice(layer=1, token=6, gap=2e-7),)),
             beyond(2, 0.0061, 0.0061),
         ),
         comparisons=(
@@ -184,7 +184,6 @@ def test_values_are_those_of_the_selection(ledger: Ledger) -> None:
     assert values(ledger, Selection("ours", "strict", server="ubatch 64")) == [0.0061]
     assert values(ledger, Selection("theirs", "strict", "one", "resize"), left=True) == [0.004]
     assert values(ledger, Selection("theirs", "strict", "two")) == []
-    assert largest([]) is None
     assert apart((-1.0, -2.0), (-1.5, -1.9)) == 0.5
 
 

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from recipes.manifest.load import PROJECT
@@ -14,7 +15,7 @@ from tests.benchmarks.synthetic_model import Shape, block_bytes
 from tests.benchmarks.turns import UnmeasurableError
 from tests.fullsize.answering import Answered, Timing, parse_repacked, parse_timing
 from tests.fullsize.bad_hub import BUSY, CUT, EXPIRED, STALLED, WRONG, Faults
-from tests.fullsize.report import JSON, PAGE, PICTURE, Record, Step, decode, draw, encode, markdown, write
+from tests.fullsize.report import JSON, PAGE, PICTURE, Record, Step, draw, markdown, write
 from tests.fullsize.running import Resident, parse_status, resident, run_module
 from tests.fullsize.scene import scene
 from tests.fullsize.size import full, tiny
@@ -83,35 +84,19 @@ def test_the_folder_goes_whatever_happens_in_it(tmp_path: Path) -> None:
 def test_faults_come_at_their_requests_and_the_wrong_range_once() -> None:
     names = Faults(every=3, rounds=2).names()
     assert names[:6] == (None, None, CUT, None, None, STALLED)
-    assert [name for name in names if name] == [
-        CUT,
-        STALLED,
-        BUSY,
-        EXPIRED,
-        WRONG,
-        CUT,
-        STALLED,
-        BUSY,
-        EXPIRED,
-    ]
+    often = [CUT, STALLED, BUSY, EXPIRED]
+    assert [name for name in names if name] == [*often, WRONG, *often]
     assert len(Faults(every=3, rounds=2).behaviours()) == len(names) + 1
 
 
-def test_the_kernel_s_words_are_read() -> None:
-    text = (
-        "Name:\tllama-server\nVmHWM:\t  2000 kB\nRssAnon:\t 500 kB\nRssFile:\t 1000 kB\nRssShmem:\t 250 kB\n"
-    )
-    assert parse_status(text) == Resident(2.048, 0.512, 1.28)
-
-
-def test_the_weights_that_are_laid_out_anew_are_counted_apart_from_those_of_the_file() -> None:
-    log = (
-        "load_tensors:   CPU_Mapped model buffer size = 17690.95 MiB\n"
-        "load_tensors:   CPU_REPACK model buffer size = 13000.00 MiB\n"
-        "load_tensors:   CPU_REPACK model buffer size =   500.00 MiB\n"
-    )
+def test_the_kernel_s_words_and_the_servers_are_read() -> None:
+    status = "Name:\tserver\nVmHWM:\t  2000 kB\nRssAnon:\t 500 kB\nRssFile:\t 1000 kB\nRssShmem:\t 250 kB\n"
+    assert parse_status(status) == Resident(2.048, 0.512, 1.28)
+    mapped = "load_tensors:   CPU_Mapped model buffer size = 17690.95 MiB\n"
+    repacked = "load_tensors:   CPU_REPACK model buffer size = {} MiB\n".format
+    log = mapped + repacked("13000.00") + repacked("  500.00")
     assert parse_repacked(log) == pytest.approx(13500 * 1.048576)
-    assert parse_repacked("load_tensors:   CPU_Mapped model buffer size = 17690.95 MiB\n") == 0
+    assert parse_repacked(mapped) == 0
 
 
 def test_where_memory_cannot_be_read_it_is_said(tmp_path: Path) -> None:
@@ -121,9 +106,9 @@ def test_where_memory_cannot_be_read_it_is_said(tmp_path: Path) -> None:
 
 @ON_LINUX
 def test_the_peak_is_the_module_s_own_and_not_of_who_started_it(tmp_path: Path) -> None:
-    ran = run_module("recipes", ("--help",), os.environ, tmp_path / "small.log")
+    ran = run_module("recipes", ("--help",), os.environ, tmp_path / "peak")
     held = bytearray(os.urandom(1)) * 300_000_000
-    again = run_module("recipes", ("--help",), os.environ, tmp_path / "again.log")
+    again = run_module("recipes", ("--help",), os.environ, tmp_path / "peak")
     assert "usage" in ran.out
     assert 5 < ran.peak_mb < 200
     assert again.peak_mb < 200 < len(held) / 1e6
@@ -132,7 +117,7 @@ def test_the_peak_is_the_module_s_own_and_not_of_who_started_it(tmp_path: Path) 
 @ON_LINUX
 def test_a_module_that_fails_is_said_with_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(UnmeasurableError, match=r"exit status 2\n(?s:.*)no-such-session"):
-        run_module("recipes", ("no-such-session",), os.environ, tmp_path / "wrong.log")
+        run_module("recipes", ("no-such-session",), os.environ, tmp_path / "peak")
 
 
 def test_an_answer_that_is_cut_or_has_no_timings_is_no_figure() -> None:
@@ -145,9 +130,8 @@ def test_an_answer_that_is_cut_or_has_no_timings_is_no_figure() -> None:
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
-    assert decode(encode(RECORD)) == RECORD
     write(RECORD, tmp_path)
-    assert decode((tmp_path / JSON).read_bytes()) == RECORD
+    assert msgspec.json.decode((tmp_path / JSON).read_bytes(), type=Record) == RECORD
     assert (tmp_path / PAGE).read_text() == markdown(RECORD)
     assert (tmp_path / PICTURE).read_text() == draw(RECORD)
 
@@ -159,11 +143,11 @@ def test_the_page_has_the_figures() -> None:
         "| verify, nothing changed | 0.5 s | - | 60 MB |",
         "| `serve` until it answers | 12.0 s | 12.0 s |",
         "| later: generation of 64 tokens, tokens/s | 8.25 | 8.25 |",
-        "| encode of a picture, second one | - | 4.40 s |",
+        "| encode of an image, second one | - | 4.40 s |",
         "| peak resident memory (VmHWM) | 19.00 GB | 20.50 GB |",
         "| of it at the end: the process's own (RssAnon) | 0.90 GB | 2.30 GB |",
-        "| weights laid out anew (CPU_REPACK), which are its own | 0.50 GB | 0.50 GB |",
-        "| what has to stay: its own, and the other weights | 18.95 GB | 20.35 GB |",
+        "| repacked weights (CPU_REPACK), part of its own | 0.50 GB | 0.50 GB |",
+        "| non-reclaimable: its own, and other weights | 18.95 GB | 20.35 GB |",
         "the hub's faults in 321 requests: 10 x cut, 1 x wrong range",
         "the peak is +1.50 GB",
     ):
@@ -175,6 +159,6 @@ def test_what_is_committed_is_written_of_the_record_or_not_there_at_all() -> Non
     there = [name for name in (JSON, PAGE, PICTURE) if (docs / name).exists()]
     assert there in ([], [JSON, PAGE, PICTURE])
     if there:
-        record = decode((docs / JSON).read_bytes())
+        record = msgspec.json.decode((docs / JSON).read_bytes(), type=Record)
         assert (docs / PAGE).read_text("utf-8") == markdown(record)
         assert (docs / PICTURE).read_text("utf-8") == draw(record)
