@@ -111,7 +111,7 @@ def contenders_of(named: Sequence[tuple[str, str]]) -> list[Contender]:
                 where=f"--recipe and --bundle: {title}",
                 expected="a title for each llama.cpp",
                 found="the same title twice",
-                fix="give a folder another title: --bundle FOLDER=TITLE",
+                fix="name one differently: --bundle FOLDER=TITLE",
             )
     return [contender_of(option, text) for option, text in named]
 

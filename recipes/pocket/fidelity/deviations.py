@@ -1,4 +1,4 @@
-"""By which known deviations each recipe's llama.cpp leaves the reference, in each setting. Pure.
+"""The known deviations of each recipe's llama.cpp from the reference, in each setting. Pure.
 
 They are what conformance finds (docs/explanation/conformance.md); what they leave is measured here again.
 """
@@ -42,7 +42,7 @@ def known_of(recipe: str) -> dict[str, frozenset[str]] | None:
 
 
 def parse_known(text: str) -> dict[str, frozenset[str]]:
-    """Read the deviations of a stranger's llama.cpp, as `resize+gelu`; in the default setting the language model's.
+    """Read the deviations of another llama.cpp, as `resize+gelu`; in the default setting the language model's.
 
     Raises
     ------

@@ -81,7 +81,7 @@ def _largest(ledger: Ledger, chosen: Selection, *, left: bool = False) -> str:
 
 
 def maxima(ledger: Ledger, setting: str) -> Iterator[str]:
-    """Return a setting's largest differences of each subject, and what accounts for them."""
+    """Yield a setting's largest differences of each subject, and what accounts for them."""
     yield f"### Largest difference, {setting} setting"
     limit = f"{ledger.limits[setting]:g}"
     rows = []
@@ -109,7 +109,7 @@ def maxima(ledger: Ledger, setting: str) -> Iterator[str]:
 
 
 def by_model(ledger: Ledger) -> Iterator[str]:
-    """Return the same in the strict setting, model by model."""
+    """Yield the same in the strict setting, model by model."""
     yield "### By model, strict setting: no resize / resize / text"
     heads = ("model", "what sets it apart", *(subject.title for subject in ledger.subjects))
     rows = [
@@ -129,7 +129,7 @@ def by_model(ledger: Ledger) -> Iterator[str]:
 
 
 def by_server(ledger: Ledger) -> Iterator[str]:
-    """Return what known deviations leave in the strict setting, by the way that the server is run."""
+    """Yield what known deviations leave in the strict setting, by the way that the server is run."""
     yield "### By the way the server is run, strict setting: what known deviations leave"
     heads = ("server", "options", *(subject.title for subject in ledger.subjects))
     rows = [
@@ -194,7 +194,7 @@ def cause(ledger: Ledger, item: BeyondLimit) -> str:
 
 
 def crossed(ledger: Ledger) -> Iterator[str]:
-    """Return the first subject against each other one."""
+    """Yield the first subject against each other one."""
     yield f"### {ledger.subjects[0].title} against the others"
     heads = (
         "other",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import tempfile
 from collections import defaultdict
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from recipes.core.digest import hash_file
+from recipes.core.sandbox import usable_cores
 from recipes.evalset.prompts import digest
 from recipes.models.gguf.rewrite import write_f32
 from recipes.pocket.fidelity import results as ledger
@@ -122,7 +122,7 @@ def measure(contenders: Sequence[Contender], command: str, say: Callable[[str], 
 
 
 def write_model(shape: Shape | None, work: Path) -> ledger.MeasuredModel:
-    """Write a model's two files in f32, and give what is recorded of it; None stands for the pocket model."""
+    """Write a model's two files in f32, and return what is recorded of it; None stands for the pocket model."""
     model, mmproj = _paths(work)
     if shape is None:
         write_f32(files.MODEL, model)
@@ -189,6 +189,6 @@ def _subject(contender: Contender, command: str) -> ledger.MeasuredSubject:
         known={setting: tuple(sorted(contender.of(setting) or ())) for setting in SETTINGS},
         is_examined=contender.known is not None,
         command=command,
-        machine=f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        machine=f"{platform.machine()}, {usable_cores()} cores, {platform.system()} {platform.release()}",
         date=f"{datetime.now(tz=UTC):%Y-%m-%d}",
     )

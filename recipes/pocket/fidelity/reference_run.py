@@ -32,7 +32,7 @@ TREMBLES = (
 
 @dataclass(frozen=True)
 class Changes:
-    """In what a reference departs from itself.
+    """What is changed in a reference.
 
     Parameters
     ----------

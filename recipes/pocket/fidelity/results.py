@@ -40,11 +40,11 @@ class MeasuredSubject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Parameters
     ----------
     version
-        What it says of itself.
+        As its server prints it.
     digest
         Of the bundle; of one that this project did not build, of its llama-server alone.
     known
-        By setting, the deviations that are taken for granted; empty where nothing is known of it.
+        By setting, the deviations that are assumed; empty where none are known.
     is_examined
         Whether every difference beyond the limit was to be explained.
     """

@@ -1,4 +1,4 @@
-"""Where a router's choice hangs by a hair: the reference's, found and decided the other way."""
+"""Near-ties of routers: choices that rounding can decide, found in the reference and decided the other way."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def decided_otherwise(language: Any, ties: Collection[Tie]) -> Iterator[None]:  
 
 
 def routers(language: Any) -> Iterator[tuple[int, Any]]:  # noqa: ANN401 - as above
-    """Return each layer's number and router."""
+    """Yield each layer's number and router."""
     for number, layer in enumerate(language.layers):
         router = getattr(layer.mlp, "gate", None)
         if router is not None and not isinstance(router, torch.nn.Linear):

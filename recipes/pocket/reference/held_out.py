@@ -1,4 +1,4 @@
-"""How often the reference's greedy answers are right, on pictures that training never saw."""
+"""How often the reference's greedy answers are right, on images that training never saw."""
 
 from __future__ import annotations
 

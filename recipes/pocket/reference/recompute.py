@@ -1,4 +1,4 @@
-"""Asks the reference everything anew, and compares it with what is committed.
+"""Computes all reference values again, and compares them with what is committed.
 
 `nox -s reference` compares; with `-- --write` it commits what came out, with `-- --accuracy N` it asks how good the
 model is.
@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+import torch
 
 from recipes.core.digest import hash_file
 from recipes.core.errors import VerifyError
+from recipes.core.sandbox import usable_cores
 from recipes.evalset.golden import AGAIN, Golden, HeldOut, read_golden
 from recipes.evalset.mrope_sections import blocked, interleaved
 from recipes.evalset.prompts import compared, digest, everything, held_out
@@ -40,7 +42,7 @@ def versions() -> dict[str, str]:
 
 
 def compute(model: Path, mmproj: Path) -> tuple[Golden, dict[str, np.ndarray[Any, Any]]]:
-    """Ask everything; give the golden values, and what the vision tower and the positions are for one prompt each."""
+    """Return the golden values, and what the vision tower and the positions are for one prompt each."""
     reference = Reference(*load(model, mmproj))
     golden = Golden(
         made_with=versions(),
@@ -61,7 +63,7 @@ def _held_out(reference: Reference, task: str) -> HeldOut:
 
 
 def _arrays(reference: Reference) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    """Return the vision tower's outputs for a small image, positions of several prompts, and the channels' axes."""
+    """Yield the vision tower's outputs for a small image, positions of several prompts, and the channels' axes."""
     by_name = {prompt.name: prompt for prompt in compared()}
     batch = reference.prepare(by_name["where, wide"])
     merged, levels = reference.see(batch)
@@ -130,9 +132,10 @@ def main(argv: list[str]) -> int:
         "--accuracy",
         type=int,
         metavar="N",
-        help="only ask N questions of each task, on pictures never trained on",
+        help="only ask N questions of each task, on images never trained on",
     )
     chosen = parser.parse_args(argv)
+    torch.set_num_threads(usable_cores())
     if chosen.accuracy:
         print(table(examine(Reference(*load(MODEL, MMPROJ)), chosen.accuracy)))
         return 0

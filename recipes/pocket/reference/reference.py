@@ -143,17 +143,17 @@ class Reference:
         positions = torch.cat([batch.positions, after.expand(3, 1, -1)], dim=2)
         embedded = inner.get_input_embeddings()(ids)
         mask = ids == self.model.config.image_token_id
-        pictures: dict[str, Any] = {}
+        images: dict[str, Any] = {}
         if seen is not None:
             embedded = embedded.masked_scatter(mask[..., None], seen[0])
-            pictures = {"visual_pos_masks": mask, "deepstack_visual_embeds": seen[1]}
+            images = {"visual_pos_masks": mask, "deepstack_visual_embeds": seen[1]}
         with deviations.language_with(inner.language_model, names):
             states = inner.language_model(
                 inputs_embeds=embedded,
                 attention_mask=deviations.without(deviations.text_mask(mask[0], names), hidden),
                 position_ids=positions,
                 use_cache=False,
-                **pictures,
+                **images,
             ).last_hidden_state
         result: Tensor = self.model.lm_head(states[:, -1])[0]
         return result

@@ -1,7 +1,7 @@
 """The same arithmetic with fewer kernels, for training: batched vision attention, all experts at once.
 
 Each replacement gives what transformers' own code gives, up to rounding; a test compares them. Nothing here is
-used where the model is judged.
+used where the model is checked.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from recipes.core.sandbox import usable_cores
 from recipes.evalset.image_sizes import SIZE_CLASSES
 from recipes.evalset.tasks import TASKS, TRAINING_WEIGHTS, held_out_conversation, training_conversation
 from recipes.pocket.model.architecture import new_model
@@ -63,7 +64,7 @@ class Course:
     batch
         Conversations in a batch, about.
     seed
-        Of weights and pictures.
+        Of weights and images.
     rate
         The highest learning rate.
     limit_s
@@ -130,7 +131,7 @@ def _next_of(queue: Any, drawing: list[Any]) -> Batch:  # noqa: ANN401 - a multi
 
 
 def supply(course: Course, first: int, workers: int) -> Iterator[Batch]:
-    """Return batches without end: drawn by other processes, and seen again where those are slower."""
+    """Yield batches without end: drawn by other processes, and seen again where those are slower."""
     if not workers:
         for number in itertools.count(first):
             yield draw_batch(number, course)
@@ -325,6 +326,7 @@ def main(argv: list[str]) -> None:
         "--f32", action="store_true", help="multiply in 32 bits, where a processor is slow with 16"
     )
     chosen = parser.parse_args(argv)
+    torch.set_num_threads(usable_cores())
     course = Course(
         *(chosen.steps, chosen.batch, chosen.seed, chosen.rate, chosen.limit_s),
         *(chosen.weights, chosen.size_classes, not chosen.f32),
