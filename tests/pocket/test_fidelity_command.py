@@ -78,7 +78,15 @@ def test_a_title_is_the_folders_name_where_none_is_given() -> None:
 
 
 def test_the_record_names_no_folder_of_this_machine() -> None:
-    argv = ["--bundle", "/home/me/x=theirs", "--bundle=/home/me/y", "--recipe", "b7827", "--bundle", "./z=a/b"]
+    argv = [
+        "--bundle",
+        "/home/me/x=theirs",
+        "--bundle=/home/me/y",
+        "--recipe",
+        "b7827",
+        "--bundle",
+        "./z=a/b",
+    ]
     said = "--bundle FOLDER=theirs --bundle=FOLDER --recipe b7827 --bundle FOLDER=a/b"
     assert command_of(argv) == f"python3 noxfile.py -s fidelity -- {said}"
 

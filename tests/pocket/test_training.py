@@ -53,29 +53,33 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "training.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+def kept(folder: Path, name: str) -> Any:  # noqa: ANN401 - what torch.save kept
+    return torch.load(folder / f"{name}.pt", weights_only=True)
+
+
+def are_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
 def test_a_few_steps_leave_state_weights_and_figures(tmp_path: Path) -> None:
-    train(COURSE, tmp_path / "new", "cpu", 0)
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
-        "state.pt",
-        "training.jsonl",
-        "weights.pt",
-    ]
-    rows = rows_of(tmp_path / "new")
+    out = tmp_path / "new"
+    train(COURSE, out, "cpu", 0)
+    assert {path.name for path in out.iterdir()} == {"state.pt", "training.jsonl", "weights.pt"}
+    rows = rows_of(out)
     assert [row["step"] for row in rows] == [1, 2]
     assert [row["conversations"] for row in rows] == [3, 5]  # as BATCH_SHARE has it for the first two classes
     for row in rows:
-        assert all(
-            math.isfinite(row[name]) and row[name] > 0 for name in ("answers", "sights", "places", "uneven")
-        )
+        losses = [row[name] for name in ("answers", "sights", "places", "uneven")]
+        assert all(math.isfinite(loss) and loss > 0 for loss in losses)
     assert "accuracy" not in rows[0]
     assert set(rows[1]["accuracy"]) == set(TASKS)
-    state = torch.load(tmp_path / "new" / "state.pt", weights_only=True)
-    weights = torch.load(tmp_path / "new" / "weights.pt", weights_only=True)
+    state, weights = kept(out, "state"), kept(out, "weights")
     assert state["step"] == 2
-    assert weights.keys() == state["model"].keys()
-    for name, value in weights.items():
-        assert value.dtype == torch.float16
-        assert torch.equal(value, state["model"][name].half()), name
+    assert {value.dtype for value in weights.values()} == {torch.float16}
+    assert are_equal(weights, {name: value.half() for name, value in state["model"].items()})
+    train(COURSE, out, "cpu", 0)  # a course that is over changes nothing any more
+    assert are_equal(weights, kept(out, "weights"))
+    assert len(rows_of(out)) == 2
 
 
 def cut_off_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
@@ -92,43 +96,23 @@ def test_a_course_that_was_cut_off_goes_on_to_the_same_weights(
     with monkeypatch.context() as cut_off:
         cut_off_after(cut_off, 1)
         train(COURSE, tmp_path / "in two", "cpu", 0)
-    between = torch.load(tmp_path / "in two" / "state.pt", weights_only=True)
+    between = kept(tmp_path / "in two", "state")
     assert between["step"] == 1
     train(COURSE, tmp_path / "in two", "cpu", 0)
-    one, other = (
-        torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("at once", "in two")
-    )
+    one, other = (kept(tmp_path / name, "state") for name in ("at once", "in two"))
     assert one["step"] == other["step"] == 2
     assert [row["step"] for row in rows_of(tmp_path / "in two")] == [1, 2]
     for part in ("model", "heads"):
-        for name, value in one[part].items():
-            assert torch.equal(value, other[part][name]), name
-        assert any(not torch.equal(value, between[part][name]) for name, value in one[part].items())
+        assert are_equal(one[part], other[part])
+        assert not are_equal(one[part], between[part])
 
 
-def test_a_course_that_is_over_changes_nothing_any_more(tmp_path: Path) -> None:
-    train(COURSE, tmp_path, "cpu", 0)
-    before = torch.load(tmp_path / "weights.pt", weights_only=True)
-    train(COURSE, tmp_path, "cpu", 0)
-    after = torch.load(tmp_path / "weights.pt", weights_only=True)
-    assert all(torch.equal(value, after[name]) for name, value in before.items())
-    assert len(rows_of(tmp_path)) == 2
-
-
-def test_a_course_begins_with_the_weights_of_another_one(tmp_path: Path) -> None:
+def test_a_course_begins_with_other_weights_and_keeps_its_state_when_the_time_is_up(tmp_path: Path) -> None:
     train(COURSE, tmp_path / "first", "cpu", 0)
     timeless = Course(steps=1000, batch=2, seed=9, rate=1e-3, limit_s=0.0)
     train(timeless, tmp_path / "second", "cpu", 0, tmp_path / "first" / "weights.pt")
-    one, other = (
-        torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in ("first", "second")
-    )
-    assert all(torch.equal(value, other[name]) for name, value in one.items())
-
-
-def test_when_the_time_is_up_the_state_is_kept(tmp_path: Path) -> None:
-    train(Course(steps=1000, batch=2, seed=3, rate=1e-3, limit_s=0.0), tmp_path, "cpu", 0)
-    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 0
-    assert (tmp_path / "weights.pt").exists()
+    assert are_equal(kept(tmp_path / "first", "weights"), kept(tmp_path / "second", "weights"))
+    assert kept(tmp_path / "second", "state")["step"] == 0
 
 
 def test_the_command_line_starts_a_course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,11 +219,17 @@ class Context:
         return queue.Queue(maxsize)
 
 
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches are their numbers, and drawn at once."""
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _kind: Context())
+    monkeypatch.setattr(training, "draw_batch", lambda number, _course: number)
+
+
+@pytest.mark.usefixtures("drawn")
 def test_workers_draw_each_batch_once_and_batches_are_seen_again_where_they_are_slower(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(multiprocessing, "get_context", lambda _kind: Context())
-    monkeypatch.setattr(training, "draw_batch", lambda number, _course: number)
     monkeypatch.setattr(training, "KEPT_BATCHES", 4)
     supplied: list[Any] = [*islice(supply(COURSE, 10, 2), 10)]
     assert sorted(supplied[:4]) == [10, 11, 12, 13]
@@ -247,9 +237,8 @@ def test_workers_draw_each_batch_once_and_batches_are_seen_again_where_they_are_
     assert supplied[8:] == supplied[4:6]
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_drawing_process_that_died_ends_the_course(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multiprocessing, "get_context", lambda _kind: Context())
-    monkeypatch.setattr(training, "draw_batch", lambda number, _course: number)
     monkeypatch.setattr(training, "PATIENCE_S", 0.0)
     batches = supply(COURSE, 0, 2)
     assert len([*islice(batches, 4)]) == 4
@@ -257,10 +246,10 @@ def test_a_drawing_process_that_died_ends_the_course(monkeypatch: pytest.MonkeyP
         next(batches)
 
 
-def test_without_workers_batches_are_drawn_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "draw_batch", lambda number, course: (number, course))
+@pytest.mark.usefixtures("drawn")
+def test_without_workers_batches_are_drawn_in_order() -> None:
     supplied: list[Any] = [*islice(supply(COURSE, 5, 0), 3)]
-    assert supplied == [(number, COURSE) for number in (5, 6, 7)]
+    assert supplied == [5, 6, 7]
 
 
 def test_an_answer_is_right_only_where_all_of_its_tokens_are(monkeypatch: pytest.MonkeyPatch) -> None:
