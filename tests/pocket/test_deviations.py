@@ -17,7 +17,7 @@ from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as modeling
 
 from recipes.evalset.image_sizes import Grid, exact_size, resized
 from recipes.evalset.mrope_sections import AXES, blocked, interleaved
-from recipes.evalset.prompts import compared, one_image
+from recipes.evalset.prompts import one_image
 from recipes.evalset.render import draw
 from recipes.pocket.fidelity.random_prompts import trials
 from recipes.pocket.model.preprocess import fit, padded
@@ -64,6 +64,7 @@ from recipes.pocket.reference.known_deviations import (
     RESIZE,
     THETA,
 )
+from tests.pocket.conftest import PROMPTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +74,6 @@ if TYPE_CHECKING:
     from recipes.evalset.prompts import Prompt
     from recipes.pocket.reference.reference import Reference
 
-PROMPTS = {prompt.name: prompt for prompt in compared()}
 TEXT, FITS, RESIZED = (PROMPTS[name] for name in ("text alone 0", "where, wide", "resized, too small"))
 NAMES = [deviation.name for deviation in ALL]
 

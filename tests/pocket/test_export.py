@@ -19,7 +19,7 @@ from recipes.pocket.model.architecture import MROPE_SECTION
 from recipes.pocket.model.export_gguf import is_kept_exact, weights_of
 from recipes.pocket.model.import_gguf import load
 from recipes.pocket.model.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS
-from tests.pocket.conftest import Files
+from tests.pocket.conftest import Files, Model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +146,7 @@ def test_in_an_f16_file_vectors_positions_and_routers_stay_exact(f16_files: File
             assert tensor.type.name in {"F32", "F16"}
 
 
-def test_an_f32_file_gives_back_every_weight_to_the_bit(f32_files: Files, model: Any) -> None:  # noqa: ANN401 - transformers' model
+def test_an_f32_file_gives_back_every_weight_to_the_bit(f32_files: Files, model: Model) -> None:
     restored, _ = load(*f32_files)
     weights = model.state_dict()
     assert restored.state_dict().keys() == weights.keys()
@@ -154,7 +154,7 @@ def test_an_f32_file_gives_back_every_weight_to_the_bit(f32_files: Files, model:
         assert torch.equal(value, weights[name]), name
 
 
-def test_an_f16_file_gives_back_every_weight_to_its_rounding(f16_files: Files, model: Any) -> None:  # noqa: ANN401 - as above
+def test_an_f16_file_gives_back_every_weight_to_its_rounding(f16_files: Files, model: Model) -> None:
     restored, _ = load(*f16_files)
     changed = 0
     for name, value in restored.state_dict().items():
@@ -165,7 +165,7 @@ def test_an_f16_file_gives_back_every_weight_to_its_rounding(f16_files: Files, m
     assert changed > 30  # it does round
 
 
-def test_the_restored_configuration_is_the_models(f16_files: Files, model: Any) -> None:  # noqa: ANN401 - as above
+def test_the_restored_configuration_is_the_models(f16_files: Files, model: Model) -> None:
     restored = load(*f16_files)[0].config.to_dict()
     written = model.config.to_dict()
     for part in (restored, written):
@@ -178,7 +178,7 @@ def test_the_restored_configuration_is_the_models(f16_files: Files, model: Any) 
     assert restored == written
 
 
-def test_each_expert_computes_what_transformers_own_does(f32_files: Files, model: Any) -> None:  # noqa: ANN401 - as above
+def test_each_expert_computes_what_transformers_own_does(f32_files: Files, model: Model) -> None:
     tensors = {name: torch.from_numpy(value) for name, value in tensors_of(f32_files.model).items()}
     torch.manual_seed(3)
     hidden = torch.randn(5, model.config.text_config.hidden_size)
@@ -195,7 +195,7 @@ def test_each_expert_computes_what_transformers_own_does(f32_files: Files, model
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
-def test_the_two_frames_of_the_patch_kernel_are_two_tensors(f32_files: Files, model: Any) -> None:  # noqa: ANN401 - as above
+def test_the_two_frames_of_the_patch_kernel_are_two_tensors(f32_files: Files, model: Model) -> None:
     tensors = tensors_of(f32_files.mmproj)
     kernel = weights_of(model)["model.visual.patch_embed.proj.weight"]
     assert np.array_equal(tensors["v.patch_embd.weight"], kernel[:, :, 0])

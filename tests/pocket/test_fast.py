@@ -10,17 +10,18 @@ from torch.nn import functional
 from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as modeling
 
 from recipes.evalset.tasks import TASKS, held_out_conversation, training_conversation
-from recipes.pocket.model.batches import Batch, cells_of, collate
+from recipes.pocket.model.batches import cells_of
 from recipes.pocket.model.grid_labels import SIGHTS
-from recipes.pocket.model.preprocess import UNTRAINED, Writer
-from recipes.pocket.model.tokenizer import END_OF_TEXT, IMAGE_PAD
+from recipes.pocket.model.preprocess import UNTRAINED
 from recipes.pocket.training.fast_kernels import quick
 from recipes.pocket.training.losses import RARE, Heads, forward, losses_of
+from tests.pocket.conftest import Model, collated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from recipes.evalset.tasks import Conversation
+    from recipes.pocket.model.batches import Batch
+    from recipes.pocket.model.preprocess import Writer
 
 MIXED = (
     held_out_conversation(1, "which"),  # two images, of a size that training does not have
@@ -36,17 +37,12 @@ BATCHES = {
 }
 
 
-def batch_of(writer: Writer, conversations: tuple[Conversation, ...]) -> Batch:
-    prepared = [writer.prepare(conversation) for conversation in conversations]
-    return collate(prepared, writer.special(END_OF_TEXT), writer.special(IMAGE_PAD))
-
-
 @pytest.fixture(params=BATCHES)
 def batch(request: pytest.FixtureRequest, writer: Writer) -> Batch:
-    return batch_of(writer, BATCHES[request.param])
+    return collated(writer, *BATCHES[request.param])
 
 
-def whole(model: Any, batch: Batch) -> Any:  # noqa: ANN401 - transformers' model and output
+def whole(model: Model, batch: Batch) -> Any:  # noqa: ANN401 - transformers' output
     """What transformers gives, padding masked, with the loss of its own."""
     pictures = {"pixel_values": batch.pixels(), "image_grid_thw": batch.grids} if len(batch.grids) else {}
     return model(
@@ -59,7 +55,7 @@ def whole(model: Any, batch: Batch) -> Any:  # noqa: ANN401 - transformers' mode
     )
 
 
-def test_the_answers_logits_are_those_of_the_whole_model(model: Any, batch: Batch) -> None:  # noqa: ANN401 - as above
+def test_the_answers_logits_are_those_of_the_whole_model(model: Model, batch: Batch) -> None:
     with torch.no_grad():
         expected = whole(model, batch).logits.reshape(-1, model.config.text_config.vocab_size)[batch.answered]
         with quick():
@@ -69,8 +65,8 @@ def test_the_answers_logits_are_those_of_the_whole_model(model: Any, batch: Batc
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
 
 
-def test_what_the_mergers_give_is_the_vision_towers_own(model: Any, writer: Writer) -> None:  # noqa: ANN401 - as above
-    batch = batch_of(writer, MIXED)
+def test_what_the_mergers_give_is_the_vision_towers_own(model: Model, writer: Writer) -> None:
+    batch = collated(writer, *MIXED)
     with torch.no_grad():
         expected = model.model.visual(batch.pixels(), grid_thw=batch.grids, return_dict=True)
         with quick():
@@ -79,14 +75,14 @@ def test_what_the_mergers_give_is_the_vision_towers_own(model: Any, writer: Writ
     torch.testing.assert_close(levels, expected.deepstack_features, rtol=0, atol=2e-5)
 
 
-def test_without_an_image_no_merger_gives_anything(model: Any, writer: Writer) -> None:  # noqa: ANN401 - as above
+def test_without_an_image_no_merger_gives_anything(model: Model, writer: Writer) -> None:
     with torch.no_grad(), quick():
-        _, merged = forward(model, batch_of(writer, BATCHES["text"]))
+        _, merged = forward(model, collated(writer, *BATCHES["text"]))
     assert merged == []
 
 
 @pytest.fixture
-def routers(model: Any) -> Iterator[list[torch.Tensor]]:  # noqa: ANN401 - as above
+def routers(model: Model) -> Iterator[list[torch.Tensor]]:
     """The logits of the first layer's router."""
     kept: list[torch.Tensor] = []
     gate = model.model.language_model.layers[0].mlp.gate
@@ -95,17 +91,17 @@ def routers(model: Any) -> Iterator[list[torch.Tensor]]:  # noqa: ANN401 - as ab
     hook.remove()
 
 
-def heads_for(model: Any) -> Heads:  # noqa: ANN401 - as above
+def heads_for(model: Model) -> Heads:
     torch.manual_seed(2)
     return Heads(model.config.text_config.hidden_size, 3)
 
 
 def test_the_answers_loss_and_its_gradients_are_transformers_own(
-    model: Any,  # noqa: ANN401 - as above
+    model: Model,
     writer: Writer,
     routers: list[torch.Tensor],
 ) -> None:
-    batch = batch_of(writer, MIXED)
+    batch = collated(writer, *MIXED)
     named = dict(model.named_parameters())
     expected = whole(model, batch).loss
     gradients = torch.autograd.grad(expected, named.values())
@@ -120,11 +116,11 @@ def test_the_answers_loss_and_its_gradients_are_transformers_own(
 
 
 def test_an_uneven_load_costs_what_switch_transformers_has_it_cost(
-    model: Any,  # noqa: ANN401 - as above
+    model: Model,
     writer: Writer,
     routers: list[torch.Tensor],
 ) -> None:
-    batch = batch_of(writer, MIXED)
+    batch = collated(writer, *MIXED)
     with torch.no_grad(), quick():
         found = losses_of(model, heads_for(model), batch, routers).uneven
     config = model.config.text_config
@@ -135,28 +131,21 @@ def test_an_uneven_load_costs_what_switch_transformers_has_it_cost(
     assert found >= 1  # which is an even load
 
 
-def test_sights_cost_a_cross_entropy_in_which_what_is_there_weighs_more(model: Any, writer: Writer) -> None:  # noqa: ANN401 - as above
-    batch = batch_of(writer, MIXED)
-    heads = heads_for(model)
+def test_sights_cost_a_cross_entropy_in_which_what_is_there_weighs_more_and_places_a_squared_error(
+    model: Model, writer: Writer
+) -> None:
+    batch, heads = collated(writer, *MIXED), heads_for(model)
     with torch.no_grad(), quick():
-        found = losses_of(model, heads, batch, []).sights
+        found = losses_of(model, heads, batch, [])
         _, merged = forward(model, batch)
-        likely = [head(part)[:, :SIGHTS].sigmoid() for head, part in zip(heads.heads, merged, strict=True)]
+        told = [head(part) for head, part in zip(heads.heads, merged, strict=True)]
     there = batch.sights.bool()
-    costs = [torch.where(there, -RARE * one.log(), -(1 - one).log()).mean() for one in likely]
     assert there.shape[1] == SIGHTS
-    torch.testing.assert_close(found, torch.stack(costs).mean(), rtol=1e-4, atol=0)
-
-
-def test_places_cost_their_squared_error(model: Any, writer: Writer) -> None:  # noqa: ANN401 - as above
-    batch = batch_of(writer, MIXED)
-    heads = heads_for(model)
-    with torch.no_grad(), quick():
-        found = losses_of(model, heads, batch, []).places
-        _, merged = forward(model, batch)
-        told = [head(part)[:, SIGHTS:] for head, part in zip(heads.heads, merged, strict=True)]
-    costs = [(one - batch.cells).square().mean() for one in told]
-    torch.testing.assert_close(found, torch.stack(costs).mean(), rtol=1e-4, atol=0)
+    likely = [one[:, :SIGHTS].sigmoid() for one in told]
+    sights = [torch.where(there, -RARE * one.log(), -(1 - one).log()).mean() for one in likely]
+    places = [(one[:, SIGHTS:] - batch.cells).square().mean() for one in told]
+    torch.testing.assert_close(found.sights, torch.stack(sights).mean(), rtol=1e-4, atol=0)
+    torch.testing.assert_close(found.places, torch.stack(places).mean(), rtol=1e-4, atol=0)
 
 
 def test_each_cell_has_its_row_and_column() -> None:
@@ -164,11 +153,11 @@ def test_each_cell_has_its_row_and_column() -> None:
 
 
 def test_routers_of_an_earlier_batch_are_forgotten(
-    model: Any,  # noqa: ANN401 - as above
+    model: Model,
     writer: Writer,
     routers: list[torch.Tensor],
 ) -> None:
-    batch = batch_of(writer, BATCHES["text"])
+    batch = collated(writer, *BATCHES["text"])
     with torch.no_grad(), quick():
         first = losses_of(model, heads_for(model), batch, routers)
         second = losses_of(model, heads_for(model), batch, routers)
@@ -196,7 +185,7 @@ def test_the_replacements_are_gone_after_the_block_whatever_happens_in_it() -> N
 
 
 def test_the_pixels_of_a_batch_are_two_equal_frames(writer: Writer) -> None:
-    batch = batch_of(writer, MIXED[:1])
+    batch = collated(writer, MIXED[0])
     shaped = batch.pixels().reshape(len(batch.patches), 3, 2, 16, 16)
     assert torch.equal(shaped[:, :, 0], shaped[:, :, 1])
     assert torch.equal(functional.relu(shaped.abs() - 1), torch.zeros_like(shaped))

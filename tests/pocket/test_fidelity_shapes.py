@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,14 +11,13 @@ import torch
 from gguf import GGUFReader
 from torch.nn import functional
 
-from recipes.evalset.prompts import compared
 from recipes.models.gguf.lint import lint_mmproj, lint_model, lint_pair
 from recipes.models.gguf.reader import read_gguf
 from recipes.pocket.fidelity.model_shapes import SHAPES, Shape, make, write
 from recipes.pocket.model.export_gguf import language_names, weights_of
 from recipes.pocket.model.import_gguf import load
 from recipes.pocket.reference.reference import Reference
-from tests.pocket.conftest import Files
+from tests.pocket.conftest import PROMPTS, Files, images_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,22 +129,19 @@ def test_the_reference_answers_as_transformers_own_forward_does(
     name: str, tmp_path: Path, tokenizer: Tokenizer
 ) -> None:
     loaded, _ = load(*written(DENSE_TIED, tmp_path, tokenizer))
-    reference = Reference(loaded, tokenizer)
-    prompt = next(prompt for prompt in compared() if prompt.name == name)
+    reference, prompt = Reference(loaded, tokenizer), PROMPTS[name]
     batch = reference.prepare(prompt)
-    pictures: dict[str, Any] = {}
-    if len(batch.grids):
-        kinds = (batch.ids == loaded.config.image_token_id).int()
-        pictures = {"pixel_values": batch.pixels(), "image_grid_thw": batch.grids, "mm_token_type_ids": kinds}
     with torch.no_grad():
-        theirs = loaded(input_ids=batch.ids, **pictures).logits[0, -1].log_softmax(-1)
+        whole = loaded(input_ids=batch.ids, **images_of(loaded, batch, batch.ids))
+    theirs = whole.logits[0, -1].log_softmax(-1)
     torch.testing.assert_close(reference.first(prompt, frozenset(), {}), theirs, rtol=0, atol=2e-5)
 
 
 def test_sums_in_16_bits_change_a_dense_model_too(tmp_path: Path, tokenizer: Tokenizer) -> None:
     reference = Reference(*load(*written(DENSE_TIED, tmp_path, tokenizer)))
     for name, deviation in (("text alone 0", "half-text"), ("where, wide", "half")):
-        prompt = next(prompt for prompt in compared() if prompt.name == name)
-        exact = reference.first(prompt, frozenset(), {})
-        assert not torch.equal(exact, reference.first(prompt, frozenset({deviation}), {}))
-        assert torch.equal(exact, reference.first(prompt, frozenset(), {}))
+        exact, changed, again = (
+            reference.first(PROMPTS[name], frozenset(names), {}) for names in ((), (deviation,), ())
+        )
+        assert not torch.equal(exact, changed)
+        assert torch.equal(exact, again)

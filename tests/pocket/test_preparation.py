@@ -26,17 +26,16 @@ from recipes.evalset.image_sizes import (
 )
 from recipes.evalset.render import draw
 from recipes.evalset.tasks import held_out_conversation
-from recipes.pocket.model.batches import collate
 from recipes.pocket.model.export_gguf import IMAGE_MEAN, IMAGE_STD
 from recipes.pocket.model.preprocess import UNTRAINED, Writer, cut, fit, image_positions, scenes_of
 from recipes.pocket.model.tokenizer import CHAT_TEMPLATE, END, END_OF_TEXT, IMAGE_PAD
+from tests.pocket.conftest import Model, collated
 from tests.support.conversations import ANY
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from recipes.evalset.tasks import Conversation
-    from recipes.pocket.model.batches import Batch
 
 PROCESSOR = Qwen2VLImageProcessorPil(
     patch_size=PATCH_PX,
@@ -46,11 +45,6 @@ PROCESSOR = Qwen2VLImageProcessorPil(
     image_std=IMAGE_STD,
     size={"shortest_edge": LEAST_PIXELS, "longest_edge": MOST_PIXELS},
 )
-
-
-def collated(writer: Writer, *conversations: Conversation) -> Batch:
-    prepared = [writer.prepare(conversation) for conversation in conversations]
-    return collate(prepared, writer.special(END_OF_TEXT), writer.special(IMAGE_PAD))
 
 
 def messages_of(conversation: Conversation) -> list[dict[str, Any]]:
@@ -103,7 +97,7 @@ def test_pixels_are_those_of_the_image_processor(writer: Writer, conversation: C
 @settings(max_examples=30)
 @given(st.lists(ANY, min_size=1, max_size=3))
 def test_positions_are_those_of_get_rope_index(
-    model: Any,  # noqa: ANN401 - transformers' model
+    model: Model,
     writer: Writer,
     conversations: list[Conversation],
 ) -> None:
@@ -200,24 +194,16 @@ def test_positions_of_an_image_count_rows_and_columns_from_one_time() -> None:
     ]
 
 
-SIDES = st.integers(
-    CELL_PX // 2 + 1, 3000
-)  # a side of less than half a cell is where llama.cpp rounds up first
+SIDES = st.integers(CELL_PX // 2 + 1, 3000)  # below half a cell llama.cpp rounds up first
 
 
 @given(SIDES, SIDES)
-def test_sizes_are_those_of_smart_resize(height: int, width: int) -> None:
-    expected = smart_resize(height, width, CELL_PX, LEAST_PIXELS, MOST_PIXELS)
-    assert resized(height, width) == expected
-
-
-@given(SIDES, SIDES)
-def test_a_fitted_size_is_whole_cells_within_bounds_and_stays_as_it_is(height: int, width: int) -> None:
-    new_height, new_width = resized(height, width)
-    assert new_height % CELL_PX == new_width % CELL_PX == 0
-    assert LEAST_PIXELS <= new_height * new_width <= MOST_PIXELS
-    assert resized(new_height, new_width) == (new_height, new_width)
-    assert exact_size(grid_of(height, width)) == (new_height, new_width)
+def test_sizes_are_those_of_smart_resize_and_stay_as_they_are(height: int, width: int) -> None:
+    size = resized(height, width)
+    assert size == smart_resize(height, width, CELL_PX, LEAST_PIXELS, MOST_PIXELS)
+    assert size[0] % CELL_PX == size[1] % CELL_PX == 0
+    assert LEAST_PIXELS <= size[0] * size[1] <= MOST_PIXELS
+    assert resized(*size) == exact_size(grid_of(height, width)) == size
 
 
 def test_an_image_that_fits_is_not_touched() -> None:

@@ -23,9 +23,9 @@ from recipes.evalset.prompts import (
 )
 from recipes.evalset.render import draw
 from recipes.evalset.tasks import TASKS, Turn, held_out_conversation
+from tests.pocket.conftest import PROMPTS
 from tests.pocket.test_tasks import ANSWERS, asked_words
 
-COMPARED = {prompt.name: prompt for prompt in compared()}
 ALL = everything()
 
 
@@ -34,13 +34,13 @@ def cells(prompt: Prompt) -> list[int]:
 
 
 def test_there_are_enough_of_each_kind() -> None:
-    assert len(compared()) == len(COMPARED) >= 24
-    assert sum(not prompt.scenes for prompt in COMPARED.values()) >= 3
-    assert sum(len(prompt.scenes) == 2 for prompt in COMPARED.values()) >= 3
-    assert sum(len(prompt.turns) > 1 for prompt in COMPARED.values()) >= 3
-    assert sum(prompt.is_resized for prompt in COMPARED.values()) >= 4
+    assert len(compared()) == len(PROMPTS) >= 24
+    assert sum(not prompt.scenes for prompt in PROMPTS.values()) >= 3
+    assert sum(len(prompt.scenes) == 2 for prompt in PROMPTS.values()) >= 3
+    assert sum(len(prompt.turns) > 1 for prompt in PROMPTS.values()) >= 3
+    assert sum(prompt.is_resized for prompt in PROMPTS.values()) >= 4
     assert (
-        sum(isinstance(prompt.turns[-1].parts[0], str) for prompt in COMPARED.values() if prompt.scenes) >= 2
+        sum(isinstance(prompt.turns[-1].parts[0], str) for prompt in PROMPTS.values() if prompt.scenes) >= 2
     )
     with_images = len(TASKS) - 1
     assert with_images * HELD_OUT_OF_EACH >= 200
@@ -52,15 +52,15 @@ def test_there_are_enough_of_each_kind() -> None:
 def test_the_large_ones_are_larger_than_training_and_than_a_ubatch() -> None:
     most = max(grid.cells for grid in TRAINING_GRIDS)
     for name in ("number, larger than in training", "large", "larger than a ubatch"):
-        assert cells(COMPARED[name])[0] > most
-    assert cells(COMPARED["larger than a ubatch"]) == [24 * 32]
+        assert cells(PROMPTS[name])[0] > most
+    assert cells(PROMPTS["larger than a ubatch"]) == [24 * 32]
     assert 24 * 32 > 512
-    sizes = [(scene.width, scene.height) for scene in COMPARED["larger than a ubatch"].scenes]
+    sizes = [(scene.width, scene.height) for scene in PROMPTS["larger than a ubatch"].scenes]
     assert sizes == [(1024, 768)]  # at which b7710 aborts
 
 
 def test_names_say_which_are_resized() -> None:
-    for name, prompt in COMPARED.items():
+    for name, prompt in PROMPTS.items():
         assert prompt.is_resized is name.startswith("resized"), name
 
 
@@ -90,7 +90,7 @@ def test_all_of_it_is_made_the_same_again() -> None:
 
 
 def test_the_digest_knows_every_text_answer_and_pixel_and_their_order() -> None:
-    some = (COMPARED["two images"], COMPARED["text, three turns"])
+    some = (PROMPTS["two images"], PROMPTS["text, three turns"])
     first = digest(some)
     assert digest(list(some)) == first
     (turn,) = some[0].turns
@@ -114,17 +114,17 @@ def test_a_text_cannot_pass_into_its_neighbour() -> None:
 
 
 def test_a_png_file_holds_the_pixels() -> None:
-    image = draw(COMPARED["read, square"].scenes[0])
+    image = draw(PROMPTS["read, square"].scenes[0])
     opened = Image.open(io.BytesIO(png(image)))
     assert opened.format == "PNG"
     assert np.array_equal(np.asarray(opened), np.asarray(image))
 
 
 def test_people_read_every_question_and_the_answers_but_the_last() -> None:
-    prompt = COMPARED["three turns about an image"]
+    prompt = PROMPTS["three turns about an image"]
     lines = prompt.question.splitlines()
     assert len(lines) == 5
     assert lines[0::2] == [words(turn) for turn in prompt.turns]
     assert lines[1::2] == [f"({turn.answer})" for turn in prompt.turns[:-1]]
-    between = COMPARED["image after words"]
+    between = PROMPTS["image after words"]
     assert between.question.startswith("Look at the image. ")

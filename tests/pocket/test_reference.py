@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,7 +12,6 @@ import torch
 from recipes.conformance.results.numerics import explain
 from recipes.evalset.golden import JOIN, GoldenCase
 from recipes.evalset.mrope_sections import blocked, interleaved
-from recipes.evalset.prompts import Prompt, compared
 from recipes.pocket.model.preprocess import UNTRAINED
 from recipes.pocket.model.tokenizer import END, END_OF_TEXT, SPECIAL_TOKENS, START
 from recipes.pocket.reference import reference as pocket_reference
@@ -28,14 +27,15 @@ from recipes.pocket.reference.known_deviations import (
 )
 from recipes.pocket.reference.recompute import _arrays
 from recipes.pocket.reference.reference import LISTED, MOST_ANSWER_TOKENS, can_change, looked_at, subsets
+from tests.pocket.conftest import PROMPTS, images_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from recipes.evalset.prompts import Prompt
     from recipes.pocket.model.batches import Batch
     from recipes.pocket.reference.reference import Reference
 
-PROMPTS = {prompt.name: prompt for prompt in compared()}
 TEXT = PROMPTS["text alone 0"]
 SMALL = [
     PROMPTS[name]
@@ -58,17 +58,10 @@ def by_name(prompt: Prompt) -> str:
 def whole(reference: Reference, batch: Batch, said: list[int]) -> Tensor:
     """The last logits of transformers' whole model, which finds the positions by itself."""
     ids = torch.cat([batch.ids, torch.tensor([said], dtype=torch.long)], dim=1)
-    pictures: dict[str, Any] = {}
-    if len(batch.grids):
-        kinds = (ids == reference.model.config.image_token_id).int()
-        pictures = {
-            "pixel_values": batch.pixels(),
-            "image_grid_thw": batch.grids,
-            "mm_token_type_ids": kinds,
-        }
     with torch.no_grad():
+        images = images_of(reference.model, batch, ids)
         output = reference.model(
-            input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **pictures
+            input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **images
         )
     logits: Tensor = output.logits[0, -1]
     return logits
@@ -117,14 +110,6 @@ def test_the_last_answer_is_not_told(reference: Reference) -> None:
 def test_the_answer_is_what_transformers_generates(reference: Reference, prompt: Prompt) -> None:
     batch = reference.prepare(prompt)
     end = reference.writer.special(END)
-    pictures: dict[str, Any] = {}
-    if len(batch.grids):
-        kinds = (batch.ids == reference.model.config.image_token_id).int()
-        pictures = {
-            "pixel_values": batch.pixels(),
-            "image_grid_thw": batch.grids,
-            "mm_token_type_ids": kinds,
-        }
     generated = reference.model.generate(
         input_ids=batch.ids,
         attention_mask=torch.ones_like(batch.ids),
@@ -132,7 +117,7 @@ def test_the_answer_is_what_transformers_generates(reference: Reference, prompt:
         max_new_tokens=MOST_ANSWER_TOKENS,
         eos_token_id=end,
         pad_token_id=reference.writer.special(END_OF_TEXT),
-        **pictures,
+        **images_of(reference.model, batch, batch.ids),
     )
     said = [token for token in generated[0, batch.ids.shape[1] :].tolist() if token != end]
     answer, margin = reference.answer(prompt)

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from recipes.evalset.prompts import compared
 from recipes.pocket.fidelity.model_shapes import SHAPES, make
 from recipes.pocket.fidelity.reference_run import NARROW, NOTHING, Changes, Oracle
 from recipes.pocket.fidelity.rotary import left_over, unturned
 from recipes.pocket.fidelity.summary import apart
 from recipes.pocket.model.router_ties import Tie, decided_otherwise, gaps, other_choice, routers, watched
 from recipes.pocket.reference.reference import Reference
+from tests.pocket.conftest import PROMPTS
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-PROMPT = next(prompt for prompt in compared() if prompt.name == "text alone 0")
-IMAGE = next(prompt for prompt in compared() if prompt.name == "where, wide")
+PROMPT, IMAGE = PROMPTS["text alone 0"], PROMPTS["where, wide"]
 PROBABILITIES = torch.tensor([[0.5, 0.3, 0.19, 0.01], [0.1, 0.2, 0.6, 0.1]])
 
 
