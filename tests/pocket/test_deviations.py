@@ -22,48 +22,7 @@ from recipes.evalset.render import draw
 from recipes.pocket.fidelity.random_prompts import trials
 from recipes.pocket.model.preprocess import fit, padded
 from recipes.pocket.reference import deviations
-from recipes.pocket.reference.deviations import (
-    CLIP_DEVIATION,
-    CLIP_MEAN,
-    changed_levels,
-    changed_pixels,
-    fitted,
-    gelu_table,
-    language_with,
-    nearest_positions,
-    positions_between_centres,
-    resize_bilinear,
-    resize_to_corners,
-    text_mask,
-    through_half,
-    vision_with,
-)
-from recipes.pocket.reference.known_deviations import (
-    ALL,
-    ATTENTION,
-    BLOCKED,
-    CHANNELS,
-    DEEPSTACK_ORDER,
-    EXPERTS,
-    FAULTS,
-    GELU,
-    GRADES,
-    HALF,
-    HALF_TEXT,
-    INTERPOLATION,
-    JOINED,
-    NEAREST,
-    NO_DEEPSTACK,
-    NORMALISATION,
-    OF_IMAGES,
-    OF_PAIRS,
-    OF_SIZE,
-    OF_TEXT,
-    PADDED,
-    PAIRED,
-    RESIZE,
-    THETA,
-)
+from recipes.pocket.reference import known_deviations as known
 from tests.pocket.conftest import PROMPTS
 
 if TYPE_CHECKING:
@@ -75,7 +34,7 @@ if TYPE_CHECKING:
     from recipes.pocket.reference.reference import Reference
 
 TEXT, FITS, RESIZED = (PROMPTS[name] for name in ("text alone 0", "where, wide", "resized, too small"))
-NAMES = [deviation.name for deviation in ALL]
+NAMES = [deviation.name for deviation in known.ALL]
 
 
 def each(*some: Deviation) -> pytest.MarkDecorator:
@@ -98,30 +57,29 @@ def farthest(one: Tensor, other: Tensor) -> float:
 
 def test_every_deviation_has_a_name_of_its_own_and_is_a_grade_or_a_fault() -> None:
     assert len(set(NAMES)) == len(NAMES)
-    assert set(ALL) == {*GRADES, *FAULTS}
-    assert set(FAULTS) == {*OF_IMAGES, *OF_TEXT} - {HALF_TEXT}
-    assert all(deviation.fails for deviation in FAULTS)
-    assert not any(deviation.fails for deviation in GRADES)
+    assert set(known.ALL) == {*known.GRADES, *known.FAULTS}
+    assert set(known.FAULTS) == {*known.OF_IMAGES, *known.OF_TEXT} - {known.HALF_TEXT}
+    assert all(deviation.fails for deviation in known.FAULTS)
+    assert not any(deviation.fails for deviation in known.GRADES)
 
 
-@each(*(deviation for deviation in (*GRADES, *OF_IMAGES) if deviation not in OF_TEXT))
+@each(*(deviation for deviation in (*known.GRADES, *known.OF_IMAGES) if deviation not in known.OF_TEXT))
 def test_a_deviation_of_images_leaves_texts_alone(
     reference: Reference, exact: dict[str, Tensor], name: str
 ) -> None:
     assert torch.equal(first(reference, TEXT, name), exact[TEXT.name])
 
 
-@each(*OF_TEXT)
+@each(*known.OF_TEXT)
 def test_a_deviation_of_the_language_model_changes_texts(
     reference: Reference, exact: dict[str, Tensor], name: str
 ) -> None:
-    least, most = (
-        (0.0, 1e-2) if name == HALF_TEXT.name else (1e-3, math.inf)
-    )  # the rounding of 16 bits is little
+    rounding = (0.0, 1e-2)  # of 16 bits: little
+    least, most = rounding if name == known.HALF_TEXT.name else (1e-3, math.inf)
     assert least < farthest(first(reference, TEXT, name), exact[TEXT.name]) < most
 
 
-@each(*OF_SIZE)
+@each(*known.OF_SIZE)
 def test_resizing_changes_only_images_that_need_it(
     reference: Reference, exact: dict[str, Tensor], name: str
 ) -> None:
@@ -129,7 +87,7 @@ def test_resizing_changes_only_images_that_need_it(
     assert farthest(first(reference, RESIZED, name), exact[RESIZED.name]) > 1e-3
 
 
-@each(*OF_PAIRS)
+@each(*known.OF_PAIRS)
 def test_pairing_changes_only_images_of_one_size_in_a_row(reference: Reference, name: str) -> None:
     exact, wrong = (first(reference, PROMPTS["two images"], *names) for names in ((), (name,)))
     assert farthest(wrong, exact) > 1e-2
@@ -138,18 +96,18 @@ def test_pairing_changes_only_images_of_one_size_in_a_row(reference: Reference, 
 
 
 def test_a_pair_is_one_image_of_two_frames_and_a_line_end_between_them_parts_it(reference: Reference) -> None:
-    pair, whole = (reference.prepare(PROMPTS["two images"], names) for names in ((PAIRED.name,), ()))
+    pair, whole = (reference.prepare(PROMPTS["two images"], names) for names in ((known.PAIRED.name,), ()))
     assert len(pair.grids) == 1
     assert pair.later is not None
     assert torch.equal(torch.cat([pair.patches, pair.later]), whole.patches)
     apart = (
         first(reference, PROMPTS["two images"], *names)
-        for names in ((JOINED.name,), (JOINED.name, PAIRED.name))
+        for names in ((known.JOINED.name,), (known.JOINED.name, known.PAIRED.name))
     )
     assert torch.equal(*apart)
 
 
-@each(*(deviation for deviation in ALL if deviation not in (*OF_SIZE, *OF_PAIRS)))
+@each(*(deviation for deviation in known.ALL if deviation not in (*known.OF_SIZE, *known.OF_PAIRS)))
 def test_every_other_deviation_changes_what_an_image_gives(
     reference: Reference, exact: dict[str, Tensor], name: str
 ) -> None:
@@ -186,7 +144,10 @@ def insides(model: Any) -> list[object]:  # noqa: ANN401 - transformers' model
 
 
 def fail_within_deviations(model: Any, within: list[object]) -> None:  # noqa: ANN401 - as above
-    with language_with(model.model.language_model, NAMES), vision_with(model.model.visual, NAMES):
+    with (
+        deviations.language_with(model.model.language_model, NAMES),
+        deviations.vision_with(model.model.visual, NAMES),
+    ):
         within += insides(model)
         raise ZeroDivisionError
 
@@ -208,7 +169,7 @@ def test_the_table_of_positions_is_put_back_where_seeing_fails(
     monkeypatch.setattr(deviations, "vision_with", lambda *_: (_ for _ in ()).throw(ZeroDivisionError))
     batch = reference.prepare(FITS)
     with pytest.raises(ZeroDivisionError):
-        reference.see(batch, {NEAREST.name})
+        reference.see(batch, {known.NEAREST.name})
     assert reference.model.model.visual.pos_embed is table
 
 
@@ -229,7 +190,7 @@ def axes_of(rotary: Any, sections: tuple[int, int, int]) -> list[str]:  # noqa: 
 def test_both_layouts_are_those_of_the_channels(reference: Reference, sections: tuple[int, int, int]) -> None:
     rotary = reference.model.model.language_model.rotary_emb
     assert axes_of(rotary, sections) == [*interleaved(sections)] * 2
-    with language_with(reference.model.model.language_model, {BLOCKED.name}):
+    with deviations.language_with(reference.model.model.language_model, {known.BLOCKED.name}):
         assert axes_of(rotary, sections) == [*blocked(sections)] * 2
     assert axes_of(rotary, sections) == [*interleaved(sections)] * 2
 
@@ -240,7 +201,7 @@ def test_blocked_changes_nothing_where_the_three_positions_are_equal(reference: 
     other = torch.stack([torch.full((50,), 7), torch.arange(50), torch.arange(50) + 3])[:, None]
     hidden = torch.zeros(1)
     plain, plain_other = rotary(hidden, equal), rotary(hidden, other)
-    with language_with(reference.model.model.language_model, {BLOCKED.name}):
+    with deviations.language_with(reference.model.model.language_model, {known.BLOCKED.name}):
         changed, changed_other = rotary(hidden, equal), rotary(hidden, other)
     for index in range(2):
         assert torch.equal(plain[index], changed[index])
@@ -252,7 +213,7 @@ def test_theta_is_what_a_model_with_that_base_has(reference: Reference) -> None:
     config = type(language.config)(**language.config.to_dict())
     config.rope_parameters = {**config.rope_parameters, "rope_theta": 10_000.0}
     expected, _ = modeling.Qwen3VLMoeTextRotaryEmbedding.compute_default_rope_parameters(config)
-    with language_with(language, {THETA.name}):
+    with deviations.language_with(language, {known.THETA.name}):
         torch.testing.assert_close(language.rotary_emb.inv_freq, expected, rtol=1e-6, atol=0)
 
 
@@ -264,7 +225,7 @@ def test_experts_are_right_again_where_the_router_goes_along(
     try:
         for gate, weight in zip(gates, kept, strict=True):
             gate.weight = torch.nn.Parameter(weight.roll(1, 0))
-        rolled = first(reference, TEXT, EXPERTS.name)
+        rolled = first(reference, TEXT, known.EXPERTS.name)
     finally:
         for gate, weight in zip(gates, kept, strict=True):
             gate.weight = weight
@@ -275,7 +236,8 @@ def test_experts_are_right_again_where_the_router_goes_along(
 def test_tokens_of_an_image_attend_to_later_ones_of_the_same_image_alone(kinds: list[bool]) -> None:
     is_image = torch.tensor(kinds)
     plain, changed = (
-        torch.isfinite(text_mask(is_image, names))[0, 0].tolist() for names in ((), (ATTENTION.name,))
+        torch.isfinite(deviations.text_mask(is_image, names))[0, 0].tolist()
+        for names in ((), (known.ATTENTION.name,))
     )
     for query in range(len(kinds)):
         for key in range(len(kinds)):
@@ -285,7 +247,7 @@ def test_tokens_of_an_image_attend_to_later_ones_of_the_same_image_alone(kinds: 
 
 
 def test_masks_are_zeros_and_minus_infinities() -> None:
-    mask = text_mask(torch.tensor([False, True, True]), {ATTENTION.name})
+    mask = deviations.text_mask(torch.tensor([False, True, True]), {known.ATTENTION.name})
     assert mask.shape == (1, 1, 3, 3)
     assert set(mask.unique().tolist()) == {0.0, -math.inf}
 
@@ -320,7 +282,7 @@ def test_resizing_is_that_of_llama_cpp(height: int, width: int, seed: int) -> No
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
     size = resized(height, width)
-    changed = np.asarray(resize_bilinear(Image.fromarray(pixels)))
+    changed = np.asarray(deviations.resize_bilinear(Image.fromarray(pixels)))
     assert changed.shape == (*size, 3)
     if size == (height, width):
         assert np.array_equal(changed, pixels)
@@ -334,7 +296,7 @@ def test_resizing_a_drawing_is_that_of_llama_cpp_in_each_pixel() -> None:
     pixels = np.asarray(
         draw(next(t.prompt for t in trials() if t.prompt.name == "image, resized 1").scenes[0])
     )
-    changed = np.asarray(resize_bilinear(Image.fromarray(pixels)))
+    changed = np.asarray(deviations.resize_bilinear(Image.fromarray(pixels)))
     size = resized(*pixels.shape[:2])
     for y, x in np.ndindex(size):
         assert changed[y, x].tolist() == resized_as_llama_cpp_does(pixels, size, y, x), LLAMA_CPP
@@ -352,7 +314,7 @@ def test_resizing_from_corner_to_corner_is_bilinear_and_keeps_the_corners(
     height: int, width: int, tall: int, wide: int, seed: int
 ) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-    changed = np.asarray(resize_to_corners(Image.fromarray(pixels), (wide, tall)))
+    changed = np.asarray(deviations.resize_to_corners(Image.fromarray(pixels), (wide, tall)))
     assert changed.shape == (tall, wide, 3)
     assert changed[0, 0].tolist() == pixels[0, 0].tolist()
     for place in range(min(tall, 4)):
@@ -366,22 +328,30 @@ def test_resizing_from_corner_to_corner_is_bilinear_and_keeps_the_corners(
 
 def test_a_padded_image_is_resized_by_either_filter() -> None:
     image = draw(RESIZED.scenes[0])
-    assert fitted(image, {PADDED.name}).tobytes() == padded(image).tobytes()
-    both = fitted(image, {PADDED.name, RESIZE.name})
-    assert both.tobytes() == padded(image, resize_to_corners).tobytes() != padded(image).tobytes()
+    assert deviations.fitted(image, {known.PADDED.name}).tobytes() == padded(image).tobytes()
+    both = deviations.fitted(image, {known.PADDED.name, known.RESIZE.name})
+    assert both.tobytes() == padded(image, deviations.resize_to_corners).tobytes() != padded(image).tobytes()
 
 
 def test_an_image_that_fits_is_not_resized() -> None:
     image = Image.new("RGB", (96, 128))
-    assert resize_bilinear(image) is image
-    assert fitted(image, {RESIZE.name}) is fitted(image, {PADDED.name}) is image
+    assert deviations.resize_bilinear(image) is image
+    assert (
+        deviations.fitted(image, {known.RESIZE.name})
+        is deviations.fitted(image, {known.PADDED.name})
+        is image
+    )
 
 
 def test_an_image_is_fitted_with_a_filter_or_without() -> None:
     image = draw(RESIZED.scenes[0])
-    names = [deviation.name for deviation in ALL if deviation not in OF_SIZE]
-    assert fitted(image, names).tobytes() == fit(image).tobytes()
-    assert fitted(image, {RESIZE.name}).tobytes() == resize_bilinear(image).tobytes() != fit(image).tobytes()
+    names = [deviation.name for deviation in known.ALL if deviation not in known.OF_SIZE]
+    assert deviations.fitted(image, names).tobytes() == fit(image).tobytes()
+    assert (
+        deviations.fitted(image, {known.RESIZE.name}).tobytes()
+        == deviations.resize_bilinear(image).tobytes()
+        != fit(image).tobytes()
+    )
 
 
 @given(st.integers(20, 200), st.integers(20, 200))
@@ -402,7 +372,7 @@ def test_line_ends_are_between_parts_and_nowhere_else(reference: Reference) -> N
         reference.tokenizer.decode(
             reference.prepare(prompt, names).ids[0].tolist(), skip_special_tokens=False
         )
-        for names in ((), (JOINED.name,))
+        for names in ((), (known.JOINED.name,))
     )
     words, question = prompt.turns[0].parts[0], prompt.turns[0].parts[-1]
     assert f"user\n{words}<|vision_start|>" in plain
@@ -418,7 +388,7 @@ def test_line_ends_are_between_parts_and_nowhere_else(reference: Reference) -> N
 def test_the_last_row_and_column_are_never_reached() -> None:
     pixels = np.zeros((60, 70, 3), np.uint8)
     pixels[-1], pixels[:, -1] = 255, 255
-    changed = np.asarray(resize_bilinear(Image.fromarray(pixels)))
+    changed = np.asarray(deviations.resize_bilinear(Image.fromarray(pixels)))
     assert changed.max() < 255
     assert fit(Image.fromarray(pixels)).getextrema()[0][1] == 255
 
@@ -427,24 +397,29 @@ PATCHES = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).reshape(2, 3, 4, 4) * 2
 
 
 def test_pixels_are_normalised_as_they_should_be_without_a_deviation() -> None:
-    torch.testing.assert_close(changed_pixels(PATCHES, ()), PATCHES.float() / 127.5 - 1)
-    others = [deviation.name for deviation in ALL if deviation not in {CHANNELS, NORMALISATION}]
-    assert torch.equal(changed_pixels(PATCHES, others), changed_pixels(PATCHES, ()))
+    torch.testing.assert_close(deviations.changed_pixels(PATCHES, ()), PATCHES.float() / 127.5 - 1)
+    others = [
+        deviation.name for deviation in known.ALL if deviation not in {known.CHANNELS, known.NORMALISATION}
+    ]
+    assert torch.equal(deviations.changed_pixels(PATCHES, others), deviations.changed_pixels(PATCHES, ()))
 
 
 def test_red_and_blue_change_places() -> None:
-    plain, changed = changed_pixels(PATCHES, ()), changed_pixels(PATCHES, {CHANNELS.name})
+    plain, changed = (
+        deviations.changed_pixels(PATCHES, ()),
+        deviations.changed_pixels(PATCHES, {known.CHANNELS.name}),
+    )
     for one, other in ((0, 2), (1, 1), (2, 0)):
         assert torch.equal(changed[:, one], plain[:, other])
 
 
 @pytest.mark.parametrize("swapped", [False, True])
 def test_pixels_are_normalised_as_clip_has_it_after_the_channels_are_in_place(*, swapped: bool) -> None:
-    names = {NORMALISATION.name, *([CHANNELS.name] if swapped else [])}
-    changed = changed_pixels(PATCHES, names)
+    names = {known.NORMALISATION.name, *([known.CHANNELS.name] if swapped else [])}
+    changed = deviations.changed_pixels(PATCHES, names)
     for channel in range(3):
         raw = PATCHES[:, 2 - channel if swapped else channel].float() / 255
-        expected = (raw - CLIP_MEAN[channel]) / CLIP_DEVIATION[channel]
+        expected = (raw - deviations.CLIP_MEAN[channel]) / deviations.CLIP_DEVIATION[channel]
         torch.testing.assert_close(changed[:, channel], expected, rtol=1e-6, atol=1e-6)
 
 
@@ -473,7 +448,7 @@ def source(index: int, count: int) -> float:
 
 @pytest.mark.parametrize(("rows", "columns"), [(14, 14), (16, 20), (28, 14), (18, 28)])
 def test_positions_between_centres_are_a_ramp_through_the_centres(rows: int, columns: int) -> None:
-    found = positions_between_centres(TABLE, rows, columns)[:, 0].tolist()
+    found = deviations.positions_between_centres(TABLE, rows, columns)[:, 0].tolist()
     ramp = [
         [100 * source(row, rows) + source(column, columns) for column in range(columns)]
         for row in range(rows)
@@ -482,7 +457,7 @@ def test_positions_between_centres_are_a_ramp_through_the_centres(rows: int, col
 
 
 def test_fewer_patches_than_positions_take_the_mean_of_those_under_them() -> None:
-    found = positions_between_centres(TABLE, 2, 14)[:, 0].tolist()
+    found = deviations.positions_between_centres(TABLE, 2, 14)[:, 0].tolist()
     # a triangle as wide as seven positions on each side of the patch's centre, cut off at the table's edge
     weights = [max(0.0, 1 - abs((index + 0.5) / 7 - 0.5)) for index in range(SIDE)]
     upper = sum(weight * index for index, weight in enumerate(weights)) / sum(weights)
@@ -494,19 +469,21 @@ def test_fewer_patches_than_positions_take_the_mean_of_those_under_them() -> Non
 @given(st.integers(1, 20), st.integers(1, 20))
 def test_equal_positions_stay_equal(rows: int, columns: int) -> None:
     table = torch.full((SIDE**2, 3), 2.5)
-    for look_up in (positions_between_centres, nearest_positions):
+    for look_up in (deviations.positions_between_centres, deviations.nearest_positions):
         found = look_up(table, 2 * rows, 2 * columns)
         torch.testing.assert_close(found, torch.full((4 * rows * columns, 3), 2.5))
 
 
 def test_nearest_positions_go_from_corner_to_corner() -> None:
-    found = nearest_positions(TABLE, 4, 6)[:, 0].tolist()
+    found = deviations.nearest_positions(TABLE, 4, 6)[:, 0].tolist()
     rows, columns = (0, 4, 9, 13), (0, 3, 5, 8, 10, 13)  # of 0, 4.3, 8.7, 13 and 0, 2.6, 5.2, 7.8, 10.4, 13
     assert found == in_cells([[100.0 * row + column for column in columns] for row in rows])
-    assert nearest_positions(TABLE, SIDE, SIDE)[:, 0].tolist() == in_cells(TABLE.reshape(SIDE, SIDE).tolist())
+    assert deviations.nearest_positions(TABLE, SIDE, SIDE)[:, 0].tolist() == in_cells(
+        TABLE.reshape(SIDE, SIDE).tolist()
+    )
 
 
-@each(INTERPOLATION, NEAREST)
+@each(known.INTERPOLATION, known.NEAREST)
 def test_an_image_with_as_many_patches_as_there_are_positions_has_nothing_to_interpolate(
     reference: Reference, name: str
 ) -> None:
@@ -523,13 +500,13 @@ def seen_by_blocks(reference: Reference, name: str | None) -> tuple[Tensor, Tens
     """The last block's output, the merger's, and the DeepStack mergers'."""
     batch = reference.prepare(FITS)
     visual = reference.model.model.visual
-    with torch.no_grad(), vision_with(visual, {name} if name else ()):
+    with torch.no_grad(), deviations.vision_with(visual, {name} if name else ()):
         seen = visual(batch.pixels(), grid_thw=batch.grids, return_dict=True)
     return seen.last_hidden_state, seen.pooler_output, seen.deepstack_features
 
 
 def test_gelu_is_another_one_in_the_mergers_alone(reference: Reference) -> None:
-    plain, changed = seen_by_blocks(reference, None), seen_by_blocks(reference, GELU.name)
+    plain, changed = seen_by_blocks(reference, None), seen_by_blocks(reference, known.GELU.name)
     assert torch.equal(changed[0], plain[0])
     assert not torch.equal(changed[1], plain[1])
     assert [torch.equal(one, other) for one, other in zip(changed[2], plain[2], strict=True)] == [False] * 2
@@ -541,9 +518,9 @@ def test_gelu_is_another_one_in_the_mergers_alone(reference: Reference) -> None:
     ("names", "in_blocks", "in_mergers"),
     [
         ((), "their own", "their own"),
-        ((GELU.name,), "their own", "tanh"),
-        ((HALF.name,), "table", "their own"),
-        ((GELU.name, HALF.name), "table", "table"),
+        ((known.GELU.name,), "their own", "tanh"),
+        ((known.HALF.name,), "table", "their own"),
+        ((known.GELU.name, known.HALF.name), "table", "table"),
     ],
 )
 def test_which_gelu_runs_where(
@@ -552,9 +529,9 @@ def test_which_gelu_runs_where(
     visual = reference.model.model.visual
     mergers = [visual.merger, *visual.deepstack_merger_list]
     values = torch.linspace(-12, 12, 200)
-    ways = {"tanh": functional.gelu(values, approximate="tanh"), "table": gelu_table(values)}
+    ways = {"tanh": functional.gelu(values, approximate="tanh"), "table": deviations.gelu_table(values)}
     own_of_blocks, own_of_mergers = visual.blocks[0].mlp.act_fn(values), mergers[0].act_fn(values)
-    with vision_with(visual, names):
+    with deviations.vision_with(visual, names):
         for block in visual.blocks:
             assert torch.equal(block.mlp.act_fn(values), ways.get(in_blocks, own_of_blocks))
         for merger in mergers:
@@ -562,11 +539,11 @@ def test_which_gelu_runs_where(
 
 
 def test_half_changes_what_the_blocks_give_by_the_rounding_of_16_bits(reference: Reference) -> None:
-    plain, changed = seen_by_blocks(reference, None), seen_by_blocks(reference, HALF.name)
+    plain, changed = seen_by_blocks(reference, None), seen_by_blocks(reference, known.HALF.name)
     assert 0 < farthest(changed[0], plain[0]) < 5e-3
 
 
-@each(*(deviation for deviation in ALL if deviation not in {GELU, HALF}))
+@each(*(deviation for deviation in known.ALL if deviation not in {known.GELU, known.HALF}))
 def test_no_other_deviation_reaches_into_the_vision_tower(reference: Reference, name: str) -> None:
     assert torch.equal(seen_by_blocks(reference, name)[1], seen_by_blocks(reference, None)[1])
 
@@ -575,15 +552,15 @@ def attended_as_ggml_does(query: Tensor, keys: Tensor, values: Tensor, scaling: 
     """One row of ggml_compute_forward_flash_attn_ext_f16 (ggml-cpu/ops.cpp of b7827), step by step."""
     most, total, shares = torch.tensor(-math.inf), torch.zeros_like(query), torch.tensor(0.0)
     for key, value in zip(keys, values, strict=True):
-        score = (through_half(query) * through_half(key)).sum() * scaling
+        score = (deviations.through_half(query) * deviations.through_half(key)).sum() * scaling
         shrink, share = torch.tensor(1.0), torch.tensor(1.0)
         if score > most:
             shrink = (most - score).exp()
-            total = through_half(total * shrink)
+            total = deviations.through_half(total * shrink)
             most = score
         else:
             share = (score - most).exp()
-        total = through_half(total + through_half(value) * share)
+        total = deviations.through_half(total + deviations.through_half(value) * share)
         shares = shares * shrink + share
     return total / shares
 
@@ -592,7 +569,7 @@ def attended_as_ggml_does(query: Tensor, keys: Tensor, values: Tensor, scaling: 
 def test_attention_in_half_is_that_of_ggml(*, keys: int, causal: bool) -> None:
     torch.manual_seed(4)
     query, key, value = (torch.randn(1, heads, count, 8) for heads, count in ((4, 5), (2, keys), (2, keys)))
-    mask = text_mask(torch.zeros(keys, dtype=torch.bool), ()) if causal else None
+    mask = deviations.text_mask(torch.zeros(keys, dtype=torch.bool), ()) if causal else None
     found, _ = deviations._attend_in_half(None, query, key, value, mask, scaling=0.5)
     assert found.shape == (1, 5, 4, 8)
     for head in range(4):
@@ -611,7 +588,7 @@ def test_attention_in_half_is_that_of_ggml(*, keys: int, causal: bool) -> None:
 @given(st.lists(st.floats(-30, 30, width=32), min_size=1, max_size=20))
 def test_the_table_of_gelu_is_in_16_bits_and_ends_at_ten(values: list[float]) -> None:
     given_values = torch.tensor(values)
-    found = gelu_table(given_values)
+    found = deviations.gelu_table(given_values)
     for value, result in zip(values, found.tolist(), strict=True):
         if value <= -10:
             assert result == 0
@@ -630,7 +607,13 @@ LEVELS = [torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])]
 
 
 def test_levels_are_missing_or_in_the_other_order_or_left_alone() -> None:
-    assert [level.tolist() for level in changed_levels(LEVELS, {NO_DEEPSTACK.name})] == [[0, 0], [0, 0]]
-    assert [level.tolist() for level in changed_levels(LEVELS, {DEEPSTACK_ORDER.name})] == [[3, 4], [1, 2]]
-    others = [name for name in NAMES if name not in {NO_DEEPSTACK.name, DEEPSTACK_ORDER.name}]
-    assert changed_levels(LEVELS, others) is LEVELS
+    assert [level.tolist() for level in deviations.changed_levels(LEVELS, {known.NO_DEEPSTACK.name})] == [
+        [0, 0],
+        [0, 0],
+    ]
+    assert [level.tolist() for level in deviations.changed_levels(LEVELS, {known.DEEPSTACK_ORDER.name})] == [
+        [3, 4],
+        [1, 2],
+    ]
+    others = [name for name in NAMES if name not in {known.NO_DEEPSTACK.name, known.DEEPSTACK_ORDER.name}]
+    assert deviations.changed_levels(LEVELS, others) is LEVELS

@@ -14,17 +14,8 @@ from recipes.evalset.golden import JOIN, GoldenCase
 from recipes.evalset.mrope_sections import blocked, interleaved
 from recipes.pocket.model.preprocess import UNTRAINED
 from recipes.pocket.model.tokenizer import END, END_OF_TEXT, SPECIAL_TOKENS, START
+from recipes.pocket.reference import known_deviations as known
 from recipes.pocket.reference import reference as pocket_reference
-from recipes.pocket.reference.known_deviations import (
-    ALL,
-    FAULTS,
-    GRADES,
-    OF_LANGUAGE,
-    OF_PAIRS,
-    OF_SIZE,
-    OF_TEXT,
-    USUAL,
-)
 from recipes.pocket.reference.recompute import _arrays
 from recipes.pocket.reference.reference import LISTED, MOST_ANSWER_TOKENS, can_change, looked_at, subsets
 from tests.pocket.conftest import PROMPTS, images_of
@@ -201,10 +192,10 @@ def test_combinations_are_all_of_grades_and_each_fault_with_the_usual_ones(promp
     found = looked_at(prompt)
     assert len(set(found)) == len(found)
     assert frozenset() in found
-    names = {deviation.name for deviation in ALL if can_change(deviation, prompt)}
-    faults = {deviation.name for deviation in FAULTS}
-    grades = {deviation.name for deviation in GRADES} & names
-    usual = {deviation.name for deviation in USUAL} & names
+    names = {deviation.name for deviation in known.ALL if can_change(deviation, prompt)}
+    faults = {deviation.name for deviation in known.FAULTS}
+    grades = {deviation.name for deviation in known.GRADES} & names
+    usual = {deviation.name for deviation in known.USUAL} & names
     assert {chosen for chosen in found if not chosen & faults} == set(subsets(sorted(grades)))
     for fault in faults & names:
         assert {chosen - {fault} for chosen in found if fault in chosen} == set(subsets(sorted(usual)))
@@ -213,16 +204,16 @@ def test_combinations_are_all_of_grades_and_each_fault_with_the_usual_ones(promp
 
 def test_texts_are_changed_by_the_language_model_alone_and_sizes_that_fit_by_no_resizing() -> None:
     for prompt in PROMPTS.values():
-        changing = {deviation for deviation in ALL if can_change(deviation, prompt)}
+        changing = {deviation for deviation in known.ALL if can_change(deviation, prompt)}
         if not prompt.scenes:
-            assert changing == set(OF_TEXT)
+            assert changing == set(known.OF_TEXT)
         else:
             others = {
-                *(() if prompt.is_resized else OF_SIZE),
-                *(() if prompt.name == "two images" else OF_PAIRS),
+                *(() if prompt.is_resized else known.OF_SIZE),
+                *(() if prompt.name == "two images" else known.OF_PAIRS),
             }
-            assert set(ALL) - changing == others
-    assert set(OF_TEXT) < set(OF_LANGUAGE)
+            assert set(known.ALL) - changing == others
+    assert set(known.OF_TEXT) < set(known.OF_LANGUAGE)
 
 
 def test_every_combination_of_one_prompt_can_be_looked_up_for_all_others() -> None:
@@ -241,7 +232,7 @@ def test_every_combination_of_one_prompt_can_be_looked_up_for_all_others() -> No
         for prompt in PROMPTS.values()
     ]
     measured = {case.name: {"x": 0.0} for case in cases}
-    assert explain(measured, cases, ALL, 0.02).deviations == ()
+    assert explain(measured, cases, known.ALL, 0.02).deviations == ()
 
 
 def test_what_is_kept_beside_the_cases_is_of_the_prompts_it_names(reference: Reference) -> None:

@@ -9,25 +9,14 @@ from recipes.core.errors import UsageError
 from recipes.evalset.golden import JOIN
 from recipes.pocket.fidelity.image_batching import LEFT_OUT
 from recipes.pocket.fidelity.rotary import FOURTH
-from recipes.pocket.reference.known_deviations import (
-    ALL,
-    ATTENTION,
-    GELU,
-    HALF,
-    HALF_TEXT,
-    INTERPOLATION,
-    JOINED,
-    PADDED,
-    PAIRED,
-    RESIZE,
-)
+from recipes.pocket.reference import known_deviations as known
 
-UPSTREAM = {JOINED.name, RESIZE.name, INTERPOLATION.name, LEFT_OUT, FOURTH}
-OLD = frozenset(UPSTREAM | {ATTENTION.name, HALF.name, GELU.name})
-NATIVE = frozenset(UPSTREAM | {HALF.name, GELU.name})
-LATEST = frozenset({PADDED.name, RESIZE.name, GELU.name, PAIRED.name, FOURTH})
-TEXT = frozenset({HALF_TEXT.name})
-NAMES = (*(deviation.name for deviation in ALL), LEFT_OUT, FOURTH)
+UPSTREAM = {known.JOINED.name, known.RESIZE.name, known.INTERPOLATION.name, LEFT_OUT, FOURTH}
+OLD = frozenset(UPSTREAM | {known.ATTENTION.name, known.HALF.name, known.GELU.name})
+NATIVE = frozenset(UPSTREAM | {known.HALF.name, known.GELU.name})
+LATEST = frozenset({known.PADDED.name, known.RESIZE.name, known.GELU.name, known.PAIRED.name, FOURTH})
+TEXT = frozenset({known.HALF_TEXT.name})
+NAMES = (*(deviation.name for deviation in known.ALL), LEFT_OUT, FOURTH)
 KNOWN: dict[str, dict[str, frozenset[str]]] = {
     "b7710": {"strict": OLD, "default": OLD | TEXT},
     "b7827": {"strict": NATIVE, "default": NATIVE | TEXT},

@@ -16,22 +16,7 @@ from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as sparse
 from recipes.evalset.image_sizes import MERGE, resized
 from recipes.pocket.model.preprocess import fit, padded
 from recipes.pocket.model.replaced import replaced
-from recipes.pocket.reference.known_deviations import (
-    ATTENTION,
-    BLOCKED,
-    CHANNELS,
-    DEEPSTACK_ORDER,
-    EXPERTS,
-    GELU,
-    HALF,
-    HALF_TEXT,
-    MERGERS,
-    NO_DEEPSTACK,
-    NORMALISATION,
-    PADDED,
-    RESIZE,
-    THETA,
-)
+from recipes.pocket.reference import known_deviations as known
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -88,9 +73,9 @@ def _between_neighbours(image: Image.Image, size: tuple[int, int], steps: Sequen
 
 def fitted(image: Image.Image, names: Collection[str]) -> Image.Image:
     """Resize an image, as the reference does or not."""
-    if PADDED.name in names:
-        return padded(image, resize_to_corners) if RESIZE.name in names else padded(image)
-    return resize_bilinear(image) if RESIZE.name in names else fit(image)
+    if known.PADDED.name in names:
+        return padded(image, resize_to_corners) if known.RESIZE.name in names else padded(image)
+    return resize_bilinear(image) if known.RESIZE.name in names else fit(image)
 
 
 def positions_between_centres(table: Tensor, rows: int, columns: int) -> Tensor:
@@ -132,9 +117,9 @@ def _cell_by_cell(patches: Tensor, rows: int, columns: int) -> Tensor:
 def changed_pixels(patches: Tensor, names: Collection[str]) -> Tensor:
     """Rescale and normalise patches, with deviations; shape (patches, 3, side, side), 0 to 255, to the same."""
     values = patches.float() / 255
-    if CHANNELS.name in names:
+    if known.CHANNELS.name in names:
         values = values.flip(1)
-    if NORMALISATION.name in names:
+    if known.NORMALISATION.name in names:
         mean, deviation = (torch.tensor(of).reshape(1, 3, 1, 1) for of in (CLIP_MEAN, CLIP_DEVIATION))
         return (values - mean) / deviation
     return (values - 0.5) / 0.5
@@ -142,9 +127,9 @@ def changed_pixels(patches: Tensor, names: Collection[str]) -> Tensor:
 
 def changed_levels(levels: list[Tensor], names: Collection[str]) -> list[Tensor]:
     """Return what the DeepStack mergers gave, with deviations."""
-    if NO_DEEPSTACK.name in names:
+    if known.NO_DEEPSTACK.name in names:
         return [torch.zeros_like(level) for level in levels]
-    return levels[::-1] if DEEPSTACK_ORDER.name in names else levels
+    return levels[::-1] if known.DEEPSTACK_ORDER.name in names else levels
 
 
 @contextmanager
@@ -152,15 +137,15 @@ def language_with(language: Any, names: Collection[str]) -> Iterator[None]:  # n
     """Run the language model with deviations within the block."""
     rotary = language.rotary_emb
     with ExitStack() as stack:
-        if THETA.name in names:
+        if known.THETA.name in names:
             exponents = torch.arange(len(rotary.inv_freq), dtype=torch.float) / len(rotary.inv_freq)
             stack.enter_context(replaced(rotary, inv_freq=1.0 / OTHER_THETA**exponents))
-        if BLOCKED.name in names:
+        if known.BLOCKED.name in names:
             rotary.recomposition_frequencies = lambda values: _blocked(values, rotary.mrope_section)
             stack.callback(delattr, rotary, "recomposition_frequencies")
-        if HALF_TEXT.name in names:
+        if known.HALF_TEXT.name in names:
             stack.enter_context(_attention_in_half())
-        for layer in language.layers if EXPERTS.name in names else ():
+        for layer in language.layers if known.EXPERTS.name in names else ():
             experts = layer.mlp.experts
             rolled = {
                 name: torch.nn.Parameter(getattr(experts, name).roll(1, 0), requires_grad=False)
@@ -195,9 +180,9 @@ class _GeluTable(torch.nn.Module):
 @contextmanager
 def vision_with(visual: Any, names: Collection[str]) -> Iterator[None]:  # noqa: ANN401 - transformers' module
     """Run the vision tower with deviations within the block."""
-    is_half = HALF.name in names
+    is_half = known.HALF.name in names
     with ExitStack() as stack:
-        if GELU.name in names:
+        if known.GELU.name in names:
             tanh = _GeluTable() if is_half else torch.nn.GELU(approximate="tanh")
             for merger in (visual.merger, *visual.deepstack_merger_list):
                 stack.enter_context(replaced(merger, act_fn=tanh))
@@ -205,7 +190,7 @@ def vision_with(visual: Any, names: Collection[str]) -> Iterator[None]:  # noqa:
             for block in visual.blocks:
                 stack.enter_context(replaced(block.mlp, act_fn=_GeluTable()))
             stack.enter_context(_attention_in_half())
-        if MERGERS.name in names:
+        if known.MERGERS.name in names:
             mergers = torch.nn.ModuleList(visual.deepstack_merger_list[::-1])
             stack.enter_context(replaced(visual, deepstack_merger_list=mergers))
         yield
@@ -263,7 +248,7 @@ def text_mask(is_image: Tensor, names: Collection[str]) -> Tensor:
     """
     count = len(is_image)
     allowed = torch.ones(count, count, dtype=torch.bool).tril()
-    if ATTENTION.name in names:
+    if known.ATTENTION.name in names:
         starts = is_image & ~torch.cat([torch.zeros(1, dtype=torch.bool), is_image[:-1]])
         image = torch.where(is_image, starts.cumsum(0), torch.zeros((), dtype=torch.long))
         allowed |= (image[:, None] == image[None]) & is_image[:, None]

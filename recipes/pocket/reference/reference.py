@@ -18,27 +18,8 @@ from recipes.pocket.model.replaced import replaced
 from recipes.pocket.model.router_ties import Tie, decided_otherwise, watched
 from recipes.pocket.model.tokenizer import END, END_OF_TEXT, IMAGE_PAD
 from recipes.pocket.reference import deviations
-from recipes.pocket.reference.deviations import (
-    changed_levels,
-    changed_pixels,
-    fitted,
-    nearest_positions,
-    positions_between_centres,
-)
+from recipes.pocket.reference import known_deviations as known
 from recipes.pocket.reference.frame_pairs import has_pair, pair
-from recipes.pocket.reference.known_deviations import (
-    FAULTS,
-    GRADES,
-    HALF_TEXT,
-    INTERPOLATION,
-    JOINED,
-    NEAREST,
-    OF_LANGUAGE,
-    OF_SIZE,
-    OF_TEXT,
-    PAIRED,
-    USUAL,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -71,12 +52,12 @@ class Reference:
     def prepare(self, prompt: Prompt, names: Collection[str] = ()) -> Batch:
         """Return a prompt without its last answer, its images resized with or without a deviation."""
         turns, scenes, later = prompt.turns, prompt.scenes, None
-        joint = JOINT if JOINED.name in names else ""
-        if PAIRED.name in without_pairs_apart(names) and has_pair(turns):
+        joint = JOINT if known.JOINED.name in names else ""
+        if known.PAIRED.name in without_pairs_apart(names) and has_pair(turns):
             turns, seconds = pair(turns)
             scenes = tuple(scenes_of(turns))
-            later = np.concatenate([cut(fitted(draw(scene), names)) for scene in seconds])
-        images = [fitted(draw(scene), names) for scene in scenes]
+            later = np.concatenate([cut(deviations.fitted(draw(scene), names)) for scene in seconds])
+        images = [deviations.fitted(draw(scene), names) for scene in scenes]
         last = Turn(turns[-1].parts, "", turns[-1].task)
         prepared = self.writer.prepare((*turns[:-1], last), images=images, joint=joint)
         end = prepared.answers[-1][1]
@@ -96,8 +77,12 @@ class Reference:
         visual = self.model.model.visual
         more: dict[str, Tensor] = {}
         positions = visual.pos_embed
-        if INTERPOLATION.name in names or NEAREST.name in names:
-            look_up = nearest_positions if NEAREST.name in names else positions_between_centres
+        if known.INTERPOLATION.name in names or known.NEAREST.name in names:
+            look_up = (
+                deviations.nearest_positions
+                if known.NEAREST.name in names
+                else deviations.positions_between_centres
+            )
             grids = [(int(rows), int(columns)) for _, rows, columns in batch.grids]
             mixed = torch.cat([look_up(positions.weight, *grid) for grid in grids])
             positions = torch.nn.Embedding.from_pretrained(mixed)
@@ -105,11 +90,11 @@ class Reference:
                 "interp_indices": torch.arange(len(mixed))[:, None],
                 "interp_weights": torch.ones(len(mixed), 1),
             }
-        later = None if batch.later is None else changed_pixels(batch.later, names)
-        pixels = self._trembling(frames(changed_pixels(batch.patches, names), later))
+        later = None if batch.later is None else deviations.changed_pixels(batch.later, names)
+        pixels = self._trembling(frames(deviations.changed_pixels(batch.patches, names), later))
         with replaced(visual, pos_embed=positions), deviations.vision_with(visual, names):
             seen = visual(pixels, grid_thw=batch.grids, return_dict=True, **more)
-        return seen.pooler_output, changed_levels(seen.deepstack_features, names)
+        return seen.pooler_output, deviations.changed_levels(seen.deepstack_features, names)
 
     def _trembling(self, pixels: Tensor) -> Tensor:
         """Return pixels as they are, or each off by about a millionth of itself."""
@@ -201,7 +186,7 @@ class Reference:
         """Return the near-ties of the router that show in the first token, the closest first."""
         language = self.model.model.language_model
         found: dict[tuple[int, int], tuple[float, dict[str, tuple[float, ...]]]] = {}
-        for names in (frozenset[str](), frozenset({HALF_TEXT.name})):
+        for names in (frozenset[str](), frozenset({known.HALF_TEXT.name})):
             choices: list[Tie] = []
             with watched(language, choices):
                 plain = self.first(prompt, names, seen)[likeliest]
@@ -250,7 +235,7 @@ class Reference:
         batch = self.prepare(prompt, names)
         if not len(batch.grids):
             return self.logits(batch, None, [], names, hidden).log_softmax(-1)
-        of_vision = names - {deviation.name for deviation in OF_LANGUAGE}
+        of_vision = names - {deviation.name for deviation in known.OF_LANGUAGE}
         if of_vision not in seen:
             seen[of_vision] = self.see(batch, names)
         return self.logits(batch, seen[of_vision], [], names, hidden).log_softmax(-1)
@@ -258,7 +243,7 @@ class Reference:
 
 def without_pairs_apart(names: Collection[str]) -> frozenset[str]:
     """Return deviations that go together: where a line end joins the parts, no two images are in a row."""
-    return frozenset(names) - ({PAIRED.name} if JOINED.name in names else set())
+    return frozenset(names) - ({known.PAIRED.name} if known.JOINED.name in names else set())
 
 
 def rounded(logarithms: Tensor) -> tuple[float, ...]:
@@ -272,7 +257,8 @@ def looked_at(prompt: Prompt) -> tuple[frozenset[str], ...]:
     All of grades; and each fault alone and with the usual grades.
     """
     grades, usual, faults = (
-        [item.name for item in some if can_change(item, prompt)] for some in (GRADES, USUAL, FAULTS)
+        [item.name for item in some if can_change(item, prompt)]
+        for some in (known.GRADES, known.USUAL, known.FAULTS)
     )
     return (*subsets(grades), *(chosen | {fault} for fault in faults for chosen in subsets(usual)))
 
@@ -280,15 +266,15 @@ def looked_at(prompt: Prompt) -> tuple[frozenset[str], ...]:
 def subsets(names: list[str]) -> tuple[frozenset[str], ...]:
     """Return every set of some names, the empty one first, without those that exclude each other."""
     every = (frozenset(chosen) for count in range(len(names) + 1) for chosen in combinations(names, count))
-    return tuple(chosen for chosen in every if not chosen >= {deviation.name for deviation in OF_SIZE})
+    return tuple(chosen for chosen in every if not chosen >= {deviation.name for deviation in known.OF_SIZE})
 
 
 def can_change(deviation: Deviation, prompt: Prompt) -> bool:
     """Whether a deviation can change a prompt's probabilities."""
-    if deviation in OF_TEXT:
+    if deviation in known.OF_TEXT:
         return True
-    if deviation is PAIRED:
+    if deviation is known.PAIRED:
         return has_pair(prompt.turns)
-    if deviation is JOINED:
+    if deviation is known.JOINED:
         return any(len(turn.parts) > 1 for turn in prompt.turns)
-    return bool(prompt.scenes) and (deviation not in OF_SIZE or prompt.is_resized)
+    return bool(prompt.scenes) and (deviation not in known.OF_SIZE or prompt.is_resized)
