@@ -17,7 +17,7 @@ PLATFORMS = ("macosx_11_0_arm64", "macosx_10_9_universal2")
 
 
 def fetch_authorities() -> Path:
-    """Give a folder with each pinned wheel unpacked into a folder of its project's name and version."""
+    """Return a folder with each pinned wheel unpacked into a folder of its project's name and version."""
     key = hashlib.sha256(b"".join(lock.read_bytes() for lock in LOCKS)).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinned-llama"
     folder = cache / "authorities" / key

@@ -40,10 +40,6 @@ def compare_methods(ours: Declarations, theirs: Pyobjc, linked: set[str]) -> Ver
 
     Parameters
     ----------
-    ours
-        The SDK's headers.
-    theirs
-        pyobjc.
     linked
         Selectors that Apple-linked code of the same source tree sends.
     """
@@ -85,15 +81,7 @@ def is_ambiguous(method: Method, theirs: Pyobjc) -> bool:
 
 
 def compare_constants(ours: Declarations, theirs: Pyobjc, standard: Mapping[str, int]) -> list[str]:
-    """Give each constant with another value, or that nobody knows.
-
-    Parameters
-    ----------
-    ours, theirs
-        The SDK's headers, and pyobjc.
-    standard
-        Constants of a published standard.
-    """
+    """Return each constant with another value, or that nobody knows."""
     known = {name: value for name, (_, value) in theirs.constants.items()} | dict(standard)
     return [
         f"{name}: declared as {value}, "
@@ -104,12 +92,10 @@ def compare_constants(ours: Declarations, theirs: Pyobjc, standard: Mapping[str,
 
 
 def compare_structs(ours: Declarations, theirs: Pyobjc, aliases: Mapping[str, str]) -> list[str]:
-    """Give each struct whose fields lie elsewhere, or have other names.
+    """Return each struct whose fields lie elsewhere, or have other names.
 
     Parameters
     ----------
-    ours, theirs
-        The SDK's headers, and pyobjc.
     aliases
         A struct's tag and the name that pyobjc has it under.
     """
@@ -126,7 +112,7 @@ def compare_structs(ours: Declarations, theirs: Pyobjc, aliases: Mapping[str, st
 
 
 def compare_functions(ours: Declarations, theirs: Pyobjc, bindings: Mapping[str, str]) -> list[str]:
-    """Give each function with other types; one that pyobjc does not know must be bound by Apple-linked code."""
+    """Return each function with other types; one that pyobjc does not know must be bound by Apple-linked code."""
     differences = []
     for name, encoding in ours.functions.items():
         symbol = ours.symbols.get(name)
@@ -141,7 +127,7 @@ def compare_functions(ours: Declarations, theirs: Pyobjc, bindings: Mapping[str,
 
 
 def compare_inheritance(ours: Declarations, theirs: Pyobjc) -> list[str]:
-    """Give each protocol that refines what Apple's does not."""
+    """Return each protocol that refines what Apple's does not."""
     return [
         f"protocol {name}: declared to refine {each}, Apple's refines {sorted(theirs.protocols[name].refines)}"
         for name, refined in ours.protocols.items()
@@ -151,7 +137,7 @@ def compare_inheritance(ours: Declarations, theirs: Pyobjc) -> list[str]:
 
 
 def compare_stubs(stubs: Mapping[str, Stub], bindings: Mapping[str, str]) -> list[str]:
-    """Give each symbol of a stub that Apple-linked code binds to another library, or that none binds."""
+    """Return each symbol of a stub that Apple-linked code binds to another library, or that none binds."""
     differences = []
     for path, stub in stubs.items():
         for symbol in sorted(stub.symbols):
@@ -166,7 +152,7 @@ def compare_stubs(stubs: Mapping[str, Stub], bindings: Mapping[str, str]) -> lis
 
 
 def _compiled(method: Method, ours: Declarations, theirs: Pyobjc) -> str | bool:
-    """Give the compiled encoding; True where the whole owner is known and has no such method; else False."""
+    """Return the compiled encoding; True where the whole owner is known and has no such method; else False."""
     if method.owner_kind == "protocol":
         known: Methods | None = theirs.protocols.get(method.owner)
     else:
@@ -180,7 +166,7 @@ def _compiled(method: Method, ours: Declarations, theirs: Pyobjc) -> str | bool:
 
 
 def _family(name: str, ours: Declarations) -> Iterator[str]:
-    """Give a class and those that inherit from it: an override has the types of what it overrides."""
+    """Return a class and those that inherit from it: an override has the types of what it overrides."""
     yield name
     for child, parent in ours.classes.items():
         if parent == name:

@@ -10,7 +10,7 @@ SIZES = {"c": 1, "C": 1, "B": 1, "s": 2, "S": 2, "i": 4, "I": 4, "f": 4, "q": 8,
 
 
 def split(encoding: str) -> list[str]:
-    """Give each type of a method's or function's encoding: the result's, then the arguments', without the offsets.
+    """Return each type of a method's or function's encoding: the result's, then the arguments', without the offsets.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def split(encoding: str) -> list[str]:
 
 
 def plain(kind: str) -> str:
-    """Give a type as every authority writes it.
+    """Return a type as every authority writes it.
 
     Without qualifiers, which say how memory is used and not what is passed; with `B` for a truth value, for which
     pyobjc writes Z; with `*` for each pointer to characters, for which it writes ^t; and structs without their names,
@@ -45,13 +45,7 @@ def plain(kind: str) -> str:
 
 
 def layout(kind: str) -> list[tuple[int, int]]:
-    """Give offset and size in bytes of each field of a struct of scalars.
-
-    Raises
-    ------
-    KeyError
-        Where a field is not a scalar.
-    """
+    """Return offset and size in bytes of each field of a struct of scalars; KeyError where a field is not a scalar."""
     rows, at = [], 0
     for each in split(kind[1:-1].partition("=")[2]):
         size = SIZES[each]

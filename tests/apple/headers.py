@@ -59,8 +59,6 @@ def parse_headers(sdk: Path, zig: Path) -> Declarations:
 
     Parameters
     ----------
-    sdk
-        The folder MacOSX.sdk.
     zig
         The folder of the pinned zig, which carries the C library's headers and the compiler's own.
 

@@ -45,8 +45,6 @@ def functions(image: Image, prefix: str) -> dict[str, Function]:
 
     Parameters
     ----------
-    image
-        A file with its symbol table.
     prefix
         Of the symbol, with the underscore; what a compiler calls blocks and outlined parts is found by containing it.
     """
@@ -65,7 +63,7 @@ def functions(image: Image, prefix: str) -> dict[str, Function]:
 
 
 def reached(name: str, known: Mapping[str, Function]) -> dict[str, set[tuple[int, int]]]:
-    """Give what a function sends, itself or through the functions that it calls: compilers inline in other ways."""
+    """Return what a function sends, itself or through the functions that it calls: compilers inline in other ways."""
     sends: dict[str, set[tuple[int, int]]] = {}
     seen, todo = set(), [name]
     while todo:
@@ -79,7 +77,7 @@ def reached(name: str, known: Mapping[str, Function]) -> dict[str, set[tuple[int
 
 
 def _stubs(image: Image) -> dict[int, str]:
-    """Give the selector that each of the linker's stubs sends, by the stub's address."""
+    """Return the selector that each of the linker's stubs sends, by the stub's address."""
     section = image.sections.get("__objc_stubs")
     if section is None:
         return {}
@@ -154,7 +152,7 @@ def _read(name: str, code: bytes, start: int, targets: _Targets) -> Function:
 
 
 def _number(each: capstone.CsInsn, register: int) -> int:
-    """Give a general register's number, whether named x or w; -1 for any other."""
+    """Return a general register's number, whether named x or w; -1 for any other."""
     name = each.reg_name(register) if register else ""
     return int(name[1:]) if name[:1] in {"x", "w"} and name[1:].isdigit() else -1
 

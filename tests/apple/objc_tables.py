@@ -33,15 +33,7 @@ class Methods:
 
 
 class Image:
-    """One slice of a Mach-O file, by address.
-
-    Parameters
-    ----------
-    path
-        The file.
-    machine
-        The slice's processor, as LIEF names it.
-    """
+    """One slice of a Mach-O file, by address."""
 
     def __init__(self, path: Path, machine: str = "ARM64") -> None:
         self.fat = parse_macho(path.read_bytes())
@@ -75,11 +67,11 @@ class Image:
         return [number for (number,) in struct.iter_unpack("<Q", data)]
 
     def protocols(self) -> dict[str, Methods]:
-        """Give every protocol that the file describes, by name."""
+        """Return every protocol that the file describes, by name."""
         return dict(self._protocol(at) for at in self.pointers("__objc_protolist"))
 
     def classes(self) -> dict[str, Methods]:
-        """Give every class and category that the file implements; a category under the name of its class."""
+        """Return every class and category that the file implements; a category under the name of its class."""
         found: dict[str, Methods] = {}
         for at in self.pointers("__objc_classlist"):
             data = self.number(at + 4 * POINTER) & ~7
@@ -90,7 +82,7 @@ class Image:
         return found
 
     def selectors(self) -> dict[int, str]:
-        """Give each selector that the code asks for, by the address of its reference."""
+        """Return each selector that the code asks for, by the address of its reference."""
         section = self.sections["__objc_selrefs"]
         return {
             section.virtual_address + number * POINTER: self.text(pointer)
@@ -98,7 +90,7 @@ class Image:
         }
 
     def class_references(self) -> dict[str, str]:
-        """Give each class of another library that the code names, and the library that it is bound to."""
+        """Return each class of another library that the code names, and the library that it is bound to."""
         return {
             name.removeprefix("_OBJC_CLASS_$_"): library
             for name, library in self.libraries.items()

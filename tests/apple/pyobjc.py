@@ -50,13 +50,7 @@ class Pyobjc:
 
 
 def read_pyobjc(folder: Path) -> Pyobjc:
-    """Read the unpacked wheels.
-
-    Parameters
-    ----------
-    folder
-        As `authorities.fetch_authorities` gives it.
-    """
+    """Read the unpacked wheels."""
     found = Pyobjc()
     for project, frameworks in FRAMEWORKS.items():
         for framework in frameworks:

@@ -84,7 +84,7 @@ def build(source: Path, zig: Path, sdk: Path, work: Path) -> Image:
 
 
 def compared(ours: Image, theirs: Image) -> tuple[dict[str, Function], dict[str, Function]]:
-    """Give the functions that both files have, and what Apple's compiler outlined of them."""
+    """Return the functions that both files have, and what Apple's compiler outlined of them."""
     mine, others = functions(ours, "ggml_metal"), functions(theirs, "ggml_metal")
     common = {name for name in mine.keys() & others.keys() if "thunk" not in name}
     outlined = {name for name in others if name.startswith("_OUTLINED_FUNCTION")}
@@ -96,7 +96,7 @@ def compared(ours: Image, theirs: Image) -> tuple[dict[str, Function], dict[str,
 
 
 def differences(ours: Image, theirs: Image) -> tuple[list[str], int, int]:
-    """Give a line for each selector or constant that only one build has, how many functions agree, and constants."""
+    """Return a line for each selector or constant that only one build has, how many functions agree, and constants."""
     mine, others = compared(ours, theirs)
     same, constants, lines = 0, 0, []
     for name in sorted(mine.keys() & others.keys()):

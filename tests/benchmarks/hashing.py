@@ -73,13 +73,7 @@ def hash_all(paths: tuple[Path, ...], workers: int) -> dict[Path, Sha256]:
 
 
 def check_agreement(paths: tuple[Path, ...]) -> None:
-    """Demand that both hash to the same before either is timed.
-
-    Raises
-    ------
-    UnmeasurableError
-        Naming the file.
-    """
+    """Demand that both hash to the same before either is timed; UnmeasurableError naming the file."""
     for path, digest in hash_all(paths, 1).items():
         said = run_program(("openssl", "dgst", "-sha256", str(path)))
         if digest.hex not in said:

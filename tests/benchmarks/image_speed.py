@@ -85,13 +85,7 @@ def draw(path: Path) -> None:
 
 
 def encoded_ms(program: Path, model: Path, mmproj: Path, picture: Path) -> float:
-    """Return how long the vision tower takes for the picture.
-
-    Raises
-    ------
-    UnmeasurableError
-        Where the program does not say.
-    """
+    """Return how long the vision tower takes for the picture; UnmeasurableError where the program does not say."""
     # twice: only newer ones warm up before the first image
     images = ("--image", str(picture)) * 2
     argv = (str(program), "-m", str(model), "--mmproj", str(mmproj), *images, "-p", "?")

@@ -37,10 +37,6 @@ def ensure_native_build(source: Path, tree: Sha1, toolchain: Path, folder: Path,
     ----------
     source, tree
         The very tree that ours is built from, and its digest.
-    toolchain
-        Where the pinned cmake and ninja are.
-    folder
-        Where such builds are kept.
 
     Raises
     ------

@@ -35,13 +35,7 @@ def open_job(recipe_name: str) -> Job:
 
 
 def built_bundle(job: Job) -> Bundle:
-    """Return the bundle of a recipe.
-
-    Raises
-    ------
-    UnmeasurableError
-        Where it is not built.
-    """
+    """Return the bundle of a recipe; UnmeasurableError where it is not built."""
     bundle = find_bundle(job, job.plan())
     if bundle is None:
         fix = f"python3 noxfile.py -s build -- --recipe {job.recipe.name}"

@@ -127,13 +127,7 @@ def measure(options: argparse.Namespace, command: str) -> Record:
 
 
 def generate(made: Scene, pair: Pair) -> Step:
-    """Write the pair.
-
-    Raises
-    ------
-    UnmeasurableError
-        Where it is larger than was estimated before the first byte.
-    """
+    """Write the pair; UnmeasurableError where it is larger than was estimated before the first byte."""
     layers = 0 if pair == tiny() else pair.language.layers
     words = (str(made.model), str(made.mmproj), str(layers))
     ran = run_module("tests.fullsize.size", words, made.environment(), made.folder / "peak")

@@ -69,13 +69,7 @@ class Answered:
 
 
 def serve_and_ask(scene: Scene, bundle: Path, load: Load, say: Say, *, text_only: bool) -> Answered:
-    """Start the session `serve`, ask, and end it.
-
-    Raises
-    ------
-    UnmeasurableError
-        Where it does not start, or does not answer.
-    """
+    """Start the session `serve`, ask, and end it; UnmeasurableError where it does not start, or does not answer."""
     port = unused_port()
     words = (
         *("--project", scene.project, "--bundle", bundle, "--model", NAME, "--port", str(port)),
@@ -116,13 +110,7 @@ def parse_repacked(log: str) -> float:
 
 
 def ask(base: str, load: Load, question: str, picture: Path | None = None) -> Timing:
-    """Ask once, with nothing kept of what was asked before.
-
-    Raises
-    ------
-    UnmeasurableError
-        Where there is no whole answer.
-    """
+    """Ask once, with nothing kept of what was asked before; UnmeasurableError where there is no whole answer."""
     content: list[dict[str, Any]] = [{"type": "text", "text": question}]
     if picture is not None:
         url = f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
@@ -145,13 +133,7 @@ def ask(base: str, load: Load, question: str, picture: Path | None = None) -> Ti
 
 
 def parse_timing(answer: dict[str, Any], wanted: int, seconds: float) -> Timing:
-    """Read an answer. Pure.
-
-    Raises
-    ------
-    UnmeasurableError
-        Where it says no timings, or is shorter than what was asked for.
-    """
+    """Read an answer. Pure; UnmeasurableError where it says no timings, or is shorter than what was asked for."""
     try:
         said = answer["timings"]
         timing = Timing(

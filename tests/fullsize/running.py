@@ -63,13 +63,7 @@ def parse_status(text: str) -> Resident:
 
 
 def resident(pid: int, proc: Path = Path("/proc")) -> Resident:
-    """Ask the kernel.
-
-    Raises
-    ------
-    UnmeasurableError
-        Where it is not Linux.
-    """
+    """Ask the kernel; UnmeasurableError where it is not Linux."""
     if not (proc / "self" / "status").exists():
         raise UnmeasurableError(f"what a process has in memory is read from Linux's {proc}: run it on Linux")
     return parse_status((proc / str(pid) / "status").read_text(encoding="ascii"))
