@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from recipes.core.cores import usable_cores
 from recipes.core.digest import hash_file
-from recipes.core.sandbox import usable_cores
 from recipes.evalset.prompts import digest
 from recipes.models.gguf.rewrite import write_f32
 from recipes.pocket.fidelity import results as ledger

@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 import torch
 
+from recipes.core.cores import usable_cores
 from recipes.core.digest import hash_file
 from recipes.core.errors import VerifyError
-from recipes.core.sandbox import usable_cores
 from recipes.evalset.golden import AGAIN, Golden, HeldOut, read_golden
 from recipes.evalset.mrope_sections import blocked, interleaved
 from recipes.evalset.prompts import compared, digest, everything, held_out

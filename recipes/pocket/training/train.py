@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recipes.core.sandbox import usable_cores
+from recipes.core.cores import usable_cores
 from recipes.evalset.image_sizes import SIZE_CLASSES
 from recipes.evalset.tasks import TASKS, TRAINING_WEIGHTS, held_out_conversation, training_conversation
 from recipes.pocket.model.architecture import new_model
