@@ -28,8 +28,7 @@ from recipes.pocket.fidelity.servers import SERVERS, SETTINGS
 from recipes.pocket.model import files
 from recipes.pocket.model.import_gguf import load
 from recipes.pocket.model.tokenizer import train_tokenizer
-from recipes.pocket.reference.recompute import versions
-from recipes.pocket.reference.reference import Reference
+from recipes.pocket.reference.reference import Reference, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

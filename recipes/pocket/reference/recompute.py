@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,19 +25,13 @@ from recipes.pocket.model.files import GOLDEN, MMPROJ, MODEL, VISION
 from recipes.pocket.model.import_gguf import load
 from recipes.pocket.reference.held_out import examine, table
 from recipes.pocket.reference.known_deviations import ALL
-from recipes.pocket.reference.reference import NEAR, Reference
+from recipes.pocket.reference.reference import NEAR, Reference, versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 SAME = 0.002  # what another processor's order of summing may change in a logarithm
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what the reference is computed with, by name."""
-    packages = ("torch", "transformers", "tokenizers", "pillow", "numpy", "gguf")
-    return {name: version(name) for name in packages}
 
 
 def compute(model: Path, mmproj: Path) -> tuple[Golden, dict[str, np.ndarray[Any, Any]]]:

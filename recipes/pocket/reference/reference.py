@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import version
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -278,3 +279,9 @@ def can_change(deviation: Deviation, prompt: Prompt) -> bool:
     if deviation is known.JOINED:
         return any(len(turn.parts) > 1 for turn in prompt.turns)
     return bool(prompt.scenes) and (deviation not in known.OF_SIZE or prompt.is_resized)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what the reference is computed with, by name."""
+    packages = ("torch", "transformers", "tokenizers", "pillow", "numpy", "gguf")
+    return {name: version(name) for name in packages}
