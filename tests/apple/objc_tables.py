@@ -26,8 +26,6 @@ class Methods:
 
     instance: dict[str, str] = field(default_factory=dict)
     of_class: dict[str, str] = field(default_factory=dict)
-    # the same with the class of each object in it; only protocols carry it
-    extended: dict[str, str] = field(default_factory=dict)
     # of protocols: those that they refine
     refines: tuple[str, ...] = ()
 
@@ -39,9 +37,6 @@ class Image:
         self.fat = parse_macho(path.read_bytes())
         self.binary: Any = next(each for each in self.fat if each.header.cpu_type.name == machine)
         self.sections = {section.name: section for section in self.binary.sections}
-        self.bound = {
-            binding.address: binding.symbol.name for binding in self.binary.bindings if binding.has_symbol
-        }
         self.libraries = {
             binding.symbol.name: binding.library.name
             for binding in self.binary.bindings
@@ -101,17 +96,13 @@ class Image:
         lists = [self.number(at + offset) for offset in (24, 32, 40, 48)]
         instance = {**dict(self._methods(lists[0])), **dict(self._methods(lists[2]))}
         of_class = {**dict(self._methods(lists[1])), **dict(self._methods(lists[3]))}
-        extended, table = {}, self.number(at + 72)
-        selectors = [selector for each in lists for selector, _ in self._methods(each)]
-        for number, selector in enumerate(selectors):
-            extended[selector] = self.text(self.number(table + number * POINTER))
         listed = self.number(at + 16)
         parents = [
             self.text(self.number(self.number(listed + (1 + number) * POINTER) + POINTER))
             for number in range(self.number(listed) if listed else 0)
         ]
         name = self.text(self.number(at + POINTER))
-        return name, Methods(instance, of_class, extended, tuple(parents))
+        return name, Methods(instance, of_class, tuple(parents))
 
     def _methods(self, at: int) -> Iterator[tuple[str, str]]:
         if not at:

@@ -43,7 +43,6 @@ class Pyobjc:
     structs: dict[str, tuple[str, list[str]]] = field(default_factory=dict)  # name -> encoding, fields
     # metadata of each selector: (class, selector) -> position of a type (-1 is the result) -> type
     selectors: dict[tuple[str, str], dict[int, str]] = field(default_factory=dict)
-    frameworks: dict[str, str] = field(default_factory=dict)  # class named in metadata -> framework
     protocols: dict[str, Methods] = field(default_factory=dict)
     classes: dict[str, Methods] = field(default_factory=dict)
     bindings: dict[str, str] = field(default_factory=dict)  # symbol -> library
@@ -76,7 +75,6 @@ def _read_metadata(path: Path, framework: str, found: Pyobjc) -> None:
         kinds = {-1: data.get("retval", {})} | data.get("arguments", {})
         given = {at: _text(each["type"]) for at, each in kinds.items() if "type" in each}
         found.selectors.setdefault((owner.decode(), selector.decode()), {}).update(given)
-        found.frameworks.setdefault(owner.decode(), framework)
 
     def struct(name: str, encoding: bytes, fields: list[str], *_: object) -> None:
         found.structs[name.rpartition(".")[2]] = (encoding.decode(), fields)

@@ -17,6 +17,7 @@ from recipes.build.pipeline import find_bundle
 from recipes.cli.job import open_job
 from recipes.cli.parser import parser
 from recipes.manifest.load import PROJECT
+from tests.apple.conftest import ONLY_OURS
 from tests.apple.objc_tables import Image
 
 if TYPE_CHECKING:
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 RECIPE = os.environ.get("PINNED_LLAMA_TEST_RECIPE", "b6751")
 COMMAND = ["build", "--recipe", RECIPE, "--platform", "macos-arm64-metal"]
-# of macOS 15, which ggml uses where the SDK has them; `new` stands for the runtime's objc_opt_new
-ONLY_OURS = {
-    *("addAllocation:", "endResidency", "newResidencySetWithDescriptor:error:", "removeAllAllocations"),
-    *("requestResidency", "setInitialCapacity:", "setLabel:", "new"),
-}
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from recipes.build.audit.macho.metal_kernels import kernel_source
 from recipes.build.source_tree import ensure_unpatched
 from recipes.cli.job import open_job
 from recipes.cli.parser import parser
+from tests.apple.conftest import ONLY_OURS
 from tests.apple.machine_code import Function, functions, reached
 from tests.apple.objc_tables import Image
 
@@ -179,10 +180,7 @@ def test_no_selector_is_sent_that_apples_build_does_not_send_but_for_those_expla
 ) -> None:
     mine, others = set(ours.selectors().values()), set(linked[0].selectors().values())
     assert others - mine == set()
-    assert mine - others == {
-        *("addAllocation:", "endResidency", "newResidencySetWithDescriptor:error:", "removeAllAllocations"),
-        *("requestResidency", "setInitialCapacity:", "setLabel:", "new"),
-    }
+    assert mine - others == ONLY_OURS
 
 
 def test_the_kernels_in_apples_build_are_what_we_say_is_embedded(

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from recipes.serve.free_memory import free_memory
 from tests.benchmarks.turns import UnmeasurableError
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def is_memory_free(needed_bytes: int) -> bool:
     """Return whether so much memory, and as much again, can be filled with files."""
     if not MEMORY.is_dir():
         return False
-    available_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    return min(available_bytes, shutil.disk_usage(MEMORY).free) >= 2 * needed_bytes
+    available = free_memory()
+    room_bytes = shutil.disk_usage(MEMORY).free
+    return min(available.size_bytes if available else 0, room_bytes) >= 2 * needed_bytes
 
 
 def write_random(path: Path, size_bytes: int) -> None:
