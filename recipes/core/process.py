@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Protocol
 
 from recipes.core.filesystem import storage_errors
+from recipes.core.log import LOGGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -203,6 +205,7 @@ def _open(
     umask: int = -1,
     prepare: Callable[[], None] | None = None,
 ) -> subprocess.Popen[str]:
+    LOGGER.debug("run %s in %s", shlex.join(command.argv), command.cwd)  # no environment: keys are there
     return subprocess.Popen(
         command.argv,
         cwd=command.cwd,

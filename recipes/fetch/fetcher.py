@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from recipes.core.errors import FetchError, PinMissingError
 from recipes.core.filesystem import storage_errors
+from recipes.core.invocation import this_command
 from recipes.core.settings import MIRROR_VARIABLE, OFFLINE_VARIABLE, PIP_CERT_VARIABLE, Settings
 from recipes.fetch.download.partial_file import Partial, tidy
 from recipes.fetch.download.stream import PinnedDownloader
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from recipes.core.console import Console
     from recipes.store.store import Store
-
-FETCH_AGAIN = "python3 noxfile.py -s fetch"
 
 
 @dataclass(frozen=True)
@@ -188,14 +187,15 @@ class Fetcher:
 
 def fetch_error(where: str, expected: str, failures: Sequence[Failure], settings: Settings) -> FetchError:
     """Give the error that lists why each place did not deliver."""
+    again = this_command("fetch")
     if settings.offline:
-        fix = f"{OFFLINE_VARIABLE}=0 {FETCH_AGAIN}"
+        fix = f"{OFFLINE_VARIABLE}=0 {again}"
     elif any(UNTRUSTED in failure.reason for failure in failures):
-        fix = f"{PIP_CERT_VARIABLE}=/path/to/authority.pem {FETCH_AGAIN}  # your network's own, if it has one"
+        fix = f"{PIP_CERT_VARIABLE}=/path/to/authority.pem {again}  # your network's own, if it has one"
     elif any(failure.may_pass for failure in failures):
-        fix = f"{FETCH_AGAIN}  # once the network is back; it goes on from what has arrived"
+        fix = f"{again}  # once the network is back; it goes on from what has arrived"
     else:
-        fix = f"{MIRROR_VARIABLE}=https://... {FETCH_AGAIN}  # with a mirror that has it; or correct the pin"
+        fix = f"{MIRROR_VARIABLE}=https://... {again}  # with a mirror that has it; or correct the pin"
     return FetchError(
         where=where, expected=expected, found="\n".join(str(failure) for failure in failures), fix=fix
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -9,6 +10,7 @@ import msgspec
 
 from recipes.core.errors import UsageError
 from recipes.core.filesystem import storage_errors
+from recipes.core.invocation import corrected
 from recipes.manifest.decode import Problem, any_of, closest, parse, refuse_first, unknown
 from recipes.manifest.model_checks import model_problems
 from recipes.manifest.recipe_checks import (
@@ -22,7 +24,7 @@ from recipes.manifest.schema import AnyManifest, Defaults, Model, Recipe, Toolch
 from recipes.manifest.strict_yaml import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from recipes.manifest.schema import Platform
 
@@ -72,7 +74,7 @@ class Manifests:
             As `load_recipe`.
         """
         if name not in self._recipes:
-            fix = "python3 noxfile.py -s build -- --recipe {}"
+            fix = partial(corrected, "--recipe", default="build")
             path = self._path("recipes", name, self.recipe_names(), "--recipe", fix)
             self._recipes[name] = load_recipe(path, self)
         return self._recipes[name]
@@ -80,15 +82,19 @@ class Manifests:
     def platform(self, recipe: Recipe, name: str) -> Platform:
         """Return a platform of a recipe."""
         if name not in recipe.platforms:
-            fix = f"python3 noxfile.py -s build -- --recipe {recipe.name} --platform {{}}"
-            _refuse_name("--platform", name, tuple(recipe.platforms), fix)
+            correct = partial(corrected, "--platform", default=f"build --recipe {recipe.name}")
+            _refuse_name("--platform", name, tuple(recipe.platforms), correct)
         return recipe.platforms[name]
 
     def toolchain(self, name: str) -> Toolchain:
         """Return a toolchain; raises as `load_toolchain`."""
         if name not in self._toolchains:
             path = self._path(
-                "toolchains", name, self.toolchain_names(), "a toolchain's name", "ask for `{}`"
+                "toolchains",
+                name,
+                self.toolchain_names(),
+                "a toolchain's name",
+                lambda _, right: f"name `{right}`",
             )
             self._toolchains[name] = load_toolchain(path, self)
         return self._toolchains[name]
@@ -96,7 +102,8 @@ class Manifests:
     def model(self, name: str) -> Model:
         """Return a model; raises as `load_model`."""
         if name not in self._models:
-            path = self._path("models", name, self.model_names(), "the model's name", "ask for `{}`")
+            fix = partial(corrected, "--model", default="serve")
+            path = self._path("models", name, self.model_names(), "the model's name", fix)
             self._models[name] = load_model(path, self)
         return self._models[name]
 
@@ -106,7 +113,9 @@ class Manifests:
             self._defaults = load_defaults(self.root / "defaults.yaml", self)
         return self._defaults
 
-    def _path(self, folder: str, name: str, known: tuple[str, ...], where: str, fix: str) -> Path:
+    def _path(
+        self, folder: str, name: str, known: tuple[str, ...], where: str, fix: Callable[[str, str], str]
+    ) -> Path:
         if name not in known:
             _refuse_name(where, name, known, fix)
         return self.root / folder / f"{name}.yaml"
@@ -249,11 +258,11 @@ def _names(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder.glob("*.yaml") if not path.name.startswith(".")))
 
 
-def _refuse_name(where: str, name: str, known: Sequence[str], fix: str) -> NoReturn:
+def _refuse_name(where: str, name: str, known: Sequence[str], fix: Callable[[str, str], str]) -> NoReturn:
     meant = closest(name, known) or next(iter(known), None)
     raise UsageError(
         where=where,
         expected=any_of(known) if known else "a manifest, and there is none",
         found=unknown(name, known),
-        fix=fix.format(meant) if meant else "git checkout -- manifests",
+        fix=fix(name, meant) if meant else "git checkout -- manifests",
     )

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from recipes.core.digest import hash_file
 from recipes.core.errors import FetchError, StoreError, VerifyError
 from recipes.core.filesystem import STORE_VARIABLE, free_bytes, remove_tree, size_text, storage_errors
+from recipes.core.invocation import this_command
 from recipes.core.settings import MIRROR_VARIABLE, OFFLINE_VARIABLE, PIP_CERT_VARIABLE, Settings
 from recipes.fetch.download.parallel import CONNECTIONS, Fetched, PieceDownloader
 from recipes.fetch.download.piece_file import note_path
@@ -310,5 +311,5 @@ def pieces_path(file: PinnedFile, store: Store) -> Path:
 
 
 def again(model: Model) -> str:
-    """Give the command that fetches a model."""
-    return f"python3 noxfile.py -s models -- fetch {model.name}"
+    """Return the command that fetches a model, as it was typed."""
+    return this_command(f"models fetch {model.name}")

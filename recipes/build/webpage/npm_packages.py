@@ -18,6 +18,7 @@ from recipes.build.webpage.npm_lock import parse_npm_lock
 from recipes.core.digest import Sha256, hash_file
 from recipes.core.errors import FetchError, VerifyError
 from recipes.core.filesystem import copy_tree
+from recipes.core.invocation import this_command
 from recipes.core.process import Command, run
 from recipes.core.settings import OFFLINE_VARIABLE
 
@@ -86,7 +87,7 @@ def ensure_packages(key: str, folder: Path, node: Entry, where: str, context: Co
                 where=where,
                 expected=f"the {len(packages)} packages of {LOCK} in the store",
                 found=f"none, and {OFFLINE_VARIABLE} is set",
-                fix=f"{OFFLINE_VARIABLE}=0 python3 noxfile.py -s fetch",
+                fix=f"{OFFLINE_VARIABLE}=0 {this_command('fetch')}",
             )
         with (
             context.console.task(f"fetch up to {len(packages)} packages of npm", None),
