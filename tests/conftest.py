@@ -6,9 +6,16 @@ import fcntl
 import socket
 import struct
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from recipes.core.sandbox import usable_cores
+from tests.support.paths import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # how long an example takes depends on the machine, and proves nothing
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -33,3 +40,18 @@ def pytest_configure() -> None:
             pytest.exit(
                 "loopback is down, and the tests' servers listen there: ip link set lo up", returncode=2
             )
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which not every environment has
+def pytest_xdist_auto_num_workers() -> int:
+    """Take the cores that this process may use, which can be fewer than the machine's."""
+    return usable_cores()
+
+
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    """Mark unit and property tests as fast, where they are not marked as slow."""
+    folders = (PROJECT / "tests" / "unit", PROJECT / "tests" / "property")
+    for item in items:
+        is_small = any(item.path.is_relative_to(folder) for folder in folders)
+        if is_small and item.get_closest_marker("slow") is None:
+            item.add_marker("fast")

@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the pages, and print their paths."""
     from recipes.cli.reference_docs import write_reference
 
-    for path in write_reference(open_manifests(options).project):
+    for path in write_reference(open_manifests(options).project, options.commands):
         print(path)
     return 0
 

@@ -52,5 +52,5 @@ def parser() -> Parser:
         )
         session.add_options(command)
         add_common(command, reads_manifests=session.reads_manifests)
-        command.set_defaults(run=session.run)
+        command.set_defaults(run=session.run, commands=top)
     return top
