@@ -1,6 +1,7 @@
 """`python -m recipes SESSION`: what the nox sessions call."""
 
 import io
+import os
 import signal
 import sys
 
@@ -15,8 +16,20 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-if isinstance(sys.stdout, io.TextIOWrapper):  # what the terminal's encoding lacks is shown by its escape
-    sys.stdout.reconfigure(errors="backslashreplace")
+def open_streams() -> None:
+    """Open what of standard input, output and error the caller closed, or a file would take its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123 - for the whole run
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks is shown by its escape
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+open_streams()
 for ending in ENDINGS:
     if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup and a script's background have it
         signal.signal(ending, interrupt)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from recipes.core.sandbox import usable_cores
+from recipes.core.cores import usable_cores
 from tests.support.paths import PROJECT
 
 if TYPE_CHECKING:

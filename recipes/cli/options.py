@@ -14,6 +14,8 @@ from recipes.core.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from _typeshed import SupportsWrite
+
 EPILOG = """\
 environment:
   PINNED_LLAMA_STORE      folder of the store (default: the user's cache folder)
@@ -115,6 +117,10 @@ class Parser(argparse.ArgumentParser):
         """
         where = f"{self.title}: " if self.title else ""
         raise CommandLineError(f"error: {where}{message} (see {self.prog} --help)")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        if file is not None:  # argparse drops an output that fails
+            file.write(message)
 
     def knows(self, option: str) -> bool:
         """Whether this parser takes an option."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recipes.core.console import Console, Task
 
 LOGGER = logging.getLogger("recipes")
+LOGGER.addHandler(logging.NullHandler())  # or logging prints errors by itself
 FILE = "commands.log"
 LIMIT_BYTES = 2_000_000  # a longer file is renamed to FILE.1 before the next command
 FORMAT = "%(asctime)s %(process)d %(levelname)-5s %(message)s"
@@ -54,7 +55,6 @@ def start(environ: Mapping[str, str], *, is_verbose: bool) -> None:
     """Begin the log of one command; without --verbose nothing is written until `write_to`."""
     stop()
     LOGGER.setLevel(logging.DEBUG)
-    LOGGER.addHandler(logging.NullHandler())  # or logging prints warnings by itself
     for name, value in environ.items():
         if SECRET_NAME.search(name.upper()):
             hide(value)
@@ -82,6 +82,8 @@ def _add(handler: logging.Handler) -> logging.Handler:
 def stop() -> None:
     """End the log, and forget the secrets."""
     for handler in LOGGER.handlers[:]:
+        if isinstance(handler, logging.NullHandler):
+            continue
         LOGGER.removeHandler(handler)
         stream = getattr(handler, "stream", None)
         if stream not in {None, sys.stderr}:
