@@ -24,7 +24,7 @@ def open_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123 - for the whole run
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for the whole run
     if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks is shown by its escape
         sys.stdout.reconfigure(errors="backslashreplace")
 

@@ -24,6 +24,7 @@ from recipes.build.toolchain.toolchain import ensure_runtime, ensure_toolchain, 
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import AuditError, OutputError
 from recipes.core.filesystem import storage_errors
+from recipes.core.log import step
 from recipes.core.process import Command
 from recipes.core.sandbox import Surroundings, find_isolation, run_isolated
 from recipes.store.build_history import explain_rebuild
@@ -62,27 +63,52 @@ def find_bundle(job: Job, plan: Plan) -> Bundle | None:
 
 
 def ensure_bundle(job: Job, plan: Plan) -> Bundle:
-    """Return a plan's bundle, built where it is not there yet; verified either way.
+    """Return a plan's bundle, built where it is missing; verified either way.
+
+    1. Check that the pinned digest was taken of this plan.
+    2. Find the bundle in the store; where it is there, hash it again, compare it with the pin, and end.
+    3. Fetch and unpack the toolchain.
+    4. Fetch, verify and patch the source; build its page.
+    5. Compile the runtime libraries of the target.
+    6. Configure and compile.
+    7. Lay the bundle out, check its files, and compare it with the pin.
+    8. Write the provenance.
 
     Raises
     ------
     OutputError
         Where it is not the pinned one, or cannot be: then before anything is built.
     """
+    # 1. The pin.
+    step(1, 8, "check the pin", plan=plan.name, digest=plan.digest)
     check_pin(job, plan)
+    # 2. The bundle that is there.
+    step(2, 8, "find the bundle", key=plan.bundle_key)
     drop_if_tools_changed(job, plan)
 
     def make(folder: Path) -> None:
         say_why(job, plan)
+        # 3. The toolchain.
+        step(3, 8, "toolchain", name=job.toolchain.name)
         tools = ask_host_tools(job.toolchain)  # before anything is fetched for a machine that cannot build
         toolchain = ensure_toolchain(job.toolchain, job)
+        # 4. The source.
+        step(4, 8, "source", commit=job.recipe.source.commit, patches=len(job.recipe.patches))
         source = ensure_source(job)
+        # 5. The runtime libraries.
+        step(5, 8, "runtime libraries", target=job.platform.target)
         runtime = ensure_runtime(plan, toolchain, job).path if plan.hermetic else None
         with job.store.scratch(plan.bundle_key) as work:
             workplace = Workplace(work, source.path, toolchain.path, runtime, log_path(job.store, plan))
             started = now()
+            # 6. Configure and compile.
+            step(6, 8, "compile", jobs=job.surroundings.jobs, folder=work, log=workplace.log)
             built = build(plan, workplace, job.surroundings, job.console)
+            # 7. The bundle.
+            step(7, 8, "bundle", pinned=_pinned(job, plan))
             tree = make_bundle(job, plan, workplace, built, folder)
+        # 8. The provenance.
+        step(8, 8, "provenance", path=provenance_path(job.store, plan))
         circumstances = Circumstances(started, now(), find_isolation(), job.surroundings, tools)
         # before the bundle appears: who finds a bundle of the machine's own tools asks which they were
         with storage_errors(job.store.root):

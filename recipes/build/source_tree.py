@@ -13,6 +13,7 @@ from recipes.build.webpage.build_page import PageJob, ensure_page, fetch_package
 from recipes.core.digest import Sha1, Sha256, hash_tree
 from recipes.core.errors import StoreError, VerifyError
 from recipes.core.filesystem import copy_writable
+from recipes.core.log import step
 from recipes.fetch.origins import fetch_source, fetch_wheel
 from recipes.patches.apply import apply_patch
 from recipes.patches.parse import parse_patch
@@ -27,11 +28,22 @@ if TYPE_CHECKING:
 
 
 def fetch_all(job: Job) -> None:
-    """Bring everything that a build reads into the store: source, toolchain wheels, a page's packages; verified."""
+    """Bring everything that a build reads into the store, verified.
+
+    1. The source.
+    2. The wheels of the toolchain for this machine.
+    3. The packages of the page, where the recipe builds one.
+    """
+    # 1. The source.
+    step(1, 3, "source", commit=job.recipe.source.commit)
     ensure_unpatched(job)
+    # 2. The toolchain.
+    step(2, 3, "toolchain", name=job.toolchain.name, host=host_name())
     for wheel in wheels_of_host(job.toolchain, host_name()):
         where = f"manifests/toolchains/{job.toolchain.name}.yaml: hosts.{host_name()}"
         fetch_wheel(wheel, where, job.store, job.console, job.settings)
+    # 3. The page.
+    step(3, 3, "packages of the page", builds=job.recipe.page is not None)
     if job.recipe.page is not None:
         fetch_packages(page_job(job, ensure_patched(job)))
 

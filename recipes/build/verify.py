@@ -13,6 +13,7 @@ from recipes.build.toolchain.toolchain import host_name, toolchain_key
 from recipes.build.webpage.build_page import find_page, page_key
 from recipes.build.webpage.npm_packages import packages_key
 from recipes.core.errors import FetchError, RecipeError, VerifyError
+from recipes.core.log import step
 from recipes.fetch.fetcher import Fetcher
 from recipes.fetch.origins import Tree, compare_origins
 from recipes.manifest.schema import GitOrigin
@@ -48,7 +49,14 @@ class PinCheck:
 
 
 def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
-    """Return one row for each pin of a recipe and platform: archives, trees, patches, toolchain, bundle.
+    """Return one row for each pin of a recipe and platform.
+
+    1. All origins, where asked for.
+    2. The archives and the tree of the source.
+    3. The patches, and the patched tree.
+    4. The toolchain.
+    5. The page, where the recipe builds one.
+    6. The bundle.
 
     Parameters
     ----------
@@ -56,8 +64,12 @@ def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
         Also download the source from each of its origins, and compare what they give with the pinned tree.
     """
     recipe, store = job.recipe, job.store
+    # 1. All origins.
+    step(1, 6, "origins", all=all_origins)
     if all_origins:
         yield from _origins(job)
+    # 2. The source.
+    step(2, 6, "source", commit=recipe.source.commit)
     for index, origin in enumerate(recipe.source.origins):
         if not isinstance(origin, GitOrigin):
             name = f"source.origins[{index}]"
@@ -67,17 +79,25 @@ def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
     yield _check_pin(
         "source.tree", str(recipe.source.tree), lambda: find_source(store, recipe.source.tree_sha256)
     )
+    # 3. The patches.
+    step(3, 6, "patches", count=len(recipe.patches))
     for index, patch in enumerate(recipe.patches):
         yield _check_pin(f"patches/{patch.file}", str(patch.sha256), partial(_find_patch, job, index))
     if recipe.patches:
         last = recipe.patches[-1]
         yield _check_pin("patched tree", str(last.tree), lambda: find_source(store, last.tree_sha256))
+    # 4. The toolchain.
+    step(4, 6, "toolchain", name=job.toolchain.name)
     yield from _toolchain(job.toolchain, store)
+    # 5. The page.
+    step(5, 6, "page", builds=recipe.page is not None)
     if recipe.page is not None:
         node = job.manifests.toolchain(recipe.page.toolchain)
         yield from _toolchain(node, store)
         yield from _page(recipe, recipe.page, node, store)
+    # 6. The bundle.
     plan = job.plan()
+    step(6, 6, "bundle", plan=plan.name, digest=plan.digest)
     yield _check_pin(
         f"bundle {plan.name}", str(job.platform.output or "not pinned"), lambda: find_bundle(job, plan)
     )

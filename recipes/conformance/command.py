@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import shlex
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +16,8 @@ from recipes.conformance.results.outcome import CheckVerdict, grade, has_failed
 from recipes.conformance.suite import run_suite
 from recipes.core.errors import ConformanceError
 from recipes.core.filesystem import storage_errors
+from recipes.core.invocation import this_command
+from recipes.core.log import step
 from recipes.serve.llamacpp.installation import find_installation
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from recipes.conformance.results.result import Result
     from recipes.serve.llamacpp.installation import Installation
 
-LOGGER = logging.getLogger(__name__)
 SHOWN = 6  # failures that the error names; the page has all
 
 
@@ -49,26 +47,27 @@ def conform(job: Job, options: argparse.Namespace) -> int:
         Where it cannot be checked.
     """
     # 1. The model and its reference.
+    step(1, 5, "model and reference", model=options.model or "the default")
     reference = load_reference_model(job.manifests, options.model)
-    LOGGER.debug("the files of %s are the pinned ones, and the reference is theirs", reference.manifest.name)
     # 2. The llama.cpp to check: a folder that the user names, or the recipe's bundle.
+    step(2, 5, "llama.cpp", bundle=options.bundle or job.plan().name)
     subject = find_installation(options.bundle or ensure_bundle(job, job.plan()).entry.path)
     if options.gpu_layers is not None:
         subject = replace(subject, model_options=("-ngl", str(options.gpu_layers)))
-    LOGGER.debug("to be checked: %s, %s", subject.title, subject.digest)
     name = options.bundle.absolute().name if options.bundle else f"{job.recipe.name}-{job.platform_name}"
     folder = options.report or Path("out") / "conformance" / re.sub(r"[^A-Za-z0-9._-]", "-", name)
-    command = shlex.join(("nox", "-s", "conformance", "--", *sys.argv[2:])).removesuffix(" --")
     with tempfile.TemporaryDirectory(prefix="conformance-") as work:
         # 3. The checks.
+        step(3, 5, "checks", title=subject.title, digest=subject.digest)
         inputs = reference.inputs(subject, Path(work), with_page=options.without != "web-page")
-        result = run_suite(inputs, job.console, command)
-        LOGGER.debug("%d checks done in %.0f s", len(result.outcomes), result.seconds)
+        result = run_suite(inputs, job.console, this_command("conformance"))
         # 4. The baseline; only a recipe says that something may be built.
+        step(4, 5, "baseline", recipe=reference.manifest.baseline)
         if reference.manifest.baseline and not options.bundle:
             refused = baseline.check(job, reference.manifest.baseline, inputs.model, inputs.work)
             result = replace(result, outcomes=(*result.outcomes, refused))
         # 5. The report.
+        step(5, 5, "report", folder=folder, outcomes=len(result.outcomes), seconds=f"{result.seconds:.0f}")
         with storage_errors(folder):
             page = write_report(result, folder)
     print_result(subject, result, page)

@@ -19,6 +19,7 @@ from recipes.build.pipeline import UNPIN
 from recipes.build.source_tree import ensure_unpatched
 from recipes.core.errors import PatchError, UsageError
 from recipes.core.filesystem import copy_writable
+from recipes.core.log import step
 from recipes.lock.inspect_source import inspect_source
 from recipes.lock.proposal import (
     Change,
@@ -60,8 +61,10 @@ def propose(job: Job, options: argparse.Namespace) -> int:
     """
     # 1. What is asked for.
     again = command_again(options)
+    step(1, 4, "request", command=again)
     request = read_request(options, again)
     # 2. The new pins.
+    step(2, 4, "new pins", recipe=job.recipe.name, source=options.source, output=options.output)
     with job.store.scratch(f"lock-{job.recipe.name}") as work:
         if options.output:
             changes = _output_changes(job, again)
@@ -71,6 +74,7 @@ def propose(job: Job, options: argparse.Namespace) -> int:
             changes = _patch_changes(job, again, work / "source")
     # 3. and 4. Checked, shown and written.
     unwritten = f"nothing is written; to write this: {command_again(options, '--write')}"
+    step(3, 4, "check the proposal", files=len(changes))
     offer_proposal(changes, job, write=options.write, unwritten=unwritten)
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from recipes.core.errors import ManifestError, RecipeError, StoreError
 from recipes.core.filesystem import remove_tree, shown, write_durably
+from recipes.core.log import step
 from recipes.lock.proposal import unified_diff
 from recipes.manifest.load import Manifests, load_model, load_recipe
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from recipes.build.context import Job
     from recipes.lock.proposal import Change
-
-LOGGER = logging.getLogger(__name__)
 
 
 def read_manifest(manifests: Manifests, where: str) -> str:
@@ -116,7 +114,7 @@ def offer_proposal(changes: Sequence[Change], job: Job, *, write: bool, unwritte
             copy = work / Path(change.path).name
             copy.write_text(change.new, encoding="utf-8")
             _check(copy, change, job.manifests)
-    LOGGER.debug("%d files would change, and are valid as proposed", len(changes))
+    step(4, 4, "show the proposal", files=len(changes), write=write)
     if not changes:
         job.console.say("nothing to propose")
         return

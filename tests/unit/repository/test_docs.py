@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from recipes.cli.options import CommandLineError
 from recipes.cli.parser import SESSIONS, parser
 from tests.support.paths import PROJECT
 
@@ -148,7 +149,7 @@ def test_every_command_on_a_page_is_accepted(page: Path) -> None:
 def test_a_command_that_is_not_known_is_refused() -> None:
     (words,) = commands("see `python3 noxfile.py -s build -- --gone  # why`")
     assert words == ["build", "--", "--gone"]
-    with pytest.raises(SystemExit):
+    with pytest.raises(CommandLineError):
         parser().parse_args(["build", "--gone"])
 
 
