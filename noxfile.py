@@ -449,9 +449,8 @@ def docs(session: nox.Session) -> None:
     run("docs", "-m", "zensical", "build", *session.posargs)
 
 
-def refuse_unknown_sessions(words: list[str]) -> None:
+def refuse_unknown_sessions(words: list[str], known: list[str]) -> None:
     """Leave with the nearest name where nox is asked for a session that does not exist; nox names none."""
-    known = list(nox.registry.get())
     named: list[str] = []
     for index, word in enumerate(words):
         if word in {"-s", "-e", "--session", "--sessions"}:
@@ -466,4 +465,4 @@ def refuse_unknown_sessions(words: list[str]) -> None:
             sys.exit(USAGE_ERROR)
 
 
-refuse_unknown_sessions(sys.argv[1:])
+refuse_unknown_sessions(sys.argv[1:], list(nox.registry.get()))

@@ -111,7 +111,7 @@ def redact(text: str, secrets: set[str] | frozenset[str] = frozenset()) -> str:
     return text
 
 
-def step(number: int, total: int, title: str, **arguments: object) -> None:
+def step(number: int, total: int, title: str, /, **arguments: object) -> None:
     """Log a numbered step of a flow, as `step 3/7: patch (recipe=b6751)`."""
     shown = ", ".join(f"{name}={value}" for name, value in arguments.items())
     LOGGER.info("step %d/%d: %s%s", number, total, title, f" ({shown})" if shown else "")
