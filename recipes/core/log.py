@@ -6,6 +6,7 @@ No secret reaches it: what is known as one (`hide`), and what looks like one, is
 from __future__ import annotations
 
 import logging
+import logging.handlers
 import os
 import re
 import sys
@@ -55,6 +56,7 @@ def start(environ: Mapping[str, str], *, is_verbose: bool) -> None:
     """Begin the log of one command; without --verbose nothing is written until `write_to`."""
     stop()
     LOGGER.setLevel(logging.DEBUG)
+    LOGGER.addHandler(logging.handlers.MemoryHandler(1000, logging.CRITICAL, flushOnClose=False))
     for name, value in environ.items():
         if SECRET_NAME.search(name.upper()):
             hide(value)
@@ -70,7 +72,11 @@ def write_to(folder: Path) -> None:
         if path.exists() and path.stat().st_size > LIMIT_BYTES:
             path.replace(path.with_name(f"{FILE}.1"))
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        _add(_Handler(os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")))
+        handler = _add(_Handler(os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")))
+        for early in [each for each in LOGGER.handlers if isinstance(each, logging.handlers.MemoryHandler)]:
+            early.setTarget(handler)  # what was logged before the place was known
+            early.flush()
+            LOGGER.removeHandler(early)
 
 
 def _add(handler: logging.Handler) -> logging.Handler:

@@ -94,7 +94,7 @@ class Manifests:
                 name,
                 self.toolchain_names(),
                 "a toolchain's name",
-                lambda _, right: f"name `{right}`",
+                lambda _, right: f"ask for `{right}`",
             )
             self._toolchains[name] = load_toolchain(path, self)
         return self._toolchains[name]

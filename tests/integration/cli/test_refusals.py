@@ -1,14 +1,16 @@
-"""What a user gets for each mistake and each fault of the world: exit code, exact words, an intact store."""
+"""What a user gets for each mistake and each fault of the world: exit code, place, key words, an intact store."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+from recipes.core.errors import FetchError, PolicyError, UsageError, VerifyError
 from tests.support.fixture_project import PATCH, FixtureProject, make_project, provide_source
 from tests.support.http_server import Server, sends
 
@@ -35,23 +37,49 @@ def snapshot(store: Path) -> set[str]:
 
 def test_an_unknown_recipe_is_refused_with_the_nearest_name(own_store: FixtureProject) -> None:
     answer = own_store.recipes("build", "--recipe", "fixtur")
-    assert answer.status == 2
-    assert answer.err == (
-        "error: this command line names something that does not exist\n"
-        "  where:    --recipe\n"
-        "  expected: `fixture`\n"
-        "  found:    `fixtur`, did you mean `fixture`?\n"
-        "  fix:      python3 noxfile.py -s build -- --recipe fixture\n"
+    assert answer.status == UsageError.exit_code
+    assert "where:    --recipe" in answer.err
+    assert "did you mean `fixture`?" in answer.err
+    assert (
+        f"fix:      python3 noxfile.py -s build -- --project {own_store.root} --recipe fixture\n"
+        in answer.err
     )
+
+
+def test_the_fix_names_the_command_that_was_run_and_not_another(own_store: FixtureProject) -> None:
+    for session in ("verify", "patch", "reproduce", "serve", "ask"):
+        answer = own_store.recipes(session, "--recipe=fixtur", *(["What?"] if session == "ask" else []))
+        assert answer.status == UsageError.exit_code
+        assert f"fix:      python3 noxfile.py -s {session} -- " in answer.err
+        assert "--recipe=fixture" in answer.err
+    answer = own_store.recipes("verify", "--all-origins", "--platform", "linux-x86_64-cp")
+    assert "-s verify -- " in answer.err
+    assert "--all-origins --platform linux-x86_64-cpu\n" in answer.err
+    answer = own_store.recipes("patch", PINNED_LLAMA_OFFLINE="1")
+    assert answer.status == FetchError.exit_code
+    assert "fix:      PINNED_LLAMA_OFFLINE=0 python3 noxfile.py -s patch -- " in answer.err
+
+
+def test_each_step_is_in_the_log_with_its_arguments_and_no_secret(own_store: FixtureProject) -> None:
+    token = "a-token-that-is-secret"
+    answer = own_store.recipes("build", "--verbose", HF_TOKEN=token, PINNED_LLAMA_OFFLINE="1")
+    log = (own_store.store / "v1" / "logs" / "commands.log").read_text()
+    assert answer.status == FetchError.exit_code
+    for text in (answer.err, log):
+        assert re.search(r"INFO +python3 noxfile.py -s build -- --project ", text)
+        assert re.search(r"INFO +step 1/8: check the pin \(plan=fixture@linux-x86_64-cpu, ", text)
+        assert token not in text
+    assert re.search(r"ERROR error: ", log)
+    assert answer.err.count("\nerror: ") == 1
+    quiet = own_store.recipes("build", PINNED_LLAMA_OFFLINE="1")
+    assert "step 1/8" not in quiet.err
 
 
 def test_an_unknown_platform_is_refused_with_the_known_ones(own_store: FixtureProject) -> None:
     answer = own_store.recipes("build", "--platform", "linux-x86_64-cp")
-    assert answer.status == 2
-    assert "linux-x86_64-cpu" in answer.err
-    assert (
-        "fix:      python3 noxfile.py -s build -- --recipe fixture --platform linux-x86_64-cpu" in answer.err
-    )
+    assert answer.status == UsageError.exit_code
+    assert "where:    --platform" in answer.err
+    assert "did you mean `linux-x86_64-cpu`?" in answer.err
 
 
 @pytest.mark.skipif(os.uname().sysname == "Darwin", reason="a Mac can build this platform")
@@ -85,14 +113,9 @@ def test_an_advisory_is_printed_and_the_policy_refuses_it(project: FixtureProjec
         ([], {"PINNED_LLAMA_POLICY": "refuse-known-issues"}),
     ):
         refused = project.recipes("build", *options, **environ)
-        assert refused.status == 21
-        assert refused.err.endswith(
-            "error: the policy refuses this recipe\n"
-            "  where:    manifests/recipes/fixture.yaml: known_issues\n"
-            "  expected: no advisory, as the policy refuse-known-issues demands\n"
-            "  found:    squares-are-round\n"
-            "  fix:      choose another recipe with --recipe, or leave that policy out\n"
-        )
+        assert refused.status == PolicyError.exit_code
+        assert "where:    manifests/recipes/fixture.yaml: known_issues" in refused.err
+        assert "found:    squares-are-round" in refused.err
 
 
 def test_a_patch_that_is_not_the_pinned_one_is_refused(project: FixtureProject) -> None:
@@ -102,14 +125,10 @@ def test_a_patch_that_is_not_the_pinned_one_is_refused(project: FixtureProject) 
     project.edit("commit: 0123", "commit: 1123")  # another plan, so that no bundle is there already
     project.edit(f"tree_sha256: {patched_tree(project)}", f"tree_sha256: {'0' * 64}")
     answer = project.recipes("patch")
-    assert answer.status == 13
-    assert answer.err.endswith(
-        "error: the bytes differ from their pin\n"
-        "  where:    manifests/recipes/fixture.yaml: patches[0].sha256\n"
-        f"  expected: patches/{PATCH} with sha256:{pinned}\n"
-        f"  found:    sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
-        f"  fix:      git checkout patches/{PATCH}, or pin the change: python3 noxfile.py -s lock -- --recipe fixture\n"
-    )
+    assert answer.status == VerifyError.exit_code
+    assert "where:    manifests/recipes/fixture.yaml: patches[0].sha256" in answer.err
+    assert f"with sha256:{pinned}" in answer.err
+    assert "fix:      git checkout" in answer.err
 
 
 def patched_tree(project: FixtureProject) -> str:

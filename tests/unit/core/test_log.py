@@ -29,8 +29,8 @@ def written(folder: Path) -> str:
 
 def test_a_step_has_time_level_number_and_arguments(tmp_path: Path) -> None:
     log.start({}, is_verbose=False)
+    log.step(3, 7, "patch", recipe="b6751", patches=16)  # also what comes before the folder is known
     log.write_to(tmp_path)
-    log.step(3, 7, "patch", recipe="b6751", patches=16)
     assert re.fullmatch(
         r"\d{4}-\d\d-\d\dT[\d:.]+Z \d+ INFO +step 3/7: patch \(recipe=b6751, patches=16\)\n",
         written(tmp_path),
