@@ -153,13 +153,30 @@ def make_environment(folder: Path, python: Path, lock: Path) -> None:
         ),
     )
     for argv, expected, fix in steps:
-        status = run_to_end(argv)
+        status = install(argv)
         if status == 0:
             continue
         if shutil.disk_usage(folder.parent).free < LEAST_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
         found = f"exit status {status}, for the reason above"
         stop(NO_ENVIRONMENT, " ".join(argv[:5]), expected, found, fix)
+
+
+def install(argv: tuple[str, ...]) -> int:
+    """Run a command that makes an environment, and return its exit status.
+
+    In a session of its own: Ctrl-C reaches us alone, and we end it without the traceback that it would print.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, signal.default_int_handler)
+    with subprocess.Popen(argv, env=clean_environment(), start_new_session=True) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+            raise
 
 
 def clean_environment() -> dict[str, str]:

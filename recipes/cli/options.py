@@ -194,7 +194,7 @@ def add_platform(parser: Parser, *, architecture: bool = True) -> None:
             "--architecture",
             action="append",
             metavar="NAME",
-            help="compile for this one of the platform's GPU architectures only (repeat for more)",
+            help="only this one of the platform's GPU architectures (repeat for more)",
         )
 
 

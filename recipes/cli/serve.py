@@ -37,7 +37,7 @@ def add_options(parser: Parser) -> None:
         metavar="ADDRESS",
         help=f"where to listen (default: {LOOPBACK}, which only this machine reaches; another one needs a key)",
     )
-    parser.add_argument("--port", type=port, default=PORT, metavar="N", help=f"default: {PORT}")
+    parser.add_argument("--port", type=port, default=PORT, metavar="N", help=f"port (default: {PORT})")
     parser.add_argument(
         "--text-only", action="store_true", help="do not load the projector: less memory, no images"
     )

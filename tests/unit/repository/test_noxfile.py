@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -114,7 +115,7 @@ def test_pip_and_venv_listen_to_no_variable_of_python(
         started.append(argv)
         return 0
 
-    monkeypatch.setattr(noxfile, "run_to_end", succeed)
+    monkeypatch.setattr(noxfile, "install", succeed)
     noxfile.make_environment(tmp_path, tmp_path / "bin" / "python", noxfile.LOCKS / "run.lock")
     assert [(argv[1], argv[3]) for argv in started] == [("-I", "venv"), ("-I", "pip")]
     assert "--require-hashes" in started[1]
@@ -129,7 +130,7 @@ def test_a_step_that_fails_is_an_error_of_ours(  # noqa: PLR0913, PLR0917 - two 
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(noxfile, "run_to_end", lambda argv: int(failing in argv))
+    monkeypatch.setattr(noxfile, "install", lambda argv: int(failing in argv))
     with pytest.raises(SystemExit) as caught:
         noxfile.make_environment(tmp_path / "e", tmp_path / "python", noxfile.LOCKS / "run.lock")
     err = capsys.readouterr().err
@@ -146,7 +147,7 @@ def test_a_full_disk_is_said_to_be_full(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("PINNED_LLAMA_OFFLINE", raising=False)
-    monkeypatch.setattr(noxfile, "run_to_end", lambda _: 1)
+    monkeypatch.setattr(noxfile, "install", lambda _: 1)
     monkeypatch.setattr(noxfile.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 0))
     with pytest.raises(SystemExit) as caught:
         noxfile.environment_python("run")
@@ -166,6 +167,30 @@ def test_an_environment_that_lost_its_python_is_made_again(
     for _ in range(2):  # the stand-in makes no Python
         noxfile.environment_python("run")
     assert made == [noxfile.environment_folder("run")] * 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_bootstrap_ends_what_it_started_without_a_traceback(
+    number: int, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    slow = f"import os, pathlib, time; pathlib.Path({str(begun)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    code = f"""import runpy, sys
+noxfile = runpy.run_path({str(NOXFILE)!r})
+try:
+    noxfile["install"]((sys.executable, "-c", {slow!r}))
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as process:
+        while not (begun.exists() and begun.read_text()):
+            assert process.poll() is None
+        process.send_signal(number)
+        _, err = process.communicate()
+    assert process.returncode == errors.INTERRUPTED
+    assert "Traceback" not in err
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(begun.read_text()), 0)
 
 
 @pytest.mark.parametrize(
