@@ -145,7 +145,7 @@ def command_line_page(parser: Parser) -> str:
         "# Command line",
         (
             "`python3 noxfile.py -s SESSION -- OPTIONS`; with nox installed, `nox -s SESSION -- OPTIONS`"
-            " is the same. Without `-s` the session is `build`."
+            " is the same. Without `-s` the session is `build`. `SESSION -- --help` prints what is on this page."
         ),
         _table(("session", "what it does"), [(f"`{name}`", text) for name, text in sessions.items()]),
     ]
@@ -272,9 +272,15 @@ def _subparsers(command: argparse.ArgumentParser) -> Mapping[str, argparse.Argum
     return next((action.choices for action in actions), {})
 
 
-def _option_blocks(command: argparse.ArgumentParser) -> tuple[str, str]:
-    rows = [_option_row(each) for each in command._actions if each.help != argparse.SUPPRESS]  # noqa: SLF001
-    return str(command.description), _table(("option", "meaning"), rows)
+def _option_blocks(command: argparse.ArgumentParser) -> Iterator[str]:
+    yield str(command.description)
+    rows = [
+        _option_row(each)
+        for each in command._actions  # noqa: SLF001 - as above
+        if each.help not in {argparse.SUPPRESS, None} and not isinstance(each, argparse._HelpAction)  # noqa: SLF001
+    ]
+    if rows:
+        yield _table(("option", "meaning"), rows)
 
 
 def _option_row(option: argparse.Action) -> tuple[str, str]:
