@@ -189,15 +189,23 @@ def _certificates(where: str, value: str) -> str:
 
 
 def _store(environ: Mapping[str, str], default: Path) -> Path:
-    value = environ.get(STORE_VARIABLE, "")
-    name = STORE_VARIABLE if value else "XDG_CACHE_HOME" if environ.get("XDG_CACHE_HOME") else "HOME"
-    path = _expanded(f"the variable {name}", value) if value else default
+    if value := environ.get(STORE_VARIABLE, ""):
+        return _absolute(STORE_VARIABLE, value, _expanded(f"the variable {STORE_VARIABLE}", value))
+    # what the default is made of; without either the system may not know the user
+    name = next((each for each in ("XDG_CACHE_HOME", "HOME") if environ.get(each)), "HOME")
+    value = environ.get(name, "")
+    if value:
+        _absolute(name, value, Path(value))
+    return _absolute(name, value, default)
+
+
+def _absolute(name: str, value: str, path: Path) -> Path:
     if path.is_absolute():
         return path
     raise UsageError(
         where=f"the variable {name}",
         expected="an absolute path",
-        found=repr(environ.get(name, "")),
+        found=repr(value),
         fix=f"set {name}={Path.cwd() / value}" if value else f"set {STORE_VARIABLE} to an absolute path",
     )
 

@@ -108,7 +108,8 @@ class Store(BlobStore):
                 data = record_path.read_bytes()
             except FileNotFoundError:
                 return None
-        return parse_record(data, key, record_path, path) if path.is_dir() else None
+            is_there = path.is_dir()
+        return parse_record(data, key, record_path, path) if is_there else None
 
     def verify(self, entry: Entry) -> None:
         """Hash all files of an entry again, over the cores.
