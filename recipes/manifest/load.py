@@ -166,15 +166,7 @@ def load_recipe(path: Path, manifests: Manifests) -> Recipe:
 
 
 def load_toolchain(path: Path, manifests: Manifests) -> Toolchain:
-    """Read one toolchain and check it.
-
-    Raises
-    ------
-    PinMissingError
-        Where a digest or a size is absent.
-    ManifestError
-        Where anything else is wrong with it.
-    """
+    """Read one toolchain and check it; raises as `load_recipe`."""
     document = read_file(path, manifests.show(path))
     toolchain = parse(document, Toolchain, _BY_HAND)
     refuse_first(document, [*name_problem(toolchain.name, path.stem), *toolchain_problems(toolchain)])
@@ -182,15 +174,7 @@ def load_toolchain(path: Path, manifests: Manifests) -> Toolchain:
 
 
 def load_model(path: Path, manifests: Manifests) -> Model:
-    """Read one model and check it.
-
-    Raises
-    ------
-    PinMissingError
-        Where a digest or a size is absent.
-    ManifestError
-        Where anything else is wrong with it.
-    """
+    """Read one model and check it; raises as `load_recipe`."""
     document = read_file(path, manifests.show(path))
     lock = f"python3 noxfile.py -s lock -- --model {path.stem}"
     model = parse(document, Model, lock)

@@ -44,13 +44,7 @@ class History:
                 return None
 
     def record_inputs(self, name: str, inputs: Mapping[str, str]) -> None:
-        """Remember the inputs of a build; writes nothing where they are the last ones already.
-
-        Raises
-        ------
-        StoreError
-            Where the store cannot be written.
-        """
+        """Remember the inputs of a build; writes nothing where they are the last ones already."""
         if _same(self.last_inputs(name), inputs):
             return
         path = self._path(name)

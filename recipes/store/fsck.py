@@ -41,13 +41,7 @@ class HashedItem:
 
 
 def set_damaged_aside(store: Store, console: Console) -> tuple[HashedItem, ...]:
-    """Hash all entries and files again, over the cores, and move the damaged ones to rejected/.
-
-    Raises
-    ------
-    StoreError
-        Where the store cannot be listed or written.
-    """
+    """Hash all entries and files again, over the cores, and move the damaged ones to rejected/."""
     items = list_store(store)
     blobs = sorted((item for item in items if item.kind is ItemKind.BLOB), key=lambda item: item.name)
     entries = sorted((item for item in items if item.kind is ItemKind.ENTRY), key=lambda item: item.name)

@@ -98,13 +98,7 @@ class Collected:
 
 
 def list_store(store: Store) -> tuple[Item, ...]:
-    """Look at all parts of a store; changes nothing.
-
-    Raises
-    ------
-    StoreError
-        Where the store cannot be read.
-    """
+    """Look at all parts of a store; changes nothing."""
     with storage_errors(store.root):
         return (*_list_entries(store), *_list_files(store), *_list_leftovers(store))
 
@@ -186,13 +180,7 @@ def describe(plan: CollectionPlan) -> tuple[str, ...]:
 
 
 def collect(store: Store, plan: CollectionPlan, console: Console) -> Collected:
-    """Remove what was decided, but nothing that another process has taken since.
-
-    Raises
-    ------
-    StoreError
-        Where the store cannot be written.
-    """
+    """Remove what was decided, but nothing that another process has taken since."""
     removed: list[Item] = []
     in_use: list[Item] = []
     with console.task("collect garbage", len(plan.going), "parts") as task:

@@ -52,13 +52,7 @@ class StagingArea:
 
     @contextmanager
     def own(self, purpose: str) -> Iterator[Path]:
-        """Yield a new empty folder. While this process lives nobody else removes it; the caller removes it.
-
-        Raises
-        ------
-        StoreError
-            Where it cannot be made.
-        """
+        """Yield a new empty folder. While this process lives nobody else removes it; the caller removes it."""
         folder = self.new_path(purpose)
         # The lock comes before the folder and goes after it: a folder without a lock is nobody's.
         with hold(self._lock_path(folder.name), discard=True):
@@ -82,13 +76,7 @@ class StagingArea:
         return is_held(self._lock_path(name))
 
     def sweep(self, name: str) -> bool:
-        """Remove a folder if its owner is dead, and say whether.
-
-        Raises
-        ------
-        StoreError
-            Where it cannot be removed.
-        """
+        """Remove a folder if its owner is dead, and say whether."""
         with hold_if_free(self._lock_path(name)) as free, storage_errors(self.root / name):
             if free:
                 remove_tree(self.root / name)
