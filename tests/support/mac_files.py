@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from recipes.build.audit.macho.audit import MacTarget
 from recipes.build.audit.macho.text_stubs import read_stubs
 from recipes.build.toolchain.toolchain import host_name, toolchain_key
+from recipes.core.digest import Sha256
 from tests.support.pinned_compiler import PinnedCompiler
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 TARGET = "aarch64-macos.13.3"
+OTHER_TARGETS = ("x86_64-macos.13.3", "aarch64-macos.14.0")
 LIBRARY = '__attribute__((visibility("default"))) int add(int a, int b) { return a + b; }\n'
 PROGRAM = (
     '#include <stdio.h>\nint add(int, int);\nint main(void) { return printf("%d\\n", add(1, 2)) < 0; }\n'
@@ -34,19 +36,23 @@ class MacCompiler(PinnedCompiler):
 
     def command(self) -> list[str]:
         if not (self.folder / "zig").exists():
-            key = f"test-zig-cache-{TARGET}-{toolchain_key(self.toolchain, host_name())[-32:]}"
+            made_by = "-".join(
+                (*self.called, TARGET, *OTHER_TARGETS, toolchain_key(self.toolchain, host_name()))
+            )
+            key = f"test-zig-cache-{Sha256.of_bytes(made_by.encode()).hex[:32]}"
             made = self.context.store.ensure(key, "test", {}, self._fill, console=self.context.console)
             shutil.copytree(made.entry.path, self.folder / "zig", copy_function=shutil.copyfile)
         return [str(self.zig / "zig"), *self.called]
 
     def _fill(self, cache: Path) -> None:
-        """Make zig compile its own libraries for the target, which takes longer than all tests."""
+        """Make zig compile its own libraries for the targets, which takes longer than all tests."""
         source, program = self.folder / "first.c", self.folder / "first"
         source.write_text(
             PROGRAM.replace("int add(int, int);", "static int add(int a, int b) { return a + b; }")
         )
-        words = (*self.called, "-target", TARGET, str(source), "-o", str(program))
-        self.run(str(self.zig / "zig"), *words, cache=cache)
+        for target in (TARGET, *OTHER_TARGETS):
+            words = (*self.called, "-target", target, str(source), "-o", str(program))
+            self.run(str(self.zig / "zig"), *words, cache=cache)
 
     def make(
         self, source: str, into: Path, *flags: str | Path, target: str = TARGET, fresh: bool = False

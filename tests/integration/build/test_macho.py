@@ -278,7 +278,7 @@ def test_an_exported_c_plus_plus_runtime_is_refused(
         bundle / "lib/libadd.dylib",
         *("-shared", "-Wl,-install_name,@rpath/libadd.dylib"),
     )
-    assert refusal(bundle, target).found == "lib/libadd.dylib: 1, such as __ZNSt3foo3barEv"
+    assert refusal(bundle, target).found == "lib/libadd.dylib: 1, such as _ZNSt3foo3barEv"
 
 
 def test_a_file_that_is_no_mach_o_file_or_a_link_is_refused(bundle: Path, target: MacTarget) -> None:

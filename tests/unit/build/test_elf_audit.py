@@ -71,67 +71,43 @@ def test_a_private_symbol_of_glibc_is_newer_than_any_version(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "spec", "expected", "found"),
     [
-        ("bin/x", replace(PROGRAM, machine="aarch64", interpreter=None), "code for x86_64", "bin/x: aarch64"),
+        ("bin/x", replace(PROGRAM, machine="aarch64", interpreter=None), "code for", "bin/x: aarch64"),
         (
             "bin/x",
             replace(PROGRAM, interpreter="/nix/store/x/ld-linux-x86-64.so.2"),
-            "the loader /lib64/ld-linux-x86-64.so.2",
+            "loader",
             "bin/x: /nix/store/x/ld-linux-x86-64.so.2",
         ),
-        (
-            "bin/x",
-            replace(PROGRAM, needed=("libssl.so.3",)),
-            "needed libraries in the bundle where a run path points, or libc's own",
-            "bin/x: libssl.so.3",
-        ),
-        (
-            "bin/x",
-            replace(PROGRAM, needed=("libc.so.6.1",)),
-            "needed libraries in the bundle where a run path points, or libc's own",
-            "bin/x: libc.so.6.1",
-        ),
+        ("bin/x", replace(PROGRAM, needed=("libssl.so.3",)), "needed", "bin/x: libssl.so.3"),
+        ("bin/x", replace(PROGRAM, needed=("libc.so.6.1",)), "needed", "bin/x: libc.so.6.1"),
         (
             "bin/x",
             replace(PROGRAM, needed=("libbase.so.0",), runpath="$ORIGIN"),
-            "needed libraries in the bundle where a run path points, or libc's own",
+            "needed",
             "bin/x: libbase.so.0",
         ),
-        (
-            "bin/x",
-            replace(PROGRAM, needed=("libbase.so.0",), runpath=None),
-            "needed libraries in the bundle where a run path points, or libc's own",
-            "bin/x: libbase.so.0",
-        ),
-        (
-            "lib/x",
-            replace(BASE, soname="liby.so.0"),
-            "libraries under their SONAME",
-            "lib/x: liby.so.0",
-        ),
+        ("bin/x", replace(PROGRAM, needed=("libbase.so.0",), runpath=None), "needed", "bin/x: libbase.so.0"),
+        ("lib/x", replace(BASE, soname="liby.so.0"), "SONAME", "lib/x: liby.so.0"),
         (
             "lib/x",
             replace(
                 BASE, soname=None, symbols=(Symbol("_Znwm", bind=WEAK), Symbol("_ZSt3abs"), Symbol("ours"))
             ),
-            "no symbol of the C++ runtime exported",
+            "C++ runtime",
             "lib/x: 1, such as _ZSt3abs",
         ),
-        ("bin/x", replace(PROGRAM, has_symbol_table=True), "stripped files", "bin/x: .symtab"),
-        ("bin/x", replace(PROGRAM, extra={".debug_line": b"x"}), "stripped files", "bin/x: .debug_line"),
-        ("bin/x", replace(PROGRAM, tags={"TEXTREL": 0}), "no relocations in code", "bin/x: TEXTREL"),
-        (
-            "bin/x",
-            replace(PROGRAM, stack_flags=7),
-            "a stack without execute permission",
-            "bin/x: PT_GNU_STACK is executable or absent",
-        ),
+        ("bin/x", replace(PROGRAM, has_symbol_table=True), "stripped", "bin/x: .symtab"),
+        ("bin/x", replace(PROGRAM, extra={".debug_line": b"x"}), "stripped", "bin/x: .debug_line"),
+        ("bin/x", replace(PROGRAM, tags={"TEXTREL": 0}), "relocations", "bin/x: TEXTREL"),
+        ("bin/x", replace(PROGRAM, stack_flags=7), "stack", "bin/x: PT_GNU_STACK is executable or absent"),
     ],
 )
 def test_each_way_to_run_only_here_is_refused_by_name(
     tmp_path: Path, name: str, spec: ElfSpec, expected: str, found: str
 ) -> None:
     error = refusal(bundle(tmp_path, **{name: spec}))
-    assert (error.expected, error.found) == (expected, found)
+    assert expected in error.expected
+    assert error.found == found
 
 
 @pytest.mark.parametrize("name", ["_Znwm", "_ZnamSt11align_val_t", "_ZdlPv", "_ZdaPvmSt11align_val_t"])
@@ -215,14 +191,9 @@ def test_the_loader_of_this_system_finds_what_the_check_finds(
     tmp_path: Path, tag: str, runpath: str | None
 ) -> None:
     machine = platform.machine()
-    backend = (
-        ElfSpec(machine=machine, needed=("libpinnedbase.so.0",))
-        if runpath is None
-        else replace(
-            ElfSpec(machine=machine, needed=("libpinnedbase.so.0",)),
-            **{tag: runpath},  # type: ignore[arg-type] # both are texts
-        )
-    )
+    backend = ElfSpec(machine=machine, needed=("libpinnedbase.so.0",))
+    if runpath is not None:
+        backend = replace(backend, **{tag: runpath})  # type: ignore[arg-type] # both are texts
     for name, spec in (("lib/libpinnedbase.so.0", ElfSpec(machine=machine)), ("bin/backend.so", backend)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(elf_bytes(spec))

@@ -95,7 +95,7 @@ def test_each_kind_of_word_that_the_plan_must_list_is_refused(word: str) -> None
     assert found(word) == [word]
 
 
-def test_words_behind_the_assembler_and_the_preprocessor_are_judged_too() -> None:
+def test_words_behind_the_assembler_and_the_preprocessor_are_checked_too() -> None:
     assert found("-Wa,-march=native,-g") == ["-march=native", "-g"]
     assert found("-Xclang", "-target-feature", "-Xclang", "+avx512f") == ["-target-feature"]
 
