@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recipes.core.console import Console
     from recipes.serve.sse import Piece
 
+SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp"}
 GONE_S = 5.0  # how long a server that hung up may take to be gone
 OF_OUR_SERVER = (*OF_THE_BUNDLE, "bundle", "model", "context", "threads", "ignore_memory", "start_timeout")
 
@@ -109,10 +110,14 @@ def split_words(images: list[list[str]], question: str | None) -> tuple[list[Pat
     ([PosixPath('a.png'), PosixPath('b.png')], 'Which is red?')
     """
     words = [word for group in images for word in group]
-    # the last of several words that no file has as its name; alone it is the image
-    if question is None and images and len(images[-1]) > 1 and not Path(words[-1]).exists():
+    if question is None and images and len(images[-1]) > 1 and not is_file_name(words[-1]):
         question = words.pop()
     return [Path(word) for word in words], question or ""
+
+
+def is_file_name(word: str) -> bool:
+    """Whether a word names an image rather than being a question: a file has it, or it ends as one."""
+    return Path(word).suffix.lower() in SUFFIXES or Path(word).exists()
 
 
 def demand_question(options: argparse.Namespace, question: str) -> None:

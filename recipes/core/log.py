@@ -142,7 +142,7 @@ class LoggedConsole:
     @contextmanager
     def task(self, title: str, total: int | None, unit: str = "B") -> Iterator[Task]:
         """Show a task, and log its start and end."""
-        LOGGER.debug("%s (%s %s)", title, total, unit)
+        LOGGER.debug("%s (%s %s)", title, "?" if total is None else total, unit)
         started = time.monotonic()
         with self._console.task(title, total, unit) as task:
             yield task

@@ -123,6 +123,7 @@ def test_a_mistake_is_refused_in_one_line(line: str, words: str) -> None:
         ("ask --image a.png b.png What? --context 64", ["a.png", "b.png"], "What?"),
         ("ask --image a.png", ["a.png"], ""),
         (f"ask --image a.png {__file__}", ["a.png", __file__], ""),  # a file is no question
+        ("ask --image a.png b.JPG", ["a.png", "b.JPG"], ""),  # nor is what is called like an image
         ("ask What?", [], "What?"),
     ],
 )
