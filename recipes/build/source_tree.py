@@ -41,7 +41,7 @@ def fetch_all(job: Job) -> None:
     step(2, 3, "toolchain", name=job.toolchain.name, host=host_name())
     for wheel in wheels_of_host(job.toolchain, host_name()):
         where = f"manifests/toolchains/{job.toolchain.name}.yaml: hosts.{host_name()}"
-        fetch_wheel(wheel, where, job.store, job.console, job.settings)
+        fetch_wheel(wheel, where, job)
     # 3. The page.
     step(3, 3, "packages of the page", builds=job.recipe.page is not None)
     if job.recipe.page is not None:
@@ -70,9 +70,7 @@ def ensure_unpatched(job: Job) -> Entry:
 
     def make(folder: Path) -> None:
         where = f"{job.where}: source.origins"
-        fetched = fetch_source(
-            job.recipe.name, source, where, job.store, job.console, job.settings, into=folder
-        )
+        fetched = fetch_source(job.recipe.name, source, where, job, into=folder)
         for failure in fetched.failures:
             job.console.warn(f"origin skipped: {failure}")
         job.console.say(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +13,9 @@ from recipes.cli.job import open_context, open_manifests
 from recipes.cli.options import CommandLineError, Parser, Session, add_common, positive
 from recipes.core.errors import RecipeError
 from recipes.core.filesystem import storage_errors
-from recipes.fetch.download.piece_file import read_note
-from recipes.models.fetch import ModelFetcher, pieces_path
+from recipes.fetch.download.piece_file import pieces_path, read_note
+from recipes.fetch.fetcher import Fetcher
+from recipes.models.fetch import ModelFetcher
 from recipes.models.files import PinnedFile, missing, paths_by_role, pinned_files
 from recipes.models.gguf.reader import GgufFile, read_gguf
 from recipes.models.inspect import demand_sound, inspect
@@ -103,9 +105,8 @@ def _named(manifests: Manifests, options: argparse.Namespace) -> list[Model]:
 
 
 def _fetch(manifests: Manifests, context: Context, options: argparse.Namespace) -> int:
-    fetcher = ModelFetcher(
-        manifests, context.store, context.console, context.settings, connections=options.connections
-    )
+    downloads = replace(Fetcher.of(context), connections=options.connections)
+    fetcher = ModelFetcher(manifests, downloads)
     for model in _named(manifests, options):
         for file in fetcher.fetch(model, options.from_):
             print(f"{file.file.role:<7} {file.path}")
@@ -194,7 +195,7 @@ def _state(context: Context, file: PinnedFile) -> str:
             if is_unchanged(file.path, file.sha256, context.store)
             else "here, not verified since it changed"
         )
-    note = read_note(pieces_path(file, context.store))
+    note = read_note(pieces_path(context.store, file.sha256))
     if note is not None and note.pieces:
         return f"{len(note.pieces) / note.layout.count:.0%} of it has arrived"
     return "not here"

@@ -6,26 +6,28 @@ Ctrl-C and `kill -9`, and the next try asks only for the rest, at whichever plac
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
-from recipes.core.errors import FetchError, PinMissingError
+from recipes.core.errors import FetchError, PinMissingError, VerifyError
 from recipes.core.filesystem import storage_errors
 from recipes.core.invocation import this_command
-from recipes.core.settings import MIRROR_VARIABLE, OFFLINE_VARIABLE, PIP_CERT_VARIABLE, Settings
-from recipes.fetch.download.partial_file import Partial, tidy
-from recipes.fetch.download.stream import PinnedDownloader
+from recipes.core.settings import MIRROR_VARIABLE, OFFLINE_VARIABLE, PIP_CERT_VARIABLE
+from recipes.fetch.download.downloader import SAVED, Downloader
+from recipes.fetch.download.piece_file import pieces_path
+from recipes.fetch.download.piece_map import PIECE_BYTES
+from recipes.fetch.download.pooch_check import fetch_checked
 from recipes.fetch.http.network_errors import UNTRUSTED, OriginError, shown_url
-from recipes.fetch.http.response_rules import BlobPin, Patience
-from recipes.fetch.http.retry import Tempo
+from recipes.fetch.http.redirects import Route
+from recipes.fetch.http.retry import Patience, Tempo
 from recipes.fetch.package_index import PackageIndex
+from recipes.store.context import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from recipes.core.console import Console
-    from recipes.store.store import Store
+    from recipes.fetch.http.hub_token import Credential
+    from recipes.fetch.http.response_rules import BlobPin
 
 
 @dataclass(frozen=True)
@@ -38,19 +40,38 @@ class Candidate:
         What it is called in messages.
     address
         Its http or https address, or how to find that out; this raises an OriginError where it cannot.
+    credential
+        Who may get the user's token, where the place is a model hub.
     """
 
     label: str
     address: str | Callable[[], str]
+    credential: Credential | None = None
+
+    def route(self) -> Route:
+        """Return the way to it."""
+        address = self.address if isinstance(self.address, str) else self.address()
+        return Route(address, self.credential)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why one place did not deliver, and whether it may do so later."""
+    """Why one place did not deliver.
+
+    Parameters
+    ----------
+    label, reason
+        Which place, and why.
+    may_pass
+        Whether it may deliver later.
+    advice
+        What to do, where a whole file came that is not the pinned one.
+    """
 
     label: str
     reason: str
     may_pass: bool = False
+    advice: str | None = None
 
     def __str__(self) -> str:
         return f"{self.label}: {self.reason}"
@@ -64,22 +85,32 @@ class Delivery:
     failures: tuple[Failure, ...] = ()
 
 
+# makes what a downloader brings, by a route or from what has arrived, a file of the store
+Receiver = Callable[[Downloader, Route | None], Path]
+
+
 @dataclass(frozen=True)
-class Fetcher:
+class Fetcher(Context):
     """What downloads are made with.
 
     Parameters
     ----------
-    store, console, settings
-        Where to, who is told, and what the user asked for.
     tempo
         How patiently; by default as the settings say. Read `pace`.
+    connections
+        For each file, at a time.
+    piece_bytes
+        What is noted of a file at once.
     """
 
-    store: Store
-    console: Console
-    settings: Settings
     tempo: Tempo | None = None
+    connections: int = 1
+    piece_bytes: int = PIECE_BYTES
+
+    @classmethod
+    def of(cls, context: Context) -> Self:
+        """Return one with the settings' patience."""
+        return cls(context.store, context.console, context.settings)
 
     @property
     def pace(self) -> Tempo:
@@ -93,7 +124,7 @@ class Fetcher:
         return PackageIndex(settings.index_url, self.pace.patience.timeout_s, settings.certificates)
 
     def fetch_blob(self, pin: BlobPin, candidates: Sequence[Candidate], where: str) -> Path:
-        """Give a pinned file of the store, downloaded if it is not there.
+        """Return a pinned file of the store, downloaded if it is not there.
 
         Parameters
         ----------
@@ -108,6 +139,8 @@ class Fetcher:
         ------
         FetchError
             Where no place delivered, with the reason of each.
+        VerifyError
+            Where one did, and other bytes than the pinned ones.
         PinMissingError
             Where nothing says how large it may be.
         StoreError
@@ -115,14 +148,13 @@ class Fetcher:
         """
         delivery = self.try_blob(pin, candidates, where)
         if delivery.blob is None:
-            size = f", {pin.size_bytes} bytes" if pin.size_bytes is not None else ""
-            raise fetch_error(where, f"{pin.sha256}{size}", delivery.failures, self.settings)
+            raise self.error(where, pin_text(pin), delivery.failures)
         for failure in delivery.failures:
-            self.console.warn(f"passed over: {failure}")
+            self.console.warn(f"skipped: {failure}")
         return delivery.blob
 
     def try_blob(self, pin: BlobPin, candidates: Sequence[Candidate], where: str) -> Delivery:
-        """As `fetch_blob`, but give the reasons where it raises a FetchError."""
+        """As `fetch_blob`, but return the reasons where it raises a FetchError or a VerifyError."""
         if pin.limit_bytes is None:
             raise PinMissingError(
                 where=where,
@@ -133,69 +165,120 @@ class Fetcher:
         if blob := self.store.verified_blob(pin.sha256, pin.size_bytes):
             return Delivery(blob)  # without the lock: a store that is read-only serves what it has
         with self.store.lock(pin.sha256.hex, self.console):
-            blob = self.store.verified_blob(pin.sha256, pin.size_bytes) or self._finish(pin, where)
-            if blob:
+            if blob := self.store.verified_blob(pin.sha256, pin.size_bytes):
                 return Delivery(blob)
-            if self.settings.offline:
-                reason = f"not in the store, and {OFFLINE_VARIABLE}=1 forbids the network"
-                return Delivery(None, (Failure(where, reason),))
-            return self._ask_all(pin, candidates)
+            return self.deliver(
+                pin,
+                candidates,
+                where,
+                lambda downloader, route: fetch_checked(downloader, pin, route, self.store),
+            )
 
-    def _ask_all(self, pin: BlobPin, candidates: Sequence[Candidate]) -> Delivery:
-        mirrors = [
+    def deliver(
+        self, pin: BlobPin, candidates: Sequence[Candidate], where: str, receive: Receiver
+    ) -> Delivery:
+        """Use what has arrived where that is all, else ask each place; the caller holds the store's lock of the file.
+
+        Parameters
+        ----------
+        pin, candidates, where
+            As for `fetch_blob`.
+        receive
+            Makes what a downloader brings a file of the store; raises an OriginError where it cannot.
+        """
+        failures: list[Failure] = []
+        has_all = self._downloader(SAVED, pin).has_all  # killed after the last byte
+        if has_all and (blob := self._ask(SAVED, lambda: None, pin, receive, failures)):
+            return Delivery(blob)
+        if self.settings.offline:
+            reason = f"not in the store, and {OFFLINE_VARIABLE}=1 forbids the network"
+            return Delivery(None, (*failures, Failure(where, reason)))
+        mirrors = (
             Candidate(f"mirror {shown_url(base)}", f"{base}/{pin.sha256.hex}")
             for base in self.settings.mirrors
-        ]
-        failures: list[Failure] = []
+        )
         for candidate in (*mirrors, *candidates):
-            try:
-                address = candidate.address if isinstance(candidate.address, str) else candidate.address()
-                downloader = PinnedDownloader(
-                    candidate.label,
-                    pin,
-                    self.store,
-                    self.console,
-                    self.pace,
-                    certificates=self.settings.certificates,
-                )
-                blob = downloader.retrieve(address)
-            except OriginError as error:
-                failures.append(Failure(candidate.label, str(error), error.may_pass))
-                continue
-            return Delivery(blob, tuple(failures))
+            if blob := self._ask(candidate.label, candidate.route, pin, receive, failures):
+                return Delivery(blob, tuple(failures))
         return Delivery(None, tuple(failures))
 
-    def _finish(self, pin: BlobPin, where: str) -> Path | None:
-        """Adopt a download that was interrupted after its last byte: that needs no network."""
-        path = self.store.partial_path(pin.sha256)
-        with storage_errors(path):
-            arrived_bytes = path.stat().st_size if path.exists() else 0
-        if pin.size_bytes is None or arrived_bytes < pin.size_bytes:
-            return None
-        title = f"check the download of {where}"
-        with Partial(path) as partial, self.console.task(title, arrived_bytes) as task:
-            partial.hash_inherited(task.position)
-            found = partial.digest()
-        if found == pin.sha256:
-            blob = self.store.adopt_blob(path, pin.sha256)
+    def failure_of(self, downloader: Downloader, error: OriginError) -> Failure:
+        """Return why a download failed; what was sent in the file's place is kept for diagnosis."""
+        reason = str(error)
+        if downloader.strange:
+            answer = downloader.path.with_suffix(".answer")
+            with storage_errors(answer):
+                answer.write_bytes(downloader.strange)
+            reason += f", kept in {self.store.reject(answer, reason)}"
+        return Failure(downloader.label, reason, error.may_pass, error.advice)
+
+    def error(
+        self,
+        where: str,
+        expected: str,
+        failures: Sequence[Failure],
+        again: str | None = None,
+        relock: str | None = None,
+    ) -> FetchError | VerifyError:
+        """Return the error that lists why each place did not deliver.
+
+        Parameters
+        ----------
+        where, expected
+            What is missing, to the user; and what it must be.
+        failures
+            Of each place that was asked.
+        again
+            The command that tries again.
+        relock
+            The one that shows what upstream has now, where there is one.
+        """
+        again = again or this_command("fetch")
+        advice = next((failure.advice for failure in reversed(failures) if failure.advice), None)
+        if advice is not None:
+            fix = f"{advice}: {again}"
+        elif self.settings.offline:
+            fix = f"{OFFLINE_VARIABLE}=0 {again}"
+        elif any(UNTRUSTED in failure.reason for failure in failures):
+            fix = f"{PIP_CERT_VARIABLE}=/path/to/authority.pem {again}  # your network's own, if it has one"
+        elif any(failure.may_pass for failure in failures):
+            fix = f"{again}  # once the network is back; it goes on from what has arrived"
+        elif relock and any("upstream changed" in failure.reason for failure in failures):
+            fix = f"{relock}  # shows what the hub has now"
         else:
-            self.store.reject(path, f"a download with all its bytes\nfound {found}\npinned {pin.sha256}")
-            blob = None
-        tidy(path)
-        return blob
+            fix = f"{MIRROR_VARIABLE}=https://... {again}  # with a mirror that has it; or correct the pin"
+        kind = FetchError if advice is None else VerifyError
+        found = "\n".join(str(failure) for failure in failures)
+        return kind(where=where, expected=expected, found=found, fix=fix)
+
+    def _downloader(self, label: str, pin: BlobPin) -> Downloader:
+        return Downloader(
+            label,
+            pin,
+            pieces_path(self.store, pin.sha256),
+            self,
+            self.pace,
+            connections=self.connections,
+            piece_bytes=self.piece_bytes,
+        )
+
+    def _ask(
+        self,
+        label: str,
+        find_route: Callable[[], Route | None],
+        pin: BlobPin,
+        receive: Receiver,
+        failures: list[Failure],
+    ) -> Path | None:
+        """Ask one place; where it does not deliver, note why."""
+        downloader = self._downloader(label, pin)
+        try:
+            return receive(downloader, find_route())
+        except OriginError as error:
+            failures.append(self.failure_of(downloader, error))
+            return None
 
 
-def fetch_error(where: str, expected: str, failures: Sequence[Failure], settings: Settings) -> FetchError:
-    """Give the error that lists why each place did not deliver."""
-    again = this_command("fetch")
-    if settings.offline:
-        fix = f"{OFFLINE_VARIABLE}=0 {again}"
-    elif any(UNTRUSTED in failure.reason for failure in failures):
-        fix = f"{PIP_CERT_VARIABLE}=/path/to/authority.pem {again}  # your network's own, if it has one"
-    elif any(failure.may_pass for failure in failures):
-        fix = f"{again}  # once the network is back; it goes on from what has arrived"
-    else:
-        fix = f"{MIRROR_VARIABLE}=https://... {again}  # with a mirror that has it; or correct the pin"
-    return FetchError(
-        where=where, expected=expected, found="\n".join(str(failure) for failure in failures), fix=fix
-    )
+def pin_text(pin: BlobPin) -> str:
+    """Return a pin as errors show it."""
+    return str(pin.sha256) if pin.size_bytes is None else f"{pin.sha256}, {pin.size_bytes} bytes"

@@ -1,7 +1,7 @@
 """A source from the first of its origins that gives the pinned tree; toolchain wheels by the same path.
 
 Origins of one source are interchangeable: what identifies the source is the digest of its tree, never the
-archive. An origin that gives another tree is passed over, and the reason is kept.
+archive. An origin that gives another tree is skipped, and the reason is kept.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from recipes.core.digest import Sha1, Sha256, hash_tree
 from recipes.core.errors import ArchiveError, VerifyError
 from recipes.core.filesystem import remove_tree, storage_errors
-from recipes.core.settings import OFFLINE_VARIABLE, Settings
+from recipes.core.settings import OFFLINE_VARIABLE
 from recipes.fetch.archives.unpack import unpack
-from recipes.fetch.fetcher import Candidate, Failure, Fetcher, fetch_error
+from recipes.fetch.fetcher import Candidate, Failure, Fetcher
 from recipes.fetch.git_checkout import GitClient
 from recipes.fetch.http.network_errors import OriginError, shown_url
 from recipes.fetch.http.response_rules import BlobPin, TryLater
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from recipes.core.console import Console
+    from recipes.store.context import Context
     from recipes.store.store import Store
 
 
@@ -51,7 +51,7 @@ class OriginResult:
     tree
         The digests of the tree that it gave; None where it gave none.
     failures
-        Why it gave none or not the pinned one, and which mirrors were passed over before.
+        Why it gave none or not the pinned one, and which mirrors were skipped before.
     refused
         The error, where its archive is the pinned one and cannot be unpacked.
     """
@@ -70,8 +70,8 @@ class FetchedSource:
     failures: tuple[Failure, ...]
 
 
-def fetch_wheel(wheel: Wheel, where: str, store: Store, console: Console, settings: Settings) -> Path:
-    """Give a pinned wheel of the store, downloaded from the package index if it is not there.
+def fetch_wheel(wheel: Wheel, where: str, context: Context) -> Path:
+    """Return a pinned wheel of the store, downloaded from the package index if it is not there.
 
     Parameters
     ----------
@@ -79,29 +79,22 @@ def fetch_wheel(wheel: Wheel, where: str, store: Store, console: Console, settin
         Its pin.
     where
         The place of the pin in its manifest, for errors.
-    store, console, settings
+    context
         Where to, who is told, and what the user asked for.
 
     Raises
     ------
-    FetchError
+    FetchError, VerifyError
         Where neither a mirror nor the index delivered the pinned bytes.
     StoreError
         Where the store cannot be read or written.
     """
-    fetcher = Fetcher(store, console, settings)
+    fetcher = Fetcher.of(context)
     return fetcher.fetch_blob(BlobPin(wheel.sha256, wheel.size_bytes), (_indexed(wheel, fetcher),), where)
 
 
-def fetch_source(  # noqa: PLR0913, PLR0917 - the stages' own order; a bundle would be made for this one call
-    recipe_name: str,
-    source: Source,
-    where: str,
-    store: Store,
-    console: Console,
-    settings: Settings,
-    *,
-    into: Path,
+def fetch_source(
+    recipe_name: str, source: Source, where: str, context: Context, *, into: Path
 ) -> FetchedSource:
     """Lay out the pinned tree, from the first origin that gives it; what the store holds is tried first.
 
@@ -113,7 +106,7 @@ def fetch_source(  # noqa: PLR0913, PLR0917 - the stages' own order; a bundle wo
         The pin, and its origins.
     where
         The place of the origins in the manifest, for errors.
-    store, console, settings
+    context
         Where to, who is told, and what the user asked for.
     into
         An empty folder on the store's file system.
@@ -121,7 +114,7 @@ def fetch_source(  # noqa: PLR0913, PLR0917 - the stages' own order; a bundle wo
     Raises
     ------
     VerifyError
-        Where all origins delivered, and each gave another tree.
+        Where all origins delivered, and each gave another tree; or one gave an archive with other bytes.
     ArchiveError
         Where there is one origin, and its archive cannot be unpacked.
     FetchError
@@ -129,10 +122,10 @@ def fetch_source(  # noqa: PLR0913, PLR0917 - the stages' own order; a bundle wo
     StoreError
         Where the store cannot be read or written.
     """
-    fetcher = Fetcher(store, console, settings)
+    fetcher = Fetcher.of(context)
     wanted = Tree(source.tree, source.tree_sha256)
     results: list[OriginResult] = []
-    for origin in sorted(source.origins, key=lambda origin: not _is_here(origin, store)):
+    for origin in sorted(source.origins, key=lambda origin: not _is_here(origin, context.store)):
         result = _try_origin(origin, source, where, fetcher, into)
         results.append(result)
         if result.tree == wanted:
@@ -150,11 +143,11 @@ def fetch_source(  # noqa: PLR0913, PLR0917 - the stages' own order; a bundle wo
                 "  # proposes what it gives now"
             ),
         )
-    raise fetch_error(where, str(wanted), failures, settings)
+    raise fetcher.error(where, str(wanted), failures)
 
 
 def _place(source: Source) -> str:
-    """Give the first origin as `lock --source` takes it."""
+    """Return the first origin as `lock --source` takes it."""
     origin = source.origins[0]
     if isinstance(origin, PypiOrigin):
         return f"{origin.project}=={origin.version}"
@@ -162,7 +155,7 @@ def _place(source: Source) -> str:
 
 
 def compare_origins(source: Source, where: str, fetcher: Fetcher) -> tuple[OriginResult, ...]:
-    """Unpack the source from each of its origins, and give what each delivered: the proof that all are one.
+    """Unpack the source from each of its origins, and return what each delivered: the proof that all are one.
 
     Parameters
     ----------
@@ -188,7 +181,7 @@ def compare_origins(source: Source, where: str, fetcher: Fetcher) -> tuple[Origi
 
 
 def origin_label(origin: Origin) -> str:
-    """Give what an origin is called in messages."""
+    """Return what an origin is called in messages."""
     if isinstance(origin, PypiOrigin):
         return f"pypi {origin.project} {origin.version}"
     kind = "git" if isinstance(origin, GitOrigin) else "archive"
@@ -196,18 +189,18 @@ def origin_label(origin: Origin) -> str:
 
 
 def _try_origin(origin: Origin, source: Source, where: str, fetcher: Fetcher, into: Path) -> OriginResult:
-    """Lay out what an origin gives and judge its tree; if it isn't the pinned one, `into` is empty again."""
+    """Lay out what an origin gives and check its tree; if it isn't the pinned one, `into` is empty again."""
     label = origin_label(origin)
     place = f"{where}, {label}"
-    passed_over: tuple[Failure, ...] = ()
+    skipped: tuple[Failure, ...] = ()
     try:
         if isinstance(origin, GitOrigin):
             _check_out(origin, source, fetcher, into)
         else:
             delivery = fetcher.try_blob(*_archive_pin(origin, fetcher), place)
-            passed_over = delivery.failures
+            skipped = delivery.failures
             if delivery.blob is None:
-                return OriginResult(label, None, passed_over)
+                return OriginResult(label, None, skipped)
             unpack(delivery.blob, into, subdirectory=origin.subdirectory, drop=origin.drop, where=place)
     except OriginError as error:
         _empty(into)
@@ -217,14 +210,14 @@ def _try_origin(origin: Origin, source: Source, where: str, fetcher: Fetcher, in
         reason = (
             f"its archive{f', {member}' if member else ''}: expected {error.expected}, found {error.found}"
         )
-        return OriginResult(label, None, (*passed_over, Failure(label, reason)), error)
+        return OriginResult(label, None, (*skipped, Failure(label, reason)), error)
     tree = Tree(hash_tree(into, Sha1), hash_tree(into, Sha256))
     pinned = Tree(source.tree, source.tree_sha256)
     if tree == pinned:
-        return OriginResult(label, tree, passed_over)
+        return OriginResult(label, tree, skipped)
     kept = fetcher.store.reject(into, f"from {label}\nfound {tree}\npinned {pinned}")
     _empty(into)
-    return OriginResult(label, tree, (*passed_over, Failure(label, f"it gives {tree}, kept in {kept}")))
+    return OriginResult(label, tree, (*skipped, Failure(label, f"it gives {tree}, kept in {kept}")))
 
 
 def _all_failures(results: Iterable[OriginResult]) -> tuple[Failure, ...]:
@@ -245,7 +238,7 @@ def _archive_pin(
 
 
 def _indexed(pinned: PypiOrigin | Wheel, fetcher: Fetcher) -> Candidate:
-    """Give a file of the package index as a place whose address the index must be asked for."""
+    """Return a file of the package index as a place whose address the index must be asked for."""
     label = f"pypi {pinned.project} {pinned.version}"
     wanted = IndexFile(pinned.project, pinned.file, pinned.sha256, pinned.size_bytes)
 

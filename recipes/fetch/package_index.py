@@ -1,6 +1,6 @@
 """Where a pinned file of the package index lies: its address, by the simple API (PEP 503, PEP 691).
 
-The index is asked for an address only. What lies there is judged by the pin, and an index that says something
+The index is asked for an address only. What lies there is checked against the pin, and an index that says something
 else of the file than the pin does is refused before anything is downloaded.
 """
 
@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
+from recipes.fetch.http.environment import check_environment
 from recipes.fetch.http.network_errors import OriginError, describe_fault, is_lasting
 from recipes.fetch.http.response_rules import TRY_LATER, TryLater, parse_retry_after, status_text
 
@@ -73,6 +74,8 @@ class PackageIndex:
         ------
         OriginError
             Where it cannot be asked, or has no such project.
+        UsageError
+            Where the user's proxy, certificates or logins cannot be used.
         """
         # costly, and not needed where all files are in the store
         from pypi_simple import (
@@ -82,14 +85,14 @@ class PackageIndex:
             UnsupportedRepoVersionError,
         )
         from requests import HTTPError, JSONDecodeError, RequestException
+        from urllib3.exceptions import LocationParseError
 
         from recipes.fetch.http.session import open_session
 
         no_page = f"the index's answer is not a page of {project}"
+        url = self.url or PYPI_SIMPLE_ENDPOINT
         try:
-            with PyPISimple(
-                self.url or PYPI_SIMPLE_ENDPOINT, session=open_session(self.certificates)
-            ) as client:
+            with PyPISimple(url, session=open_session(self.certificates)) as client:
                 return client.get_project_page(project, timeout=self.timeout_s)
         except NoSuchProjectError as error:
             raise OriginError(f"the index has no project {project}") from error
@@ -97,16 +100,18 @@ class PackageIndex:
             return _judge_status(error.response)
         except JSONDecodeError as error:
             raise OriginError(no_page) from error
-        except RequestException as error:
+        except (RequestException, OSError, LocationParseError) as error:
+            check_environment(error, url, self.certificates)
             reason = f"the index: {describe_fault(error, self.timeout_s)}"
             if is_lasting(error, has_answered=False):
                 raise OriginError(reason) from error
             return TryLater(reason)
         except (ValueError, UnsupportedRepoVersionError) as error:
+            check_environment(error, url, self.certificates)
             raise OriginError(no_page) from error
 
     def address_of(self, package: DistributionPackage) -> str:
-        """Give a file's address, with the index's user and password if it lies on that server, as pip does."""
+        """Return a file's address, with the index's user and password if it lies on that server, as pip does."""
         if self.url is None:
             return package.url
         index, file = urlsplit(self.url), urlsplit(package.url)

@@ -1,7 +1,8 @@
 """A file that nothing pins yet, brought into the store because a person asked for it, this once, to pin it.
 
 Where the package index states a digest, that is the pin of the download, and all of `recipes.fetch.fetcher` holds.
-Elsewhere the bytes are what the server sends: capped, refused where they are a web page, and said to be so.
+Elsewhere the bytes are what the server sends: capped, refused where they are a web page, and reported as not pinned.
+A download that ends early is begun again: without a digest, nothing would tell whether two parts fit together.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 from packaging.version import InvalidVersion, Version
 
-from recipes.core.digest import Sha256
+from recipes.core.digest import Sha256, hash_file
 from recipes.core.errors import FetchError
 from recipes.core.filesystem import size_text, storage_errors
 from recipes.core.settings import OFFLINE_VARIABLE
+from recipes.fetch.download.downloader import Downloader
 from recipes.fetch.fetcher import Candidate, Failure, Fetcher
 from recipes.fetch.http.network_errors import OriginError, shown_url
-from recipes.fetch.http.response_rules import BlobPin
-from recipes.lock.unpinned_download import MAX_ARCHIVE_BYTES, FirstDownload
+from recipes.fetch.http.redirects import Route
+from recipes.fetch.http.response_rules import BlobPin, Unpinned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pypi_simple import DistributionPackage
 
 SHOWN_VERSIONS = 5
+MAX_ARCHIVE_BYTES = 256 << 20  # seven times the largest source archive that the package index has today
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Asker:
             sdist = choose_sdist(page.packages, project, version)
             stated = _stated_digest(sdist)
         except OriginError as error:
-            self._refuse(label, error)
+            self._refuse(Failure(label, str(error), error.may_pass))
         url = fetcher.index.address_of(sdist)
         published_s = sdist.upload_time.timestamp() if sdist.upload_time else None
         if sdist.is_yanked:
@@ -139,21 +142,22 @@ class Asker:
     def _fetch_any(self, label: str, url: str) -> tuple[Path, Sha256]:
         fetcher = self.fetcher
         with fetcher.store.scratch("lock-download") as folder, storage_errors(folder):
-            download = FirstDownload(fetcher, label, folder / "archive")
+            path = folder / "archive"
+            downloader = Downloader(label, Unpinned(MAX_ARCHIVE_BYTES), path, fetcher, fetcher.pace)
             try:
-                sha256 = fetcher.pace.persist(label, lambda: download.attempt(url), fetcher.console)
+                downloader.fetch(Route(url), hashes=False)
             except OriginError as error:
-                self._refuse(label, error)
+                self._refuse(fetcher.failure_of(downloader, error))
+            sha256 = hash_file(path)
             with fetcher.store.lock(sha256.hex, fetcher.console):
                 present = fetcher.store.verified_blob(sha256)
-                return present or fetcher.store.adopt_blob(download.path, sha256), sha256
+                return present or fetcher.store.adopt_blob(path, sha256), sha256
 
     def _refuse_offline(self, label: str) -> None:
         if self.fetcher.settings.offline:
-            self._refuse(label, OriginError(f"{OFFLINE_VARIABLE}=1 forbids the network"))
+            self._refuse(Failure(label, f"{OFFLINE_VARIABLE}=1 forbids the network"))
 
-    def _refuse(self, label: str, error: OriginError) -> NoReturn:
-        failure = Failure(label, str(error), error.may_pass)
+    def _refuse(self, failure: Failure) -> NoReturn:
         self._raise(f"a file to pin, of at most {size_text(MAX_ARCHIVE_BYTES)}", (failure,))
 
     def _raise(self, expected: str, failures: Sequence[Failure]) -> NoReturn:
@@ -173,7 +177,7 @@ class Asker:
 
 
 def choose_sdist(packages: Sequence[DistributionPackage], project: str, version: str) -> DistributionPackage:
-    """Give the source distribution of a version (PEP 440 decides which spellings are one), .tar.gz first.
+    """Return the source distribution of a version (PEP 440 decides which spellings are one), .tar.gz first.
 
     Raises
     ------
@@ -202,4 +206,6 @@ def _stated_digest(package: DistributionPackage) -> Sha256 | None:
     try:
         return Sha256(digits.lower()) if digits else None
     except ValueError as error:
-        raise OriginError(f"the index states a digest of {package.filename} that is none: {error}") from error
+        raise OriginError(
+            f"the index states a digest of {package.filename} that is invalid: {error}"
+        ) from error

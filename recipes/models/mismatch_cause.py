@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.fetch.http.sniff import name_strange_start
+from recipes.fetch.http.sniff import name_wrong_start, shown_start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +89,7 @@ def diagnose(evidence: Evidence) -> Cause:  # noqa: PLR0911 - one answer for eac
         return Cause(
             f"it is another pinned file: {name}", "ask for that model, or correct `file:` in the manifest"
         )
-    if strange := name_strange_start(e.start):
+    if strange := _name_other_format(e.start):
         return Cause(f"it is {strange}", FROM_ELSEWHERE)
     if e.statement and e.statement.sha256 == e.digest:
         if e.revision and e.statement.commit in {"", e.revision}:
@@ -114,3 +114,14 @@ def diagnose(evidence: Evidence) -> Cause:  # noqa: PLR0911 - one answer for eac
         return Cause(f"it is another quantisation: {found}, pinned is {e.quantisation}", advice)
     text = "it is a sound model file with other contents: upstream changed it, the pin is wrong, or it was damaged"
     return Cause(text, f"fetch it again; if the digest is the same, {RELOCK}", may_pass=True)
+
+
+def _name_other_format(start: bytes) -> str | None:
+    """Return what a file is that starts so; None of a GGUF file."""
+    if start.startswith(b"GGUF"):
+        return None
+    if wrong := name_wrong_start(start):
+        return wrong
+    if start[8:10] == b'{"':
+        return "a safetensors file, not GGUF"
+    return f"not a GGUF file: it starts with {shown_start(start[:16])}"

@@ -10,7 +10,7 @@ from recipes.core.console import Silent
 from recipes.core.cores import usable_cores
 from recipes.core.digest import hash_file
 from recipes.core.settings import Settings
-from recipes.fetch.download.parallel import Fetched, PieceDownloader
+from recipes.fetch.download.downloader import Downloader, Fetched
 from recipes.fetch.http.redirects import Route
 from recipes.fetch.http.retry import Tempo
 from recipes.models.files import PinnedFile, pinned_files
@@ -79,11 +79,10 @@ def fetching(race: Race, turns: int, say: Say) -> tuple[Comparison, ...]:
     """Take turns with curl in one place: without waiting for the disk, and with the file on it."""
     pin, path = race.pin, race.folder / "ours.pieces"
     store = Store.open(race.folder / "store")
+    context = Context(store, Silent(), Settings(store.root))
 
     def download() -> Fetched:
-        fetched = PieceDownloader("loopback", pin, path, Silent(), Tempo()).fetch(
-            Route(race.url), lambda _: None
-        )
+        fetched = Downloader("loopback", pin, path, context, Tempo()).fetch(Route(race.url))
         if fetched.digest != pin.sha256:
             raise UnmeasurableError(f"it fetched {fetched.digest}")
         return fetched

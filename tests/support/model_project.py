@@ -13,9 +13,10 @@ import pytest
 from recipes.core.console import Plain
 from recipes.core.digest import Sha256
 from recipes.core.settings import Settings
-from recipes.fetch.http.response_rules import Patience
-from recipes.fetch.http.retry import Tempo
-from recipes.models.fetch import ModelFetcher, pieces_path
+from recipes.fetch.download.piece_file import pieces_path
+from recipes.fetch.fetcher import Fetcher
+from recipes.fetch.http.retry import Patience, Tempo
+from recipes.models.fetch import ModelFetcher
 from recipes.models.files import PinnedFile, pinned_files
 from recipes.store.store import Store
 from tests.support.http_server import Behaviour, Server
@@ -92,9 +93,15 @@ class ModelBench:
 
     def fetcher(self) -> ModelFetcher:
         tempo = Tempo(Patience(timeout_s=self.timeout_s), sleep=self.waits.append)
-        return ModelFetcher(
-            self.manifests, self.store, Plain(self.said), self.settings, tempo, self.connections, PIECE
+        downloads = Fetcher(
+            self.store,
+            Plain(self.said),
+            self.settings,
+            tempo,
+            connections=self.connections,
+            piece_bytes=PIECE,
         )
+        return ModelFetcher(self.manifests, downloads)
 
     def fetch(self, named: Path | None = None) -> Path:
         """Fetch the model; give the path of its first file."""
@@ -114,7 +121,7 @@ class ModelBench:
 
     @property
     def pieces(self) -> Path:
-        return pieces_path(self.files()[0], self.store)
+        return pieces_path(self.store, self.files()[0].sha256)
 
     def asked(self) -> list[str | None]:
         """The ranges that were asked of the hub for the model."""

@@ -14,6 +14,7 @@ from recipes.core.process import Command
 from recipes.core.sandbox import Surroundings, run_isolated
 from recipes.fetch.archives.unpack import unpack
 from recipes.fetch.origins import fetch_wheel
+from recipes.store.context import Context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +94,7 @@ def ensure_toolchain(toolchain: Toolchain, context: Context) -> Entry:
     def make(folder: Path) -> None:
         where = f"manifests/toolchains/{toolchain.name}.yaml: hosts.{host}"
         for wheel in wheels:
-            archive = fetch_wheel(wheel, where, context.store, context.console, context.settings)
+            archive = fetch_wheel(wheel, where, context)
             with context.console.task(f"unpack {wheel.project} {wheel.version}", None):
                 into = folder / wheel.project
                 unpack(archive, into, subdirectory=".", drop=(), where=f"{where}: {wheel.file}")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 from recipes.core.filesystem import storage_errors
 from recipes.fetch.download.piece_map import (
-    Layout,
     Note,
+    PieceLayout,
     PieceNote,
     Version,
     head_line,
@@ -22,6 +22,9 @@ from recipes.fetch.download.piece_map import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from recipes.core.digest import Sha256
+    from recipes.store.blobs import BlobStore
 
 MOST_NOTE_BYTES = 1 << 28
 
@@ -40,7 +43,7 @@ class PieceFile:
         Of the whole. Where the note is of another layout, nothing counts as being there.
     """
 
-    def __init__(self, path: Path, layout: Layout) -> None:
+    def __init__(self, path: Path, layout: PieceLayout) -> None:
         self.path, self.layout = path, layout
         self._note_path = note_path(path)
         self._is_abandoned = False
@@ -80,7 +83,7 @@ class PieceFile:
         os.close(self._note)
 
     def version(self, version: Version) -> int:
-        """Give the number of a version, noted where it was not met before.
+        """Return the number of a version, noted where it was not met before.
 
         Raises
         ------
@@ -125,7 +128,7 @@ class PieceFile:
         self.inherited.pop(index, None)
 
     def read(self, index: int) -> memoryview | None:
-        """Give the bytes of a piece; None of one that came in an earlier run and is not what it was.
+        """Return the bytes of a piece; None of one that came in an earlier run and is not what it was.
 
         They are those of this piece only until the next one is read: a new buffer for each costs as much as reading it.
         """
@@ -151,7 +154,7 @@ class PieceFile:
 
 
 def read_note(path: Path) -> Note | None:
-    """Give what is noted of a file; None where nothing is."""
+    """Return what is noted of a file; None where nothing is."""
     with storage_errors(path):
         try:
             with note_path(path).open("rb") as file:
@@ -164,3 +167,8 @@ def read_note(path: Path) -> Note | None:
 def note_path(path: Path) -> Path:
     """Where the note of a file lies."""
     return path.with_name(f"{path.name}.note")
+
+
+def pieces_path(store: BlobStore, sha256: Sha256) -> Path:
+    """Where the pieces of a file are kept until it is whole."""
+    return store.partial_path(sha256).with_suffix(".pieces")

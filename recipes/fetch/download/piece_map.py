@@ -19,7 +19,7 @@ _LOST = re.compile(r"lost (\d{1,10})")
 
 
 @dataclass(frozen=True)
-class Layout:
+class PieceLayout:
     """Where pieces lie in a file.
 
     Parameters
@@ -39,15 +39,15 @@ class Layout:
         return -(-self.size_bytes // self.piece_bytes)
 
     def start(self, index: int) -> int:
-        """Give the first byte of a piece."""
+        """Return the first byte of a piece."""
         return index * self.piece_bytes
 
     def end(self, index: int) -> int:
-        """Give the byte behind the last one of a piece."""
+        """Return the byte behind the last one of a piece."""
         return min(self.size_bytes, (index + 1) * self.piece_bytes)
 
     def size_of(self, index: int) -> int:
-        """Give the bytes of a piece."""
+        """Return the bytes of a piece."""
         return self.end(index) - self.start(index)
 
 
@@ -89,38 +89,38 @@ class Note:
         Those that are there, by their index.
     """
 
-    layout: Layout
+    layout: PieceLayout
     versions: tuple[Version, ...]
     pieces: dict[int, PieceNote]
 
 
-def head_line(layout: Layout) -> str:
-    """Give the first line of a note."""
+def head_line(layout: PieceLayout) -> str:
+    """Return the first line of a note."""
     return f"{FORMAT} {layout.size_bytes} {layout.piece_bytes}\n"
 
 
 def version_line(version: Version) -> str:
-    """Give the line of a version that was not met before; its number is how many stand before it."""
+    """Return the line of a version that was not met before; its number is how many stand before it."""
     return "version " + json.dumps([version.place, version.tag]) + "\n"
 
 
 def piece_line(index: int, note: PieceNote) -> str:
-    """Give the line of a piece that has come."""
+    """Return the line of a piece that has come."""
     return f"{index} {note.checksum:08x} {note.version}\n"
 
 
 def lost_line(index: int) -> str:
-    """Give the line of a piece that is there no more."""
+    """Return the line of a piece that is there no more."""
     return f"lost {index}\n"
 
 
 def parse_note(text: str) -> Note | None:
-    """Give what a note says up to its first line that is not whole or cannot be meant; None where that is all of it."""
+    """Return what a note says up to its first line that is cut or invalid; None where that is all of it."""
     lines = text.split("\n")[:-1]  # what stands behind the last line feed was being written
     head = _HEAD.fullmatch(lines[0]) if lines else None
     if head is None:
         return None
-    layout = Layout(int(head[1]), int(head[2]))
+    layout = PieceLayout(int(head[1]), int(head[2]))
     versions: list[Version] = []
     pieces: dict[int, PieceNote] = {}
     for line in lines[1:]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from recipes.fetch.download.piece_map import Layout
+    from recipes.fetch.download.piece_map import PieceLayout
 
 RUN_PIECES = 64  # asked for in one request: more would leave the hashing behind, fewer would ask too often
 
@@ -17,15 +17,15 @@ MISSING, BUSY, HELD = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Run:
+class PieceRun:
     """Pieces that follow one another: `first` to `end`, without `end`."""
 
     first: int
     end: int
 
 
-def next_run(states: bytearray, most: int) -> Run | None:
-    """Give the first pieces that nobody has or fetches, at most so many, one behind the other. Pure.
+def next_run(states: bytearray, most: int) -> PieceRun | None:
+    """Return the first pieces that nobody has or fetches, at most so many, one behind the other. Pure.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def next_run(states: bytearray, most: int) -> Run | None:
     if first < 0:
         return None
     others = [at for state in (BUSY, HELD) if (at := states.find(state, first, first + most)) >= 0]
-    return Run(first, min((*others, first + most, len(states))))
+    return PieceRun(first, min((*others, first + most, len(states))))
 
 
 class Board:
@@ -52,7 +52,7 @@ class Board:
         The pieces that are there.
     """
 
-    def __init__(self, layout: Layout, held: Iterable[int] = ()) -> None:
+    def __init__(self, layout: PieceLayout, held: Iterable[int] = ()) -> None:
         self._states = bytearray(layout.count)
         self._layout = layout
         self._changed = threading.Condition()
@@ -73,12 +73,17 @@ class Board:
         """Whether nobody should go on."""
         return self._ended
 
+    @property
+    def has_one_worker(self) -> bool:
+        """Whether one connection is left."""
+        return self._workers == 1
+
     def start(self, workers: int) -> None:
         """Say how many connections there are."""
         self._workers = workers
 
-    def take(self) -> Run | None:
-        """Give work, waiting until there is some; None once there will be none."""
+    def take(self) -> PieceRun | None:
+        """Return work, waiting until there is some; None once there will be none."""
         with self._changed:
             while True:
                 if self._ended:
@@ -90,7 +95,7 @@ class Board:
                 self._changed.wait()
 
     def claim(self, index: int) -> bool:
-        """Take one piece, if nobody has or fetches it; say whether it is the caller's to write.
+        """Take one piece, if nobody has or fetches it; return whether it is the caller's to write.
 
         Nobody else may write to a piece: what was hashed must be what is there.
         """
@@ -100,7 +105,7 @@ class Board:
             self._states[index] = BUSY
             return True
 
-    def give_back(self, run: Run) -> None:
+    def give_back(self, run: PieceRun) -> None:
         """Let others fetch what is left of a run."""
         with self._changed:
             for index in range(run.first, run.end):
@@ -129,7 +134,7 @@ class Board:
         return self._states[index] == HELD
 
     def wait_for(self, index: int, timeout_s: float) -> bool:
-        """Wait until a piece is there or all has ended, or for so long; say whether it is there."""
+        """Wait until a piece is there or all has ended, or for so long; return whether it is there."""
         with self._changed:
             if self._states[index] != HELD and not self._ended:
                 self._changed.wait(timeout_s)
@@ -142,7 +147,7 @@ class Board:
             self._changed.notify_all()
 
     def retire(self) -> bool:
-        """Say that one connection stops; give whether it was the last one."""
+        """Count that one connection stops; return whether it was the last one."""
         with self._changed:
             self._workers -= 1
             return self._workers == 0

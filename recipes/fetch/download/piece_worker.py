@@ -10,19 +10,24 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from recipes.fetch.download.piece_map import Version
-from recipes.fetch.download.piece_scheduler import Run
+from recipes.fetch.download.piece_scheduler import PieceRun
 from recipes.fetch.http.network_errors import OriginError, describe_fault, is_lasting, shown_url
-from recipes.fetch.http.range_rules import Asked, Expired, OtherSize, Part, Whole, judge_range
 from recipes.fetch.http.response_rules import (
-    LEAST_BYTES,
-    PROGRESS_BYTES,
+    GONE,
+    Answer,
+    Asked,
     BlobPin,
+    Expired,
+    OtherSize,
+    PartBody,
     Refuse,
     TryLater,
-    Validator,
+    Unpinned,
+    WholeBody,
+    judge_answer,
 )
-from recipes.fetch.http.retry import Pace
-from recipes.fetch.http.sniff import name_strange_start
+from recipes.fetch.http.retry import PROGRESS_BYTES, Pace
+from recipes.fetch.http.sniff import is_web_page, name_wrong_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +37,7 @@ if TYPE_CHECKING:
     from recipes.core.console import Console
     from recipes.fetch.download.piece_file import PieceFile
     from recipes.fetch.download.piece_scheduler import Board
-    from recipes.fetch.http.range_rules import Answer
-    from recipes.fetch.http.redirects import Reply, Route, Statement
+    from recipes.fetch.http.redirects import Route, RouteReply, Statement
     from recipes.fetch.http.retry import Tempo
 
 READ_BYTES = 1 << 20  # at most, at once: what is there is taken, so that an interruption loses nothing
@@ -45,7 +49,7 @@ class OtherSizeError(Exception):
 
 
 @dataclass
-class Undertaking:
+class Transfer:
     """What the connections of one download share.
 
     Parameters
@@ -69,7 +73,7 @@ class Undertaking:
     """
 
     label: str
-    pin: BlobPin
+    pin: BlobPin | Unpinned
     route: Route
     console: Console
     tempo: Tempo
@@ -81,9 +85,9 @@ class Undertaking:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def meet(self, response: Response, file: PieceFile) -> int:
-        """Give the number of the version that an answer is of."""
-        names = Validator.of_headers({name.lower(): value for name, value in response.headers.items()})
-        version = Version(shown_url(self.route.address), names.etag or names.last_modified or "")
+        """Return the number of the version that an answer is of."""
+        tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+        version = Version(shown_url(self.route.address), tag)
         with self.lock:
             self.latest = file.version(version)
             return self.latest
@@ -99,10 +103,10 @@ class Undertaking:
     def request(
         self,
         session: Session,
-        start: int,
+        start: int | None,
         end: int,
         size_bytes: int | None,
-        receive: Callable[[Response, Part | Whole], Answer],
+        receive: Callable[[Response, PartBody | WholeBody], Answer],
     ) -> Answer:
         """Make one request, and hand a body that is the file's to `receive`.
 
@@ -111,11 +115,16 @@ class Undertaking:
         session
             That of one connection.
         start, end
-            What to ask for, without the byte at `end`.
+            What to ask for, without the byte at `end`; the whole file where `start` is None.
         size_bytes
             Of the whole file, where it is known.
         receive
             Takes the body in.
+
+        Raises
+        ------
+        UsageError
+            Where the user's proxy or certificates cannot be used.
         """
         from requests import RequestException
         from urllib3.exceptions import HTTPError
@@ -126,29 +135,30 @@ class Undertaking:
             with reply.response as response:
                 self.has_answered = True
                 answer = self._judge(reply, start, size_bytes)
-                return receive(response, answer) if isinstance(answer, Part | Whole) else answer
-        except (RequestException, HTTPError) as error:
+                return receive(response, answer) if isinstance(answer, PartBody | WholeBody) else answer
+        except (RequestException, HTTPError, OSError, ValueError) as error:
             self.route.forget_target()  # it may be the place that we were sent to that is gone
             reason = describe_fault(error, timeout_s)
             if is_lasting(error, has_answered=self.has_answered):
                 return Refuse(reason, may_pass=True)
             return TryLater(reason)
 
-    def _judge(self, reply: Reply, start: int, size_bytes: int | None) -> Answer:
+    def _judge(self, reply: RouteReply, start: int | None, size_bytes: int | None) -> Answer:
         response = reply.response
         if misfit := contradiction(self.route.statement, self.pin):
             return Refuse(misfit)
         names = {name.lower(): value for name, value in response.headers.items()}
-        asked = Asked(start, size_bytes, reply.is_redirected)
-        answer = judge_range(response.status_code, names, self.pin, asked, datetime.now(UTC))
+        asked = Asked(start, size_bytes, reply.is_redirected, self.route.is_hub)
+        answer = judge_answer(response.status_code, names, self.pin, asked, datetime.now(UTC))
         if isinstance(answer, Expired):
             self.route.forget_target()
-            return TryLater(f"{answer.reason}, where it sent us on to") if reply.is_fresh else answer
-        if (
-            isinstance(answer, Refuse) and response.status_code == HTTPStatus.OK
-        ):  # the file's start, not a part of it
-            self.strange = response.raw.read(STRANGE_BYTES, decode_content=False)
-            what = name_strange_start(self.strange)
+            if not reply.is_fresh:
+                return answer
+            reason = f"{answer.reason}, where it sent us on to"
+            return Refuse(reason) if response.status_code in GONE else TryLater(reason)
+        if isinstance(answer, Refuse) and response.status_code == HTTPStatus.OK:
+            self.strange = _peek(response)
+            what = name_wrong_start(self.strange) if self.strange else None
             return Refuse(f"{answer.reason}: {what}") if what else answer
         return answer
 
@@ -160,7 +170,7 @@ class Connection:
     ----------
     number
         Its own.
-    undertaking
+    transfer
         What all share.
     session
         Its own.
@@ -169,12 +179,13 @@ class Connection:
     """
 
     def __init__(
-        self, number: int, undertaking: Undertaking, session: Session, board: Board, file: PieceFile
+        self, number: int, transfer: Transfer, session: Session, board: Board, file: PieceFile
     ) -> None:
-        self._number, self._all, self._session = number, undertaking, session
+        self._number, self._all, self._session = number, transfer, session
         self._board, self._file = board, file
         self._index, self._position, self._checksum = 0, 0, 0
         self._version: int | None = None
+        self._start = b""  # of a whole file
         self._new_bytes = 0
         self._failures, self._requests = 0, 0
 
@@ -194,25 +205,25 @@ class Connection:
             if not self._fetch(run):
                 return
 
-    def _fetch(self, run: Run) -> bool:
-        """Fetch a run; say whether this connection is of further use."""
+    def _fetch(self, run: PieceRun) -> bool:
+        """Fetch a run; return whether this connection is of further use."""
         end = run.end
         self._begin(run.first)
         try:
             while self._index < end and not self._board.is_ended:
                 before = self._new_bytes
                 answer = self._ask(end)
-                if isinstance(answer, Whole):  # the other connection takes all in
+                if isinstance(answer, WholeBody):  # the other connection takes all in
                     return False
                 if isinstance(answer, TryLater):
-                    # others can go on with what comes behind this piece
-                    self._board.give_back(Run(self._index + 1, end))
-                    end = min(end, self._index + 1)
+                    if not self._board.has_one_worker:  # others can go on with what comes behind this piece
+                        self._board.give_back(PieceRun(self._index + 1, end))
+                        end = min(end, self._index + 1)
                     self._wait(answer, progress_bytes=self._new_bytes - before)
-                elif not isinstance(answer, Part | Expired):
+                elif not isinstance(answer, PartBody | Expired):
                     raise _refusal(answer)
         finally:
-            self._board.give_back(Run(self._index, end))
+            self._board.give_back(PieceRun(self._index, end))
         return True
 
     def _wait(self, fault: TryLater, *, progress_bytes: int) -> None:
@@ -230,12 +241,12 @@ class Connection:
     def _ask(self, end: int) -> Answer:
         layout = self._file.layout
 
-        def receive(response: Response, answer: Part | Whole) -> Answer:
+        def receive(response: Response, answer: PartBody | WholeBody) -> Answer:
             version = self._all.meet(response, self._file)
-            if isinstance(answer, Whole):
+            if isinstance(answer, WholeBody):
                 if not self._all.is_streamer(self._number):
                     return answer
-                self._board.give_back(Run(self._index, end))
+                self._board.give_back(PieceRun(self._index, end))
                 self._index = end
                 return self._stream(response, version)
             if version != self._version and self._position != layout.start(self._index):
@@ -263,13 +274,14 @@ class Connection:
                 self._board.hold(self._index)
                 self._begin(self._index + 1)
             pace.is_report_due()
-            if pace.is_too_slow(self._new_bytes):
-                return TryLater(f"less than {LEAST_BYTES} bytes came in {pace.timeout_s:g} s")
+            if fault := pace.fault(self._new_bytes):
+                return fault
         return None
 
     def _stream(self, response: Response, version: int) -> Answer:
         """Take the whole file in, one piece behind the other; leave what is there, or what another one fetches."""
         layout, pace = self._file.layout, Pace(self._all.tempo, 0)
+        self._start = b""
         for index in range(layout.count):
             is_ours = self._board.claim(index)
             try:
@@ -277,7 +289,7 @@ class Connection:
                     return fault
             finally:
                 if is_ours:
-                    self._board.give_back(Run(index, index + 1))  # unless it is there now
+                    self._board.give_back(PieceRun(index, index + 1))  # unless it is there now
         return Expired("all of it came")
 
     def _stream_piece(self, response: Response, index: int, version: int | None, pace: Pace) -> Answer | None:
@@ -288,19 +300,33 @@ class Connection:
                 return Expired("all is there")
             chunk = self._read(response, layout.end(index) - position)
             if not chunk:
-                return self._cut(position)
+                return self._cut_stream(response, position)
+            self._start += chunk[: STRANGE_BYTES - len(self._start)]
             if version is not None:
                 self._file.write(position, chunk)
                 self._new_bytes += len(chunk)
                 checksum = zlib.crc32(chunk, checksum)
             position += len(chunk)
             pace.is_report_due()
-            if pace.is_too_slow(position):
-                return TryLater(f"less than {LEAST_BYTES} bytes came in {pace.timeout_s:g} s")
+            if fault := pace.fault(position):
+                return fault
         if version is not None:
             self._file.note(index, checksum, version)
             self._board.hold(index)
         return None
+
+    def _cut_stream(self, response: Response, position: int) -> Answer:
+        """Return what it means that a body ended too early.
+
+        Only chunks say that a body is whole; without them, or a length, a lost connection looks the same.
+        """
+        is_whole = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+        if not is_whole and not is_web_page(self._start):
+            return self._cut(position)
+        self._all.strange = self._start
+        what = name_wrong_start(self._start)
+        reason = f"it sent {position} bytes, {self._file.layout.size_bytes} were expected"
+        return Refuse(f"{reason}: {what}" if what else reason)
 
     @staticmethod
     def _read(response: Response, most_bytes: int) -> bytes:
@@ -311,9 +337,18 @@ class Connection:
         return TryLater(f"the connection was closed early, after {position} bytes")
 
 
-def contradiction(statement: Statement | None, pin: BlobPin) -> str | None:
-    """Say what a hub's own word on a file has against the pin; None where nothing. Pure."""
-    if statement is None or statement.sha256 is None or statement.sha256 == pin.sha256:
+def _peek(response: Response) -> bytes:
+    from urllib3.exceptions import HTTPError
+
+    try:
+        return bytes(response.raw.read(STRANGE_BYTES, decode_content=False))
+    except HTTPError:  # what it sends is not needed to refuse it
+        return b""
+
+
+def contradiction(statement: Statement | None, pin: BlobPin | Unpinned) -> str | None:
+    """Return how what a hub says of a file contradicts the pin; None where it does not. Pure."""
+    if statement is None or statement.sha256 is None or pin.sha256 in {None, statement.sha256}:
         return None
     size = f", {statement.size_bytes} bytes" if statement.size_bytes is not None else ""
     commit = f", at its commit {statement.commit}" if statement.commit else ""

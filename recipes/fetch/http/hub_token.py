@@ -34,7 +34,7 @@ class Credential:
         return self.token if place and (place[0] == "https" or place[1] in _LOOPBACK) else None
 
     def headers_for(self, url: str, *, is_redirected: bool = False) -> dict[str, str]:
-        """Give the headers that carry the token, where this address is the hub's own.
+        """Return the headers that carry the token, where this address is the hub's own.
 
         Parameters
         ----------
@@ -50,7 +50,7 @@ class Credential:
 
 
 def _place(url: str) -> tuple[str, str, int] | None:
-    """Give scheme, host and port; None where it is not sure what they are."""
+    """Return scheme, host and port; None where it is not sure what they are."""
     if not _PLAIN.fullmatch(url):
         return None
     try:

@@ -24,15 +24,17 @@ class OriginError(Exception):
         Why.
     may_pass
         Whether it may deliver later, as it is.
+    advice
+        What to do, where a whole file came that is not the pinned one; None where none came.
     """
 
-    def __init__(self, reason: str, *, may_pass: bool = False) -> None:
+    def __init__(self, reason: str, *, may_pass: bool = False, advice: str | None = None) -> None:
         super().__init__(reason)
-        self.may_pass = may_pass
+        self.may_pass, self.advice = may_pass, advice
 
 
 def describe_fault(error: BaseException, timeout_s: float) -> str:
-    """Say why a request failed: the innermost cause that one can act on.
+    """Return why a request failed: the innermost cause that one can act on.
 
     Parameters
     ----------
@@ -74,7 +76,7 @@ def is_lasting(error: BaseException, *, has_answered: bool) -> bool:
 
 
 def shown_url(url: str) -> str:
-    """Give an address that can be printed: without user, password and query, which can carry secrets."""
+    """Return an address that can be printed: without user, password and query, which can carry secrets."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
@@ -97,12 +99,12 @@ def _known(cause: BaseException, timeout_s: float) -> str | None:
 
 
 def _split_name(name: str) -> str:
-    """Give `TooManyRedirects` as `too many redirects`."""
+    """Return `TooManyRedirects` as `too many redirects`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Give the error and everything that it carries or was raised from, each once, outermost first."""
+    """Return the error and everything that it carries or was raised from, each once, outermost first."""
     waiting, seen = [error], {id(error)}
     while waiting:
         found = waiting.pop(0)

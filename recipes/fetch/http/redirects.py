@@ -1,4 +1,4 @@
-"""The way to a large file: the address that is pinned, and where a server sends us on to for a while.
+"""The way to a file: the address that is pinned, and where a server sends us on to for a while.
 
 A hub answers with a redirect to an address that is signed and expires. It is remembered, so that the hub is not asked
 for each part, and forgotten when it serves no more. The token goes to the hub alone.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from recipes.core.digest import Sha256
+from recipes.fetch.http.environment import check_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ class Statement:
 
 
 @dataclass(frozen=True)
-class Reply:
+class RouteReply:
     """An answer, and whether a server named the address that gave it; `is_fresh` if it was named just now."""
 
     response: Response
@@ -67,32 +68,50 @@ class Route:
         self._target: str | None = None
         self._lock = threading.Lock()
 
-    def ask(self, session: Session, start: int, end: int, timeout_s: float) -> Reply:
-        """Ask for a part of the file: from `start` to `end`, without the byte at `end`.
+    @property
+    def is_hub(self) -> bool:
+        """Whether it leads to a model hub."""
+        return self._credential is not None
+
+    def ask(self, session: Session, start: int | None, end: int, timeout_s: float) -> RouteReply:
+        """Ask for a part of the file: from `start` to `end`, without the byte at `end`; for all where `start` is None.
 
         Raises
         ------
-        RequestException
+        RequestException, OSError, ValueError
             As the session does.
+        UsageError
+            Where the user's proxy, certificates or logins cannot be used.
         """
         from requests import TooManyRedirects
+        from requests.exceptions import InvalidURL
 
         with self._lock:
             url = self._target or self.address
         is_redirected, is_fresh = url != self.address, url == self.address
         for _ in range(MOST_REDIRECTS + 1):
-            headers = {**HEADERS, "Range": f"bytes={start}-{end - 1}"}
+            headers = HEADERS if start is None else {**HEADERS, "Range": f"bytes={start}-{end - 1}"}
             if self._credential:
-                headers |= self._credential.headers_for(url, is_redirected=is_redirected)
-            response = session.get(url, headers=headers, auth=_as_it_is, stream=True, timeout=timeout_s)
+                headers = headers | self._credential.headers_for(url, is_redirected=is_redirected)
+            # elsewhere than at a hub, a login of the address or of ~/.netrc is used, for that very host
+            auth = _as_it_is if self._credential else None
+            try:
+                response = session.get(url, headers=headers, auth=auth, stream=True, timeout=timeout_s)
+            except (OSError, ValueError) as error:
+                trusted = session.verify if isinstance(session.verify, str) else None
+                check_environment(error, url, trusted)
+                raise
             self._hear(response.headers, url)
             if not response.is_redirect:
                 if is_redirected and response.ok:
                     with self._lock:
                         self._target = url
-                return Reply(response, is_redirected, is_fresh)
+                return RouteReply(response, is_redirected, is_fresh)
             response.close()
-            url, is_redirected = urljoin(url, response.headers["Location"]), True
+            try:
+                url, is_redirected = urljoin(url, response.headers["Location"]), True
+            except ValueError as error:
+                raise InvalidURL from error
         raise TooManyRedirects
 
     def forget_target(self) -> None:
@@ -111,7 +130,7 @@ def _as_it_is(request: PreparedRequest) -> PreparedRequest:
 
 
 def parse_statement(headers: Mapping[str, str]) -> Statement | None:
-    """Give what a hub says of a file in the head of its answer; None where it says nothing."""
+    """Return what a hub says of a file in the head of its answer; None where it says nothing."""
     names = {name.lower(): value.strip() for name, value in headers.items()}
     digest = re.fullmatch(r'(?:W/)?"?([0-9a-f]{64})"?', names.get("x-linked-etag", ""))
     size = re.fullmatch(r"[0-9]{1,18}", names.get("x-linked-size", ""))

@@ -1,6 +1,6 @@
-"""The decisions of a download, free of I/O: what is wanted, what a server's answer means, how long to wait.
+"""What is wanted, and what a server's answer to a request for it means, from the answer's head alone. Pure.
 
-The rules of ranges and validators are those of RFC 9110, sections 13 and 14; of Retry-After, section 10.2.3.
+The rules of ranges are those of RFC 9110, section 14; of Retry-After, section 10.2.3.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from recipes.core.digest import Sha256
 
 TRY_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
-PAGE_MARKS = (b"<!doctype html", b"<html")
-SNIFF_BYTES = 512
+EXPIRED = frozenset({401, 403, 404, 410})  # what an address that a server gave for a while says after that
+GATED = frozenset({401, 403})
+GONE = frozenset({404, 410})
 
 
 @dataclass(frozen=True)
@@ -46,53 +47,12 @@ class BlobPin:
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long and how often a download is tried.
+class Unpinned:
+    """A file that nothing pins yet: only a cap is known. `lock` fetches such files, to pin them."""
 
-    Parameters
-    ----------
-    tries
-        In a row without any new bytes worth mentioning (PROGRESS_BYTES).
-    all_tries
-        At one origin, however much comes each time.
-    first_wait_s, longest_wait_s
-        Between two tries: doubled from the first up to the longest.
-    longest_asked_wait_s
-        The most that a server may ask for by Retry-After.
-    timeout_s
-        How long a server may be silent, or send less than LEAST_BYTES.
-    """
-
-    tries: int = 5
-    all_tries: int = 100
-    first_wait_s: float = 1.0
-    longest_wait_s: float = 30.0
-    longest_asked_wait_s: float = 120.0
-    timeout_s: float = 30.0
-
-
-PROGRESS_BYTES = 1 << 20  # a try that brought this much does not count as a failed one
-LEAST_BYTES = 1 << 10  # within the timeout; a server that drips less is as good as silent
-
-
-@dataclass(frozen=True)
-class Append:
-    """The body goes on at this offset, 0 being the file's start; the whole file has `total_bytes`."""
-
-    offset: int
-    total_bytes: int | None
-
-
-@dataclass(frozen=True)
-class StartOver:
-    """What has arrived does not fit what this server has: ask for the whole."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Complete:
-    """The server has no byte more than what has arrived."""
+    limit_bytes: int
+    sha256: None = None
+    size_bytes: None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +65,7 @@ class TryLater:
 
 @dataclass(frozen=True)
 class Refuse:
-    """The server does not have the pinned file: asking again now would not help.
+    """The server does not have the wanted file: asking again now would not help.
 
     `may_pass` says that it could later, as with a network that is gone.
     """
@@ -115,60 +75,79 @@ class Refuse:
 
 
 @dataclass(frozen=True)
-class SetAside:
-    """What came to its end is not the pinned file."""
+class PartBody:
+    """The body begins at the byte that was asked for; the whole file has `total_bytes`."""
+
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class WholeBody:
+    """The body is the whole file: no part was asked for, or the server does not know ranges.
+
+    `total_bytes` is None where neither the server nor the pin says its size.
+    """
+
+    total_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Expired:
+    """The address that we were sent to serves no more: ask again where it was named."""
 
     reason: str
 
 
-Verdict = Append | StartOver | Complete | TryLater | Refuse | SetAside
+@dataclass(frozen=True)
+class OtherSize:
+    """The server has a file of another size than the one that is being fetched."""
+
+    total_bytes: int
+
+
+Answer = PartBody | WholeBody | Expired | OtherSize | TryLater | Refuse
 
 
 @dataclass(frozen=True)
-class Validator:
-    """What a server said of the version of a file that it sent: its ETag and Last-Modified, as they came."""
+class Asked:
+    """What was asked for.
 
-    etag: str | None = None
-    last_modified: str | None = None
+    Parameters
+    ----------
+    start
+        The first byte; None where the whole file was asked for.
+    size_bytes
+        Of the whole file, where it is known already.
+    is_redirected
+        Whether a server named the address that answered.
+    is_hub
+        Whether it is a model hub, which gives some files only to whom it knows.
+    """
 
-    @classmethod
-    def of_headers(cls, headers: Mapping[str, str]) -> Validator:
-        """Take them from an answer whose header names are in lower case."""
-        return cls(headers.get("etag"), headers.get("last-modified"))
-
-    @property
-    def if_range(self) -> str | None:
-        """What an If-Range header may hold: never a weak ETag (RFC 9110, section 13.1.5)."""
-        return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
-
-    def contradicts(self, other: Validator) -> bool:
-        """Whether the two surely name two versions."""
-        return self.etag is not None and other.etag is not None and self.etag != other.etag
-
-
-@dataclass(frozen=True)
-class Held:
-    """What has arrived so far, and of which version, where it came from the address that is asked."""
-
-    size_bytes: int = 0
-    version: Validator | None = None
+    start: int | None = None
+    size_bytes: int | None = None
+    is_redirected: bool = False
+    is_hub: bool = False
 
 
-def judge_answer(status: int, headers: Mapping[str, str], pin: BlobPin, held: Held, now: datetime) -> Verdict:
-    """Say what to do with an answer, from its head alone.
+def judge_answer(
+    status: int, headers: Mapping[str, str], pin: BlobPin | Unpinned, asked: Asked, now: datetime
+) -> Answer:
+    """Decide what to do with an answer.
 
-    | status                 | head                                          | verdict   |
-    |------------------------|-----------------------------------------------|-----------|
-    | 200                    | length unlike the pin, or above the cap       | Refuse    |
-    | 200                    | any other, ranged or not                      | Append 0  |
-    | 206                    | range starts at our offset, total fits        | Append    |
-    | 206                    | another ETag than that of what we have        | StartOver |
-    | 206                    | total unlike the pin                          | Refuse    |
-    | 206                    | another range, none, or one that was not asked | StartOver, Refuse |
-    | 416                    | size not pinned, total is what we have        | Complete  |
-    | 416                    | any other                                     | StartOver |
-    | 408, 425, 429, 5xx     | Retry-After                                   | TryLater  |
-    | any other              |                                               | Refuse    |
+    | status             | head                                            | answer    |
+    |--------------------|-------------------------------------------------|-----------|
+    | 206                | begins where asked, total fits the pin          | PartBody  |
+    | 206                | no part was asked for                           | Refuse    |
+    | 206, 416           | total unlike the pin                            | Refuse    |
+    | 206                | total unlike what was said before               | OtherSize |
+    | 206                | another range, or none                          | TryLater  |
+    | 200                | length fits the pin, or there is none           | WholeBody |
+    | 200                | length unlike the pin                           | Refuse    |
+    | 401, 403, 404, 410 | from an address that a server named             | Expired   |
+    | 408, 425, 429, 5xx | Retry-After                                     | TryLater  |
+    | below 400          | Content-Encoding                                | Refuse    |
+    | any other          |                                                 | Refuse    |
 
     Parameters
     ----------
@@ -178,67 +157,60 @@ def judge_answer(status: int, headers: Mapping[str, str], pin: BlobPin, held: He
         Names in lower case.
     pin
         What is wanted.
-    held
-        What is here; where that is something, a range from its end was asked for.
+    asked
+        What was asked for.
     now
         For a Retry-After that is a date.
     """
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if status < HTTPStatus.BAD_REQUEST and encoding not in {"", "identity"}:
+        return Refuse("it sends other bytes than the file's: they are encoded, which nobody asked for")
     if status == HTTPStatus.OK:
-        return _judge_whole(headers, pin)
-    if status == HTTPStatus.PARTIAL_CONTENT:
-        return _judge_part(headers, pin, held)
-    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and held.size_bytes:
-        total = _content_range(headers)[1]
-        if pin.size_bytes is None and total == held.size_bytes:
-            return Complete()
-        return StartOver("the server has no such range")
+        return _judge_whole(headers, pin, asked)
+    if asked.start is not None and status in {
+        HTTPStatus.PARTIAL_CONTENT,
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    }:
+        return _judge_part(status, headers, pin, asked)
+    if status in EXPIRED and asked.is_redirected:
+        return Expired(status_text(status))
     if status in TRY_LATER:
         return TryLater(status_text(status), parse_retry_after(headers.get("retry-after"), now))
-    return Refuse(status_text(status))
+    gated = ": for a gated model, set HF_TOKEN" if status in GATED and asked.is_hub else ""
+    return Refuse(status_text(status) + gated)
 
 
-def _judge_whole(headers: Mapping[str, str], pin: BlobPin) -> Verdict:
-    length = _number(headers.get("content-length"))
-    if length is not None:
-        page = "a web page of " if is_page_type(headers) else ""
-        if pin.size_bytes is not None and length != pin.size_bytes:
-            return Refuse(f"it would send {page}{length} bytes, pinned are {pin.size_bytes}")
-        if pin.limit_bytes is not None and length > pin.limit_bytes:
-            return Refuse(f"it would send {page}{length} bytes, the most that may come is {pin.limit_bytes}")
-    return Append(0, length)
+def _judge_whole(headers: Mapping[str, str], pin: BlobPin | Unpinned, asked: Asked) -> Answer:
+    length = headers.get("content-length", "").strip()
+    if not re.fullmatch(r"[0-9]{1,18}", length):
+        return WholeBody(pin.size_bytes)
+    return _misfit(int(length), pin, asked, "it would send ") or WholeBody(int(length))
 
 
-def _judge_part(headers: Mapping[str, str], pin: BlobPin, held: Held) -> Verdict:
-    if not held.size_bytes:
-        return Refuse("it answered with a part (HTTP 206) where the whole was asked for")
-    start, total = _content_range(headers)
-    if held.version is not None and held.version.contradicts(Validator.of_headers(headers)):
-        return StartOver("the file changed at the server")
-    if start != held.size_bytes:
-        return StartOver("it sent another range than was asked for")
-    if total is not None and pin.size_bytes is not None and total != pin.size_bytes:
-        return Refuse(f"its file has {total} bytes, pinned are {pin.size_bytes}")
-    if total is not None and pin.limit_bytes is not None and total > pin.limit_bytes:
-        return Refuse(f"its file has {total} bytes, the most that may come is {pin.limit_bytes}")
-    return Append(held.size_bytes, total)
+def _judge_part(status: int, headers: Mapping[str, str], pin: BlobPin | Unpinned, asked: Asked) -> Answer:
+    pattern = r"bytes\s+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)"
+    found = re.fullmatch(pattern, headers.get("content-range", "").strip())
+    total = found[3] if found and found[3] != "*" else None
+    if total is not None and (misfit := _misfit(int(total), pin, asked, "its file has ")):
+        return misfit
+    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        return TryLater("it says that there is no such part of its file")
+    if found is None or found[1] is None or int(found[1]) != asked.start:
+        return TryLater("it sent another part than was asked for")
+    size_bytes = int(total) if total is not None else pin.size_bytes
+    return PartBody(size_bytes) if size_bytes else Refuse("it does not say how large its file is")
 
 
-def next_wait(patience: Patience, failures: int, asked_s: float | None = None) -> float | None:
-    """How long to wait before the next try, in seconds; None is to give up.
-
-    Parameters
-    ----------
-    patience
-        The limits.
-    failures
-        Tries in a row that failed, at least 1.
-    asked_s
-        What the server asked for.
-    """
-    if failures >= patience.tries or (asked_s is not None and asked_s > patience.longest_asked_wait_s):
-        return None
-    doubled = patience.first_wait_s * float(1 << min(failures - 1, 60))
-    return max(min(doubled, patience.longest_wait_s), asked_s or 0.0)
+def _misfit(total: int, pin: BlobPin | Unpinned, asked: Asked, words: str) -> Answer | None:
+    if pin.size_bytes is not None and total != pin.size_bytes:
+        return Refuse(f"{words}{total} bytes, pinned are {pin.size_bytes}")
+    if pin.limit_bytes is not None and total > pin.limit_bytes:
+        return Refuse(f"{words}{total} bytes, the most that may come is {pin.limit_bytes}")
+    if not total:
+        return Refuse("its file is empty")
+    if asked.size_bytes is not None and total != asked.size_bytes:
+        return OtherSize(total)
+    return None
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
@@ -257,7 +229,7 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def status_text(status: int) -> str:
-    """Give an HTTP status with its name.
+    """Return an HTTP status with its name.
 
     >>> status_text(404), status_text(599)
     ('HTTP 404 Not Found', 'HTTP 599')
@@ -266,30 +238,3 @@ def status_text(status: int) -> str:
         return f"HTTP {status} {HTTPStatus(status).phrase}"
     except ValueError:
         return f"HTTP {status}"
-
-
-def is_web_page(start: bytes) -> bool:
-    """Whether a file that starts so is a web page, such as a login page saved under a file's name."""
-    return start[:SNIFF_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(PAGE_MARKS)
-
-
-def _content_range(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
-    """First byte and whole length that a Content-Range header names."""
-    match = re.fullmatch(
-        r"bytes\s+(?:(\d{1,19})-\d{1,19}|\*)/(\d{1,19}|\*)", headers.get("content-range", "").strip()
-    )
-    if match is None:
-        return None, None
-    return _number(match[1]), _number(match[2])
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and re.fullmatch(r"[0-9]{1,19}", text.strip()) else None
-
-
-def is_page_type(headers: Mapping[str, str]) -> bool:
-    """Whether an answer says of itself that it is a web page."""
-    return headers.get("content-type", "").partition(";")[0].strip().lower() in {
-        "text/html",
-        "application/xhtml+xml",
-    }

@@ -1,4 +1,4 @@
-"""How patiently a download is made: waiting between tries, and telling a server that is too slow."""
+"""How patiently a download is made: waits between tries, and when a server is too slow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from recipes.fetch.http.network_errors import OriginError
-from recipes.fetch.http.response_rules import LEAST_BYTES, Patience, TryLater, next_wait
+from recipes.fetch.http.response_rules import TryLater
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,8 +15,51 @@ if TYPE_CHECKING:
     from recipes.core.console import Console
 
 REPORT_S = 0.1  # between two updates of the progress: each costs as much as receiving a small piece
+PROGRESS_BYTES = 1 << 20  # a try that brought this much does not count as a failed one
+LEAST_BYTES = 1 << 10  # within the timeout; a server that drips less is as good as silent
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long and how often a download is tried.
+
+    Parameters
+    ----------
+    tries
+        In a row without any new bytes worth mentioning (PROGRESS_BYTES).
+    all_tries
+        By one connection, however much comes each time.
+    first_wait_s, longest_wait_s
+        Between two tries: doubled from the first up to the longest.
+    longest_asked_wait_s
+        The most that a server may ask for by Retry-After.
+    timeout_s
+        How long a server may be silent, or send less than LEAST_BYTES.
+    """
+
+    tries: int = 5
+    all_tries: int = 100
+    first_wait_s: float = 1.0
+    longest_wait_s: float = 30.0
+    longest_asked_wait_s: float = 120.0
+    timeout_s: float = 30.0
+
+    def next_wait(self, failures: int, asked_s: float | None = None) -> float | None:
+        """How long to wait before the next try, in seconds; None is to give up.
+
+        Parameters
+        ----------
+        failures
+            Tries in a row that failed, at least 1.
+        asked_s
+            What the server asked for.
+        """
+        if failures >= self.tries or (asked_s is not None and asked_s > self.longest_asked_wait_s):
+            return None
+        doubled = self.first_wait_s * float(1 << min(failures - 1, 60))
+        return max(min(doubled, self.longest_wait_s), asked_s or 0.0)
 
 
 @dataclass(frozen=True)
@@ -49,7 +92,7 @@ class Tempo:
         OriginError
             Where there is to be none.
         """
-        wait_s = next_wait(self.patience, failures, fault.wait_s)
+        wait_s = self.patience.next_wait(failures, fault.wait_s)
         if wait_s is None:
             asked = f", and asks to wait {fault.wait_s:g} s" if fault.wait_s else ""
             tries = "1 try" if failures == 1 else f"{failures} tries"
@@ -75,17 +118,17 @@ class Pace:
         self._reported_s, self._window_s, self._window_bytes = self._now_s, self._now_s, size_bytes
 
     def is_report_due(self) -> bool:
-        """Look at the clock, and say whether the last report is long enough ago; then this is one."""
+        """Look at the clock; return whether the last report is long enough ago, and count this as one then."""
         self._now_s = self._clock()
         if self._now_s - self._reported_s < REPORT_S:
             return False
         self._reported_s = self._now_s
         return True
 
-    def is_too_slow(self, size_bytes: int) -> bool:
-        """Whether less than LEAST_BYTES came within a timeout, at the time last looked at."""
+    def fault(self, size_bytes: int) -> TryLater | None:
+        """Return the fault, where less than LEAST_BYTES came within a timeout, at the time last looked at."""
         if self._now_s - self._window_s < self.timeout_s:
-            return False
+            return None
         is_slow = size_bytes - self._window_bytes < LEAST_BYTES
         self._window_s, self._window_bytes = self._now_s, size_bytes
-        return is_slow
+        return TryLater(f"less than {LEAST_BYTES} bytes came in {self.timeout_s:g} s") if is_slow else None

@@ -1,7 +1,7 @@
 """Sessions with web servers: which certificates are believed, and who follows redirects.
 
-A server's certificate is judged by the operating system's own store, as pip does it: a company's authority that
-the machine knows is known here too. What requests brings or a variable names counts as well.
+A server's certificate is checked against the operating system's own store, as pip does it: a company's authority
+that the machine knows is known here too. What requests brings or a variable names counts as well.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class SystemTrust(HTTPAdapter):
     """Believes what the operating system believes, besides the certificates that a request names."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the library's interface
-        """Make the pools with the system's judgement."""
+        """Make the pools with the system's trust."""
         super().init_poolmanager(*args, ssl_context=_system_context(), **kwargs)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the library's interface
@@ -35,7 +35,7 @@ class _NotFollowing(requests.Session):
 
 
 def open_session(certificates: str | None, *, follows: bool = True) -> Session:
-    """Give a session; close it after use.
+    """Return a session; close it after use.
 
     Parameters
     ----------

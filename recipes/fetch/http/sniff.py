@@ -1,44 +1,49 @@
-"""What bytes are that are not the model they should be, by how they start. Pure."""
+"""What bytes are that a server sent in a file's place, by how they start. Pure."""
 
 from __future__ import annotations
 
 import re
 
-from recipes.fetch.http.response_rules import is_web_page
-
-GGUF_MAGIC = b"GGUF"
+SNIFF_BYTES = 512
+PAGE_MARKS = (b"<!doctype html", b"<html", b"<?xml", b"<error")
 _POINTER = re.compile(
     rb"(?ms)version https://git-lfs\.github\.com/spec/v1\n.*?^oid sha256:([0-9a-f]{64})\n.*?^size (\d{1,20})$"
 )
 SHOWN_CHARACTERS = 80
 
 
-def name_strange_start(start: bytes) -> str | None:  # noqa: PLR0911 - one answer for each kind
-    """Say what a file is that starts so; None of a GGUF file, and of bytes that tell nothing.
+def name_wrong_start(start: bytes) -> str | None:
+    """Return what was sent in a file's place: a web page, an error, a pointer; None where the start tells nothing.
 
     Parameters
     ----------
     start
-        Its first bytes, some hundreds at least where it has them.
+        The first bytes, SNIFF_BYTES of them where there are so many.
     """
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not start:
         return "nothing, an empty file"
-    if start.startswith(GGUF_MAGIC):
-        return None
     if pointer := _POINTER.match(start):
         return f"a Git LFS pointer to a file of {int(pointer[2])} bytes, not the file"
-    if is_web_page(start) or text.startswith((b"<?xml", b"<Error")):
-        return f"a web page: {_shown(text)}"
+    text = _without_space(start)
+    if is_web_page(start):
+        return f"a web page: {shown_start(text)}"
     if text.startswith((b"{", b"[")):
-        return f"JSON, as servers put an error in: {_shown(text)}"
-    if start[8:10] == b'{"':
-        return "a safetensors file, not GGUF"
+        return f"JSON, as servers put an error in: {shown_start(text)}"
     if not text.strip(b"\0"):
         return "zeros, as a disk gives them where nothing was written"
-    return f"not a GGUF file: it starts with {_shown(start[:16])}"
+    return None
 
 
-def _shown(text: bytes) -> str:
+def is_web_page(start: bytes) -> bool:
+    """Whether a file that starts so is a web page, such as a login page saved under a file's name."""
+    return _without_space(start[:SNIFF_BYTES]).lower().startswith(PAGE_MARKS)
+
+
+def shown_start(text: bytes) -> str:
+    """Return the first characters in one printable line."""
     shown = repr(text[:SHOWN_CHARACTERS])[1:]
     return shown + "..." * (len(text) > SHOWN_CHARACTERS)
+
+
+def _without_space(start: bytes) -> bytes:
+    return start.lstrip(b"\xef\xbb\xbf \t\r\n")

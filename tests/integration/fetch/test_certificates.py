@@ -14,8 +14,8 @@ from recipes.core.errors import FetchError
 from recipes.core.pip_config import pip_value
 from recipes.core.settings import Settings, parse_settings
 from recipes.fetch.fetcher import Candidate, Fetcher
-from recipes.fetch.http.response_rules import BlobPin, Patience
-from recipes.fetch.http.retry import Tempo
+from recipes.fetch.http.response_rules import BlobPin
+from recipes.fetch.http.retry import Patience, Tempo
 from recipes.fetch.package_index import IndexFile, PackageIndex
 from recipes.store.store import Store
 from tests.support.http_server import Server, sends

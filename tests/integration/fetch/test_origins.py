@@ -18,8 +18,8 @@ from recipes.core.digest import Sha1, Sha256, hash_tree
 from recipes.core.errors import FetchError
 from recipes.core.settings import Settings
 from recipes.fetch.fetcher import Fetcher
-from recipes.fetch.http.response_rules import Patience, TryLater
-from recipes.fetch.http.retry import Tempo
+from recipes.fetch.http.response_rules import TryLater
+from recipes.fetch.http.retry import Patience, Tempo
 from recipes.fetch.origins import OriginResult, Tree, _indexed, compare_origins, fetch_source, fetch_wheel
 from recipes.fetch.package_index import IndexFile, PackageIndex
 from recipes.manifest.schema import ArchiveOrigin, GitOrigin, Origin, PypiOrigin, Source, Wheel
@@ -149,7 +149,7 @@ class Bench:
         into = self.store.root / "staged"
         into.mkdir()
         source = self.source(*origins, commit=commit)
-        fetched = fetch_source("x", source, "x.yaml: origins", self.store, Silent(), self.settings, into=into)
+        fetched = fetch_source("x", source, "x.yaml: origins", self.fetcher, into=into)
         assert hash_tree(into, Sha1) == source.tree
         return fetched.origin_label, [str(failure) for failure in fetched.failures]
 
@@ -211,7 +211,7 @@ def test_comparing_names_the_origin_that_differs_and_the_one_that_is_gone(bench:
     assert "git fetch ended with status 128" in results[2].failures[0].reason
 
 
-def test_an_origin_that_is_gone_and_one_with_a_changed_byte_are_passed_over(bench: Bench) -> None:
+def test_an_origin_that_is_gone_and_one_with_a_changed_byte_are_skipped(bench: Bench) -> None:
     good = tar_of(bench.tree, "top")
     pypi = bench.pypi_origin(good)
     gone = replace_origin(bench.archive_origin(b"x", "/gone"), url=bench.server.url("/none"))
@@ -378,7 +378,7 @@ def test_a_wheel_comes_by_the_same_path_and_a_mirror_goes_first(bench: Bench) ->
     )
     bench.publish("x.whl", data)
     bench.settings = replace(bench.settings, mirrors=(f"{bench.server.base}/mirror",))
-    blob = fetch_wheel(wheel, "zig.yaml: hosts", bench.store, Silent(), bench.settings)
+    blob = fetch_wheel(wheel, "zig.yaml: hosts", bench.fetcher)
     assert blob.read_bytes() == data
     asked = [request.path for request in bench.server.log]
     assert asked == [f"/mirror/{wheel.sha256.hex}", "/simple/some-thing/", "/files/x.whl"]
@@ -387,7 +387,7 @@ def test_a_wheel_comes_by_the_same_path_and_a_mirror_goes_first(bench: Bench) ->
 def test_a_wheel_that_no_place_has_is_an_error_that_names_them(bench: Bench) -> None:
     wheel = Wheel(project="none", version="1", file="x.whl", size_bytes=5, sha256=Sha256("0" * 64))
     with pytest.raises(FetchError) as caught:
-        fetch_wheel(wheel, "zig.yaml: hosts", bench.store, Silent(), bench.settings)
+        fetch_wheel(wheel, "zig.yaml: hosts", bench.fetcher)
     assert (caught.value.where, caught.value.found) == (
         "zig.yaml: hosts",
         "pypi none 1: the index has no project none",

@@ -9,9 +9,9 @@ import pytest
 
 from recipes.core.console import Silent
 from recipes.fetch.download.piece_file import PieceFile
-from recipes.fetch.download.piece_map import Layout
+from recipes.fetch.download.piece_map import PieceLayout
 from recipes.fetch.download.piece_scheduler import Board
-from recipes.fetch.download.piece_worker import Connection, Undertaking
+from recipes.fetch.download.piece_worker import Connection, Transfer
 from recipes.fetch.http.redirects import Route
 from recipes.fetch.http.response_rules import BlobPin
 from recipes.fetch.http.retry import Tempo
@@ -32,7 +32,7 @@ def test_what_another_one_has_or_fetches_is_never_written(
 ) -> None:
     # else bytes could change behind the one that hashes them
     monkeypatch.setenv("NO_PROXY", "*")
-    layout = Layout(len(DATA), PIECE)
+    layout = PieceLayout(len(DATA), PIECE)
     with (
         Server() as server,
         PieceFile(tmp_path / "pieces", layout) as file,
@@ -44,8 +44,8 @@ def test_what_another_one_has_or_fetches_is_never_written(
         assert all(board.claim(index) for index in BUSY)
         board.start(2)
         route = Route(server.serve("/file", DATA, behaviour))
-        undertaking = Undertaking("here", BlobPin(SHA, len(DATA)), route, Silent(), Tempo())
-        connection = Connection(0, undertaking, session, board, file)
+        transfer = Transfer("here", BlobPin(SHA, len(DATA)), route, Silent(), Tempo())
+        connection = Connection(0, transfer, session, board, file)
         thread = threading.Thread(target=connection.work)
         thread.start()
         for index in range(BUSY.stop, layout.count):

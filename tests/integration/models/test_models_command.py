@@ -12,7 +12,7 @@ import pytest
 from recipes.cli.main import main
 from recipes.core.digest import Sha256
 from recipes.fetch.download.piece_file import PieceFile
-from recipes.fetch.download.piece_map import Layout, Version
+from recipes.fetch.download.piece_map import PieceLayout, Version
 from recipes.manifest.load import PROJECT
 from recipes.models.gguf.reader import read_gguf
 from recipes.models.inspect import (
@@ -130,7 +130,7 @@ def test_list_says_what_is_here_what_is_not_and_what_is_refused(bench: Bench) ->
 
 def test_list_says_how_much_of_a_download_has_arrived(bench: Bench) -> None:
     path = Store.open(bench.folder / "store").partial_path(Sha256.of_bytes(MODEL)).with_suffix(".pieces")
-    with PieceFile(path, Layout(len(MODEL), 1024)) as file:
+    with PieceFile(path, PieceLayout(len(MODEL), 1024)) as file:
         version = file.version(Version("there"))
         for index in range(file.layout.count // 4):
             file.note(index, 0, version)

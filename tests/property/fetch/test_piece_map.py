@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from recipes.fetch.download.piece_file import PieceFile
 from recipes.fetch.download.piece_map import (
-    Layout,
     Note,
+    PieceLayout,
     PieceNote,
     Version,
     head_line,
@@ -23,10 +23,10 @@ from recipes.fetch.download.piece_map import (
     piece_line,
     version_line,
 )
-from recipes.fetch.download.piece_scheduler import BUSY, HELD, MISSING, Board, Run, next_run
+from recipes.fetch.download.piece_scheduler import BUSY, HELD, MISSING, Board, PieceRun, next_run
 
-LAYOUTS = st.builds(Layout, st.integers(1, 1 << 45), st.integers(1, 1 << 30))
-SMALL = st.builds(Layout, st.integers(1, 500), st.integers(1, 40))
+LAYOUTS = st.builds(PieceLayout, st.integers(1, 1 << 45), st.integers(1, 1 << 30))
+SMALL = st.builds(PieceLayout, st.integers(1, 500), st.integers(1, 40))
 VERSIONS = st.lists(st.builds(Version, st.text(), st.text()), max_size=4, unique=True)
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @given(SMALL)
-def test_pieces_cover_the_file_without_a_gap(layout: Layout) -> None:
+def test_pieces_cover_the_file_without_a_gap(layout: PieceLayout) -> None:
     assert layout.start(0) == 0
     assert layout.end(layout.count - 1) == layout.size_bytes
     for index in range(layout.count):
@@ -43,12 +43,12 @@ def test_pieces_cover_the_file_without_a_gap(layout: Layout) -> None:
 
 
 @given(LAYOUTS)
-def test_there_are_as_many_pieces_as_the_size_needs(layout: Layout) -> None:
+def test_there_are_as_many_pieces_as_the_size_needs(layout: PieceLayout) -> None:
     assert (layout.count - 1) * layout.piece_bytes < layout.size_bytes <= layout.count * layout.piece_bytes
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[Layout, tuple[Version, ...], list[str], dict[int, PieceNote]]:
+def histories(draw: st.DrawFn) -> tuple[PieceLayout, tuple[Version, ...], list[str], dict[int, PieceNote]]:
     layout = draw(SMALL)
     versions = tuple(draw(VERSIONS))
     lines = [head_line(layout), *map(version_line, versions)]
@@ -66,7 +66,7 @@ def histories(draw: st.DrawFn) -> tuple[Layout, tuple[Version, ...], list[str], 
 
 @given(histories())
 def test_what_was_noted_is_read(
-    history: tuple[Layout, tuple[Version, ...], list[str], dict[int, PieceNote]],
+    history: tuple[PieceLayout, tuple[Version, ...], list[str], dict[int, PieceNote]],
 ) -> None:
     layout, versions, lines, pieces = history
     assert parse_note("".join(lines)) == Note(layout, versions, pieces)
@@ -74,7 +74,7 @@ def test_what_was_noted_is_read(
 
 @given(histories(), st.floats(0, 1))
 def test_a_note_that_was_cut_anywhere_says_what_its_whole_lines_say(
-    history: tuple[Layout, tuple[Version, ...], list[str], dict[int, PieceNote]], place: float
+    history: tuple[PieceLayout, tuple[Version, ...], list[str], dict[int, PieceNote]], place: float
 ) -> None:
     text = "".join(history[2])
     cut = text[: int(place * len(text))]
@@ -86,7 +86,7 @@ def test_a_note_that_was_cut_anywhere_says_what_its_whole_lines_say(
 
 @given(histories(), st.floats(0, 1), st.text(max_size=5))
 def test_a_note_that_was_changed_is_read_without_a_crash_and_never_beyond_the_file(
-    history: tuple[Layout, tuple[Version, ...], list[str], dict[int, PieceNote]], place: float, junk: str
+    history: tuple[PieceLayout, tuple[Version, ...], list[str], dict[int, PieceNote]], place: float, junk: str
 ) -> None:
     text = "".join(history[2])
     at = int(place * len(text))
@@ -101,19 +101,19 @@ def test_a_note_that_was_changed_is_read_without_a_crash_and_never_beyond_the_fi
 )
 def test_a_line_that_cannot_be_meant_ends_the_note(line: str) -> None:
     version = Version("there")
-    text = head_line(Layout(10, 5)) + version_line(version) + f"1 000000ff 0\n{line}\n0 00000000 0\n"
-    assert parse_note(text) == Note(Layout(10, 5), (version,), {1: PieceNote(255, 0)})
+    text = head_line(PieceLayout(10, 5)) + version_line(version) + f"1 000000ff 0\n{line}\n0 00000000 0\n"
+    assert parse_note(text) == Note(PieceLayout(10, 5), (version,), {1: PieceNote(255, 0)})
 
 
 def test_a_note_of_another_layout_counts_for_nothing(tmp_path: Path) -> None:
     path = tmp_path / "pieces"
-    with PieceFile(path, Layout(10, 5)) as file:
+    with PieceFile(path, PieceLayout(10, 5)) as file:
         file.write(0, b"x" * 10)
         for index in range(2):
             file.note(index, zlib.crc32(b"xxxxx"), file.version(Version("there")))
-    with PieceFile(path, Layout(10, 5)) as file:
+    with PieceFile(path, PieceLayout(10, 5)) as file:
         assert sorted(file.pieces) == [0, 1]
-    with PieceFile(path, Layout(10, 10)) as file:
+    with PieceFile(path, PieceLayout(10, 10)) as file:
         assert (file.pieces, file.versions) == ({}, [])
 
 
@@ -140,9 +140,9 @@ def test_however_connections_come_and_go_each_piece_is_written_by_one_at_a_time(
     count: int, workers: int, seed: int
 ) -> None:
     chance = random.Random(seed)
-    board = Board(Layout(count, 1))
+    board = Board(PieceLayout(count, 1))
     board.start(workers)
-    runs: list[Run] = []
+    runs: list[PieceRun] = []
     owned: set[int] = set()
     while board.held_bytes < count:
         if chance.random() < 0.5 and next_run(board._states, 1) is not None:
@@ -162,7 +162,7 @@ def test_however_connections_come_and_go_each_piece_is_written_by_one_at_a_time(
             done = chance.randrange(run.first, run.end + 1)
             for index in range(run.first, done):
                 board.hold(index)
-            board.give_back(Run(done, run.end))
+            board.give_back(PieceRun(done, run.end))
             owned -= set(range(run.first, run.end))
     board.end()
     assert board.take() is None
@@ -170,9 +170,9 @@ def test_however_connections_come_and_go_each_piece_is_written_by_one_at_a_time(
 
 
 def test_one_who_waits_for_work_is_told_that_all_has_ended() -> None:
-    board = Board(Layout(2, 1))
-    assert board.take() == Run(0, 2)
-    found: list[Run | None] = []
+    board = Board(PieceLayout(2, 1))
+    assert board.take() == PieceRun(0, 2)
+    found: list[PieceRun | None] = []
     waiting = threading.Thread(target=lambda: found.append(board.take()))
     waiting.start()
     board.end()
@@ -181,10 +181,10 @@ def test_one_who_waits_for_work_is_told_that_all_has_ended() -> None:
 
 
 def test_a_piece_that_is_lost_is_work_again() -> None:
-    board = Board(Layout(10, 4), held=(0, 1, 2))
+    board = Board(PieceLayout(10, 4), held=(0, 1, 2))
     assert board.held_bytes == 10
     board.lose(2)
-    assert (board.held_bytes, board.take()) == (8, Run(2, 3))
+    assert (board.held_bytes, board.take()) == (8, PieceRun(2, 3))
     assert not board.claim(2)
     board.start(2)
     assert [board.retire(), board.retire()] == [False, True]

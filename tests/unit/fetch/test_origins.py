@@ -13,6 +13,7 @@ from recipes.core.errors import ArchiveError, FetchError, VerifyError
 from recipes.core.settings import Settings
 from recipes.fetch.origins import fetch_source, origin_label
 from recipes.manifest.schema import ArchiveOrigin, GitOrigin, Origin, PypiOrigin, Source
+from recipes.store.context import Context
 from recipes.store.store import Store
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ CHANGED = {**GOOD, "a.c": b"int b;\n"}
 
 @dataclass
 class Desk:
-    """An offline store that holds archives, so that origins are judged without any network."""
+    """An offline store that holds archives, so that origins are compared without any network."""
 
     root: Path
     store: Store
@@ -81,8 +82,8 @@ class Desk:
         )
 
     def fetch(self, source: Source) -> tuple[str, list[str]]:
-        settings = Settings(self.store.root, offline=True)
-        fetched = fetch_source("x", source, "x.yaml: origins", self.store, Silent(), settings, into=self.into)
+        context = Context(self.store, Silent(), Settings(self.store.root, offline=True))
+        fetched = fetch_source("x", source, "x.yaml: origins", context, into=self.into)
         return fetched.origin_label, [str(failure) for failure in fetched.failures]
 
 
@@ -111,7 +112,7 @@ def test_the_first_origin_with_the_pinned_tree_is_used(desk: Desk) -> None:
     assert hash_tree(desk.into, Sha1) == source.tree
 
 
-def test_an_origin_with_one_changed_byte_is_passed_over_and_its_tree_kept(desk: Desk) -> None:
+def test_an_origin_with_one_changed_byte_is_skipped_and_its_tree_kept(desk: Desk) -> None:
     source = desk.source(desk.origin("one", tar_of(CHANGED)), desk.origin("two", tar_of(GOOD)))
     label, failures = desk.fetch(source)
     (rejected,) = desk.store.rejected.iterdir()
@@ -121,11 +122,8 @@ def test_an_origin_with_one_changed_byte_is_passed_over_and_its_tree_kept(desk: 
     assert failures == [f"archive https://one.example/x.tar.gz: it gives {found}, kept in {kept}"]
     assert hash_tree(desk.into, Sha256) == source.tree_sha256
     assert (kept / "a.c").read_bytes() == b"int b;\n"
-    assert (rejected / "why.txt").read_text() == (
-        "from archive https://one.example/x.tar.gz\n"
-        f"found {found}\n"
-        f"pinned tree {source.tree}, {source.tree_sha256}\n"
-    )
+    why = (rejected / "why.txt").read_text()
+    assert all(told in why for told in ("https://one.example/x.tar.gz", found, str(source.tree_sha256)))
 
 
 @pytest.mark.parametrize("field", ["tree", "tree_sha256"])
@@ -142,19 +140,13 @@ def test_origins_that_all_give_other_trees_are_an_error_of_verification(desk: De
     source = desk.source(desk.origin("one", tar_of(CHANGED)), desk.origin("two", tar_of({"z": b""})))
     with pytest.raises(VerifyError) as caught:
         desk.fetch(source)
-    lines = str(caught.value).splitlines()
-    assert lines[:3] == [
-        "error: the bytes differ from their pin",
-        "  where:    x.yaml: origins",
-        f"  expected: tree {source.tree}, {source.tree_sha256}",
+    assert caught.value.where == "x.yaml: origins"
+    assert str(source.tree_sha256) in caught.value.expected
+    lines = caught.value.found.splitlines()
+    assert [line.partition(" sha1:")[0] for line in lines] == [
+        f"archive https://{name}.example/x.tar.gz: it gives tree" for name in ("one", "two")
     ]
-    assert lines[3].startswith("  found:    archive https://one.example/x.tar.gz: it gives tree sha1:")
-    assert lines[4].startswith("            archive https://two.example/x.tar.gz: it gives tree sha1:")
-    assert lines[5] == (
-        "  fix:      python3 noxfile.py -s lock -- --recipe x --source https://one.example/x.tar.gz"
-        "  # proposes what it gives now"
-    )
-    assert caught.value.exit_code == 13
+    assert "lock -- --recipe x --source https://one.example/x.tar.gz" in caught.value.fix
     assert list(desk.into.iterdir()) == []
 
 
@@ -190,19 +182,15 @@ def test_the_only_origins_archive_that_is_unsafe_is_an_error_of_archives(desk: D
     assert list(desk.into.iterdir()) == []
 
 
-def test_an_unsafe_archive_is_passed_over_where_there_is_another_origin(desk: Desk) -> None:
-    escaping = tar_of({"../../evil": b"x"})
-    label, failures = desk.fetch(desk.source(desk.origin("one", escaping), desk.origin("two", tar_of(GOOD))))
+@pytest.mark.parametrize(
+    ("files", "subdirectory", "reason"),
+    [({"../../evil": b"x"}, "src", "member 'src/../../evil'"), (GOOD, "other", "expected")],
+)
+def test_an_archive_that_is_unsafe_or_lacks_the_folder_is_skipped_where_there_is_another_origin(
+    desk: Desk, files: dict[str, bytes], subdirectory: str, reason: str
+) -> None:
+    bad = desk.origin("one", tar_of(files), subdirectory)
+    label, (failure,) = desk.fetch(desk.source(bad, desk.origin("two", tar_of(GOOD))))
     assert label == "archive https://two.example/x.tar.gz"
-    (failure,) = failures
-    assert failure == (
-        "archive https://one.example/x.tar.gz: its archive, member 'src/../../evil': "
-        "expected a path that stays in the archive, found a path with `..`"
-    )
-
-
-def test_an_archive_without_the_wanted_folder_is_passed_over(desk: Desk) -> None:
-    elsewhere = desk.origin("one", tar_of(GOOD), subdirectory="other")
-    label, failures = desk.fetch(desk.source(elsewhere, desk.origin("two", tar_of(GOOD))))
-    assert label == "archive https://two.example/x.tar.gz"
-    assert len(failures) == 1
+    assert failure.startswith("archive https://one.example/x.tar.gz: its archive")
+    assert reason in failure

@@ -1,187 +1,145 @@
+"""What an answer means: each row of the table; what a hub says as it sends us on; what bytes start like."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recipes.core.digest import Sha256
+from recipes.fetch.download.piece_worker import contradiction
+from recipes.fetch.http.redirects import Statement, parse_statement
 from recipes.fetch.http.response_rules import (
-    Append,
+    Answer,
+    Asked,
     BlobPin,
-    Complete,
-    Held,
-    Patience,
+    Expired,
+    OtherSize,
+    PartBody,
     Refuse,
-    StartOver,
     TryLater,
-    Validator,
-    Verdict,
-    is_web_page,
+    Unpinned,
+    WholeBody,
     judge_answer,
-    next_wait,
     parse_retry_after,
     status_text,
 )
+from recipes.fetch.http.sniff import is_web_page, name_wrong_start
 
-SHA = Sha256.of_bytes(b"")
-SIZED = BlobPin(SHA, 1000)
-CAPPED = BlobPin(SHA, max_bytes=1000)
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-PART = Held(400, Validator('"a"'))
+SHA = Sha256("a1" * 32)
+PIN = BlobPin(SHA, 1000)
+CAPPED = BlobPin(SHA, max_bytes=2000)
+UNPINNED = Unpinned(2000)
+ASKED, FIRST, ALL = Asked(100, 1000), Asked(100), Asked()
+SENT_ON = Asked(100, 1000, is_redirected=True)
+HUB = Asked(100, 1000, is_hub=True)
+NO_SUCH, OTHER_PART = (
+    "it says that there is no such part of its file",
+    "it sent another part than was asked for",
+)
 
 
-def judge(
+def range_of(text: str, **more: str) -> dict[str, str]:
+    return {"content-range": text, **{name.replace("_", "-"): value for name, value in more.items()}}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "pin", "asked", "answer"),
+    [
+        (206, range_of("bytes 100-199/1000"), PIN, ASKED, PartBody(1000)),
+        (206, range_of("bytes 100-199/1000"), CAPPED, FIRST, PartBody(1000)),
+        (206, range_of("bytes 100-199/*"), PIN, ASKED, PartBody(1000)),
+        (206, range_of("bytes 100-199/*"), CAPPED, FIRST, Refuse("it does not say how large its file is")),
+        (206, range_of("bytes 100-199/999"), PIN, ASKED, Refuse("its file has 999 bytes, pinned are 1000")),
+        (
+            206,
+            range_of("bytes 100-199/2001"),
+            CAPPED,
+            FIRST,
+            Refuse("its file has 2001 bytes, the most that may come is 2000"),
+        ),
+        (206, range_of("bytes 100-199/1001"), CAPPED, ASKED, OtherSize(1001)),
+        (206, range_of("bytes 0-99/1000"), PIN, ASKED, TryLater(OTHER_PART)),
+        (206, range_of("bytes */1000"), PIN, ASKED, TryLater(OTHER_PART)),
+        (206, range_of("items 100-199/1000"), PIN, ASKED, TryLater(OTHER_PART)),
+        (206, range_of(f"bytes {'1' * 400}-999/1000"), PIN, ASKED, TryLater(OTHER_PART)),
+        (206, {}, PIN, ASKED, TryLater(OTHER_PART)),
+        (206, range_of("bytes 0-99/1000"), UNPINNED, ALL, Refuse("HTTP 206 Partial Content")),
+        (416, range_of("bytes */999"), PIN, ASKED, Refuse("its file has 999 bytes, pinned are 1000")),
+        (416, range_of("bytes */0"), CAPPED, FIRST, Refuse("its file is empty")),
+        (416, range_of("bytes */1000"), PIN, ASKED, TryLater(NO_SUCH)),
+        (416, {}, PIN, ASKED, TryLater(NO_SUCH)),
+        (200, {"content-length": " 1000 "}, PIN, ASKED, WholeBody(1000)),
+        (200, {"content-length": "1500"}, CAPPED, FIRST, WholeBody(1500)),
+        (200, {"content-length": "1500"}, CAPPED, ASKED, OtherSize(1500)),
+        (200, {"content-length": "1500"}, UNPINNED, ALL, WholeBody(1500)),
+        (200, {"content-length": "77"}, PIN, ASKED, Refuse("it would send 77 bytes, pinned are 1000")),
+        (
+            200,
+            {"content-length": "2001"},
+            UNPINNED,
+            ALL,
+            Refuse("it would send 2001 bytes, the most that may come is 2000"),
+        ),
+        (200, {"content-length": "0"}, CAPPED, FIRST, Refuse("its file is empty")),
+        (200, {"content-length": "-1"}, PIN, ASKED, WholeBody(1000)),
+        (200, {}, PIN, ASKED, WholeBody(1000)),
+        (200, {}, CAPPED, FIRST, WholeBody(None)),
+        (200, {"content-encoding": "gzip"}, PIN, ASKED, Refuse),
+        (206, range_of("bytes 100-199/1000", content_encoding="Identity"), PIN, ASKED, PartBody(1000)),
+        (401, {}, PIN, HUB, Refuse("HTTP 401 Unauthorized: for a gated model, set HF_TOKEN")),
+        (403, {}, PIN, ASKED, Refuse("HTTP 403 Forbidden")),
+        *((code, {}, PIN, SENT_ON, Expired(status_text(code))) for code in (401, 403, 404, 410)),
+        (429, {"retry-after": "7"}, PIN, ASKED, TryLater("HTTP 429 Too Many Requests", 7.0)),
+        *(
+            (code, {}, PIN, SENT_ON, TryLater(status_text(code)))
+            for code in (408, 425, 429, 500, 502, 503, 504)
+        ),
+        *(
+            (code, {"retry-after": "9"}, PIN, ASKED, Refuse(status_text(code)))
+            for code in (204, 300, 304, 400, 404, 410, 451, 501, 505, 599)
+        ),
+    ],
+)
+def test_each_row_of_the_table(
     status: int,
-    pin: BlobPin = SIZED,
-    held: Held | None = None,
-    named: dict[str, str] | None = None,
-    **headers: str,
-) -> Verdict:
-    """Judge an answer; its headers by keyword, with underscores, or by name."""
-    by_name = {name.replace("_", "-"): value for name, value in headers.items()} | (named or {})
-    return judge_answer(status, by_name, pin, held or Held(), NOW)
+    headers: dict[str, str],
+    pin: BlobPin | Unpinned,
+    asked: Asked,
+    answer: Answer | type[Answer],
+) -> None:
+    found = judge_answer(status, headers, pin, asked, NOW)
+    assert isinstance(found, answer) if isinstance(answer, type) else found == answer
+
+
+HEADERS = st.dictionaries(
+    st.sampled_from(["content-range", "content-length", "retry-after", "content-type", "content-encoding"]),
+    st.text(max_size=20) | st.builds("bytes {}-{}/{}".format, st.integers(0), st.integers(0), st.integers(0)),
+)
+
+
+@given(
+    st.integers(100, 599), HEADERS, st.sampled_from([PIN, CAPPED]), st.sampled_from([ASKED, FIRST, SENT_ON])
+)
+def test_no_answer_is_taken_that_does_not_fit_the_pin(
+    status: int, headers: dict[str, str], pin: BlobPin, asked: Asked
+) -> None:
+    found = judge_answer(status, headers, pin, asked, NOW)
+    if isinstance(found, PartBody | WholeBody):
+        assert status in {200, 206}
+        total = found.total_bytes
+        assert total == pin.size_bytes or (pin.size_bytes is None and total and 0 < total <= 2000)
 
 
 def test_the_limit_is_the_size_or_else_the_cap_or_else_there_is_none() -> None:
-    assert BlobPin(SHA, 5, 9).limit_bytes == 5
-    assert BlobPin(SHA, None, 9).limit_bytes == 9
-    assert BlobPin(SHA).limit_bytes is None
-
-
-@pytest.mark.parametrize(
-    ("headers", "verdict"),
-    [
-        ({}, Append(0, None)),
-        ({"content-length": "1000"}, Append(0, 1000)),
-        ({"content-length": " 1000 "}, Append(0, 1000)),
-        ({"content-length": "nonsense"}, Append(0, None)),
-        ({"content-length": "-1"}, Append(0, None)),
-        ({"content-length": "999"}, Refuse("it would send 999 bytes, pinned are 1000")),
-        ({"content-length": "1001"}, Refuse("it would send 1001 bytes, pinned are 1000")),
-        (
-            {"content-length": "77", "content-type": "Text/HTML; charset=utf-8"},
-            Refuse("it would send a web page of 77 bytes, pinned are 1000"),
-        ),
-        ({"content-type": "text/html"}, Append(0, None)),
-    ],
-)
-def test_a_whole_file_of_pinned_size_is_judged_by_its_length(
-    headers: dict[str, str], verdict: Verdict
-) -> None:
-    assert judge(200, named=headers) == verdict
-    assert judge(200, held=PART, named=headers) == verdict
-
-
-def test_a_whole_file_of_unknown_size_is_judged_by_the_cap() -> None:
-    assert judge(200, CAPPED, content_length="1") == Append(0, 1)
-    assert judge(200, CAPPED, content_length="1000") == Append(0, 1000)
-    assert judge(200, CAPPED, content_length="1001") == Refuse(
-        "it would send 1001 bytes, the most that may come is 1000"
-    )
-
-
-@pytest.mark.parametrize(
-    ("content_range", "verdict"),
-    [
-        ("bytes 400-999/1000", Append(400, 1000)),
-        ("bytes 400-500/1000", Append(400, 1000)),
-        ("bytes 400-999/*", Append(400, None)),
-        ("bytes 401-999/1000", StartOver("it sent another range than was asked for")),
-        ("bytes 0-999/1000", StartOver("it sent another range than was asked for")),
-        ("bytes */1000", StartOver("it sent another range than was asked for")),
-        ("items 400-999/1000", StartOver("it sent another range than was asked for")),
-        ("bytes 400-1999/2000", Refuse("its file has 2000 bytes, pinned are 1000")),
-        (f"bytes {'4' * 400}-999/1000", StartOver("it sent another range than was asked for")),
-    ],
-)
-def test_a_part_is_taken_only_where_it_fits(content_range: str, verdict: Verdict) -> None:
-    assert judge(206, held=PART, content_range=content_range) == verdict
-
-
-def test_a_part_without_a_range_is_started_over() -> None:
-    assert judge(206, held=PART) == StartOver("it sent another range than was asked for")
-
-
-def test_a_part_of_a_file_above_the_cap_is_refused() -> None:
-    assert judge(206, CAPPED, PART, content_range="bytes 400-1999/2000") == Refuse(
-        "its file has 2000 bytes, the most that may come is 1000"
-    )
-
-
-def test_a_part_that_nobody_asked_for_is_refused() -> None:
-    verdict = judge(206, content_range="bytes 0-999/1000")
-    assert verdict == Refuse("it answered with a part (HTTP 206) where the whole was asked for")
-
-
-def test_a_part_of_another_version_is_started_over() -> None:
-    verdict = judge(206, held=PART, content_range="bytes 400-999/1000", etag='"b"')
-    assert verdict == StartOver("the file changed at the server")
-    assert judge(206, held=PART, content_range="bytes 400-999/1000", etag='"a"') == Append(400, 1000)
-    unknown = Held(400, None)
-    assert judge(206, held=unknown, content_range="bytes 400-999/1000", etag='"b"') == Append(400, 1000)
-
-
-def test_a_416_is_the_end_of_a_file_of_unknown_size_and_else_a_new_start() -> None:
-    assert judge(416, CAPPED, PART, content_range="bytes */400") == Complete()
-    assert judge(416, CAPPED, PART, content_range="bytes */399") == StartOver("the server has no such range")
-    assert judge(416, CAPPED, PART) == StartOver("the server has no such range")
-    assert judge(416, SIZED, PART, content_range="bytes */400") == StartOver("the server has no such range")
-    assert judge(416, SIZED) == Refuse("HTTP 416 Requested Range Not Satisfiable")
-
-
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_a_fault_that_may_pass_is_tried_later(status: int) -> None:
-    assert judge(status, retry_after="9") == TryLater(status_text(status), 9.0)
-    assert judge(status) == TryLater(status_text(status))
-
-
-@pytest.mark.parametrize("status", [204, 300, 304, 400, 401, 403, 404, 410, 451, 501, 505, 599])
-def test_any_other_status_is_refused(status: int) -> None:
-    assert judge(status, retry_after="9") == Refuse(status_text(status))
-
-
-def test_a_status_has_its_name_where_it_has_one() -> None:
-    assert status_text(404) == "HTTP 404 Not Found"
-    assert status_text(599) == "HTTP 599"
-
-
-def test_a_validator_guards_a_range_unless_it_is_weak() -> None:
-    assert Validator('"a"', "date").if_range == '"a"'
-    assert Validator('W/"a"', "date").if_range == "date"
-    assert Validator('W/"a"').if_range is None
-    assert Validator(None, "date").if_range == "date"
-    assert Validator().if_range is None
-
-
-def test_validators_contradict_only_where_both_have_a_tag() -> None:
-    assert Validator('"a"').contradicts(Validator('"b"'))
-    assert not Validator('"a"').contradicts(Validator('"a"'))
-    assert not Validator('"a"').contradicts(Validator(None, "date"))
-    assert not Validator().contradicts(Validator('"a"'))
-
-
-def test_the_waits_double_up_to_the_longest_and_end_with_the_tries() -> None:
-    patience = Patience(tries=8, first_wait_s=1, longest_wait_s=30)
-    waits = [next_wait(patience, failures) for failures in range(1, 9)]
-    assert waits == [1, 2, 4, 8, 16, 30, 30, None]
-
-
-def test_one_try_means_no_wait() -> None:
-    assert next_wait(Patience(tries=1), 1) is None
-
-
-def test_a_wait_that_is_asked_for_is_kept_unless_it_is_shorter_than_ours_or_too_long() -> None:
-    patience = Patience(longest_asked_wait_s=120)
-    assert next_wait(patience, 1, 7.0) == 7.0
-    assert next_wait(patience, 4, 7.0) == 8.0
-    assert next_wait(patience, 1, 0.0) == 1.0
-    assert next_wait(patience, 1, 120.0) == 120.0
-    assert next_wait(patience, 1, 120.5) is None
-    assert next_wait(patience, 5, 7.0) is None
-
-
-def test_any_number_of_tries_has_a_finite_wait() -> None:
-    assert next_wait(Patience(tries=10**6), 10**5) == 30.0
+    assert [BlobPin(SHA, 5, 9).limit_bytes, BlobPin(SHA, None, 9).limit_bytes, BlobPin(SHA).limit_bytes] == [
+        5,
+        9,
+        None,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -205,16 +163,47 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | No
     assert parse_retry_after(value, NOW) == seconds
 
 
-@pytest.mark.parametrize(
-    "start",
-    [b"<!DOCTYPE html>", b"<!doctype HTML PUBLIC", b"<html>", b"<HTML lang=en>", b"\xef\xbb\xbf \r\n\t<html"],
-)
-def test_a_web_page_is_told_by_how_it_starts(start: bytes) -> None:
-    assert is_web_page(start)
+def test_what_a_hub_says_as_it_sends_us_on() -> None:
+    headers = {"X-Linked-ETag": f'"{SHA.hex}"', "x-linked-size": "1000", "X-Repo-Commit": "c3" * 20}
+    assert parse_statement(headers) == Statement(SHA, 1000, "c3" * 20)
+    assert (
+        parse_statement({"X-Linked-ETag": 'W/"abc"', "X-Linked-Size": "-1", "X-Repo-Commit": "main"}) is None
+    )
+    assert parse_statement({"ETag": f'"{SHA.hex}"'}) is None
+    for said in (Statement(SHA, 1), Statement(None, 1), None):
+        assert contradiction(said, PIN) is None
+    other = Statement(Sha256("b2" * 32), None)
+    assert contradiction(other, UNPINNED) is None
+    assert str(other.sha256) in (contradiction(other, PIN) or "")
 
 
 @pytest.mark.parametrize(
-    "start", [b"", b"\x1f\x8b", b"<?xml", b"PK\x03\x04", b"x<html>", b" " * 600 + b"<html>"]
+    ("start", "kind"),
+    [
+        (b"", "nothing"),
+        (b"<!doctype HTML PUBLIC", "a web page"),
+        (b"\xef\xbb\xbf \r\n\t<html", "a web page"),
+        (b"<HTML lang=en>", "a web page"),
+        (b"<?xml version='1.0'?><Error>", "a web page"),
+        (b' {"error": 1}', "JSON"),
+        (bytes(9), "zeros"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 7\n",
+            "a Git LFS pointer to a file of 7",
+        ),
+        *(
+            (start, None)
+            for start in (b"\x1f\x8b", b"PK\x03\x04", b"GGUF", b"x<html>", b" " * 600 + b"<html>")
+        ),
+    ],
 )
-def test_other_files_are_no_web_page(start: bytes) -> None:
-    assert not is_web_page(start)
+def test_what_is_not_a_file_is_told_by_how_it_starts(start: bytes, kind: str | None) -> None:
+    found = name_wrong_start(start)
+    assert found is None if kind is None else found is not None and found.startswith(kind)
+    assert is_web_page(start) == (kind == "a web page")
+
+
+@given(st.binary(max_size=600))
+def test_whatever_a_file_starts_with_is_named_in_one_printable_line(start: bytes) -> None:
+    found = name_wrong_start(start)
+    assert found is None or found.isprintable()

@@ -4,8 +4,8 @@ import pytest
 
 from recipes.core.console import Silent
 from recipes.fetch.http.network_errors import OriginError
-from recipes.fetch.http.response_rules import Patience, TryLater
-from recipes.fetch.http.retry import Pace, Tempo
+from recipes.fetch.http.response_rules import TryLater
+from recipes.fetch.http.retry import Pace, Patience, Tempo
 
 
 class Saying(Silent):
@@ -46,5 +46,22 @@ def test_a_server_is_too_slow_that_sends_less_than_a_kibibyte_within_the_timeout
     slow = []
     for size_bytes in (500, 500 + 1024, 500 + 1024, 500 + 2048, 500 + 2048 + 1023):
         pace.is_report_due()
-        slow.append(pace.is_too_slow(size_bytes))
+        slow.append(pace.fault(size_bytes) is not None)
     assert slow == [False, False, False, False, True]
+
+
+def test_the_waits_double_up_to_the_longest_and_end_with_the_tries() -> None:
+    patience = Patience(tries=8, first_wait_s=1, longest_wait_s=30)
+    assert [patience.next_wait(failures) for failures in range(1, 9)] == [1, 2, 4, 8, 16, 30, 30, None]
+    assert Patience(tries=1).next_wait(1) is None
+    assert Patience(tries=10**6).next_wait(10**5) == 30.0
+
+
+@pytest.mark.parametrize(
+    ("failures", "asked_s", "wait_s"),
+    [(1, 7.0, 7.0), (4, 7.0, 8.0), (1, 0.0, 1.0), (1, 120.0, 120.0), (1, 120.5, None), (5, 7.0, None)],
+)
+def test_a_wait_that_is_asked_for_is_kept_unless_it_is_shorter_than_ours_or_too_long(
+    failures: int, asked_s: float, wait_s: float | None
+) -> None:
+    assert Patience(longest_asked_wait_s=120).next_wait(failures, asked_s) == wait_s
