@@ -286,12 +286,13 @@ def test_bytes_that_are_encoded_are_refused(bench: Bench) -> None:
 
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
 @pytest.mark.parametrize("honours_range", [False, True])
-def test_a_file_of_unknown_size_is_fetched_whatever_tells_its_end(
-    bench: Bench, framing: str, *, honours_range: bool
+@pytest.mark.parametrize(("pin", "asked"), [(PIN, ALL), (UNSIZED, "bytes=0-0")])
+def test_a_file_is_fetched_whatever_tells_its_end(
+    bench: Bench, pin: BlobPin, asked: str, framing: str, *, honours_range: bool
 ) -> None:
     behaviour = Behaviour(framing=framing, honours_range=honours_range)
-    assert bench.fetch_from(behaviour, pin=UNSIZED).read_bytes() == DATA
-    assert bench.server.ranges()[0] == "bytes=0-0"
+    assert bench.fetch_from(behaviour, pin=pin).read_bytes() == DATA
+    assert bench.server.ranges()[0] == asked
     assert bench.partial_files() == []
 
 
