@@ -43,13 +43,16 @@ def describe_fault(error: BaseException, timeout_s: float) -> str:
     timeout_s
         How long was waited, for where that was the cause.
     """
+    from requests.exceptions import ProxyError
+
     causes = tuple(_causes(error))
+    place = "its proxy: " if any(isinstance(cause, ProxyError) for cause in causes) else ""
     for cause in causes:
         if text := _known(cause, timeout_s):
-            return text
+            return place + text
     by_system = [str(cause.strerror) for cause in causes if isinstance(cause, OSError) and cause.strerror]
     if by_system:
-        return by_system[-1].lower()
+        return place + by_system[-1].lower()
     return _split_name(type(error).__name__)  # not its text: that can hold an address with its secrets
 
 
