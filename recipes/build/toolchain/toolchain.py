@@ -14,7 +14,6 @@ from recipes.core.process import Command
 from recipes.core.sandbox import Surroundings, run_isolated
 from recipes.fetch.archives.unpack import unpack
 from recipes.fetch.origins import fetch_wheel
-from recipes.store.context import Context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
