@@ -34,14 +34,8 @@ if TYPE_CHECKING:
 class Candidate:
     """One place that may have a file.
 
-    Parameters
-    ----------
-    label
-        What it is called in messages.
-    address
-        Its http or https address, or how to find that out; this raises an OriginError where it cannot.
-    credential
-        Who may get the user's token, where the place is a model hub.
+    Its address, or how to find that out: this raises an OriginError where it cannot. Where the place is a model hub,
+    the credential says who may get the user's token.
     """
 
     label: str
@@ -58,14 +52,7 @@ class Candidate:
 class Failure:
     """Why one place did not deliver.
 
-    Parameters
-    ----------
-    label, reason
-        Which place, and why.
-    may_pass
-        Whether it may deliver later.
-    advice
-        What to do, where a whole file came that is not the pinned one.
+    `advice` is what to do where a whole file came that is not the pinned one, else None.
     """
 
     label: str
@@ -93,14 +80,7 @@ Receiver = Callable[[Downloader, Route | None], Path]
 class Fetcher(Context):
     """What downloads are made with.
 
-    Parameters
-    ----------
-    tempo
-        How patiently; by default as the settings say. Read `pace`.
-    connections
-        For each file, at a time.
-    piece_bytes
-        What is noted of a file at once.
+    `tempo` is by default as the settings say: read `pace`. `connections` are for each file.
     """
 
     tempo: Tempo | None = None
@@ -126,14 +106,7 @@ class Fetcher(Context):
     def fetch_blob(self, pin: BlobPin, candidates: Sequence[Candidate], where: str) -> Path:
         """Return a pinned file of the store, downloaded if it is not there.
 
-        Parameters
-        ----------
-        pin
-            What it is.
-        candidates
-            Where it may be, in order; the user's mirrors come before them.
-        where
-            What it is to the user, for errors.
+        The places are asked in order; the user's mirrors come before them. `where` is what the file is to the user.
 
         Raises
         ------
@@ -222,16 +195,7 @@ class Fetcher(Context):
     ) -> FetchError | VerifyError:
         """Return the error that lists why each place did not deliver.
 
-        Parameters
-        ----------
-        where, expected
-            What is missing, to the user; and what it must be.
-        failures
-            Of each place that was asked.
-        again
-            The command that tries again.
-        relock
-            The one that shows what upstream has now, where there is one.
+        `again` is the command that tries again; `relock` the one that shows what upstream has now, where there is one.
         """
         again = again or this_command("fetch")
         advice = next((failure.advice for failure in reversed(failures) if failure.advice), None)

@@ -39,16 +39,8 @@ SHOWN_LINES = 3
 class GitClient:
     """How git is run.
 
-    Parameters
-    ----------
-    scratch
-        An empty folder for the repository, on the file system of the tree that is wanted.
-    network
-        Variables that lead through a proxy or to certificates.
-    timeout_s
-        How long a server may be silent.
-    runner
-        What starts programs.
+    `scratch` is an empty folder on the file system of the tree that is wanted; `network` are the variables that lead
+    through a proxy or to certificates; `timeout_s` is how long a server may be silent.
     """
 
     scratch: Path
@@ -59,14 +51,7 @@ class GitClient:
     def lay_out(self, url: str, commit: Sha1, into: Path) -> None:
         """Fetch one commit, and write its tree.
 
-        Parameters
-        ----------
-        url
-            The repository: http, https or file.
-        commit
-            The full id; git itself verifies that what comes has it.
-        into
-            A folder that exists and is empty.
+        The folder exists and is empty. git itself verifies that what comes has the commit's full id.
 
         Raises
         ------

@@ -44,16 +44,8 @@ class Tree:
 class OriginResult:
     """What one origin gave.
 
-    Parameters
-    ----------
-    label
-        What the origin is called in messages.
-    tree
-        The digests of the tree that it gave; None where it gave none.
-    failures
-        Why it gave none or not the pinned one, and which mirrors were skipped before.
-    refused
-        The error, where its archive is the pinned one and cannot be unpacked.
+    `tree` is None where it gave none; `failures` say why, and which mirrors were skipped before; `refused` is the
+    error where its archive is the pinned one and cannot be unpacked.
     """
 
     label: str
@@ -73,15 +65,6 @@ class FetchedSource:
 def fetch_wheel(wheel: Wheel, where: str, context: Context) -> Path:
     """Return a pinned wheel of the store, downloaded from the package index if it is not there.
 
-    Parameters
-    ----------
-    wheel
-        Its pin.
-    where
-        The place of the pin in its manifest, for errors.
-    context
-        Where to, who is told, and what the user asked for.
-
     Raises
     ------
     FetchError, VerifyError
@@ -98,18 +81,7 @@ def fetch_source(
 ) -> FetchedSource:
     """Lay out the pinned tree, from the first origin that gives it; what the store holds is tried first.
 
-    Parameters
-    ----------
-    recipe_name
-        For the command in an error.
-    source
-        The pin, and its origins.
-    where
-        The place of the origins in the manifest, for errors.
-    context
-        Where to, who is told, and what the user asked for.
-    into
-        An empty folder on the store's file system.
+    `into` is an empty folder on the store's file system; `where` is the place of the origins in the manifest.
 
     Raises
     ------
@@ -155,22 +127,7 @@ def _place(source: Source) -> str:
 
 
 def compare_origins(source: Source, where: str, fetcher: Fetcher) -> tuple[OriginResult, ...]:
-    """Unpack the source from each of its origins, and return what each delivered: the proof that all are one.
-
-    Parameters
-    ----------
-    source
-        The pin, and its origins.
-    where
-        The place of the origins in the manifest, for messages.
-    fetcher
-        What downloads are made with.
-
-    Raises
-    ------
-    StoreError
-        Where the store cannot be read or written.
-    """
+    """Unpack the source from each of its origins, and return what each delivered: the proof that all are one."""
     results = []
     for origin in source.origins:
         with fetcher.store.scratch(f"origin-{source.commit.hex}") as scratch:

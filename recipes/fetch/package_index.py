@@ -36,14 +36,7 @@ class IndexFile:
 class PackageIndex:
     """A package index, as this user reaches it.
 
-    Parameters
-    ----------
-    url
-        Its simple endpoint; None is the client library's own default.
-    timeout_s
-        How long it may be silent.
-    certificates
-        Further certificates that the user trusts: a file or a folder.
+    Without an address, it is the client library's own default. `timeout_s` is how long it may be silent.
     """
 
     url: str | None

@@ -36,20 +36,8 @@ MAX_ARCHIVE_BYTES = 256 << 20  # seven times the largest source archive that the
 class SeenFile:
     """A file of the store that nothing pins.
 
-    Parameters
-    ----------
-    name
-        The file's name in the index, or the last part of its address.
-    url
-        Where it came from, as it can be shown.
-    blob
-        Where it lies.
-    sha256, size_bytes
-        What it is.
-    vouched
-        Whether the package index had stated its digest before.
-    time_s
-        When it was published, in seconds since 1970, where the index says so.
+    `url` can be shown; `vouched` says whether the package index had stated its digest before; `time_s` is when it was
+    published, in seconds since 1970, where the index says so.
     """
 
     name: str
@@ -65,14 +53,7 @@ class SeenFile:
 class Asker:
     """Who asks for a file that nothing pins.
 
-    Parameters
-    ----------
-    fetcher
-        What downloads are made with.
-    where
-        What was asked for, for errors.
-    again
-        The command that asks again, for errors.
+    `where` is what was asked for and `again` the command that asks again, for errors.
     """
 
     fetcher: Fetcher

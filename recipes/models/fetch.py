@@ -41,15 +41,7 @@ NEWEST = "main"  # what the hub calls a repository's newest commit
 
 @dataclass(frozen=True)
 class ModelFetcher:
-    """What models are fetched with.
-
-    Parameters
-    ----------
-    manifests
-        What is pinned.
-    fetcher
-        What downloads are made with.
-    """
+    """What models are fetched with."""
 
     manifests: Manifests
     fetcher: Fetcher
@@ -67,12 +59,7 @@ class ModelFetcher:
     def fetch(self, model: Model, named: Path | None = None) -> tuple[PinnedFile, ...]:
         """Return a model's files, each on this machine and verified.
 
-        Parameters
-        ----------
-        model
-            Which.
-        named
-            A file or folder of this machine that may have them.
+        `named` is a file or folder of this machine that may have them.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Judge the members of an archive: what each may be, alone and beside the others. No file is touched.
+"""Check the members of an archive: what each may be, alone and beside the others. No file is touched.
 
 A name that two file systems would read in two ways is refused, so that each machine unpacks the same tree.
 """
@@ -54,12 +54,7 @@ class Refused(Exception):  # noqa: N818 - never shown: `unpack` adds where and f
 class Contents:
     """What an archive holds so far, and so what else it may hold.
 
-    Parameters
-    ----------
-    root
-        The folder wanted, as a POSIX path; empty for all.
-    drop
-        Paths below it to leave out.
+    `root` is the folder wanted, empty for all; `drop` are paths below it to leave out.
     """
 
     def __init__(self, root: str, drop: frozenset[str]) -> None:
@@ -73,7 +68,7 @@ class Contents:
         self._is_root_there = False
 
     def admit(self, member: Member) -> str | None:
-        """Judge a member; give its path below the folder wanted, or None where it is not to be written."""
+        """Check a member; return its path below the folder wanted, or None where it is not to be written."""
         path = parse_name(member.name)
         size_bytes = self._copied_bytes(path, member) if member.kind is Kind.COPY else member.size_bytes
         self._count(member.name, size_bytes)
@@ -96,7 +91,7 @@ class Contents:
         return wanted
 
     def close(self) -> Iterator[tuple[str, str]]:
-        """Judge what only the whole archive tells; give each link wanted, and its target."""
+        """Check what only the whole archive tells; yield each link wanted, and its target."""
         for path in self._links:
             self._follow(path)
         if not self._is_root_there:
@@ -113,7 +108,7 @@ class Contents:
                 yield wanted, target
 
     def below_root(self, path: str) -> str | None:
-        """Give a path as seen from the folder wanted; "" for that folder, None outside."""
+        """Return a path as seen from the folder wanted; "" for that folder, None outside."""
         if not self._root:
             return path
         if path == self._root:
@@ -187,7 +182,7 @@ class Contents:
 
 
 def parse_name(name: str) -> str:
-    """Give the path that a member's name stands for: relative, without `.` or empty parts."""
+    """Return the path that a member's name stands for: relative, without `.` or empty parts."""
     _check_text(name, name)
     if name.startswith("/"):
         refuse(name, "a relative path", "an absolute path")
@@ -224,5 +219,5 @@ def refuse(name: str, expected: str, found: str) -> NoReturn:
 
 
 def show_name(text: str) -> str:
-    """Give a name as it is shown in an error: on one line, and not too long."""
+    """Return a name as it is shown in an error: on one line, and not too long."""
     return repr(text if len(text) <= MAX_COMPONENT_BYTES else text[:SAMPLE_CHARACTERS] + "...")

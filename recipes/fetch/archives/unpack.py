@@ -149,7 +149,7 @@ class _Tree:
         self._made = {""}
 
     def place(self, path: str) -> Path:
-        """Give where a file goes; the folders it lies in are made."""
+        """Return where a file goes; the folders it lies in are made."""
         self.make_folder(path.rpartition("/")[0])
         return self._top / path
 
@@ -180,7 +180,7 @@ class _Decompressed(io.RawIOBase):
         self._decoder, self._fault = _new_decoder(form)
 
     def read(self, _size: int = -1, /) -> bytes:
-        """Give some more bytes, as many as the decoder makes of a piece of input; none at the end."""
+        """Return some more bytes, as many as the decoder makes of a piece of input; none at the end."""
         while not self._decoder.eof:
             data = self._file.read(INPUT_BYTES)
             if not data:
@@ -390,5 +390,5 @@ def _explained(archive: Path, into: Path, where: str) -> Iterator[None]:
             where=str(fault.filename or into),
             expected=f"files that can be read and written, to unpack {archive}",
             found=fault.strerror or str(fault),
-            fix="mend what the system reports, then run the same command again",
+            fix="correct what the system reports, then run the same command again",
         ) from fault

@@ -60,14 +60,7 @@ SAVED = "what had arrived"
 class Fetched:
     """A file that is there whole.
 
-    Parameters
-    ----------
-    path
-        Where.
-    digest
-        Of all its bytes; None where it was not asked for.
-    size_bytes
-        How many they are.
+    Its digest is None where it was not asked for.
     """
 
     path: Path
@@ -78,22 +71,7 @@ class Fetched:
 class Downloader:
     """A download of one file. The caller holds the store's lock of it.
 
-    Parameters
-    ----------
-    label
-        What the place is called in messages.
-    pin
-        What is wanted; its limit is known.
-    path
-        Where the pieces are kept; they survive this process.
-    context
-        Who is told, and which certificates the user trusts.
-    tempo
-        How patiently.
-    connections
-        How many at a time.
-    piece_bytes
-        Of each piece.
+    The pieces are kept at `path`, and survive this process. The pin's limit is known.
     """
 
     def __init__(  # noqa: PLR0913 - one download's whole environment

@@ -35,12 +35,8 @@ class PieceFile:
     Bytes are written first and noted after. A piece that is noted was there whole when it was; whether it still is, its
     checksum says.
 
-    Parameters
-    ----------
-    path
-        The file, made where there is none.
-    layout
-        Of the whole. Where the note is of another layout, nothing counts as being there.
+    It is made where there is none. Where the note is of another layout, nothing counts as being there.
+    Where the disk refuses, a StoreError is raised.
     """
 
     def __init__(self, path: Path, layout: PieceLayout) -> None:
@@ -83,26 +79,14 @@ class PieceFile:
         os.close(self._note)
 
     def version(self, version: Version) -> int:
-        """Return the number of a version, noted where it was not met before.
-
-        Raises
-        ------
-        StoreError
-            Where the disk refuses.
-        """
+        """Return the number of a version, noted where it was not met before."""
         if version not in self.versions:
             self._append(version_line(version))
             self.versions.append(version)
         return self.versions.index(version)
 
     def write(self, offset: int, chunk: bytes) -> None:
-        """Write bytes of a piece.
-
-        Raises
-        ------
-        StoreError
-            Where the disk refuses.
-        """
+        """Write bytes of a piece."""
         rest = memoryview(chunk)
         with storage_errors(self.path, needed_bytes=self.layout.size_bytes):
             while rest:
@@ -110,13 +94,7 @@ class PieceFile:
                 offset, rest = offset + written, rest[written:]
 
     def note(self, index: int, checksum: int, version: int) -> None:
-        """Note that a piece is there whole.
-
-        Raises
-        ------
-        StoreError
-            Where the disk refuses.
-        """
+        """Note that a piece is there whole."""
         piece = PieceNote(checksum, version)
         self._append(piece_line(index, piece))
         self.pieces[index] = piece

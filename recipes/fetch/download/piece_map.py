@@ -20,15 +20,7 @@ _LOST = re.compile(r"lost (\d{1,10})")
 
 @dataclass(frozen=True)
 class PieceLayout:
-    """Where pieces lie in a file.
-
-    Parameters
-    ----------
-    size_bytes
-        Of the whole file, at least 1.
-    piece_bytes
-        Of each piece but the last.
-    """
+    """Where pieces lie in a file."""
 
     size_bytes: int
     piece_bytes: int = PIECE_BYTES
@@ -55,12 +47,7 @@ class PieceLayout:
 class Version:
     """Which bytes these are, as far as a server says it.
 
-    Parameters
-    ----------
-    place
-        Where they came from.
-    tag
-        The server's ETag, or date; "" where it says none.
+    `place` is where they came from, `tag` the server's ETag, or date; empty where it says none.
     """
 
     place: str
@@ -79,14 +66,7 @@ class PieceNote:
 class Note:
     """What is noted of a file.
 
-    Parameters
-    ----------
-    layout
-        Of the whole.
-    versions
-        In the order that they were met; a piece names one by its number.
-    pieces
-        Those that are there, by their index.
+    The versions are in the order that they were met; a piece names one by its number.
     """
 
     layout: PieceLayout

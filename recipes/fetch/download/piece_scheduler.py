@@ -25,15 +25,7 @@ class PieceRun:
 
 
 def next_run(states: bytearray, most: int) -> PieceRun | None:
-    """Return the first pieces that nobody has or fetches, at most so many, one behind the other. Pure.
-
-    Parameters
-    ----------
-    states
-        MISSING, BUSY or HELD of each piece.
-    most
-        How many.
-    """
+    """Return the first pieces that nobody has or fetches, at most so many, one behind the other. Pure."""
     first = states.find(MISSING)
     if first < 0:
         return None
@@ -42,15 +34,7 @@ def next_run(states: bytearray, most: int) -> PieceRun | None:
 
 
 class Board:
-    """The state of each piece. Every method may be called from any thread.
-
-    Parameters
-    ----------
-    layout
-        Of the whole.
-    held
-        The pieces that are there.
-    """
+    """The state of each piece. Every method may be called from any thread."""
 
     def __init__(self, layout: PieceLayout, held: Iterable[int] = ()) -> None:
         self._states = bytearray(layout.count)

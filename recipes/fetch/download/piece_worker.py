@@ -52,24 +52,8 @@ class OtherSizeError(Exception):
 class Transfer:
     """What the connections of one download share.
 
-    Parameters
-    ----------
-    label
-        What the place is called in messages.
-    pin
-        What is wanted.
-    route
-        The way to it.
-    console, tempo
-        Who is told, and how patiently.
-    strange
-        The start of an answer that was not the file.
-    streamer
-        Which connection takes the whole file in, where the server knows no ranges.
-    latest
-        The number of the version that was met last.
-    error
-        Why it ended.
+    `strange` is the start of an answer that was not the file; `streamer` says which connection takes the whole file in,
+    where the server knows no ranges; `latest` is the number of the version that was met last.
     """
 
     label: str
@@ -110,16 +94,8 @@ class Transfer:
     ) -> Answer:
         """Make one request, and hand a body that is the file's to `receive`.
 
-        Parameters
-        ----------
-        session
-            That of one connection.
-        start, end
-            What to ask for, without the byte at `end`; the whole file where `start` is None.
-        size_bytes
-            Of the whole file, where it is known.
-        receive
-            Takes the body in.
+        `start` and `end` say which part, without the byte at `end`; the whole file is asked for where `start` is None.
+        `size_bytes` is that of the whole file, where it is known.
 
         Raises
         ------
@@ -164,19 +140,7 @@ class Transfer:
 
 
 class Connection:
-    """One connection.
-
-    Parameters
-    ----------
-    number
-        Its own.
-    transfer
-        What all share.
-    session
-        Its own.
-    board, file
-        Who fetches what, and where it goes.
-    """
+    """One connection."""
 
     def __init__(
         self, number: int, transfer: Transfer, session: Session, board: Board, file: PieceFile

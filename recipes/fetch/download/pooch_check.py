@@ -27,16 +27,7 @@ def fetch_checked(downloader: Downloader, pin: BlobPin, route: Route | None, sto
     The file is hashed once, by pooch, after its last byte. pooch gets a hard link: it deletes what has another
     hash, and those bytes are kept for diagnosis.
 
-    Parameters
-    ----------
-    downloader
-        What brings the file.
-    pin
-        What it must be.
-    route
-        The way to it; None to use what has arrived.
-    store
-        Where to. The caller holds the store's lock of this file.
+    Without a route, what has arrived is used. The caller holds the store's lock of this file.
 
     Raises
     ------

@@ -18,14 +18,7 @@ UNSET = "correct it, or unset it"
 def check_environment(error: Exception, url: str, certificates: str | None) -> None:
     """Raise the user's own mistake, where one explains why a request failed.
 
-    Parameters
-    ----------
-    error
-        As the HTTP library raised it.
-    url
-        What was asked for.
-    certificates
-        The file or folder of further certificates that the user named for pip; else nothing.
+    `certificates` is the file or folder that the user named for pip.
 
     Raises
     ------

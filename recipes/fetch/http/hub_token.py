@@ -14,15 +14,7 @@ _LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 
 @dataclass(frozen=True)
 class Credential:
-    """A token, and the one host that it is for.
-
-    Parameters
-    ----------
-    hub
-        The hub's address.
-    token
-        What it knows the user by; None where there is none.
-    """
+    """A token, and the one host that it is for."""
 
     hub: str
     token: str | None = field(default=None, repr=False)
@@ -36,12 +28,7 @@ class Credential:
     def headers_for(self, url: str, *, is_redirected: bool = False) -> dict[str, str]:
         """Return the headers that carry the token, where this address is the hub's own.
 
-        Parameters
-        ----------
-        url
-            What is asked.
-        is_redirected
-            Whether a server named it. Then it gets nothing, whatever host it is of.
+        An address that a server named by a redirect gets nothing, whatever host it is of.
         """
         place = _place(url)
         if self.usable_token is None or is_redirected or place is None or place != _place(self.hub):

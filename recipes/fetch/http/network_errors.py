@@ -34,15 +34,7 @@ class OriginError(Exception):
 
 
 def describe_fault(error: BaseException, timeout_s: float) -> str:
-    """Return why a request failed: the innermost cause that one can act on.
-
-    Parameters
-    ----------
-    error
-        As the HTTP library raised it, with what it was raised from.
-    timeout_s
-        How long was waited, for where that was the cause.
-    """
+    """Return why a request failed: the innermost cause that one can act on."""
     from requests.exceptions import ProxyError
 
     causes = tuple(_causes(error))
@@ -59,12 +51,7 @@ def describe_fault(error: BaseException, timeout_s: float) -> str:
 def is_lasting(error: BaseException, *, has_answered: bool) -> bool:
     """Whether asking the same address again would not help.
 
-    Parameters
-    ----------
-    error
-        As above.
-    has_answered
-        Whether this address has answered before, in this run: then one that cannot be reached may come back.
+    One that cannot be reached may come back, if it has answered before in this run.
     """
     from requests import exceptions
 

@@ -53,12 +53,7 @@ class RouteReply:
 class Route:
     """One pinned address. Every method may be called from any thread.
 
-    Parameters
-    ----------
-    address
-        Where the file is.
-    credential
-        Who may get the user's token; None for a place that is no hub.
+    The credential says who may get the user's token; None for a place that is no hub.
     """
 
     def __init__(self, address: str, credential: Credential | None = None) -> None:

@@ -112,16 +112,8 @@ Answer = PartBody | WholeBody | Expired | OtherSize | TryLater | Refuse
 class Asked:
     """What was asked for.
 
-    Parameters
-    ----------
-    start
-        The first byte; None where the whole file was asked for.
-    size_bytes
-        Of the whole file, where it is known already.
-    is_redirected
-        Whether a server named the address that answered.
-    is_hub
-        Whether it is a model hub, which gives some files only to whom it knows.
+    From the byte `start`, or the whole file where that is None; `size_bytes` of the whole file, where it is known.
+    `is_redirected`: a server named the address that answered. `is_hub`: it gives some files only to whom it knows.
     """
 
     start: int | None = None
@@ -149,18 +141,7 @@ def judge_answer(
     | below 400          | Content-Encoding                                | Refuse    |
     | any other          |                                                 | Refuse    |
 
-    Parameters
-    ----------
-    status
-        Of the final answer, redirects followed.
-    headers
-        Names in lower case.
-    pin
-        What is wanted.
-    asked
-        What was asked for.
-    now
-        For a Retry-After that is a date.
+    The status is that of the final answer, redirects followed; the headers' names are in lower case.
     """
     encoding = headers.get("content-encoding", "").strip().lower()
     if status < HTTPStatus.BAD_REQUEST and encoding not in {"", "identity"}:

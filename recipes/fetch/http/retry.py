@@ -49,12 +49,7 @@ class Patience:
     def next_wait(self, failures: int, asked_s: float | None = None) -> float | None:
         """How long to wait before the next try, in seconds; None is to give up.
 
-        Parameters
-        ----------
-        failures
-            Tries in a row that failed, at least 1.
-        asked_s
-            What the server asked for.
+        `failures` in a row came before, at least 1; `asked_s` is what the server asked for.
         """
         if failures >= self.tries or (asked_s is not None and asked_s > self.longest_asked_wait_s):
             return None
@@ -104,12 +99,7 @@ class Tempo:
 class Pace:
     """Whether the bytes of one answer come fast enough, and when to report them.
 
-    Parameters
-    ----------
-    tempo
-        Its clock and its patience.
-    size_bytes
-        Bytes of the file that are there before.
+    `size_bytes` of the file are there before.
     """
 
     def __init__(self, tempo: Tempo, size_bytes: int) -> None:

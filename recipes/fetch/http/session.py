@@ -37,12 +37,8 @@ class _NotFollowing(requests.Session):
 def open_session(certificates: str | None, *, follows: bool = True) -> Session:
     """Return a session; close it after use.
 
-    Parameters
-    ----------
-    certificates
-        A file or folder of further certificates that the user trusts.
-    follows
-        Whether redirects are followed; the library reads the body of each, however long.
+    `certificates` is a file or folder of further certificates that the user trusts. Where the library follows
+    redirects, it reads the body of each, however long.
     """
     session = requests.Session() if follows else _NotFollowing()
     session.mount("https://", SystemTrust())
