@@ -90,7 +90,7 @@ class PackageIndex:
         except NoSuchProjectError as error:
             raise OriginError(f"the index has no project {project}") from error
         except HTTPError as error:
-            return _judge_status(error.response)
+            return _fault_of_status(error.response)
         except JSONDecodeError as error:
             raise OriginError(no_page) from error
         except (RequestException, OSError, LocationParseError) as error:
@@ -114,7 +114,7 @@ class PackageIndex:
         return urlunsplit(file._replace(netloc=f"{credentials}@{server}"))
 
 
-def _judge_status(response: Response | None) -> TryLater:
+def _fault_of_status(response: Response | None) -> TryLater:
     if response is None:  # requests allows it
         raise OriginError("the index: no answer")
     status = response.status_code

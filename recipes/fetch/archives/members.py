@@ -23,7 +23,7 @@ SAMPLE_CHARACTERS = 60
 MEMBERS_WANTED = "files and folders, and links that stay in the tree"
 
 
-class Kind(Enum):
+class MemberKind(Enum):
     """What a member is, and so what may be made of it."""
 
     FILE = "a file"
@@ -37,7 +37,7 @@ class Member:
     """One member as the archive describes it, before anything of that is believed."""
 
     name: str
-    kind: Kind
+    kind: MemberKind
     size_bytes: int = 0
     executable: bool = False
     target: str = ""
@@ -59,7 +59,7 @@ class Contents:
 
     def __init__(self, root: str, drop: frozenset[str]) -> None:
         self._root, self._drop = root, drop
-        self._kinds: dict[str, Kind] = {"": Kind.FOLDER}
+        self._kinds: dict[str, MemberKind] = {"": MemberKind.FOLDER}
         self._sizes: dict[str, int] = {}
         self._links: dict[str, str] = {}
         self._folded: dict[str, str] = {}
@@ -70,19 +70,19 @@ class Contents:
     def admit(self, member: Member) -> str | None:
         """Check a member; return its path below the folder wanted, or None where it is not to be written."""
         path = parse_name(member.name)
-        size_bytes = self._copied_bytes(path, member) if member.kind is Kind.COPY else member.size_bytes
+        size_bytes = self._copied_bytes(path, member) if member.kind is MemberKind.COPY else member.size_bytes
         self._count(member.name, size_bytes)
         self._claim(path, member)
-        if member.kind is Kind.LINK:
+        if member.kind is MemberKind.LINK:
             _check_target(member)
             self._links[path] = member.target
-        elif member.kind is not Kind.FOLDER:
+        elif member.kind is not MemberKind.FOLDER:
             self._sizes[path] = size_bytes
         wanted = self.below_root(path)
         if not wanted:
             return None
         self._check_merging(member.name, wanted)
-        if member.kind is Kind.FOLDER:
+        if member.kind is MemberKind.FOLDER:
             return wanted
         self._is_root_there = True
         if wanted in self._drop:
@@ -128,13 +128,13 @@ class Contents:
         folder = path
         while folder:
             folder = folder.rpartition("/")[0]
-            around = self._kinds.setdefault(folder, Kind.FOLDER)
-            if around is not Kind.FOLDER:
+            around = self._kinds.setdefault(folder, MemberKind.FOLDER)
+            if around is not MemberKind.FOLDER:
                 refuse(
                     member.name, "a path that leads through folders", f"{show_name(folder)} is {around.value}"
                 )
         known = self._kinds.get(path)
-        if known is not None and not (known is member.kind is Kind.FOLDER):
+        if known is not None and not (known is member.kind is MemberKind.FOLDER):
             refuse(member.name, "each path once", f"{member.kind.value}, where {known.value} is already")
         self._kinds[path] = member.kind
 

@@ -1,4 +1,4 @@
-"""Unpack an archive that nobody vouches for: every member is judged, and only what is wanted is written.
+"""Unpack an untrusted archive: every member is checked, and only what is wanted is written.
 
 The format is told by content, never by name. Nothing is written through a link, because links are made last;
 a name that two file systems would read in two ways is refused, so that each machine unpacks the same tree.
@@ -30,8 +30,8 @@ from recipes.fetch.archives.members import (
     MEMBERS_WANTED,
     SAMPLE_CHARACTERS,
     Contents,
-    Kind,
     Member,
+    MemberKind,
     Refused,
     parse_name,
     refuse,
@@ -234,11 +234,11 @@ def _unpack_tar(source: IO[bytes] | io.RawIOBase, tree: _Tree, contents: Content
         for header in archive:
             member = _tar_member(header)
             path = contents.admit(member)
-            if path is None or member.kind is Kind.LINK:
+            if path is None or member.kind is MemberKind.LINK:
                 continue
-            if member.kind is Kind.FOLDER:
+            if member.kind is MemberKind.FOLDER:
                 tree.make_folder(path)
-            elif member.kind is Kind.COPY:
+            elif member.kind is MemberKind.COPY:
                 original = contents.below_root(parse_name(member.target)) or ""
                 shutil.copy(tree.place(original), tree.place(path))
             elif content := archive.extractfile(header):
@@ -252,8 +252,12 @@ def _tar_member(header: tarfile.TarInfo) -> Member:
     if header.issparse():
         refuse(header.name, MEMBERS_WANTED, "a sparse file")
     if header.type in {tarfile.REGTYPE, tarfile.AREGTYPE}:
-        return Member(header.name, Kind.FILE, header.size, bool(header.mode & stat.S_IXUSR))
-    kinds = {tarfile.DIRTYPE: Kind.FOLDER, tarfile.SYMTYPE: Kind.LINK, tarfile.LNKTYPE: Kind.COPY}
+        return Member(header.name, MemberKind.FILE, header.size, bool(header.mode & stat.S_IXUSR))
+    kinds = {
+        tarfile.DIRTYPE: MemberKind.FOLDER,
+        tarfile.SYMTYPE: MemberKind.LINK,
+        tarfile.LNKTYPE: MemberKind.COPY,
+    }
     if kind := kinds.get(header.type):
         return Member(header.name, kind, target=header.linkname)
     found = _TAR_REFUSED.get(header.type, f"a member of type {header.type.decode('latin-1')!r}")
@@ -273,9 +277,9 @@ def _unpack_zip(file: IO[bytes], tree: _Tree, contents: Contents) -> None:
         for info in archive.infolist():
             member = _zip_member(archive, info)
             path = contents.admit(member)
-            if path is not None and member.kind is Kind.FOLDER:
+            if path is not None and member.kind is MemberKind.FOLDER:
                 tree.make_folder(path)
-            elif path is not None and member.kind is Kind.FILE:
+            elif path is not None and member.kind is MemberKind.FILE:
                 jobs.append(_Job(info, tree.place(path), member.executable))
         _write_over_cores(archive, jobs)
 
@@ -330,13 +334,14 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     if not info.flag_bits & _ZIP_UTF8 and not name.isascii():
         refuse(name, "names in UTF-8, marked as such", "a name in another or unknown encoding")
     mode = info.external_attr >> 16 if info.create_system in _ZIP_UNIX else 0
-    kinds = {0: Kind.FILE, stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.FOLDER, stat.S_IFLNK: Kind.LINK}
+    files = dict.fromkeys((0, stat.S_IFREG), MemberKind.FILE)
+    kinds = {**files, stat.S_IFDIR: MemberKind.FOLDER, stat.S_IFLNK: MemberKind.LINK}
     kind = kinds.get(stat.S_IFMT(mode))
     if name.endswith("/") and stat.S_IFMT(mode) in {0, stat.S_IFDIR}:
-        return Member(name, Kind.FOLDER)
-    if kind is None or kind is Kind.FOLDER or name.endswith("/"):
+        return Member(name, MemberKind.FOLDER)
+    if kind is None or kind is MemberKind.FOLDER or name.endswith("/"):
         refuse(name, MEMBERS_WANTED, f"a member of mode {mode:o}")
-    if kind is Kind.FILE:
+    if kind is MemberKind.FILE:
         return Member(name, kind, info.file_size, bool(mode & stat.S_IXUSR))
     if info.file_size > MAX_PATH_BYTES:
         refuse(name, f"a link target of at most {MAX_PATH_BYTES} bytes", f"{info.file_size} bytes")

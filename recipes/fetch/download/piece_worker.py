@@ -24,7 +24,7 @@ from recipes.fetch.http.response_rules import (
     TryLater,
     Unpinned,
     WholeBody,
-    judge_answer,
+    interpret_answer,
 )
 from recipes.fetch.http.retry import PROGRESS_BYTES, Pace
 from recipes.fetch.http.sniff import is_web_page, name_wrong_start
@@ -110,7 +110,7 @@ class Transfer:
             reply = self.route.ask(session, start, end, timeout_s)
             with reply.response as response:
                 self.has_answered = True
-                answer = self._judge(reply, start, size_bytes)
+                answer = self._interpret(reply, start, size_bytes)
                 return receive(response, answer) if isinstance(answer, PartBody | WholeBody) else answer
         except (RequestException, HTTPError, OSError, ValueError) as error:
             self.route.forget_target()  # it may be the place that we were sent to that is gone
@@ -119,13 +119,13 @@ class Transfer:
                 return Refuse(reason, may_pass=True)
             return TryLater(reason)
 
-    def _judge(self, reply: RouteReply, start: int | None, size_bytes: int | None) -> Answer:
+    def _interpret(self, reply: RouteReply, start: int | None, size_bytes: int | None) -> Answer:
         response = reply.response
         if misfit := contradiction(self.route.statement, self.pin):
             return Refuse(misfit)
         names = {name.lower(): value for name, value in response.headers.items()}
         asked = Asked(start, size_bytes, reply.is_redirected, self.route.is_hub)
-        answer = judge_answer(response.status_code, names, self.pin, asked, datetime.now(UTC))
+        answer = interpret_answer(response.status_code, names, self.pin, asked, datetime.now(UTC))
         if isinstance(answer, Expired):
             self.route.forget_target()
             if not reply.is_fresh:

@@ -122,7 +122,7 @@ class Asked:
     is_hub: bool = False
 
 
-def judge_answer(
+def interpret_answer(
     status: int, headers: Mapping[str, str], pin: BlobPin | Unpinned, asked: Asked, now: datetime
 ) -> Answer:
     """Decide what to do with an answer.
@@ -147,12 +147,12 @@ def judge_answer(
     if status < HTTPStatus.BAD_REQUEST and encoding not in {"", "identity"}:
         return Refuse("it sends other bytes than the file's: they are encoded, which nobody asked for")
     if status == HTTPStatus.OK:
-        return _judge_whole(headers, pin, asked)
+        return _interpret_whole(headers, pin, asked)
     if asked.start is not None and status in {
         HTTPStatus.PARTIAL_CONTENT,
         HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     }:
-        return _judge_part(status, headers, pin, asked)
+        return _interpret_part(status, headers, pin, asked)
     if status in EXPIRED and asked.is_redirected:
         return Expired(status_text(status))
     if status in TRY_LATER:
@@ -161,14 +161,14 @@ def judge_answer(
     return Refuse(status_text(status) + gated)
 
 
-def _judge_whole(headers: Mapping[str, str], pin: BlobPin | Unpinned, asked: Asked) -> Answer:
+def _interpret_whole(headers: Mapping[str, str], pin: BlobPin | Unpinned, asked: Asked) -> Answer:
     length = headers.get("content-length", "").strip()
     if not re.fullmatch(r"[0-9]{1,18}", length):
         return WholeBody(pin.size_bytes)
     return _misfit(int(length), pin, asked, "it would send ") or WholeBody(int(length))
 
 
-def _judge_part(status: int, headers: Mapping[str, str], pin: BlobPin | Unpinned, asked: Asked) -> Answer:
+def _interpret_part(status: int, headers: Mapping[str, str], pin: BlobPin | Unpinned, asked: Asked) -> Answer:
     pattern = r"bytes\s+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)"
     found = re.fullmatch(pattern, headers.get("content-range", "").strip())
     total = found[3] if found and found[3] != "*" else None

@@ -11,14 +11,15 @@ import trustme
 from recipes.core.console import Silent
 from recipes.core.digest import Sha256
 from recipes.core.errors import FetchError, RecipeError, UsageError
-from recipes.core.settings import Settings
+from recipes.core.pip_config import pip_value
+from recipes.core.settings import Settings, parse_settings
 from recipes.fetch.fetcher import Candidate, Fetcher
 from recipes.fetch.http.environment import CERTIFICATE_VARIABLES
 from recipes.fetch.http.network_errors import OriginError
 from recipes.fetch.http.response_rules import BlobPin
 from recipes.fetch.http.retry import Patience, Tempo
 from recipes.store.store import Store
-from tests.support.http_server import Server, closed_port, redirects_to
+from tests.support.http_server import Behaviour, Server, closed_port, redirects_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,12 +46,25 @@ def server() -> Iterator[Server]:
         yield serving
 
 
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
 @pytest.fixture
-def tls_server() -> Iterator[Server]:
+def tls_server(authority: trustme.CA) -> Iterator[Server]:
+    """A server whose certificate an own authority signed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     with Server(tls=context) as serving:
         yield serving
+
+
+@pytest.fixture
+def pem(authority: trustme.CA, tmp_path: Path) -> Path:
+    path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
 
 
 def fetcher(folder: Path, server: Server, certificates: str | None = None) -> Fetcher:
@@ -75,6 +89,38 @@ def refusal(folder: Path, server: Server, certificates: str | None = None) -> Us
         fetcher(folder, server, certificates).index.ask_page("thing")
     assert [str(error) for error in errors] == [str(of_index.value)] * 2
     return errors[0]
+
+
+@pytest.mark.usefixtures("clean")
+def test_an_unknown_authority_is_refused_and_the_fix_names_the_variable(
+    tls_server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(FetchError, match="its certificate is not trusted") as caught:
+        fetch(tmp_path / "store", tls_server)
+    assert caught.value.fix.startswith("PIP_CERT=")
+    assert tls_server.log == []  # nothing was said to a server that is not trusted
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_an_authority_that_the_machine_knows_is_believed(
+    variable: str, pem: Path, tls_server: Server, tmp_path: Path, clean: pytest.MonkeyPatch
+) -> None:
+    clean.setenv(variable, str(pem))
+    assert fetch(tmp_path / "store", tls_server) == DATA
+
+
+@pytest.mark.usefixtures("clean")
+def test_an_authority_that_pip_is_told_of_is_believed_by_the_index_too(
+    pem: Path, tls_server: Server, tmp_path: Path
+) -> None:
+    config = tmp_path / "pip.conf"
+    config.write_text(f"[global]\ncert = {pem}\n")
+    told = parse_settings({"PIP_CERT": str(pem)}, default_store=tmp_path).certificates
+    assert pip_certificates((config,)) == told == str(pem)
+    assert fetch(tmp_path / "store", tls_server, told) == DATA
+    tls_server.serve("/simple/thing/", b"", Behaviour(status=403))
+    with pytest.raises(OriginError, match="HTTP 403"):
+        fetcher(tmp_path / "store", tls_server, told).index.ask_page("thing")
 
 
 @pytest.mark.parametrize("value", ["nowhere", "none.pem"])

@@ -256,77 +256,61 @@ def test_a_page_in_html_is_understood_as_well(bench: Bench) -> None:
     assert [request.path for request in bench.server.log] == ["/simple/some-thing/", f"/files/{origin.file}"]
 
 
-def test_a_yanked_file_is_still_the_pinned_one(bench: Bench) -> None:
-    origin = bench.pypi_origin(tar_of(bench.tree, "top"), yanked="a reason")
-    assert bench.fetch(origin) == ("pypi Some.Thing 1.0", [])
-
-
-def test_an_index_that_says_no_digest_is_taken_at_the_pins_word(bench: Bench) -> None:
-    origin = bench.pypi_origin(tar_of(bench.tree, "top"), hashes={}, size=None)
-    assert bench.fetch(origin) == ("pypi Some.Thing 1.0", [])
-
-
-def test_an_index_that_says_another_digest_is_refused_before_the_download(bench: Bench) -> None:
-    origin = bench.pypi_origin(tar_of(bench.tree, "top"), hashes={"sha256": "0" * 64})
-    assert bench.reasons(origin) == [
-        f"pypi Some.Thing 1.0: the index says sha256:{'0' * 64} of thing-1.0.tar.gz, pinned is {origin.sha256}"
-    ]
-    assert [request.path for request in bench.server.log] == ["/simple/some-thing/"]
-
-
-def test_an_index_that_says_another_size_is_refused_before_the_download(bench: Bench) -> None:
-    origin = bench.pypi_origin(tar_of(bench.tree, "top"), size=5)
-    assert bench.reasons(origin) == [
-        f"pypi Some.Thing 1.0: the index says 5 bytes of thing-1.0.tar.gz, pinned are {origin.size_bytes}"
-    ]
-
-
-def test_a_file_or_project_that_the_index_lacks_is_said_so(bench: Bench) -> None:
-    origin = bench.pypi_origin(tar_of(bench.tree, "top"), filename="thing-2.0.tar.gz")
-    assert bench.reasons(origin) == [
-        "pypi Some.Thing 1.0: the index has no file thing-1.0.tar.gz of Some.Thing"
-    ]
-    (bench.store.root / "staged").rmdir()
-    bench.server.serve("/simple/some-thing/", b"", servers.NOT_FOUND)
-    assert bench.reasons(origin) == ["pypi Some.Thing 1.0: the index has no project Some.Thing"]
+@pytest.mark.parametrize("of_file", [{"yanked": "a reason"}, {"hashes": {}, "size": None}])
+def test_a_file_that_is_yanked_or_of_which_the_index_says_nothing_is_still_the_pinned_one(
+    bench: Bench, of_file: dict[str, object]
+) -> None:
+    assert bench.fetch(bench.pypi_origin(tar_of(bench.tree, "top"), **of_file)) == ("pypi Some.Thing 1.0", [])
 
 
 @pytest.mark.parametrize(
-    ("body", "headers"),
+    ("of_file", "reason"),
     [
-        (b"{", JSON_TYPE),
-        (b"{}", JSON_TYPE),
-        (b"[]", JSON_TYPE),
-        (b'{"meta": {"api-version": "9.0"}, "name": "x", "files": []}', JSON_TYPE),
-        (b"x", (("Content-Type", "image/png"),)),
+        ({"hashes": {"sha256": "0" * 64}}, f"the index says sha256:{'0' * 64}"),
+        ({"size": 5}, "the index says 5 bytes"),
+        ({"filename": "thing-2.0.tar.gz"}, "the index has no file thing-1.0.tar.gz"),
+        ({"url": "file:///etc/passwd"}, "invalid schema"),
     ],
 )
-def test_an_answer_that_is_no_index_page_is_said_so(
-    bench: Bench, body: bytes, headers: tuple[tuple[str, str], ...]
+def test_what_the_index_says_of_a_file_is_checked_before_the_download(
+    bench: Bench, of_file: dict[str, object], reason: str
+) -> None:
+    (found,) = bench.reasons(bench.pypi_origin(tar_of(bench.tree, "top"), **of_file))
+    assert found.startswith(f"pypi Some.Thing 1.0: {reason}")
+    assert [request.path for request in bench.server.log] == ["/simple/some-thing/"]
+
+
+NO_PAGE = "the index's answer is not a page of Some.Thing"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Behaviour(body=b"{", headers=JSON_TYPE), NO_PAGE),
+        (Behaviour(body=b"{}", headers=JSON_TYPE), NO_PAGE),
+        (Behaviour(body=b"[]", headers=JSON_TYPE), NO_PAGE),
+        (
+            Behaviour(body=b'{"meta": {"api-version": "9.0"}, "name": "x", "files": []}', headers=JSON_TYPE),
+            NO_PAGE,
+        ),
+        (Behaviour(body=b"x", headers=(("Content-Type", "image/png"),)), NO_PAGE),
+        (servers.WEB_PAGE, "the index has no file thing-1.0.tar.gz of Some.Thing"),
+        (servers.NOT_FOUND, "the index has no project Some.Thing"),
+        (Behaviour(status=403), "the index: HTTP 403 Forbidden"),
+    ],
+)
+def test_an_index_that_does_not_have_the_file_is_said_so(
+    bench: Bench, answer: Behaviour, reason: str
 ) -> None:
     origin = bench.pypi_origin(tar_of(bench.tree, "top"))
-    bench.page(body, headers)
-    assert bench.reasons(origin) == ["pypi Some.Thing 1.0: the index's answer is not a page of Some.Thing"]
-
-
-def test_a_login_page_in_the_indexs_place_has_no_such_file(bench: Bench) -> None:
-    origin = bench.pypi_origin(tar_of(bench.tree, "top"))
-    bench.page(servers.PAGE, HTML_TYPE)
-    assert bench.reasons(origin) == [
-        "pypi Some.Thing 1.0: the index has no file thing-1.0.tar.gz of Some.Thing"
-    ]
+    bench.server.serve("/simple/some-thing/", b"", answer)
+    assert bench.reasons(origin) == [f"pypi Some.Thing 1.0: {reason}"]
 
 
 def test_an_index_that_is_not_there_is_said_so(bench: Bench) -> None:
     origin = bench.pypi_origin(tar_of(bench.tree, "top"))
     bench.settings = replace(bench.settings, index_url=f"http://127.0.0.1:{servers.closed_port()}/simple")
     assert bench.reasons(origin) == ["pypi Some.Thing 1.0: the index: connection refused"]
-
-
-def test_an_index_that_refuses_is_said_so(bench: Bench) -> None:
-    origin = bench.pypi_origin(tar_of(bench.tree, "top"))
-    bench.server.serve("/simple/some-thing/", b"", Behaviour(status=403))
-    assert bench.reasons(origin) == ["pypi Some.Thing 1.0: the index: HTTP 403 Forbidden"]
 
 
 def test_an_index_that_is_busy_is_asked_again_when_it_says(bench: Bench) -> None:
@@ -364,11 +348,6 @@ def test_the_indexs_password_is_used_for_its_own_files_and_for_no_others(bench: 
     assert without.find_address(wanted) == bench.server.url("/files/x.whl")
     bench.publish("x.whl", data, url="https://elsewhere.example/x.whl")
     assert with_it.find_address(wanted) == "https://elsewhere.example/x.whl"
-
-
-def test_an_address_that_the_index_gives_in_another_scheme_is_refused(bench: Bench) -> None:
-    origin = bench.pypi_origin(tar_of(bench.tree, "top"), url="file:///etc/passwd")
-    assert bench.reasons(origin) == ["pypi Some.Thing 1.0: invalid schema"]
 
 
 def test_a_wheel_comes_by_the_same_path_and_a_mirror_goes_first(bench: Bench) -> None:
@@ -435,6 +414,7 @@ def test_nothing_of_this_machines_git_configuration_reaches_the_tree(
     assert (staged / "converted.txt").read_bytes() == b"one\ntwo\r\nthree\n"
     assert (staged / "keyword.h").read_text() == "/* $Id$ $Format:%H$ */\n"
     assert not (staged / ".git").exists()
+    assert list(bench.store.tmp.root.iterdir()) == []
 
 
 def test_a_commit_that_the_repository_lacks_is_said_in_gits_words(bench: Bench) -> None:
@@ -456,10 +436,3 @@ def test_a_password_in_gits_address_is_not_shown(bench: Bench) -> None:
     (reason,) = bench.reasons(GitOrigin(url=url))
     assert "secret" not in reason
     assert reason.startswith("git http://127.0.0.1:")
-
-
-def test_git_leaves_nothing_behind_in_the_store(bench: Bench) -> None:
-    repository = bench.root / "repository.git"
-    commit = make_repository(repository, bench.tree)
-    bench.fetch(GitOrigin(url=f"file://{repository}"), commit=commit)
-    assert list(bench.store.tmp.root.iterdir()) == []

@@ -22,7 +22,7 @@ from recipes.fetch.http.response_rules import (
     TryLater,
     Unpinned,
     WholeBody,
-    judge_answer,
+    interpret_answer,
     parse_retry_after,
     status_text,
 )
@@ -111,7 +111,7 @@ def test_each_row_of_the_table(
     asked: Asked,
     answer: Answer | type[Answer],
 ) -> None:
-    found = judge_answer(status, headers, pin, asked, NOW)
+    found = interpret_answer(status, headers, pin, asked, NOW)
     assert isinstance(found, answer) if isinstance(answer, type) else found == answer
 
 
@@ -127,7 +127,7 @@ HEADERS = st.dictionaries(
 def test_no_answer_is_taken_that_does_not_fit_the_pin(
     status: int, headers: dict[str, str], pin: BlobPin, asked: Asked
 ) -> None:
-    found = judge_answer(status, headers, pin, asked, NOW)
+    found = interpret_answer(status, headers, pin, asked, NOW)
     if isinstance(found, PartBody | WholeBody):
         assert status in {200, 206}
         total = found.total_bytes

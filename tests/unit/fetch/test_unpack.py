@@ -32,124 +32,73 @@ assert SPEC.loader is not None
 BUILD = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(BUILD)
 
-FIX = (
-    "do not use this archive: it is not what the pin's author saw; report it to whoever publishes origin 1, "
-    "or pin another origin with `python3 noxfile.py -s lock`"
-)
-WHOLE = "a whole archive"
-FORMATS = "a tar archive (plain, gzip, xz or zstd) or a zip archive"
-SAFE = "files and folders, and links that stay in the tree"
-EARLIER = "a hard link to an earlier file, both of them wanted or neither"
-APART = "names that differ by more than case or Unicode form, which macOS ignores"
-
-# name of the file in tests/data/archives: member, expected, found; {} is the archive's path
+# name of the file in tests/data/archives: the member that is named, and a word of the reason
 BAD = {
-    "absolute-path.tar": ("/tmp/evil.txt", "a relative path", "an absolute path"),
-    "absolute-path.zip": ("/tmp/evil.txt", "a relative path", "an absolute path"),
-    "parent-path.tar": ("src/../../evil.txt", "a path that stays in the archive", "a path with `..`"),
-    "parent-path.zip": ("src/../../evil.txt", "a path that stays in the archive", "a path with `..`"),
-    "parent-path-outside.tar": ("other/../evil.txt", "a path that stays in the archive", "a path with `..`"),
-    "backslash-path.tar": ("src\\..\\evil.txt", "a path with forward slashes", "a backslash"),
-    "newline-in-name.tar": ("src/a\nb.txt", "names without control characters", "the character '\\n'"),
-    "nul-in-name.zip": ("src/a\0b.txt", "names without control characters", "the character '\\x00'"),
-    "name-not-utf8.tar": ("src/\udcff.txt", "names in UTF-8", "other bytes"),
-    "name-not-utf8.zip": (
-        "",
-        WHOLE,
-        "{}: 'utf-8' codec can't decode byte 0xff in position 4: invalid start byte",
-    ),
-    "name-unmarked.zip": (
-        "src/aüb.txt",
-        "names in UTF-8, marked as such",
-        "a name in another or unknown encoding",
-    ),
+    "absolute-path.tar": ("/tmp/evil.txt", "an absolute path"),
+    "absolute-path.zip": ("/tmp/evil.txt", "an absolute path"),
+    "parent-path.tar": ("src/../../evil.txt", "a path with `..`"),
+    "parent-path.zip": ("src/../../evil.txt", "a path with `..`"),
+    "parent-path-outside.tar": ("other/../evil.txt", "a path with `..`"),
+    "backslash-path.tar": ("src\\..\\evil.txt", "a backslash"),
+    "newline-in-name.tar": ("src/a\nb.txt", "the character '\\n'"),
+    "nul-in-name.zip": ("src/a\x00b.txt", "the character '\\x00'"),
+    "name-not-utf8.tar": ("src/\udcff.txt", "other bytes"),
+    "name-not-utf8.zip": ("", "'utf-8' codec can't decode byte 0xff in position 4: invalid start byte"),
+    "name-unmarked.zip": ("src/aüb.txt", "a name in another or unknown encoding"),
     "name-too-long.tar": (
         "src/" + "n" * 56 + "...",
-        "names of at most 255 bytes and paths of at most 1000",
         "a name of 256 bytes in a path of 260",
     ),
-    "character-device.tar": ("src/null", SAFE, "a character device"),
-    "block-device.tar": ("src/disk", SAFE, "a block device"),
-    "named-pipe.tar": ("src/pipe", SAFE, "a named pipe"),
-    "unknown-type.tar": ("src/volume", SAFE, "a member of type 'V'"),
-    "sparse.tar": ("src/sparse", SAFE, "a sparse file"),
-    "device.zip": ("src/null", SAFE, "a member of mode 20644"),
-    "folder-without-slash.zip": ("src/x", SAFE, "a member of mode 40755"),
-    "hard-link-to-nothing.tar": ("src/x", EARLIER, "a hard link to 'src/absent'"),
-    "hard-link-from-outside.tar": ("src/x", EARLIER, "a hard link to 'other/y'"),
-    "hard-link-to-link.tar": ("src/x", EARLIER, "a hard link to 'src/y'"),
-    "link-absolute.tar": ("src/x", SAFE, "a link to '/etc/passwd'"),
-    "link-empty.tar": ("src/x", SAFE, "a link to ''"),
-    "link-outside.tar": ("src/x", SAFE, "a link to '../other', which leads outside"),
-    "link-outside.zip": ("src/x", SAFE, "a link to '../evil', which leads outside"),
-    "link-outside-unwanted.tar": ("other/x", SAFE, "a link to '../../evil', which leads outside"),
-    "link-outside-through-link.tar": ("src/x", SAFE, "a link to 'a/b/top/../evil', which leads outside"),
-    "link-circle.tar": ("src/x", "a link that leads somewhere", "links that lead in a circle"),
-    "link-target-too-long.zip": ("src/x", "a link target of at most 1000 bytes", "1001 bytes"),
-    "file-below-link.tar": (
-        "src/x/evil.txt",
-        "a path that leads through folders",
-        "'src/x' is a symbolic link",
-    ),
-    "file-below-file.tar": (
-        "src/good.txt/x",
-        "a path that leads through folders",
-        "'src/good.txt' is a file",
-    ),
-    "link-above-file.tar": ("src/x", "each path once", "a symbolic link, where a folder is already"),
-    "file-where-folder.tar": ("src/x", "each path once", "a file, where a folder is already"),
-    "duplicate.tar": ("src/./good.txt", "each path once", "a file, where a file is already"),
-    "duplicate.zip": ("src/good.txt", "each path once", "a file, where a file is already"),
-    "names-differ-by-case.tar": ("src/Good.txt", APART, "'good.txt' and 'Good.txt'"),
-    "names-differ-by-folder-case.tar": ("src/X/b", APART, "'x' and 'X'"),
-    "names-differ-by-unicode-form.tar": ("src/e\u0301", APART, "'\u00e9' and 'e\u0301'"),
-    "size-bomb.tar": ("src/zeros", "at most 4294967296 bytes unpacked", "5368709125 up to this member"),
-    "name-record-bomb.tar": (
-        "././@LongLink",
-        "a name record of at most 1048576 bytes",
-        "1073741824 bytes",
-    ),
-    "encrypted.zip": ("src/good.txt", "members without a password", "an encrypted member"),
-    "truncated-data.tar": ("", WHOLE, "{}: unexpected end of data"),
-    "truncated-header.tar": ("", WHOLE, "{}: its tar data ends early or is damaged: truncated header"),
-    "no-end.tar": ("", WHOLE, "{}: its tar data ends early or is damaged: empty header"),
-    "damaged-header.tar": ("", WHOLE, "{}: its tar data ends early or is damaged: bad checksum"),
-    "garbage-after-end.tar": ("", WHOLE, "{}: its tar data has ended, and b'appended' follows"),
-    "truncated.tar.gz": ("", WHOLE, "{}: its gzip data ends early"),
-    "garbage-after-end.tar.gz": ("", WHOLE, "{}: its gzip data has ended, and b'appended' follows"),
-    "padded.tar.gz": ("", WHOLE, f"{{}}: its gzip data has ended, and {bytes(16)!r} follows"),
-    "wrong-checksum.tar.gz": (
-        "",
-        WHOLE,
-        "{}: its gzip data is damaged: Error -3 while decompressing data: incorrect data check",
-    ),
-    "not-a-tar.tar.gz": ("", WHOLE, "{}: its tar data ends early or is damaged: truncated header"),
-    "wrong-checksum.zip": ("", WHOLE, "{}: Bad CRC-32 for file 'src/x.txt'"),
-    "truncated.zip": ("", WHOLE, "{}: File is not a zip file"),
-    "garbage-after-end.zip": ("", WHOLE, "{}: its zip data has ended, and something follows"),
-    "garbage-before-start.zip": ("", WHOLE, "{}: something lies before its first member"),
-    "web-page.tar.gz": (
-        "",
-        FORMATS,
-        "a web page; it begins '<!DOCTYPE html>\\n<html><title>404 Not Found</title></html>\\n', in {}",
-    ),
-    "error-message.tar.gz": (
-        "",
-        FORMATS,
-        """text; it begins '{{"message": "rate limit exceeded"}}\\n', in {}""",
-    ),
-    "noise.tar.gz": (
-        "",
-        FORMATS,
-        "something else; it begins with the bytes 80 81 82 83 84 85 86 87 88 89 8a 8b 8c 8d 8e 8f, in {}",
-    ),
-    "empty.tar.gz": ("", FORMATS, "an empty file, in {}"),
-    "empty-tree.tar": (
-        "",
-        FORMATS,
-        f"something else; it begins with the bytes {bytes(16).hex(' ')}, in {{}}",
-    ),
-    "folder-only.tar": ("", "files below 'sub'", "none; at the top is 'src', 'sub', in {}"),
+    "character-device.tar": ("src/null", "a character device"),
+    "block-device.tar": ("src/disk", "a block device"),
+    "named-pipe.tar": ("src/pipe", "a named pipe"),
+    "unknown-type.tar": ("src/volume", "a member of type 'V'"),
+    "sparse.tar": ("src/sparse", "a sparse file"),
+    "device.zip": ("src/null", "a member of mode 20644"),
+    "folder-without-slash.zip": ("src/x", "a member of mode 40755"),
+    "hard-link-to-nothing.tar": ("src/x", "a hard link to 'src/absent'"),
+    "hard-link-from-outside.tar": ("src/x", "a hard link to 'other/y'"),
+    "hard-link-to-link.tar": ("src/x", "a hard link to 'src/y'"),
+    "link-absolute.tar": ("src/x", "a link to '/etc/passwd'"),
+    "link-empty.tar": ("src/x", "a link to ''"),
+    "link-outside.tar": ("src/x", "a link to '../other', which leads outside"),
+    "link-outside.zip": ("src/x", "a link to '../evil', which leads outside"),
+    "link-outside-unwanted.tar": ("other/x", "a link to '../../evil', which leads outside"),
+    "link-outside-through-link.tar": ("src/x", "a link to 'a/b/top/../evil', which leads outside"),
+    "link-circle.tar": ("src/x", "links that lead in a circle"),
+    "link-target-too-long.zip": ("src/x", "1001 bytes"),
+    "file-below-link.tar": ("src/x/evil.txt", "'src/x' is a symbolic link"),
+    "file-below-file.tar": ("src/good.txt/x", "'src/good.txt' is a file"),
+    "link-above-file.tar": ("src/x", "a symbolic link, where a folder is already"),
+    "file-where-folder.tar": ("src/x", "a file, where a folder is already"),
+    "duplicate.tar": ("src/./good.txt", "a file, where a file is already"),
+    "duplicate.zip": ("src/good.txt", "a file, where a file is already"),
+    "names-differ-by-case.tar": ("src/Good.txt", "'good.txt' and 'Good.txt'"),
+    "names-differ-by-folder-case.tar": ("src/X/b", "'x' and 'X'"),
+    "names-differ-by-unicode-form.tar": ("src/e\u0301", "'\u00e9' and 'e\u0301'"),
+    "size-bomb.tar": ("src/zeros", "5368709125 up to this member"),
+    "name-record-bomb.tar": ("././@LongLink", "1073741824 bytes"),
+    "encrypted.zip": ("src/good.txt", "an encrypted member"),
+    "truncated-data.tar": ("", "unexpected end of data"),
+    "truncated-header.tar": ("", "its tar data ends early or is damaged: truncated header"),
+    "no-end.tar": ("", "its tar data ends early or is damaged: empty header"),
+    "damaged-header.tar": ("", "its tar data ends early or is damaged: bad checksum"),
+    "garbage-after-end.tar": ("", "its tar data has ended, and b'appended' follows"),
+    "truncated.tar.gz": ("", "its gzip data ends early"),
+    "garbage-after-end.tar.gz": ("", "its gzip data has ended, and b'appended' follows"),
+    "padded.tar.gz": ("", "its gzip data has ended"),
+    "wrong-checksum.tar.gz": ("", "its gzip data is damaged"),
+    "not-a-tar.tar.gz": ("", "its tar data ends early or is damaged: truncated header"),
+    "wrong-checksum.zip": ("", "Bad CRC-32 for file 'src/x.txt'"),
+    "truncated.zip": ("", "File is not a zip file"),
+    "garbage-after-end.zip": ("", "its zip data has ended, and something follows"),
+    "garbage-before-start.zip": ("", "something lies before its first member"),
+    "web-page.tar.gz": ("", "a web page; it begins"),
+    "error-message.tar.gz": ("", 'text; it begins \'{"message": "rate limit exceeded"}\\n\''),
+    "noise.tar.gz": ("", "begins with the bytes 80 81"),
+    "empty.tar.gz": ("", "an empty file"),
+    "empty-tree.tar": ("", "begins with the bytes 00 00"),
+    "folder-only.tar": ("", "none; at the top is 'src', 'sub'"),
 }
 
 
@@ -162,18 +111,25 @@ def modes(tree: Path) -> dict[str, str]:
     return {str(path.relative_to(tree)): f"{path.lstat().st_mode & 0o7777:o}" for path in tree.rglob("*")}
 
 
+def do_unpack(path: Path, into: Path, subdirectory: str = "src", drop: tuple[str, ...] = ()) -> Path:
+    unpack(path, into, subdirectory=subdirectory, drop=drop, where="origin 1")
+    return into
+
+
+def refusal(path: Path, into: Path, subdirectory: str = "src", drop: tuple[str, ...] = ()) -> ArchiveError:
+    with pytest.raises(ArchiveError) as caught:
+        do_unpack(path, into, subdirectory, drop)
+    return caught.value
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_archive_is_refused_with_its_reason_and_leaves_nothing(name: str, tmp_path: Path) -> None:
-    member, expected, found = BAD[name]
-    subdirectory = "sub" if name == "folder-only.tar" else "src"
-    with pytest.raises(ArchiveError) as caught:
-        unpack(DATA / name, tmp_path / "into", subdirectory=subdirectory, drop=(), where="origin 1")
-    error = caught.value
+    member, found = BAD[name]
+    error = refusal(DATA / name, tmp_path / "into", "sub" if name == "folder-only.tar" else "src")
     assert error.where == (f"origin 1, member {member!r}" if member else "origin 1")
-    assert error.expected == expected
-    assert error.found == found.format(DATA / name)
-    assert error.fix == FIX
-    assert error.exit_code == 14
+    assert found in error.found
+    assert member or str(DATA / name) in error.found
+    assert "origin 1" in error.fix
     assert list(tmp_path.iterdir()) == []
 
 
@@ -203,7 +159,7 @@ def test_each_format_is_told_by_its_content_and_gives_the_same_tree(form: str, t
     }
     path = tmp_path / "named-as-nothing"
     path.write_bytes(compressions[form]())
-    unpack(path, tmp_path / "into", subdirectory="top/src", drop=(), where="origin 1")
+    do_unpack(path, tmp_path / "into", "top/src")
     assert modes(tmp_path / "into") == {"a.txt": "644", "bin": "755", "bin/run": "755"}
     assert (tmp_path / "into/bin/run").read_bytes() == b"#!/bin/sh\n"
     assert hash_tree(tmp_path / "into", Sha1).hex == "aa336a488fb94916b63fe2f2b71b8c199babd05a"
@@ -217,11 +173,10 @@ def test_xz_and_zstd_data_must_end_where_its_stream_ends(
     data = compress(BUILD.tar())
     path = tmp_path / "archive"
     path.write_bytes(data[:-1] if harm == "truncated" else data + b"more")
-    with pytest.raises(ArchiveError) as caught:
-        unpack(path, tmp_path / "into", subdirectory="src", drop=(), where="origin 1")
+    error = refusal(path, tmp_path / "into")
     form = "xz" if compress is lzma.compress else "zstd"
     reason = "data ends early" if harm == "truncated" else "data has ended, and b'more' follows"
-    assert caught.value.found == f"{path}: its {form} {reason}"
+    assert f"its {form} {reason}" in error.found
 
 
 def test_what_follows_the_end_is_found_however_the_reads_fall(
@@ -229,9 +184,8 @@ def test_what_follows_the_end_is_found_however_the_reads_fall(
 ) -> None:
     monkeypatch.setattr(archive, "INPUT_BYTES", 1)
     path = DATA / "garbage-after-end.tar.gz"
-    with pytest.raises(ArchiveError) as caught:
-        unpack(path, tmp_path / "into", subdirectory="src", drop=(), where="origin 1")
-    assert caught.value.found == f"{path}: its gzip data has ended, and b'a' follows"
+    error = refusal(path, tmp_path / "into")
+    assert "and b'a' follows" in error.found
 
 
 def test_special_bits_the_umask_and_folder_modes_do_not_reach_the_tree(tmp_path: Path) -> None:
@@ -244,7 +198,7 @@ def test_special_bits_the_umask_and_folder_modes_do_not_reach_the_tree(tmp_path:
     )
     before = os.umask(0o777)
     try:
-        unpack(path, tmp_path / "into", subdirectory=".", drop=(), where="origin 1")
+        do_unpack(path, tmp_path / "into", ".")
     finally:
         os.umask(before)
     assert modes(tmp_path) == {
@@ -271,7 +225,7 @@ def test_links_that_stay_inside_are_made_and_hard_links_become_files_of_their_ow
         BUILD.link("other/link", "../src/a"),
     )
     into = tmp_path / "into"
-    unpack(path, into, subdirectory="src", drop=(), where="origin 1")
+    do_unpack(path, into)
     links = {item.name: os.readlink(item) for item in into.rglob("*") if item.is_symlink()}  # noqa: PTH115 - Path.readlink drops `./`
     assert links == {
         "early": "a/./../a/run",
@@ -287,13 +241,13 @@ def test_links_that_stay_inside_are_made_and_hard_links_become_files_of_their_ow
 def test_a_link_of_a_zip_made_on_unix_is_a_link_and_elsewhere_a_file_is_plain(tmp_path: Path) -> None:
     path = tmp_path / "archive"
     path.write_bytes(BUILD.zipped(("src/x", stat.S_IFLNK | 0o777, b"good.txt")))
-    unpack(path, tmp_path / "unix", subdirectory="src", drop=(), where="origin 1")
+    do_unpack(path, tmp_path / "unix")
     assert str((tmp_path / "unix/x").readlink()) == "good.txt"
     with zipfile.ZipFile(path, "w") as made:
         info = zipfile.ZipInfo("src/run")
         info.create_system, info.external_attr = 0, (stat.S_IFLNK | 0o777) << 16
         made.writestr(info, b"bytes")
-    unpack(path, tmp_path / "dos", subdirectory="src", drop=(), where="origin 1")
+    do_unpack(path, tmp_path / "dos")
     assert modes(tmp_path / "dos") == {"run": "644"}
 
 
@@ -305,50 +259,33 @@ def test_dropped_files_are_left_out_and_one_that_is_not_there_is_an_error(tmp_pa
         BUILD.link("src/link", "keep"),
         BUILD.member(".git"),
     )
-    unpack(path, tmp_path / "into", subdirectory="src", drop=(".git", "link"), where="origin 1")
+    do_unpack(path, tmp_path / "into", "src", (".git", "link"))
     assert modes(tmp_path / "into") == {"keep": "644"}
-    with pytest.raises(ArchiveError) as caught:
-        unpack(path, tmp_path / "again", subdirectory="src", drop=(".git", "absent"), where="origin 1")
-    assert caught.value.expected == "the file 'absent', which `drop` says to leave out"
-    assert caught.value.found == f"no such file, in {path}"
+    error = refusal(path, tmp_path / "again", "src", (".git", "absent"))
+    assert "'absent'" in error.expected
     assert not (tmp_path / "again").exists()
 
 
 def test_a_subdirectory_that_is_not_there_names_what_is(tmp_path: Path) -> None:
     folders = [BUILD.member(f"{letter}/file") for letter in "fedcba"]
     path = write_tar(tmp_path / "archive", *folders, BUILD.member("sr", mode=0o644))
-    with pytest.raises(ArchiveError) as caught:
-        unpack(path, tmp_path / "into", subdirectory="sr", drop=(), where="origin 1")
-    assert caught.value.expected == "files below 'sr'"
-    assert caught.value.found == f"none; at the top is 'a', 'b', 'c', 'd', 'e', ..., in {path}"
+    error = refusal(path, tmp_path / "into", "sr")
+    assert error.expected == "files below 'sr'"
+    assert "'a', 'b', 'c', 'd', 'e', ..., in" in error.found
 
 
 def test_names_that_differ_by_case_outside_the_subdirectory_are_no_concern(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "archive", *(BUILD.member(name) for name in ("x/a", "X/a", "src/a")))
-    unpack(path, tmp_path / "into", subdirectory="src", drop=(), where="origin 1")
+    do_unpack(path, tmp_path / "into")
     assert modes(tmp_path / "into") == {"a": "644"}
 
 
 def test_more_members_than_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(members, "MAX_MEMBERS", 3)
     files = [BUILD.member(f"file-{number}") for number in range(4)]
-    unpack(
-        write_tar(tmp_path / "3", *files[:3]),
-        tmp_path / "into",
-        subdirectory=".",
-        drop=(),
-        where="origin 1",
-    )
-    with pytest.raises(ArchiveError) as caught:
-        unpack(
-            write_tar(tmp_path / "4", *files),
-            tmp_path / "more",
-            subdirectory=".",
-            drop=(),
-            where="origin 1",
-        )
-    assert caught.value.where == "origin 1, member 'file-3'"
-    assert (caught.value.expected, caught.value.found) == ("at most 3 members", "more")
+    do_unpack(write_tar(tmp_path / "3", *files[:3]), tmp_path / "into", ".")
+    error = refusal(write_tar(tmp_path / "4", *files), tmp_path / "more", ".")
+    assert (error.where, error.expected) == ("origin 1, member 'file-3'", "at most 3 members")
 
 
 def test_copies_by_hard_link_count_against_the_size_limit(
@@ -357,10 +294,9 @@ def test_copies_by_hard_link_count_against_the_size_limit(
     monkeypatch.setattr(members, "MAX_TOTAL_BYTES", 10)
     copies = [BUILD.link(f"copy-{number}", "file", tarfile.LNKTYPE) for number in range(2)]
     path = write_tar(tmp_path / "archive", BUILD.member("file", b"1234"), *copies)
-    with pytest.raises(ArchiveError) as caught:
-        unpack(path, tmp_path / "into", subdirectory=".", drop=(), where="origin 1")
-    assert caught.value.where == "origin 1, member 'copy-1'"
-    assert caught.value.found == "12 up to this member"
+    error = refusal(path, tmp_path / "into", ".")
+    assert error.where == "origin 1, member 'copy-1'"
+    assert "12 up to" in error.found
 
 
 def test_a_folder_that_is_not_empty_is_not_touched(tmp_path: Path) -> None:
@@ -368,23 +304,19 @@ def test_a_folder_that_is_not_empty_is_not_touched(tmp_path: Path) -> None:
     into.mkdir()
     (into / "mine").write_text("kept")
     with pytest.raises(StoreError) as caught:
-        unpack(
-            write_tar(tmp_path / "a", BUILD.member("x")), into, subdirectory=".", drop=(), where="origin 1"
-        )
+        do_unpack(write_tar(tmp_path / "a", BUILD.member("x")), into, ".")
     assert caught.value.where == str(into)
-    assert caught.value.expected == "an empty folder, or none"
-    assert caught.value.found == "1 entries, among them 'mine'"
-    assert caught.value.fix == f"move it away: `mv {into} {into}.old`"
+    assert "'mine'" in caught.value.found
+    assert f"mv {into} {into}.old" in caught.value.fix
     assert (into / "mine").read_text() == "kept"
 
 
 def test_an_empty_folder_is_used_and_is_empty_again_after_a_failure(tmp_path: Path) -> None:
     into = tmp_path / "into"
     into.mkdir()
-    with pytest.raises(ArchiveError):
-        unpack(DATA / "truncated.tar.gz", into, subdirectory="src", drop=(), where="origin 1")
+    refusal(DATA / "truncated.tar.gz", into)
     assert list(into.iterdir()) == []
-    unpack(write_tar(tmp_path / "a", BUILD.member("x")), into, subdirectory=".", drop=(), where="origin 1")
+    do_unpack(write_tar(tmp_path / "a", BUILD.member("x")), into, ".")
     assert modes(into) == {"x": "644"}
 
 
@@ -406,7 +338,7 @@ def test_an_interruption_passes_and_leaves_nothing(
     if form == "zip":
         path.write_bytes(BUILD.zipped(*((name, stat.S_IFREG | 0o644, b"") for name in names)))
     with pytest.raises(KeyboardInterrupt):
-        unpack(path, tmp_path / "into", subdirectory=".", drop=(), where="origin 1")
+        do_unpack(path, tmp_path / "into", ".")
     assert len(written) >= 2
     assert not (tmp_path / "into").exists()
 
@@ -436,21 +368,15 @@ def test_a_file_system_that_refuses_ends_in_a_store_error_and_leaves_nothing(
         check=True,
         cwd=paths.PROJECT,
     )
-    assert done.stdout.splitlines()[:4] == [
-        "error: the store cannot be used",
-        f"  where:    {tmp_path / 'into'}",
-        "  expected: files of any size",
-        "  found:    File too large",
-    ]
+    assert str(tmp_path / "into") in done.stdout
+    assert "File too large" in done.stdout
     assert done.stderr == ""
     assert not (tmp_path / "into").exists()
 
 
 def test_an_archive_that_cannot_be_opened_is_a_store_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
-        unpack(tmp_path / "absent", tmp_path / "into", subdirectory=".", drop=(), where="origin 1")
+        do_unpack(tmp_path / "absent", tmp_path / "into", ".")
     assert caught.value.where == str(tmp_path / "absent")
-    assert caught.value.expected == f"files that can be read and written, to unpack {tmp_path / 'absent'}"
     assert caught.value.found == "No such file or directory"
-    assert caught.value.fix == "mend what the system reports, then run the same command again"
     assert not (tmp_path / "into").exists()
