@@ -116,7 +116,7 @@ def test_an_authority_that_pip_is_told_of_is_believed_by_the_index_too(
     config = tmp_path / "pip.conf"
     config.write_text(f"[global]\ncert = {pem}\n")
     told = parse_settings({"PIP_CERT": str(pem)}, default_store=tmp_path).certificates
-    assert pip_certificates((config,)) == told == str(pem)
+    assert pip_value((config,), "cert") == (f"{config}, cert in [global]", str(pem))
     assert fetch(tmp_path / "store", tls_server, told) == DATA
     tls_server.serve("/simple/thing/", b"", Behaviour(status=403))
     with pytest.raises(OriginError, match="HTTP 403"):
