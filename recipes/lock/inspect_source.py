@@ -98,7 +98,7 @@ def _repository(source: Source) -> str:
 
 
 def _confirmation(file: SeenFile) -> str:
-    if file.vouched:
+    if file.is_stated:
         return "the digest that the package index states"
     return "no second source confirms these bytes"
 

@@ -36,7 +36,7 @@ MAX_ARCHIVE_BYTES = 256 << 20  # seven times the largest source archive that the
 class SeenFile:
     """A file of the store that nothing pins.
 
-    `url` can be shown; `vouched` says whether the package index had stated its digest before; `time_s` is when it was
+    `url` can be shown; `is_stated` says whether the package index had stated its digest before; `time_s` is when it was
     published, in seconds since 1970, where the index says so.
     """
 
@@ -45,7 +45,7 @@ class SeenFile:
     blob: Path
     sha256: Sha256
     size_bytes: int
-    vouched: bool = False
+    is_stated: bool = False
     time_s: float | None = None
 
 
@@ -101,7 +101,7 @@ class Asker:
             delivery.blob,
             stated,
             size_bytes,
-            vouched=True,
+            is_stated=True,
             time_s=published_s,
         )
 

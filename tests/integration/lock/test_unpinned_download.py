@@ -71,7 +71,7 @@ def test_what_arrives_is_a_read_only_file_of_the_store_named_by_its_digest(
 ) -> None:
     url = server.serve("/some/a.tar.gz", DATA)
     seen = bench.asker.fetch_archive(url)
-    assert (seen.name, seen.url, seen.size_bytes, seen.vouched) == ("a.tar.gz", url, len(DATA), False)
+    assert (seen.name, seen.url, seen.size_bytes, seen.is_stated) == ("a.tar.gz", url, len(DATA), False)
     assert seen.blob == bench.store.blob_path(Sha256.of_bytes(DATA))
     assert seen.sha256 == Sha256.of_bytes(DATA)
     assert seen.blob.read_bytes() == DATA
