@@ -69,10 +69,6 @@ def sends(body: bytes, framing: str = "length") -> Behaviour:
     return Behaviour(body=body, framing=framing)
 
 
-def claims_length(size_bytes: int) -> Behaviour:
-    return Behaviour(length_claim=size_bytes)
-
-
 def redirects_to(url: str) -> Behaviour:
     return Behaviour(status=302, body=b"moved", headers=(("Location", url),))
 

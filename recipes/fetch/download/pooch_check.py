@@ -53,6 +53,7 @@ def fetch_checked(downloader: Downloader, pin: BlobPin, route: Route | None, sto
 
     with storage_errors(folder):
         remove_tree(folder)  # what a killed process left
+        folder.mkdir()  # where it cannot be made, pooch's error would not say why
         try:
             while True:
                 try:

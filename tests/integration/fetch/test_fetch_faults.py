@@ -375,13 +375,6 @@ def test_a_first_part_from_elsewhere_and_a_bad_server_end_after_one_more_try(ben
     assert bench.rejected() == [OTHER]
 
 
-def test_a_download_that_has_all_its_bytes_needs_no_server(bench: Bench) -> None:
-    bench.leave_pieces(DATA)
-    assert bench.fetch_from(servers.NOT_FOUND).read_bytes() == DATA
-    assert bench.server.log == []
-    assert bench.partial_files() == []
-
-
 def test_a_download_that_has_all_bytes_and_wrong_ones_is_kept_apart(bench: Bench) -> None:
     bench.leave_pieces(OTHER)
     assert bench.fetch_from(GOOD).read_bytes() == DATA

@@ -270,7 +270,7 @@ def test_what_is_no_safe_archive_is_refused_and_nothing_is_proposed(workshop: Wo
     assert error.where.startswith("--source b8")
     assert error.fix.startswith(f"{AGAIN} --source b8")
     assert (url in error.found) is (kind is FetchError)
-    kept = [path for path in (workshop.root / "v1/rejected").rglob("archive") if path.is_file()]
+    kept = [path for path in (workshop.root / "v1/rejected").rglob("archive*") if path.is_file()]
     assert [path.read_bytes() for path in kept] == ([behaviour.body] if "web page" in name else [])
     assert not list((workshop.root / "v1/tmp").iterdir())
 

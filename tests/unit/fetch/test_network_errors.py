@@ -8,7 +8,7 @@ import ssl
 import pytest
 from requests import exceptions
 
-from recipes.fetch.http.network_errors import OriginError, describe_fault, is_lasting, shown_url
+from recipes.fetch.http.network_errors import describe_fault, is_lasting, shown_url
 
 
 def raised_from(outer: Exception, inner: BaseException) -> Exception:
@@ -22,33 +22,22 @@ def certificate_error() -> ssl.SSLCertVerificationError:
     return error
 
 
-CASES = [
-    (exceptions.ConnectionError(ConnectionRefusedError(111, "x")), "connection refused"),
-    (
-        raised_from(exceptions.ConnectionError(), ConnectionResetError(104, "x")),
-        "the connection was closed early",
-    ),
-    (
-        exceptions.ConnectionError(socket.gaierror(-2, "x")),
-        "its name cannot be resolved (is there a network?)",
-    ),
-    (
-        exceptions.ConnectionError(OSError(errno.ENETUNREACH, "Network is unreachable")),
-        "network is unreachable",
-    ),
-    (raised_from(exceptions.ReadTimeout(), TimeoutError()), "nothing came for 30 s"),
-    (exceptions.ChunkedEncodingError(http.client.IncompleteRead(b"")), "the connection was closed early"),
-    (exceptions.TooManyRedirects(), "too many redirects"),
-    (
-        exceptions.SSLError(certificate_error()),
-        "its certificate is not trusted: self-signed certificate",
-    ),
-]
-
-
-@pytest.mark.parametrize(("error", "text"), CASES)
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (exceptions.ConnectionError(ConnectionRefusedError(111, "x")), "connection refused"),
+        (raised_from(exceptions.ConnectionError(), ConnectionResetError(104, "x")), "closed early"),
+        (exceptions.ChunkedEncodingError(http.client.IncompleteRead(b"")), "closed early"),
+        (exceptions.ConnectionError(socket.gaierror(-2, "x")), "its name cannot be resolved"),
+        (exceptions.ConnectionError(OSError(errno.ENETUNREACH, "Network is unreachable")), "unreachable"),
+        (raised_from(exceptions.ReadTimeout(), TimeoutError()), "nothing came for 30 s"),
+        (exceptions.TooManyRedirects(), "too many redirects"),
+        (exceptions.SSLError(certificate_error()), "its certificate is not trusted: self-signed"),
+        (exceptions.ProxyError(ConnectionRefusedError(111, "x")), "its proxy: connection refused"),
+    ],
+)
 def test_a_fault_is_said_by_the_cause_that_one_can_act_on(error: Exception, text: str) -> None:
-    assert describe_fault(error, 30.0) == text
+    assert text in describe_fault(error, 30.0)
 
 
 def test_causes_that_lead_in_a_circle_are_looked_at_once() -> None:
@@ -62,46 +51,35 @@ def test_a_library_text_with_an_address_is_not_shown() -> None:
     assert describe_fault(error, 1.0) == "invalid url"
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        exceptions.ConnectionError(ConnectionRefusedError(111, "x")),
-        exceptions.ConnectionError(socket.gaierror(-2, "x")),
-        exceptions.ConnectionError(OSError(errno.ENETUNREACH, "x")),
-        exceptions.ConnectTimeout(),
-        exceptions.ProxyError(),
-    ],
-)
-def test_a_server_that_cannot_be_reached_is_left_unless_it_has_answered_before(error: Exception) -> None:
-    assert is_lasting(error, has_answered=False)
-    assert not is_lasting(error, has_answered=True)
+UNREACHABLE = [
+    exceptions.ConnectionError(ConnectionRefusedError(111, "x")),
+    exceptions.ConnectionError(socket.gaierror(-2, "x")),
+    exceptions.ConnectionError(OSError(errno.ENETUNREACH, "x")),
+    exceptions.ConnectTimeout(),
+    exceptions.ProxyError(),
+]
+WRONG = [
+    exceptions.TooManyRedirects(),
+    exceptions.SSLError(),
+    exceptions.InvalidURL(),
+    exceptions.InvalidSchema(),
+]
+BROKEN = [exceptions.ReadTimeout(), exceptions.ConnectionError(ConnectionResetError(104, "x"))]
 
 
 @pytest.mark.parametrize(
-    "error",
-    [
-        exceptions.TooManyRedirects(),
-        exceptions.SSLError(),
-        exceptions.InvalidURL(),
-        exceptions.InvalidSchema(),
-    ],
+    ("errors", "at_first", "later"),
+    [(UNREACHABLE, True, False), (WRONG, True, True), (BROKEN, False, False)],
+    ids=["not reached, unless it has answered before", "a wrong address", "a connection that broke"],
 )
-def test_an_address_that_is_wrong_is_left_in_any_case(error: Exception) -> None:
-    assert is_lasting(error, has_answered=True)
-
-
-@pytest.mark.parametrize(
-    "error", [exceptions.ReadTimeout(), exceptions.ConnectionError(ConnectionResetError(104, "x"))]
-)
-def test_a_connection_that_broke_is_tried_again(error: Exception) -> None:
-    assert not is_lasting(error, has_answered=False)
+def test_a_place_is_left_where_asking_again_would_not_help(
+    errors: list[Exception], *, at_first: bool, later: bool
+) -> None:
+    for error in errors:
+        assert is_lasting(error, has_answered=False) is at_first
+        assert is_lasting(error, has_answered=True) is later
 
 
 def test_an_address_is_shown_without_what_can_be_secret() -> None:
     assert shown_url("https://user:secret@host:8443/a/b?token=secret#x") == "https://host:8443/a/b"
     assert shown_url("file:///srv/repository") == "file:///srv/repository"
-
-
-def test_an_origin_error_says_whether_it_may_pass() -> None:
-    assert not OriginError("x").may_pass
-    assert OriginError("x", may_pass=True).may_pass
