@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from recipes.core.digest import Sha1, Sha256
 from recipes.core.errors import FetchError, ToolchainError
 from recipes.core.settings import HUB_TOKEN_VARIABLE, HUB_VARIABLE, OFFLINE_VARIABLE, Settings
+from recipes.fetch.http.environment import check_environment
 from recipes.fetch.http.network_errors import describe_fault, shown_url
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def read_repository(repository: str, credential: Credential, settings: Settings,
         Where the hub does not answer, does not have it, or gives an invalid answer.
     ToolchainError
         Where the hub's client is not installed.
+    UsageError
+        Where the user's proxy or certificates cannot be used.
     """
     where = f"{shown_url(credential.hub)}/{repository}"
     if settings.offline:
@@ -82,6 +85,7 @@ def read_repository(repository: str, credential: Credential, settings: Settings,
             where, error.response.status_code, again, has_token=bool(credential.usable_token)
         ) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
+        check_environment(error, credential.hub, None)
         raise FetchError(
             where=where,
             expected="the commit of the repository, and each file's size and digest",
@@ -89,6 +93,7 @@ def read_repository(repository: str, credential: Credential, settings: Settings,
             fix=f"{HUB_VARIABLE}=https://... {again}",
         ) from error
     except Exception as error:  # whatever the client's HTTP library calls it: it is the network's fault
+        check_environment(error, credential.hub, None)
         raise FetchError(
             where=where,
             expected="an answer of the hub",

@@ -29,7 +29,7 @@ def check_environment(error: Exception, url: str, certificates: str | None) -> N
     from requests.exceptions import SSLError
 
     is_of_network = isinstance(error, RequestException) or not isinstance(error, OSError)
-    if is_of_network and not isinstance(error, SSLError | ValueError):
+    if is_of_network and not isinstance(error, SSLError | ValueError | ImportError):
         return
     _check_proxy(url)
     if url.startswith("https:"):

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import huggingface_hub
 import pytest
 
 from recipes.cli.main import main
@@ -209,6 +210,21 @@ def test_a_hub_that_is_not_there_is_a_network_fault(bench: Bench, monkeypatch: p
     assert code == 12
     assert "connection refused" in err
     assert bench.again in err
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "ftp://host:21"])
+def test_a_proxy_that_cannot_be_used_is_named(
+    bench: Bench, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy", "all_proxy", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    huggingface_hub.close_session()  # the client reads the environment once in a process
+    code, _, err = bench.lock()
+    huggingface_hub.close_session()
+    assert code == 2
+    assert "ALL_PROXY" in err
+    assert bench.hub.log == []
 
 
 def test_offline_nothing_is_asked(bench: Bench, tmp_path: Path) -> None:
