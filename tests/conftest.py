@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # how long an example takes depends on the machine, and proves nothing
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("project"), max_examples=20)
 settings.load_profile("project")
 
 # From Linux's sockios.h and if.h; a request names an interface and holds its flags.
@@ -26,8 +27,13 @@ GET_FLAGS, SET_FLAGS, IS_UP = 0x8913, 0x8914, 1
 REQUEST = struct.Struct("16sH14x")
 
 
-def pytest_configure() -> None:
-    """Bring loopback up where it is down, as in a new and empty network namespace: the tests' servers listen there."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw fewer examples for `-m fast`, and bring loopback up where it is down.
+
+    It is down in a new and empty network namespace; the tests' servers listen there.
+    """
+    if config.option.markexpr == "fast":
+        settings.load_profile("fast")
     if not sys.platform.startswith("linux"):
         return
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:

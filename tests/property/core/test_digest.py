@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from random import Random
 
+pytestmark = pytest.mark.slow  # many examples, each with real files, programs or servers
+
 # git refuses a name that a file system could take for its own folder
 TREES = trees(NAMES.filter(lambda name: not os.fsencode(name).lower().startswith((b".git", b"git~"))))
 

@@ -25,6 +25,8 @@ from tests.support import http_server as servers
 from tests.support.http_server import GOOD, Behaviour, Server
 from tests.support.pieces import leave_pieces
 
+pytestmark = pytest.mark.slow  # many examples, each with real files, programs or servers
+
 DATA = random.Random(1).randbytes(20_000)
 OTHER = random.Random(2).randbytes(len(DATA))
 SHA, PIECE = Sha256.of_bytes(DATA), 1000

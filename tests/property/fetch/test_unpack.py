@@ -24,6 +24,8 @@ from recipes.fetch.archives.unpack import unpack
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.slow  # many examples, each with real files, programs or servers
+
 
 @dataclass(frozen=True)
 class Item:

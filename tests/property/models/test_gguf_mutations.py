@@ -10,6 +10,8 @@ from tests.support.gguf_mutations import HEADS, look, mutate, run
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # many examples, each with real files, programs or servers
+
 
 @pytest.mark.parametrize("first", range(0, 4000, 1000))
 def test_thousands_of_changed_heads_are_read_or_refused(first: int, tmp_path: Path) -> None:

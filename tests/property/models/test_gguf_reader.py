@@ -5,6 +5,7 @@ import tempfile
 import tracemalloc
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -88,6 +89,7 @@ def check(file: GgufFile) -> None:
         assert finding.what.isprintable()
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(KEYS, TENSORS, st.sampled_from([8, 32, 4096]))
 def test_what_was_written_into_a_file_is_read_from_it(
@@ -122,6 +124,7 @@ def test_any_counts_are_read_or_refused(tensor_count: int, key_count: int) -> No
     assert (measured(draft.encode()) is None) == bool(tensor_count or key_count)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     st.sampled_from(["qwen3vlmoe", "qwen3vl", "clip"]),

@@ -21,6 +21,8 @@ from recipes.patches.parse import parse_patch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow  # many examples, each with real files, programs or servers
+
 SLOW = settings(max_examples=60)  # each example starts real git a few times
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],

@@ -20,6 +20,8 @@ from tests.support.file_trees import NAMES, plant, trees
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.slow  # many examples, each with real files, programs or servers
+
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 INPUTS = st.dictionaries(TEXT, TEXT, max_size=4)
 

@@ -52,6 +52,7 @@ def test_the_committed_schema_is_the_generated_one(kind: str) -> None:
     assert committed.read_text("utf-8") == schema_text(kind)
 
 
+@pytest.mark.slow
 def test_writing_twice_gives_the_same_bytes_whatever_the_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
