@@ -33,10 +33,7 @@ if TYPE_CHECKING:
 class Compared:
     """What became of one subject with one model in one setting.
 
-    Parameters
-    ----------
-    accounted
-        For each case what was measured, and what the reference says with all that explains it; None: no answer.
+    For each case: what was measured, and what the reference says with all that explains it; None: no answer.
     """
 
     row: ModelDifferences
@@ -51,18 +48,9 @@ def compare_with_reference(
     oracles: Mapping[str, Oracle],
     known: frozenset[str] | None,
 ) -> Compared:
-    """Compare answers with the reference.
+    """Compare answers, in the order of the cases, with the reference; `names` are subject, model and setting.
 
-    Parameters
-    ----------
-    names
-        Of subject, model and setting.
-    cases, answers
-        In the same order.
-    oracles
-        By the prompt's name.
-    known
-        The subject's deviations; None: nothing is known, and nothing is to be explained.
+    `known` are the subject's deviations; None: nothing is known, and nothing is to be explained.
     """
     subject, model, setting = names
     limit = LIMITS[setting]
@@ -124,15 +112,7 @@ def compare_with_reference(
 def compare_subjects(
     cases: Sequence[AskedCase], one: Sequence[Compared], other: Sequence[Compared]
 ) -> list[Comparison]:
-    """Compare two subjects in one setting, group by group.
-
-    Parameters
-    ----------
-    cases
-        Those of each model.
-    one, other
-        What became of them, model by model, in the same order.
-    """
+    """Compare what became of two subjects in one setting, group by group; both are in the same order of models."""
     found: dict[str, list[tuple[float, float]]] = {group: [] for group in GROUPS}
     for ours, theirs in zip(one, other, strict=True):
         for case, a, b in zip(cases, ours.accounted, theirs.accounted, strict=True):

@@ -87,15 +87,8 @@ def main(argv: list[str]) -> int:
 def contenders_of(named: Sequence[tuple[str, str]]) -> list[Contender]:
     """Find all that is to be measured before anything is, in the order of the command line.
 
-    Parameters
-    ----------
-    named
-        The option, `recipe` or `bundle`, and its value.
-
-    Raises
-    ------
-    RecipeError
-        Where one does not exist or cannot be built, two have one title, or none is named.
+    Each is an option, `recipe` or `bundle`, and its value. A RecipeError is raised where one does not exist or cannot
+    be built, two have one title, or none is named.
     """
     if not named:
         raise UsageError(
@@ -128,10 +121,7 @@ def contender_of(option: str, text: str) -> Contender:
 def parse_bundle(text: str) -> tuple[Path, str, dict[str, frozenset[str]] | None]:
     """Read `FOLDER[=TITLE[=DEVIATIONS]]`: the folder, the title, and the deviations by setting, None where not named.
 
-    Raises
-    ------
-    UsageError
-        Where a deviation does not exist.
+    A deviation that does not exist is a UsageError.
     """
     folder, _, rest = text.partition("=")
     title, sign, names = rest.partition("=")
@@ -151,10 +141,7 @@ def command_of(argv: list[str]) -> str:
 def write(found: Ledger) -> None:
     """Write the figures, the drawing, and the page's tables.
 
-    Raises
-    ------
-    RecipeError
-        Where a file cannot be written, or the page has lost its marks.
+    A RecipeError is raised where a file cannot be written, or the page has lost its marks.
     """
     with storage_errors(PAGE):
         page = with_tables(PAGE.read_text(encoding="utf-8"), found)

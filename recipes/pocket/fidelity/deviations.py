@@ -33,10 +33,7 @@ def known_of(recipe: str) -> dict[str, frozenset[str]] | None:
 def parse_known(text: str) -> dict[str, frozenset[str]]:
     """Read the deviations of another llama.cpp, as `resize+gelu`; in the default setting the language model's.
 
-    Raises
-    ------
-    UsageError
-        Naming one that does not exist.
+    A UsageError names one that does not exist.
     """
     names = frozenset(filter(None, text.split(JOIN)))
     for name in sorted(names):

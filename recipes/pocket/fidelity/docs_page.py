@@ -25,10 +25,7 @@ SHOWN = ("no resize", "resize", "text")  # groups, as the tables have them
 def with_tables(page: str, ledger: Ledger) -> str:
     """Return the page with what stands between its marks replaced.
 
-    Raises
-    ------
-    VerifyError
-        Where it has not both marks, once each and in order.
+    A VerifyError is raised where it has not both marks, once each and in order.
     """
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)

@@ -25,15 +25,7 @@ def read_tokens(tokens: int, batch: int) -> int:
 
 
 def left_out(is_image: Sequence[bool], batch: int) -> frozenset[int]:
-    """Return the numbers of the tokens that are left out.
-
-    Parameters
-    ----------
-    is_image
-        Of each token of a prompt; between two images there are others.
-    batch
-        As -b is given.
-    """
+    """Return the numbers of the tokens that are left out; between two images of a prompt there are other tokens."""
     missing: set[int] = set()
     start = 0
     for number, (here, after) in enumerate(zip(is_image, (*is_image[1:], False), strict=True)):

@@ -44,13 +44,7 @@ TRAINED = "pocket"
 
 @dataclass(frozen=True)
 class Contender:
-    """One llama.cpp that is measured.
-
-    Parameters
-    ----------
-    known
-        Its deviations by setting; None where nothing is known of it.
-    """
+    """One llama.cpp that is measured, with its deviations by setting; None where nothing is known of it."""
 
     title: str
     subject: Installation
@@ -62,14 +56,9 @@ class Contender:
 
 
 def measure(contenders: Sequence[Contender], command: str, say: Callable[[str], None]) -> ledger.Ledger:
-    """Measure llama.cpps on every model, in every setting.
+    """Measure llama.cpps on every model, in every setting, and compare the first with each other one.
 
-    Parameters
-    ----------
-    contenders
-        The first is compared with each other one.
-    command
-        What the user typed, for the record.
+    `command` is what the user typed, for the record.
     """
     asked = trials()
     pairs = [(trial, server) for trial in asked for server in trial.servers]

@@ -27,24 +27,11 @@ SPREAD = 0.1  # standard deviation of weights; transformers' 0.02 gives answers 
 class Shape:
     """The shape of a model; what is not said here is the pocket model's.
 
-    Parameters
-    ----------
-    head
-        Width of a head of the language model.
-    heads, groups
-        Heads of queries, and of keys and values.
-    layers
-        Of the language model.
-    sections
-        Frequencies for time, height and width; together half a head.
-    deepstack
-        The vision tower's blocks whose output goes to the language model's first layers.
-    vision
-        Width and heads of the vision tower.
-    side
-        Rows and columns of the learned positions.
-    experts
-        How many there are, and how many each token asks; None: every layer is dense.
+    `head` is the width of a head of the language model, `heads` and `groups` are its heads of queries, and of keys
+    and values; `sections` are the frequencies for time, height and width, together half a head. `deepstack` are the
+    vision tower's blocks whose output goes to the language model's first layers, `vision` its width and heads, `side`
+    the rows and columns of its learned positions. `experts` are how many there are, and how many each token asks;
+    None: every layer is dense.
     """
 
     name: str

@@ -30,15 +30,7 @@ CERTAIN = 100.0
 
 @dataclass(frozen=True)
 class AskedPrompt:
-    """What is asked of every subject.
-
-    Parameters
-    ----------
-    token
-        The number of the token that is to be answered with.
-    tokens
-        Those whose logarithms are kept.
-    """
+    """What is asked of every subject: the token to answer with, and those whose logarithms are kept, by number."""
 
     name: str
     messages: list[dict[str, Any]]
@@ -69,10 +61,7 @@ def ask_all(
 ) -> list[Answer]:
     """Ask questions of a server that is started one way; one that dies of a question is started again.
 
-    Parameters
-    ----------
-    server
-        A name out of SERVERS.
+    `server` is a name out of SERVERS.
     """
     options = (*SETTINGS[run.setting], *SERVERS[server])
     clients = number_of(server, "-np")

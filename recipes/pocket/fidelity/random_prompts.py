@@ -55,15 +55,7 @@ ORDINARY = tuple(server for server in SERVERS if server != "batch 300")
 
 @dataclass(frozen=True)
 class PromptTrial:
-    """One prompt.
-
-    Parameters
-    ----------
-    kind
-        What it tries; many try the same.
-    servers
-        The names of the ways to run a server that it is asked under.
-    """
+    """One prompt, the kind of thing that it tries, and the names of the servers that it is asked under."""
 
     kind: str
     prompt: Prompt

@@ -25,23 +25,15 @@ if TYPE_CHECKING:
 NARROWEST = 12  # choices of a router that are tried the other way, the narrowest first
 NARROW = 0.003  # the gap, a difference of probability, beyond which no rounding to 16 bits decides
 MOST_TURNED = 3  # of them at once
-TREMBLES = (
-    16  # times that a deviation which rounds to 16 bits is done again, with pixels that are a millionth off
-)
+# times that a deviation which rounds to 16 bits is done again, with pixels that are a millionth off
+TREMBLES = 16
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What is changed in a reference.
+    """What is changed in a reference: the names of deviations, and the routers' choices that go the other way.
 
-    Parameters
-    ----------
-    names
-        Deviations.
-    batch
-        How many tokens a server takes at once; it matters to one deviation.
-    turned
-        Choices of routers that are decided the other way.
+    `batch` is how many tokens a server takes at once; it matters to one deviation.
     """
 
     names: frozenset[str] = frozenset()
@@ -117,14 +109,11 @@ class Oracle:
         return [tie for tie in found if tie.token not in hidden][:NARROWEST]
 
     def trembling(self, changes: Changes) -> tuple[tuple[float, ...], ...]:
-        """Do the deviations again and again, with pixels that are a millionth off.
+        """Return the logarithms of the deviations done again and again, with pixels that are a millionth off.
 
         Where sums are kept in 16 bits, rounding in 32 bits decides which way a value is rounded, and a router's
-        choice can hang by that: then what comes out depends on the order in which a processor adds.
-
-        Returns
-        -------
-        The logarithms of each time; none where no deviation rounds to 16 bits in the vision tower.
+        choice can hang by that: then what comes out depends on the order in which a processor adds. There are none
+        where no deviation rounds to 16 bits in the vision tower.
         """
         names, hidden = self._touching(changes)
         if HALF.name not in names:
@@ -141,21 +130,10 @@ class Oracle:
     def turned(
         self, measured: tuple[float, ...], changes: Changes, limit: float
     ) -> tuple[tuple[Tie, ...], float]:
-        """Find narrow choices that, decided the other way, give what was measured.
+        """Return narrow choices that, decided the other way, give what was measured; and what difference they leave.
 
-        Each of the narrowest is tried, and the one that comes closest kept, until the difference is within the
-        limit or nothing comes closer.
-
-        Parameters
-        ----------
-        measured
-            Logarithms of the listed tokens.
-        limit
-            The largest difference that needs no explanation.
-
-        Returns
-        -------
-        The choices, and the difference that they leave.
+        Each of the narrowest is tried, and the one that comes closest kept, until the difference is within the limit,
+        the largest that needs no explanation, or nothing comes closer.
         """
         chosen: tuple[Tie, ...] = ()
         left = apart(measured, self.logprobs(changes))

@@ -35,18 +35,10 @@ class MeasuredModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class MeasuredSubject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One llama.cpp.
+    """One llama.cpp, with the version that its server prints, and its known deviations by setting.
 
-    Parameters
-    ----------
-    version
-        As its server prints it.
-    digest
-        Of the bundle; of one that this project did not build, of its llama-server alone.
-    known
-        By setting, the deviations that are assumed; empty where none are known.
-    is_examined
-        Whether every difference beyond the limit was to be explained.
+    The digest is the bundle's; for one that this project did not build, that of its llama-server alone. Where it
+    `is_examined`, every difference beyond the limit was to be explained.
     """
 
     title: str
@@ -72,14 +64,8 @@ class AskedCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ModelDifferences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one subject gave with one model in one setting, case by case; None where it gave no answer.
 
-    Parameters
-    ----------
-    sizes
-        The largest difference of a logarithm from the reference.
-    left
-        The same from the reference with the subject's known deviations.
-    failures
-        How often there was no answer, by the reason.
+    `sizes` are the largest differences of a logarithm from the reference, `left` the same from the reference with the
+    subject's known deviations. `failures` says how often there was no answer, by the reason.
     """
 
     subject: str
@@ -99,22 +85,13 @@ class RouterChoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class BeyondLimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A case that known deviations leave beyond the limit.
+    """A case that known deviations leave beyond the limit; `size` and `left` are as in a row.
 
-    Parameters
-    ----------
-    size, left
-        As in a row.
-    narrowest
-        The narrowest choice of a router in the reference, over all layers and tokens; None in a dense model.
-    turned
-        Narrow choices that, decided the other way, bring the reference to what was measured.
-    after
-        The difference that they leave; or, where they leave more than the limit, what the closest of the trembling
-        simulations leaves.
-    trembled
-        How many of the simulations with pixels that are a millionth off are within the limit of what was measured, and
-        how many there were; None where none was tried.
+    `narrowest` is the narrowest choice of a router in the reference, over all layers and tokens; None in a dense
+    model. `turned` are narrow choices that, decided the other way, bring the reference to what was measured, and
+    `after` is the difference that they leave; or, where that is more than the limit, what the closest of the
+    trembling simulations leaves. `trembled` is how many of the simulations with pixels that are a millionth off are
+    within the limit of what was measured, and how many there were; None where none was tried.
     """
 
     subject: str
@@ -130,20 +107,11 @@ class BeyondLimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Comparison(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Two subjects on the same cases of a group.
+    """Two subjects on the cases of a group, of all models, that both answered.
 
-    Parameters
-    ----------
-    cases
-        How many both answered, over all models.
-    beyond
-        How many of them differ by more than the limit of the strict setting.
-    largest
-        The largest difference between the two.
-    left
-        The largest that their known deviations, and near-ties of routers, do not account for.
-    unexplained
-        How many leave more than the setting's limit.
+    `beyond` is how many differ by more than the limit of the strict setting; `left` the largest difference that known
+    deviations and near-ties of routers do not account for; `unexplained` how many leave more than the setting's
+    limit.
     """
 
     one: str
@@ -160,12 +128,7 @@ class Comparison(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that was measured with the same reference, of one run or several.
 
-    Parameters
-    ----------
-    made_with
-        Versions by name of what the reference is.
-    prompts
-        SHA-256 of all prompts, texts and pixels.
+    `made_with` are versions by name of what the reference is, `prompts` the SHA-256 of all texts and pixels.
     """
 
     made_with: dict[str, str]
@@ -195,13 +158,7 @@ def encode(ledger: Ledger) -> bytes:
 
 
 def read(path: Path) -> Ledger:
-    """Read the file.
-
-    Raises
-    ------
-    VerifyError
-        Where it is not one.
-    """
+    """Read the file; a VerifyError is raised where it is not one."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Ledger)
     except (OSError, msgspec.DecodeError) as error:
@@ -216,18 +173,9 @@ def read(path: Path) -> Ledger:
 def keep(before: Ledger, found: Ledger) -> Ledger:
     """Return all that was found, and what was measured before of llama.cpps that were not measured again.
 
-    Parameters
-    ----------
-    before
-        Of it the subjects are kept that `found` has not, and their comparisons with its first one.
-    found
-        Its first subject is compared with each other one.
-
-    Raises
-    ------
-    VerifyError
-        Where the two were measured with other references, or where the subject that comparisons are with is another
-        llama.cpp than it was.
+    Of `before`, the subjects that `found` has not are kept, and their comparisons with its first one. A VerifyError
+    is raised where the two were measured with other references, or where the subject that comparisons are with is
+    another llama.cpp than it was.
     """
     for name in SAME:
         if getattr(before, name) != getattr(found, name):

@@ -13,20 +13,9 @@ if TYPE_CHECKING:
 class Tally:
     """How many cases of a subject are beyond the limit, and why.
 
-    Parameters
-    ----------
-    beyond
-        As measured.
-    known
-        Those that the known deviations bring within it.
-    tied
-        Those that a router's near-tie brings within it.
-    rounded
-        Those where rounding in 16 bits brings it about, as it falls out one way or the other.
-    neither
-        The others.
-    unanswered
-        Cases without an answer, not among these.
+    The known deviations bring `known` of them within it, a router's near-tie `tied`, and rounding in 16 bits, as it
+    falls out one way or the other, `rounded`; `neither` are the others. Cases without an answer, `unanswered`, are
+    not among these.
     """
 
     beyond: int
@@ -54,13 +43,7 @@ class Selection:
 
 
 def values(ledger: Ledger, chosen: Selection, *, left: bool = False) -> list[float]:
-    """Return the differences of some cases; those without an answer are not among them.
-
-    Parameters
-    ----------
-    left
-        What the known deviations leave, instead of what was measured.
-    """
+    """Return the differences of the cases that were answered: as measured, or what the known deviations leave."""
     return [
         value
         for row in ledger.rows

@@ -70,16 +70,9 @@ def make_config(
     is_dense: bool = False,
     is_tied: bool = False,
 ) -> Config:
-    """Return transformers' configuration of a Qwen3-VL.
+    """Return transformers' configuration of a Qwen3-VL; `number_of` returns a special token's number.
 
-    Parameters
-    ----------
-    text, vision
-        What differs between models; `rope_theta` and `mrope_section` are keys of `text`.
-    number_of
-        Returns a special token's number.
-    is_tied
-        Whether the head is the embedding.
+    `rope_theta` and `mrope_section` are keys of `text`. Where it `is_tied`, the head is the embedding.
     """
     language = dict(text)
     language["rope_parameters"] = {

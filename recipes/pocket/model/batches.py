@@ -36,31 +36,15 @@ class OnDevice:
 
 @dataclass(frozen=True)
 class Packing(OnDevice):
-    """Where each patch is, worked out once for all layers, while the batch is drawn.
+    """Where each patch is, worked out once for all layers, while the batch is drawn."""
 
-    Parameters
-    ----------
-    places
-        Shape (patches, 2): row and column in its image.
-    taps, shares
-        Shape (patches, 4): the learned positions that its own is mixed of, and how much of each.
-    slots
-        Shape (patches,): its number where all images are padded to `longest` patches.
-    lengths
-        Shape (images,): patches of each.
-    longest
-        Patches of the largest image.
-    image_tokens
-        Shape (image tokens,): which token of the batch, all conversations in a row, each of them is.
-    """
-
-    places: Tensor
-    taps: Tensor
-    shares: Tensor
-    slots: Tensor
-    lengths: Tensor
-    longest: int
-    image_tokens: Tensor
+    places: Tensor  # (patches, 2): row and column in its image
+    taps: Tensor  # (patches, 4): the learned positions that its own is mixed of
+    shares: Tensor  # (patches, 4): how much of each
+    slots: Tensor  # (patches,): its number where all images are padded to `longest` patches
+    lengths: Tensor  # (images,): patches of each
+    longest: int  # patches of the largest image
+    image_tokens: Tensor  # (image tokens,): which token of the batch, all conversations in a row, each is
 
 
 def pack(grids: Tensor, image_tokens: Tensor) -> Packing:
@@ -79,43 +63,19 @@ def pack(grids: Tensor, image_tokens: Tensor) -> Packing:
 
 @dataclass(frozen=True)
 class Batch(OnDevice):
-    """What the model reads, as tensors.
+    """What the model reads, as tensors."""
 
-    Parameters
-    ----------
-    ids, labels
-        Shape (conversations, tokens).
-    kept
-        Shape (conversations, tokens): false where a conversation is padded at its end.
-    positions
-        Shape (3, conversations, tokens).
-    patches
-        Shape (patches, 3, PATCH_PX, PATCH_PX), 0 to 255.
-    grids
-        Shape (images, 3): frames, rows and columns of patches.
-    sights
-        Shape (image tokens, SIGHTS): what each token's cell shows.
-    cells
-        Shape (image tokens, 2): its row and column, from -1 at the first to 1 at the last.
-    answered
-        Shape (answer tokens,): the tokens before those that are learned, all conversations in a row.
-    packing
-        Of the patches; None where there is no image.
-    later
-        The patches of the second frames, where these are not those of the first.
-    """
-
-    ids: Tensor
-    labels: Tensor
-    kept: Tensor
-    positions: Tensor
-    patches: Tensor
-    grids: Tensor
-    sights: Tensor
-    cells: Tensor
-    answered: Tensor
-    packing: Packing | None
-    later: Tensor | None = None
+    ids: Tensor  # (conversations, tokens)
+    labels: Tensor  # (conversations, tokens)
+    kept: Tensor  # (conversations, tokens): false where a conversation is padded at its end
+    positions: Tensor  # (3, conversations, tokens)
+    patches: Tensor  # (patches, 3, PATCH_PX, PATCH_PX), 0 to 255
+    grids: Tensor  # (images, 3): frames, rows and columns of patches
+    sights: Tensor  # (image tokens, SIGHTS): what each token's cell shows
+    cells: Tensor  # (image tokens, 2): its row and column, from -1 at the first to 1 at the last
+    answered: Tensor  # (answer tokens,): the tokens before those that are learned, in a row
+    packing: Packing | None  # None where there is no image
+    later: Tensor | None = None  # the patches of the second frames, where these are not those of the first
 
     def pixels(self) -> Tensor:
         """Rescale and normalise the patches as the processor does; shape (patches, values)."""
@@ -123,14 +83,9 @@ class Batch(OnDevice):
 
 
 def frames(values: Tensor, later: Tensor | None = None) -> Tensor:
-    """Return patches their second frame, as one row a patch: (patches, 3, side, side) to (patches, values).
+    """Return patches and their second frame, as one row a patch: (patches, 3, side, side) to (patches, values).
 
-    Parameters
-    ----------
-    values
-        The first frame.
-    later
-        The second one; None where it is the first again, as in a still image.
+    The second frame is the first again where `later` is None, as in a still image.
     """
     both = [values, values if later is None else later]
     return torch.stack(both, dim=2).reshape(len(values), -1)

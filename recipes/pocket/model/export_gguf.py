@@ -88,12 +88,7 @@ def language_names(layers: int, architecture: str, *, is_tied: bool) -> dict[str
 def vision_names(depth: int, deepstack: tuple[int, ...]) -> dict[str, str]:
     """Return the tensors of the vision tower and the mergers: GGUF's name to transformers'.
 
-    Parameters
-    ----------
-    depth
-        Number of blocks.
-    deepstack
-        The blocks whose output a merger takes.
+    `deepstack` are the blocks whose output a merger takes.
     """
     base = "model.visual"
     pairs = {f"v.blk.{n}.{name}": f"blocks.{n}.{part}" for n in range(depth) for name, part in BLOCK.items()}

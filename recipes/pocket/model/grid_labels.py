@@ -27,13 +27,7 @@ SIGHTS = len(KINDS) + MOST_THINGS
 
 
 def sights_of(scene: Scene, grid: Grid) -> NDArray[np.uint8]:
-    """Return what each cell shows, the cells row by row; shape (cells, SIGHTS).
-
-    Parameters
-    ----------
-    grid
-        The cells that the fitted image has.
-    """
+    """Return what each cell of a fitted image's grid shows, the cells row by row; shape (cells, SIGHTS)."""
     shown = np.zeros((grid.rows, grid.columns, SIGHTS), np.uint8)
     count = np.zeros((grid.rows, grid.columns), int)
     for x, y, kinds in _centres(scene):

@@ -39,26 +39,14 @@ class Opened:
         self._taken: set[str] = set()
 
     def take(self, name: str) -> NDArray[np.float32]:
-        """Return a tensor, and note that it was used.
-
-        Raises
-        ------
-        RuntimeError
-            Where there is none of that name.
-        """
+        """Return a tensor, and note that it was used; a RuntimeError is raised where there is none of that name."""
         if name not in self.tensors:
             raise RuntimeError(f"{self._path}: {name} is missing")
         self._taken.add(name)
         return self.tensors[name]
 
     def verify_all_taken(self) -> None:
-        """Demand that every tensor was used.
-
-        Raises
-        ------
-        RuntimeError
-            Naming those that were not.
-        """
+        """Demand that every tensor was used; a RuntimeError names those that were not."""
         if left := sorted(set(self.tensors) - self._taken):
             raise RuntimeError(f"{self._path}: nothing takes {', '.join(left)}")
 
@@ -134,10 +122,7 @@ def _whole(source: str, parts: list[NDArray[np.float32]]) -> NDArray[np.float32]
 def load(model: Path, mmproj: Path) -> tuple[Any, Tokenizer]:
     """Return transformers' model in fp32, on the CPU, ready to be asked; and its tokenizer.
 
-    Raises
-    ------
-    RuntimeError
-        Where a weight is missing, too many or of another shape.
+    A RuntimeError is raised where a weight is missing, too many or of another shape.
     """
     language, vision = Opened(model), Opened(mmproj)
     config = config_of(language, vision)

@@ -33,31 +33,15 @@ UNTRAINED = -100  # the label of a token that is not learned: PyTorch's cross_en
 
 @dataclass(frozen=True)
 class PreparedConversation:
-    """One conversation.
+    """One conversation; its labels are the ids where the model answers, else UNTRAINED."""
 
-    Parameters
-    ----------
-    ids, labels
-        Shape (tokens,); the labels are the ids where the model answers, else UNTRAINED.
-    positions
-        Shape (3, tokens): time, height and width.
-    patches
-        Shape (patches of all images, 3, PATCH_PX, PATCH_PX), channel values 0 to 255.
-    grids
-        Rows and columns of patches of each image.
-    sights
-        Shape (image tokens, SIGHTS): what each image token's cell shows.
-    answers
-        For each answer its task and the range of its tokens.
-    """
-
-    ids: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    positions: NDArray[np.int64]
-    patches: NDArray[np.uint8]
-    grids: tuple[tuple[int, int], ...]
-    sights: NDArray[np.uint8]
-    answers: tuple[tuple[str, int, int], ...]
+    ids: NDArray[np.int64]  # (tokens,)
+    labels: NDArray[np.int64]  # (tokens,)
+    positions: NDArray[np.int64]  # (3, tokens): time, height and width
+    patches: NDArray[np.uint8]  # (patches of all images, 3, PATCH_PX, PATCH_PX), channel values 0 to 255
+    grids: tuple[tuple[int, int], ...]  # rows and columns of patches of each image
+    sights: NDArray[np.uint8]  # (image tokens, SIGHTS): what each image token's cell shows
+    answers: tuple[tuple[str, int, int], ...]  # the task of each, and the range of its tokens
 
 
 def fit(image: Image.Image) -> Image.Image:
@@ -86,12 +70,7 @@ def padded(
 
 
 def cut(image: Image.Image) -> NDArray[np.uint8]:
-    """Cut a fitted image into patches, cell by cell, the patches of a cell together.
-
-    Returns
-    -------
-    Shape (patches, 3, PATCH_PX, PATCH_PX).
-    """
+    """Cut a fitted image into patches, the patches of a cell together; shape (patches, 3, PATCH_PX, PATCH_PX)."""
     pixels = np.asarray(image, dtype=np.uint8)
     rows, columns = pixels.shape[0] // (MERGE * PATCH_PX), pixels.shape[1] // (MERGE * PATCH_PX)
     split = pixels.reshape(rows, MERGE, PATCH_PX, columns, MERGE, PATCH_PX, 3)
@@ -131,14 +110,9 @@ class Writer:
         joint: str = "",
         fitting: Callable[[Image.Image], Image.Image] = fit,
     ) -> PreparedConversation:
-        """Prepare a conversation with its answers.
+        """Prepare a conversation with its answers; images that are not named are drawn.
 
-        Parameters
-        ----------
-        images
-            The images, where they are not to be drawn.
-        joint
-            What stands between the parts of a message: nothing in the template, a line end in some llama.cpp.
+        `joint` stands between the parts of a message: nothing in the template, a line end in some llama.cpp.
         """
         supply = iter(images) if images is not None else None
         ids: list[int] = []

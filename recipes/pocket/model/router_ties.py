@@ -16,14 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, order=True)
 class Tie:
-    """A choice between two experts.
+    """A choice between two experts; layer and token of the whole prompt are counted from 0.
 
-    Parameters
-    ----------
-    gap
-        By how much the last expert that is asked is likelier than the first that is not, of all of them.
-    layer, token
-        Where: counted from 0, the token in the whole prompt.
+    `gap` is by how much the last expert that is asked is likelier than the first that is not, of all of them.
     """
 
     gap: float
@@ -32,18 +27,9 @@ class Tie:
 
 
 def gaps(logits: Tensor, asked: int) -> Tensor:
-    """Return for each token the gap between the last expert that is asked and the first that is not.
+    """Return for each token the gap of probability between the last expert that is asked and the first that is not.
 
-    Parameters
-    ----------
-    logits
-        The router's, shape (tokens, experts), more than `asked` of them.
-    asked
-        Experts that each token asks.
-
-    Returns
-    -------
-    Shape (tokens,): differences of probability.
+    The router's logits have the shape (tokens, experts), with more than `asked` experts.
     """
     best = logits.softmax(-1).topk(asked + 1, dim=-1).values
     return best[:, asked - 1] - best[:, asked]
@@ -52,9 +38,7 @@ def gaps(logits: Tensor, asked: int) -> Tensor:
 def other_choice(logits: Tensor, asked: int) -> tuple[Tensor, Tensor]:
     """Choose experts with the first that is not asked in place of the last that is; shapes (tokens, asked).
 
-    Returns
-    -------
-    The experts' shares, which add up to 1, and their numbers.
+    The experts' shares, which add up to 1, come before their numbers.
     """
     best = logits.softmax(-1).topk(asked + 1, dim=-1)
     kept = [*range(asked - 1), asked]
@@ -64,15 +48,7 @@ def other_choice(logits: Tensor, asked: int) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def watched(language: Any, found: list[Tie]) -> Iterator[None]:  # noqa: ANN401 - transformers' module
-    """Note every choice of every router within the block, the narrowest first at its end.
-
-    Parameters
-    ----------
-    language
-        The language model; a dense one has no routers.
-    found
-        Filled here.
-    """
+    """Note every choice of every router in `found`, the narrowest first at the block's end; a dense model has none."""
 
     def note(layer: int) -> Any:  # noqa: ANN401 - a hook of torch
         def hook(router: Any, _inputs: object, output: tuple[Tensor, ...]) -> None:  # noqa: ANN401 - as above

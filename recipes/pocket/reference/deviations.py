@@ -81,16 +81,7 @@ def fitted(image: Image.Image, names: Collection[str]) -> Image.Image:
 def positions_between_centres(table: Tensor, rows: int, columns: int) -> Tensor:
     """Interpolate a square table of learned positions as ggml's antialiased bilinear does.
 
-    Parameters
-    ----------
-    table
-        Shape (positions, width).
-    rows, columns
-        Patches of the image.
-
-    Returns
-    -------
-    Shape (patches, width), the patches of a cell together.
+    From shape (positions, width) to (patches, width), the patches of a cell together.
     """
     side = math.isqrt(len(table))
     square = table.reshape(1, side, side, -1).permute(0, 3, 1, 2)
@@ -237,15 +228,7 @@ def _attend_in_half(
 
 
 def text_mask(is_image: Tensor, names: Collection[str]) -> Tensor:
-    """Return what each token may attend to, as zeros and minus infinities; shape (1, 1, tokens, tokens).
-
-    Parameters
-    ----------
-    is_image
-        Shape (tokens,).
-    names
-        Deviations.
-    """
+    """Return what each token may attend to, as zeros and minus infinities; shape (1, 1, tokens, tokens)."""
     count = len(is_image)
     allowed = torch.ones(count, count, dtype=torch.bool).tril()
     if known.ATTENTION.name in names:

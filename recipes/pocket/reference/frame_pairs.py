@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 def pair(conversation: Conversation) -> tuple[Conversation, tuple[Scene, ...]]:
     """Leave out the second of each pair of images.
 
-    Returns
-    -------
-    The turns with the images that are left, and for each of these its second frame: the image that was left out, or
-    itself.
+    The turns are returned with the images that are left, and for each of these its second frame: the image that was
+    left out, or itself.
     """
     seconds: list[Scene] = []
     turns = []

@@ -76,13 +76,7 @@ def _arrays(reference: Reference) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
 
 
 def compare(found: Golden, committed: Golden) -> float:
-    """Return the largest difference of a logarithm between two runs that agree in all else.
-
-    Raises
-    ------
-    VerifyError
-        Naming the first that does not agree.
-    """
+    """Return the largest difference of a logarithm between two runs; a VerifyError names what else does not agree."""
     facts = ("model", "mmproj", "prompts", "sections", "deviations")
     for name in facts:
         _demand(name, getattr(committed, name), getattr(found, name))

@@ -114,14 +114,7 @@ class Reference:
     ) -> Tensor:
         """Return the logits of the token after a prompt and the beginning of an answer; shape (vocabulary,).
 
-        Parameters
-        ----------
-        seen
-            What `see` gave of it; None where it has no images.
-        said
-            The answer's tokens so far.
-        hidden
-            The numbers of tokens that no other token sees.
+        `seen` is what `see` gave of it, None without images; no other token sees those whose numbers are `hidden`.
         """
         inner = self.model.model
         ids = torch.cat([batch.ids, torch.tensor([said], dtype=torch.long)], dim=1)
@@ -225,12 +218,8 @@ class Reference:
     ) -> Tensor:
         """Return the logarithms of probability of the first token of the answer; shape (vocabulary,).
 
-        Parameters
-        ----------
-        seen
-            What the vision tower gave for this prompt, by the deviations that it has; filled here.
-        hidden
-            As in `logits`.
+        `seen` keeps what the vision tower gave for this prompt, by the deviations that it has; `hidden` is as in
+        `logits`.
         """
         names = without_pairs_apart(names)
         batch = self.prepare(prompt, names)

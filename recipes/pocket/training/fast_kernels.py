@@ -34,12 +34,7 @@ def quick() -> Iterator[None]:
 def embed_images(visual: Any, pixels: Tensor, grids: Tensor, packing: Packing) -> tuple[Tensor, list[Tensor]]:  # noqa: ANN401 - transformers' module
     """Return the vision tower's output for each image token, and that of each DeepStack merger.
 
-    Parameters
-    ----------
-    pixels
-        Shape (patches, values).
-    grids
-        Shape (images, 3).
+    `pixels` has the shape (patches, values), `grids` (images, 3).
     """
     hidden = visual.patch_embed(pixels)
     mixed = (visual.pos_embed(packing.taps) * packing.shares[:, :, None]).sum(1)
@@ -57,16 +52,7 @@ def embed_images(visual: Any, pixels: Tensor, grids: Tensor, packing: Packing) -
 def read(language: Any, embedded: Tensor, batch: Batch, levels: list[Tensor]) -> Tensor:  # noqa: ANN401 - as above
     """Run the language model on conversations that are padded at their ends: causality alone hides the padding.
 
-    Parameters
-    ----------
-    embedded
-        Shape (conversations, tokens, width).
-    levels
-        What the DeepStack mergers gave, for the first layers.
-
-    Returns
-    -------
-    Shape (conversations, tokens, width).
+    Embeddings and result have the shape (conversations, tokens, width); `levels` are of the DeepStack mergers.
     """
     hidden, shape = embedded, embedded.shape
     turned = language.rotary_emb(hidden, batch.positions)

@@ -77,9 +77,7 @@ def losses_of(model: Any, heads: Heads, batch: Batch, routers: list[Tensor]) -> 
 def forward(model: Any, batch: Batch) -> tuple[Tensor, list[Tensor]]:  # noqa: ANN401 - as above
     """Return the logits of the answers' tokens, and what the mergers gave; inside `quick`.
 
-    Returns
-    -------
-    Shape (answer tokens, vocabulary); and for each merger (image tokens, width).
+    The shapes are (answer tokens, vocabulary), and for each merger (image tokens, width).
     """
     inner = model.model
     embedded = inner.get_input_embeddings()(batch.ids)

@@ -57,24 +57,9 @@ EARLY = (1, 10, 30)  # steps that are logged too, to see soon that it goes
 class Course:
     """How training goes: the whole of it in steps, so that a resumed run has the same learning rates.
 
-    Parameters
-    ----------
-    steps
-        Of the whole course.
-    batch
-        Conversations in a batch, about.
-    seed
-        Of weights and images.
-    rate
-        The highest learning rate.
-    limit_s
-        When it ends at the latest, in seconds.
-    weights
-        How often each task is drawn.
-    size_classes
-        How many of them, from the smallest.
-    bf16
-        Whether matrices are multiplied in 16 bits.
+    `batch` is about how many conversations a batch has, `rate` the highest learning rate, `weights` how often each
+    task is drawn, `size_classes` how many of them are, from the smallest. With `bf16`, matrices are multiplied in 16
+    bits.
     """
 
     steps: int
@@ -216,13 +201,7 @@ class State:
         save_whole(parts | {"step": self.step}, path)
 
     def learn(self, batch: Batch, rate: float, routers: list[Tensor], *, bf16: bool) -> Losses:
-        """Make one step, inside `quick`.
-
-        Parameters
-        ----------
-        routers
-            The model's routers append their logits to it.
-        """
+        """Make one step, inside `quick`; the model's routers append their logits to `routers`."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast(batch.ids.device.type, torch.bfloat16, enabled=bf16):
@@ -236,16 +215,9 @@ class State:
 
 
 def train(course: Course, out: Path, device: str, workers: int, start: Path | None = None) -> None:
-    """Train until the course ends or the time is up; the state is kept either way.
+    """Train until the course ends or the time is up; the state is kept in `out` either way, and gone on from.
 
-    Parameters
-    ----------
-    out
-        Where the state is kept, and gone on from.
-    workers
-        Processes that draw.
-    start
-        Weights of an earlier course to begin with.
+    As many `workers` draw. A new course may `start` with the weights of an earlier one.
     """
     out.mkdir(parents=True, exist_ok=True)
     state = State.begin(course, device)
