@@ -39,12 +39,7 @@ def conform(job: Job, options: argparse.Namespace) -> int:
     4. Build the baseline, and demand that it refuses the model; for a recipe alone.
     5. Write the report, and print the grades.
 
-    Raises
-    ------
-    ConformanceError
-        Where it must not be shipped.
-    RecipeError
-        Where it cannot be checked.
+    A ConformanceError is raised where it must not be shipped, another RecipeError where it cannot be checked.
     """
     # 1. The model and its reference.
     step(1, 5, "model and reference", model=options.model or "the default")

@@ -60,12 +60,8 @@ class Step:
 def run_mac_check(job: Job, options: argparse.Namespace) -> int:
     """Try a bundle, or compare the results of two runs.
 
-    Raises
-    ------
-    ConformanceError
-        Where something failed, or could not be tried; the JSON is written before.
-    RecipeError
-        Where there is no bundle to try, or a result cannot be read.
+    A ConformanceError is raised where something failed, or could not be tried; the JSON is written before. Another
+    RecipeError is raised where there is no bundle to try, or a result cannot be read.
     """
     if options.compare:
         return _compare(*options.compare)

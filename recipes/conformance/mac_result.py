@@ -22,13 +22,7 @@ def verdict_of(verdicts: Sequence[str]) -> str:
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """Read what `mac-check` wrote.
-
-    Raises
-    ------
-    UsageError
-        Where it is something else.
-    """
+    """Read what `mac-check` wrote; a UsageError is raised where it is something else."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         found = data["format"]
@@ -47,10 +41,7 @@ def read_result(path: Path) -> dict[str, Any]:
 def compare_results(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
     """Return a line for each step or check with another verdict, and for each question with another answer.
 
-    Parameters
-    ----------
-    first, second
-        As read by `read_result`. Digests, machines and times may differ: what was found may not.
+    Digests, machines and times may differ: what was found may not.
     """
     rows, others = dict(_findings(first)), dict(_findings(second))
     return [

@@ -30,13 +30,9 @@ WEB_PROMPT = "colour, square"
 
 
 def run_suite(inputs: CheckInputs, console: Console, command: str) -> Result:
-    """Run every check on a llama.cpp with a model.
+    """Run every check on a llama.cpp with a model; the work folder of the inputs holds the screenshot afterwards.
 
-    Parameters
-    ----------
-    inputs
-        The caller has compared its files with the reference's (`verify_golden`), or changed them on purpose. Its
-        work folder holds the screenshot afterwards.
+    The caller has compared the files with the reference's (`verify_golden`), or changed them on purpose.
     """
     started, clock = datetime.now(UTC), time.monotonic()
     found = check_all(inputs, console)

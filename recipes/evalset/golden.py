@@ -21,37 +21,19 @@ AGAIN = "python3 noxfile.py -s reference -- --write"
 
 
 class Deviation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A known way in which a llama.cpp differs from the reference.
+    """A known way in which a llama.cpp differs from the reference."""
 
-    Parameters
-    ----------
-    name
-        Short, for combinations.
-    words
-        The description.
-    where
-        The part of llama.cpp that does it.
-    fails
-        Whether it fails conformance rather than lowering the grade: the model sees something it was not trained on.
-    """
-
-    name: str
-    words: str
-    where: str
-    fails: bool = False
+    name: str  # short, for combinations
+    words: str  # the description
+    where: str  # the part of llama.cpp that does it
+    fails: bool = False  # conformance, rather than lower the grade: the model sees what it was not trained on
 
 
 class NearTie(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A choice of the router that rounding decides, and that changes the output.
 
-    Parameters
-    ----------
-    layer, token
-        Their indices.
-    gap
-        Difference of the two experts' probabilities.
-    logprobs
-        As in `GoldenCase`, with the other expert.
+    `gap` is the difference of the two experts' probabilities; `logprobs` are as in `GoldenCase`, with the other
+    expert.
     """
 
     layer: int
@@ -61,37 +43,19 @@ class NearTie(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class GoldenCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One prompt, and the reference's output.
+    """One prompt, and the reference's output."""
 
-    Parameters
-    ----------
-    name
-        What it tests.
-    resized
-        Whether an image in it must be resized.
-    prompt_tokens
-        Images included.
-    answer
-        With greedy sampling.
-    margin
-        The smallest lead of a token of the answer over the runner-up, in natural logarithms.
-    tokens
-        The likeliest first tokens, the likeliest first.
-    logprobs
-        Their natural logarithms of probability, in that order, for each combination of deviations that changes them.
-    ties
-        Near-ties of the router, for a llama.cpp without deviations in its vision tower.
-    """
-
-    name: str
+    name: str  # what it tests
     with_images: bool
-    resized: bool
-    prompt_tokens: int
-    answer: str
-    margin: float
-    tokens: tuple[str, ...]
-    logprobs: dict[str, tuple[float, ...]]
-    ties: tuple[NearTie, ...] = ()
+    resized: bool  # whether an image in it must be resized
+    prompt_tokens: int  # images included
+    answer: str  # with greedy sampling
+    margin: float  # the smallest lead of a token of the answer over the runner-up, in natural logarithms
+    tokens: tuple[str, ...]  # the likeliest first tokens, the likeliest first
+    logprobs: dict[
+        str, tuple[float, ...]
+    ]  # natural, in that order, for each combination of deviations that changes any
+    ties: tuple[NearTie, ...] = ()  # for a llama.cpp without deviations in its vision tower
 
     def with_deviations(self, names: frozenset[str]) -> tuple[float, ...]:
         """Return `logprobs` with some deviations; those that do not affect this case are ignored."""
@@ -112,38 +76,20 @@ class HeldOut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The reference's output for one model.
-
-    Parameters
-    ----------
-    made_with
-        Versions by name.
-    model, mmproj
-        SHA-256 of the files.
-    prompts
-        SHA-256 of all prompts and held-out questions, texts and pixels.
-    sections
-        Number of frequencies of t, h and w in the rotary embedding.
-    """
+    """The reference's output for one model; `made_with` are versions by name."""
 
     made_with: dict[str, str]
-    model: str
-    mmproj: str
-    prompts: str
-    sections: tuple[int, int, int]
+    model: str  # SHA-256 of the file
+    mmproj: str  # as above
+    prompts: str  # SHA-256 of all prompts and held-out questions, texts and pixels
+    sections: tuple[int, int, int]  # number of frequencies of t, h and w in the rotary embedding
     deviations: tuple[Deviation, ...]
     cases: tuple[GoldenCase, ...]
     held_out: tuple[HeldOut, ...]
 
 
 def read_golden(path: Path) -> Golden:
-    """Read the file that `nox -s reference` wrote.
-
-    Raises
-    ------
-    VerifyError
-        The file is missing or malformed.
-    """
+    """Read the file that `nox -s reference` wrote; a VerifyError is raised if it is missing or malformed."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Golden)
     except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
@@ -156,17 +102,9 @@ def read_golden(path: Path) -> Golden:
 
 
 def verify_golden(golden: Golden, model: Path, mmproj: Path, prompts: str) -> None:
-    """Demand that the reference was made with exactly these files and prompts.
+    """Demand that the reference was made with exactly these files and prompts; else a VerifyError is raised.
 
-    Parameters
-    ----------
-    prompts
-        SHA-256 of the prompts as they are drawn here.
-
-    Raises
-    ------
-    VerifyError
-        A file or the prompts differ.
+    `prompts` is the SHA-256 of the prompts as they are drawn here.
     """
     rows = [
         (str(path), wanted, hash_file(path).hex)

@@ -140,14 +140,9 @@ def one_image(
     size: Size,
     arrange: Callable[[Scene, str], tuple[Scene | str, ...]] = lambda s, q: (s, q),
 ) -> Prompt:
-    """Return a prompt about one image.
+    """Return a prompt about one image; `arrange` puts image and question in order.
 
-    Parameters
-    ----------
-    name
-        What it tests; the seed of every random choice.
-    arrange
-        Puts image and question in order.
+    The name says what it tests, and is the seed of every random choice.
     """
     rng = rng_of(name)
     scene, question = asked_about(rng, task, size)

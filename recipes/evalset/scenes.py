@@ -87,14 +87,9 @@ def place(
     count: int,
     accept: Callable[[list[Placement]], bool] = lambda _layout: True,
 ) -> list[Placement]:
-    """Choose places for `count` shapes that do not touch each other or the edge.
+    """Choose places for `count` shapes that do not touch each other or the edge; the size is height and width in px.
 
-    Parameters
-    ----------
-    size
-        Height and width in pixels.
-    accept
-        Whether all places together are acceptable.
+    `accept` returns whether all places together are acceptable.
     """
     height, width = size
     room = (height * width / max(count, 1)) ** 0.5

@@ -61,14 +61,9 @@ def seed_of(split: str, index: int) -> int:
 def training_conversation(
     index: int, size_class: int, split: str = "training", weights: Sequence[int] = TRAINING_WEIGHTS
 ) -> Conversation:
-    """Return a conversation of up to MOST_TURNS turns, its images of one size class.
+    """Return a conversation of up to MOST_TURNS turns, its images of one size class, an index into SIZE_CLASSES.
 
-    Parameters
-    ----------
-    size_class
-        Index into SIZE_CLASSES.
-    weights
-        Of the tasks.
+    The weights are of the tasks.
     """
     rng = Random(seed_of(split, index))
     above = SIZE_CLASSES[size_class - 1] if size_class else 0

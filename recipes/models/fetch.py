@@ -59,18 +59,9 @@ class ModelFetcher:
     def fetch(self, model: Model, named: Path | None = None) -> tuple[PinnedFile, ...]:
         """Return a model's files, each on this machine and verified.
 
-        `named` is a file or folder of this machine that may have them.
-
-        Raises
-        ------
-        PinMissingError
-            Where a file has no digest; then nothing is fetched.
-        VerifyError
-            Where what came is not the pinned file.
-        FetchError
-            Where no place delivered.
-        StoreError
-            Where the disk has no room, or refuses.
+        `named` is a file or folder of this machine that may have them. Where a file has no digest, nothing is fetched
+        and a PinMissingError raised; a VerifyError where what came is not the pinned file, a FetchError where no
+        place delivered, a StoreError where the disk has no room, or refuses.
         """
         files = pinned_files(model, self.manifests, self.store)
         missing = [file for file in files if not self._is_here(file)]

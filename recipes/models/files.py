@@ -19,14 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PinnedFile:
-    """A file of a model that is pinned.
+    """A file of a model that is pinned; `where` is the place of its pin in the manifest, for errors.
 
-    Parameters
-    ----------
-    where
-        The place of its pin in the manifest, for errors.
-    path
-        Where it is on this machine, or will be once it is fetched.
+    The path is where it is on this machine, or will be once it is fetched.
     """
 
     model: Model
@@ -63,13 +58,7 @@ def missing(file: PinnedFile) -> ModelMissingError:
 
 
 def pinned_files(model: Model, manifests: Manifests, store: Store) -> tuple[PinnedFile, ...]:
-    """Return the files of a model, each with its pin.
-
-    Raises
-    ------
-    PinMissingError
-        A file has no digest.
-    """
+    """Return the files of a model, each with its pin; a PinMissingError is raised where one has no digest."""
     manifest = manifests.show(manifests.root / "models" / f"{model.name}.yaml")
     found = []
     for index, file in enumerate(model.files):
@@ -89,12 +78,7 @@ def pinned_files(model: Model, manifests: Manifests, store: Store) -> tuple[Pinn
 def paths_by_role(model: Model, manifests: Manifests, store: Store) -> dict[str, Path]:
     """Return the path of each file of a model, "model" and "mmproj".
 
-    Raises
-    ------
-    ModelMissingError
-        A file is not on this machine.
-    PinMissingError
-        A file has no digest.
+    A ModelMissingError is raised where a file is not on this machine, a PinMissingError where it has no digest.
     """
     files = pinned_files(model, manifests, store)
     for file in files:

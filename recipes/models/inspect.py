@@ -57,27 +57,13 @@ class Share:
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """The memory that a model needs to run, in bytes.
-
-    Parameters
-    ----------
-    weights
-        The model's tensors.
-    cache
-        Keys and values of the whole context.
-    compute
-        Compute buffers for a batch of tokens, an estimate: the logits, and a few rows for each token.
-    projector
-        The projector's tensors; 0 without one.
-    image
-        Compute buffers for an image, an estimate; 0 without a projector.
-    """
+    """The memory that a model needs to run, in bytes."""
 
     weights: int
-    cache: int
-    compute: int
-    projector: int = 0
-    image: int = 0
+    cache: int  # keys and values of the whole context
+    compute: int  # estimated buffers for a batch of tokens: the logits, and a few rows for each token
+    projector: int = 0  # 0 without one
+    image: int = 0  # estimated buffers for an image; 0 without a projector
 
     @property
     def without_projector(self) -> int:
@@ -96,41 +82,19 @@ class MemoryEstimate:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The description of a model.
+    """The description of a model."""
 
-    Parameters
-    ----------
-    architecture, name
-        From the file's keys; "" if they are missing.
-    parameters
-        Of the model, without the projector.
-    active_parameters
-        Those that one token uses; equal to `parameters` without experts.
-    context
-        Tokens that the model was made for; 0 if the file does not say.
-    template
-        The chat template; "" if there is none.
-    model_shares, mmproj_shares
-        In the order of `GROUPS`, the largest first within a group.
-    findings
-        Errors and warnings, each with "model", "mmproj" or "both".
-    fits
-        Whether model and projector belong together; None without a projector.
-    memory
-        None if the file does not state its sizes.
-    """
-
-    architecture: str
+    architecture: str  # "" if the file does not say, like the name
     name: str
-    parameters: int
-    active_parameters: int
-    context: int
-    template: str
-    model_shares: tuple[Share, ...]
+    parameters: int  # of the model, without the projector
+    active_parameters: int  # those that one token uses; equal to `parameters` without experts
+    context: int  # tokens that the model was made for; 0 if the file does not say
+    template: str  # the chat template; "" if there is none
+    model_shares: tuple[Share, ...]  # in the order of `GROUPS`, the largest first within a group
     mmproj_shares: tuple[Share, ...]
-    findings: tuple[tuple[str, Finding], ...]
-    fits: bool | None
-    memory: MemoryEstimate | None
+    findings: tuple[tuple[str, Finding], ...]  # with "model", "mmproj" or "both"
+    fits: bool | None  # whether model and projector belong together; None without a projector
+    memory: MemoryEstimate | None  # None if the file does not state its sizes
 
 
 def inspect(model: GgufFile, mmproj: GgufFile | None, context: int) -> Inspection:
@@ -163,15 +127,7 @@ def inspect(model: GgufFile, mmproj: GgufFile | None, context: int) -> Inspectio
 def demand_sound(found: Inspection, title: str) -> None:
     """Demand that a model has no errors: that llama.cpp loads it, and that its projector fits.
 
-    Parameters
-    ----------
-    title
-        The model's name in the error.
-
-    Raises
-    ------
-    VerifyError
-        With the first error and the number of others.
+    The VerifyError has the title, the first error and the number of others.
     """
     wrong = [(where, one) for where, one in found.findings if one.severity is Severity.ERROR]
     if wrong:

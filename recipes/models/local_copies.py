@@ -33,15 +33,7 @@ class HubCache:
     folder: Path
 
     def places(self, repository: str, revision: str | None, file: str, sha: Sha256) -> tuple[Path, ...]:
-        """Return where a file may be: by its digest, or by its name in the pinned commit. Pure.
-
-        Parameters
-        ----------
-        repository
-            OWNER/NAME.
-        revision
-            The pinned commit, if there is one.
-        """
+        """Return where a file may be: by its digest, or by its name in the pinned commit, if there is one. Pure."""
         base = self.folder / f"models--{repository.replace('/', '--')}"
         named = (base / "snapshots" / revision / file,) if revision else ()
         return (base / "blobs" / sha.hex, *named)
@@ -52,10 +44,7 @@ def candidates(
 ) -> Iterator[Path]:
     """Yield the files of this machine that may be a model's file.
 
-    Parameters
-    ----------
-    named
-        A file or a folder that the user named; in a folder the file has its own name, or its path in the repository.
+    The user may name a file or a folder; in a folder the file has its own name, or its path in the repository.
     """
     name = str(file.file)
     if named is not None:
@@ -71,17 +60,8 @@ def candidates(
 def take_over(source: Path, target: Path) -> str:
     """Create `target` with the bytes of `source`; return how: "reflink", "hard link" or "copy".
 
-    Parameters
-    ----------
-    source
-        A file; links are followed.
-    target
-        A path that does not exist, on the store's file system.
-
-    Raises
-    ------
-    StoreError
-        The disk refuses.
+    Links to the source are followed; the target does not exist, and is on the store's file system. A StoreError is
+    raised if the disk refuses.
     """
     source = source.resolve()
     with storage_errors(target, needed_bytes=source.stat().st_size):

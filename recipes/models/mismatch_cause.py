@@ -23,39 +23,19 @@ FILE_TYPES = {number: name for number, name in enumerate(_NAMES.split()) if name
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a file that is not the pinned one.
-
-    Parameters
-    ----------
-    start
-        Its first bytes.
-    pinned, pinned_bytes
-        The digest that it should have, and the size if that is pinned.
-    quantisation
-        The one that the manifest names.
-    known
-        The names of other pins by digest.
-    statement
-        What the hub states about its file.
-    revision
-        The pinned commit, if there is one.
-    fault
-        The GGUF reader's error; None if it found none.
-    file_type
-        The file's general.file_type.
-    """
+    """What is known of a file that is not the pinned one."""
 
     digest: Sha256
     size_bytes: int
-    start: bytes
-    pinned: Sha256
-    pinned_bytes: int | None
-    quantisation: str
-    known: Mapping[Sha256, str]
-    statement: Statement | None = None
-    revision: str | None = None
-    fault: str | None = None
-    file_type: int | None = None
+    start: bytes  # its first bytes
+    pinned: Sha256  # the digest that it should have
+    pinned_bytes: int | None  # if the size is pinned
+    quantisation: str  # the one that the manifest names
+    known: Mapping[Sha256, str]  # the names of other pins
+    statement: Statement | None = None  # what the hub states about its file
+    revision: str | None = None  # the pinned commit, if there is one
+    fault: str | None = None  # the GGUF reader's error; None if it found none
+    file_type: int | None = None  # the file's general.file_type
 
 
 @dataclass(frozen=True)

@@ -32,18 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verified:
-    """The result for one file.
-
-    Parameters
-    ----------
-    state
-        "unchanged" (not read), "ok", "absent" or "BAD".
-    error
-        The refusal, if the file is bad.
-    """
+    """The result for one file, with the refusal if it is bad."""
 
     file: PinnedFile
-    state: str
+    state: str  # "unchanged" (not read), "ok", "absent" or "BAD"
     error: RecipeError | None = None
 
 
@@ -52,15 +44,8 @@ def verify_files(
 ) -> tuple[Verified, ...]:
     """Verify files of one or several models, on all usable cores.
 
-    Parameters
-    ----------
-    full
-        Also read files that did not change since they were last hashed.
-
-    Raises
-    ------
-    StoreError
-        The store cannot be read.
+    Files that did not change since they were last hashed are read only if `full`. A StoreError is raised if the store
+    cannot be read.
     """
 
     def verify(file: PinnedFile) -> Verified:
@@ -84,20 +69,11 @@ def verify_pinned(
 ) -> None:
     """Hash a file, demand the pinned digest, and remember its size and times.
 
-    If the digests of its chunks are known, all cores compare them. Otherwise the whole file is hashed, and the digests
-    of its chunks are written down.
+    If the digests of its chunks are known, all cores compare them. Otherwise the whole file is hashed, and the
+    digests of its chunks are written down. The threads of the pool hash (default: a pool just for this file).
 
-    Parameters
-    ----------
-    pool
-        The threads that hash (default: a pool just for this file).
-
-    Raises
-    ------
-    VerifyError
-        A file of this repository differs from its pin, or is missing.
-    StoreError
-        A file of the store differs from its pin, or cannot be read.
+    If the file differs from its pin, or cannot be read, a VerifyError is raised for one of this repository, a
+    StoreError for one of the store.
     """
     path = file.path
     with storage_errors(path):

@@ -26,10 +26,7 @@ OTHERS = 0o077  # permissions of all users but the owner
 def read_api_key(path: Path | None, environ: Mapping[str, str] = os.environ) -> str | None:
     """Return the key from the file if one is named, else from the environment; None if there is none.
 
-    Raises
-    ------
-    ApiKeyError
-        The file cannot be read, other users can read it, or it holds no valid key.
+    An ApiKeyError is raised if other users can read the file, it cannot be read, or it holds no valid key.
     """
     if path is None:
         value = environ.get(KEY_VARIABLE, "")
@@ -57,13 +54,7 @@ def read_api_key(path: Path | None, environ: Mapping[str, str] = os.environ) -> 
 
 
 def parse_api_key(text: str, where: str) -> str:
-    """Return a valid key. Pure.
-
-    Raises
-    ------
-    ApiKeyError
-        The text is not a valid key; the error does not show it.
-    """
+    """Return a valid key. Pure. The ApiKeyError for any other text does not show it."""
     if KEY.fullmatch(text):
         return text
     raise ApiKeyError(

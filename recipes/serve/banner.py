@@ -31,16 +31,9 @@ TEXT = Example("", "What is 7 minus 5?")
 
 
 def ready_lines(ready: ReadyModel, title: str, base: str, log: Path, key: str | None) -> Iterator[str]:
-    """Yield what is served, where, and how to send a request.
+    """Yield what is served, by which llama.cpp (`title`), at which address, and how to send a request.
 
-    Parameters
-    ----------
-    title
-        The llama.cpp.
-    base
-        The server's address.
-    key
-        A shell expression for the key that clients must send; None without a key.
+    The key that clients must send is a shell expression; None without a key.
     """
     kind = served_kind(images=ready.mmproj is not None)
     yield f"model:    {ready.name}, {kind}, {ready.context} tokens of context"

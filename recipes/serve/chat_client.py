@@ -27,15 +27,10 @@ TIMED_OUT = f"connection timed out after {CONNECT_S:g} s"
 
 
 def parse_url(text: str) -> str:
-    """Return the address of a server without a trailing slash or /v1.
+    """Return the address of a server without a trailing slash or /v1; a UsageError is raised if it is none.
 
     >>> parse_url("http://127.0.0.1:8080/"), parse_url("http://127.0.0.1:8080/v1")
     ('http://127.0.0.1:8080', 'http://127.0.0.1:8080')
-
-    Raises
-    ------
-    UsageError
-        The text is not an address of a server.
     """
     parts = urlsplit(text)
     if parts.scheme in {"http", "https"} and parts.hostname and not parts.query and "@" not in parts.netloc:
@@ -51,25 +46,10 @@ def parse_url(text: str) -> str:
 def ask_server(
     base: str, images: Sequence[InputImage], question: str, *, key: str | None, temperature: float | None
 ) -> Iterator[Piece]:
-    """Ask about images, and yield the answer as it streams.
+    """Ask about images, and yield the answer as it streams. A temperature of None is the server's default.
 
-    Parameters
-    ----------
-    base
-        The server's address.
-    key
-        The API key; sent only to this server, not to where it redirects.
-    temperature
-        None for the server's default.
-
-    Raises
-    ------
-    AnswerError
-        No answer, or not all of it.
-    ApiKeyError
-        The server demands another key.
-    PictureError
-        The server cannot decode an image.
+    The key is sent only to this server, not to where it redirects. An AnswerError is raised if there is no answer, or
+    not all of it; an ApiKeyError if the server demands another key; a PictureError if it cannot decode an image.
     """
     message = user(*(image.data for image in images), question)
     body = {"messages": [message], "stream": True}

@@ -19,15 +19,7 @@ NO_LIMIT = 1 << 60  # version 1 writes a number near 2**63 where there is none
 
 @dataclass(frozen=True)
 class FreeMemory:
-    """What a program may still take.
-
-    Parameters
-    ----------
-    size_bytes
-        So much.
-    source
-        Where it was read, for people.
-    """
+    """What a program may still take, and where that was read, for people."""
 
     size_bytes: int
     source: str
@@ -36,12 +28,7 @@ class FreeMemory:
 def free_memory(root: Path = Path("/")) -> FreeMemory | None:
     """Return the least of what the system calls available and what each control group leaves; None where neither says.
 
-    Files that are only cached count as free in both.
-
-    Parameters
-    ----------
-    root
-        Where /proc and /sys are, for the control groups.
+    Files that are only cached count as free in both. The root is where /proc and /sys are, for the control groups.
     """
     found = (*_of_system(), *(left for group in control_groups("memory", root) for left in _of_group(group)))
     return min(found, key=lambda one: one.size_bytes, default=None)

@@ -51,17 +51,9 @@ class InputImage:
 
 
 def read_image(path: Path, *, allow_webp: bool = False) -> InputImage:
-    """Read an image.
+    """Read an image; a PictureError is raised if it is none, or not one that the server reads.
 
-    Parameters
-    ----------
-    allow_webp
-        For a server that may read more formats than a pinned one.
-
-    Raises
-    ------
-    PictureError
-        The file is not an image, or not one that the server reads.
+    WebP is for a server that may read more formats than a pinned one.
     """
     where = f"--image {path}"
     try:
@@ -80,13 +72,7 @@ def read_image(path: Path, *, allow_webp: bool = False) -> InputImage:
 
 
 def check_image(data: bytes, where: str, *, allow_webp: bool = False) -> str:
-    """Return the format of an image that llama.cpp reads. Pure.
-
-    Raises
-    ------
-    PictureError
-        As `read_image`.
-    """
+    """Return the format of an image that llama.cpp reads. Pure. Any other is a PictureError, as in `read_image`."""
     kind = next((kind for kind, is_it in SHOWN_BY.items() if is_it(data[:HEAD_BYTES])), None)
     found = ""
     if not data:

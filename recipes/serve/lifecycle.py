@@ -26,18 +26,9 @@ SIGNAL_STATUS = 128  # a shell's exit code for a program that a signal ended is 
 
 @dataclass(frozen=True)
 class Service:
-    """A llama-server to run.
+    """A llama-server to run, healthy within `start_s` seconds. Its arguments are without host and port.
 
-    Parameters
-    ----------
-    arguments
-        Without host and port.
-    start_s
-        Seconds until it must be healthy.
-    log
-        The file for its output.
-    api_key
-        What its clients must send; never printed.
+    The log is the file for its output. The key that its clients must send is never printed.
     """
 
     program: Path
@@ -53,12 +44,8 @@ class Service:
 def serving(service: Service) -> Iterator[Server]:
     """Run the server until the block ends.
 
-    Raises
-    ------
-    ServerEndedError, ServerSilentError
-        The server does not start; with the last lines of its log.
-    ApiKeyError
-        The server answers requests without the key.
+    If it does not start, a ServerEndedError or ServerSilentError is raised, with the last lines of its log; an
+    ApiKeyError if it answers requests without the key.
     """
     with storage_errors(service.log):
         service.log.parent.mkdir(parents=True, exist_ok=True)

@@ -45,17 +45,9 @@ class MemoryDemand:
 
 
 def demand_memory(demand: MemoryDemand, free: FreeMemory, others: Mapping[str, int]) -> None:
-    """Demand that a model fits.
+    """Demand that a model fits; the fix of the MemoryShortError says what would.
 
-    Parameters
-    ----------
-    others
-        Bytes that other models on this machine need, by name, for the proposals.
-
-    Raises
-    ------
-    MemoryShortError
-        It does not fit; the fix says what would.
+    `others` are the bytes that other models on this machine need, by name, for the proposals.
     """
     if demand.size_bytes <= free.size_bytes:
         return

@@ -30,26 +30,14 @@ class ChosenModel:
 
 @dataclass(frozen=True)
 class ReadyModel:
-    """A verified model.
-
-    Parameters
-    ----------
-    path, mmproj
-        Its files; no projector for text only.
-    context
-        Tokens to serve it with.
-    inspection
-        Of both files, with the memory for that context.
-    is_local
-        Whether it is part of this repository: the pocket model, which knows only this project's drawings.
-    """
+    """A verified model."""
 
     name: str
     path: Path
-    mmproj: Path | None
-    context: int
-    inspection: Inspection
-    is_local: bool = False
+    mmproj: Path | None  # None for text only
+    context: int  # tokens to serve it with
+    inspection: Inspection  # of both files, with the memory for that context
+    is_local: bool = False  # in this repository: the pocket model, which knows only this project's drawings
 
 
 def served_kind(*, images: bool) -> str:
@@ -60,12 +48,8 @@ def served_kind(*, images: bool) -> str:
 def choose_model(job: Job, name: str | None) -> ChosenModel:
     """Choose the named model; else the default one if it is fetched; else the one that needs no download.
 
-    Raises
-    ------
-    UsageError
-        There is no model of that name.
-    PinMissingError
-        No model is named, and there is no default.
+    A UsageError is raised if there is no model of that name, a PinMissingError if none is named and there is no
+    default.
     """
     if name is not None:
         return ChosenModel(job.manifests.model(name))
@@ -102,21 +86,11 @@ def is_here(job: Job, model: Model) -> bool:
 def ready_model(job: Job, model: Model, *, text_only: bool = False, context: int | None = None) -> ReadyModel:
     """Verify, lint and pair a model's files. A file that did not change since it was hashed is not read again.
 
-    Parameters
-    ----------
-    text_only
-        Do without the projector; if its file is here, its memory is estimated all the same.
-    context
-        Tokens (default: `CONTEXT_TOKENS`, or fewer if the model was made for fewer).
+    For text only it does without the projector; if its file is here, its memory is estimated all the same. The
+    context is in tokens (default: `CONTEXT_TOKENS`, or fewer if the model was made for fewer).
 
-    Raises
-    ------
-    ModelMissingError
-        A file is not on this machine.
-    PinMissingError, StoreError, VerifyError
-        A file is not pinned, differs from its pin, or has errors.
-    UsageError
-        The context is longer than the model's.
+    If a file is not on this machine, a ModelMissingError is raised; if it is not pinned, differs from its pin, or has
+    errors, a PinMissingError, StoreError or VerifyError; if the context is longer than the model's, a UsageError.
     """
     pinned = {file.file.role: file for file in pinned_files(model, job.manifests, job.store)}
     needed = [file for role, file in pinned.items() if role == "model" or not text_only]

@@ -36,13 +36,7 @@ class PreparedServer:
 def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
     job: Job, options: argparse.Namespace, *, text_only: bool, host: str, port: int, api_key: str | None
 ) -> PreparedServer:
-    """Do everything that comes before the start, the quick checks first.
-
-    Raises
-    ------
-    RecipeError
-        Something is missing.
-    """
+    """Do everything that comes before the start, the quick checks first; a RecipeError says what is missing."""
     installation = find_server(job, options.bundle)
     choice = choose_model(job, options.model)
     if choice.reason:
@@ -67,12 +61,8 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
 def find_server(job: Job, bundle: Path | None) -> Installation:
     """Return the llama.cpp in the named folder, or the recipe's bundle from the store, with every byte hashed.
 
-    Raises
-    ------
-    BundleMissingError
-        The recipe's bundle is not built.
-    RecipeError
-        The bundle differs from its pin, or the folder has no server.
+    A BundleMissingError is raised if the bundle is not built, another RecipeError if it differs from its pin, or the
+    folder has no server.
     """
     if bundle is not None:
         return find_installation(bundle)
@@ -92,10 +82,7 @@ def find_server(job: Job, bundle: Path | None) -> Installation:
 def check_memory(job: Job, ready: ReadyModel, *, ignore: bool) -> int | None:
     """Compare the needed memory with what is available; return the bytes that remain, None if unknown.
 
-    Raises
-    ------
-    MemoryShortError
-        There is too little, and `ignore` is false.
+    If there is too little, a MemoryShortError is raised, unless `ignore`.
     """
     memory, free = ready.inspection.memory, free_memory()
     if memory is None or free is None:

@@ -19,12 +19,7 @@ PROMPTS_MIB = 8192  # llama-server's own cache of earlier prompts: more than a s
 class ServerOptions:
     """How a model is served; None for llama-server's default.
 
-    Parameters
-    ----------
-    temperature
-        For requests that name none.
-    spare_bytes
-        Memory that remains beside the model.
+    The temperature is for requests that name none, `spare_bytes` is memory that remains beside the model.
     """
 
     threads: int | None = None

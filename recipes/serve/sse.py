@@ -23,30 +23,17 @@ class StreamError(Exception):
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of an answer.
+    """A piece of an answer."""
 
-    Parameters
-    ----------
-    text
-        "" at the end of the answer.
-    is_thought
-        Whether it is reasoning, not part of the answer.
-    is_cut
-        Whether the answer ends here because the context is full.
-    """
-
-    text: str
-    is_thought: bool = False
-    is_cut: bool = False
+    text: str  # "" at the end of the answer
+    is_thought: bool = False  # reasoning, not part of the answer
+    is_cut: bool = False  # the answer ends here because the context is full
 
 
 def read_pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
     """Yield the pieces of an answer from the lines of its stream.
 
-    Raises
-    ------
-    StreamError
-        The stream is an error, is not an answer, or ends too early.
+    A StreamError is raised if the stream is an error, is not an answer, or ends too early.
     """
     for line in lines:
         name, _, value = line.decode("utf-8", "replace").partition(":")

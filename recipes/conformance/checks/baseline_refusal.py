@@ -26,10 +26,7 @@ LOADS_S = 60.0
 def check(job: Job, baseline: Baseline, model: Path, work: Path) -> Outcome:
     """Build one small program of the baseline (not of the job's recipe), and demand that it refuses the model in words.
 
-    Raises
-    ------
-    RecipeError
-        Where the program cannot be built.
+    A RecipeError is raised where the program cannot be built.
     """
     recipe = job.manifests.recipe(baseline.recipe)
     old = replace(job, recipe=msgspec.structs.replace(recipe, patches=recipe.patches[: baseline.patches]))

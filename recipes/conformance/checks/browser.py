@@ -23,17 +23,9 @@ INSTALL = (
 
 
 def find_browser(environ: Mapping[str, str] = os.environ, system: str = sys.platform) -> Path | None:
-    """Find a Chromium that is installed, or None where there is none.
+    """Find a Chromium that is installed, or None; PINNED_LLAMA_BROWSER names one, and beats all others.
 
-    Parameters
-    ----------
-    environ
-        Variables by name; PINNED_LLAMA_BROWSER names one, and beats all others.
-
-    Raises
-    ------
-    UsageError
-        Where the variable names what is no program.
+    A UsageError is raised where the variable names what is no program.
     """
     search = environ.get("PATH", "")
     named = environ.get(BROWSER_VARIABLE, "").strip()

@@ -113,10 +113,7 @@ def is_same(said: str, wanted: object) -> bool:
 def check_text_only(inputs: CheckInputs, with_projector_bytes: int | None) -> Findings:
     """Run without the projector: text is answered, an image refused in words, and memory is saved.
 
-    Parameters
-    ----------
-    with_projector_bytes
-        Memory of the server with the projector before its first question; None where it could not be measured.
+    `with_projector_bytes` is the memory of the server with the projector before its first question, None if unknown.
     """
     with inputs.server(text_only=True) as server:
         before = resident_bytes(server.process.pid)

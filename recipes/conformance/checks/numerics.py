@@ -28,14 +28,9 @@ CHOICES = 512  # the whole vocabulary of the pocket model
 
 @dataclass(frozen=True)
 class Precision:
-    """One way to run the model: the type of its matrices, and how it computes.
+    """One way to run the model: the type of its matrices, and how it computes; `strict` in f32 throughout.
 
-    Parameters
-    ----------
-    strict
-        Whether the language model computes in f32 throughout.
-    tolerance
-        How far a logarithm may be off, once the known deviations are taken into account.
+    The tolerance is how far a logarithm may be off, once the known deviations are taken into account.
     """
 
     weights: str
@@ -102,12 +97,7 @@ def check(
 def model_of(inputs: CheckInputs, precision: Precision, exact: Path) -> Path:
     """Return the model in a type, made with the subject's own llama-quantize where it is a quantised one.
 
-    Raises
-    ------
-    FileNotFoundError
-        Where the subject has no llama-quantize.
-    RuntimeError
-        Where it fails.
+    A FileNotFoundError is raised where the subject has no llama-quantize, a RuntimeError where that fails.
     """
     if precision.tells_deviations:
         return exact if precision.weights == "f32" else inputs.model

@@ -76,16 +76,9 @@ def look_at_page(  # noqa: PLR0913, PLR0917 - a person needs as much
     answer_s: float = 60.0,
     ready_s: float = READY_S,
 ) -> Outcome:
-    """Attach an image, ask, and compare the answer that the page shows.
+    """Attach a PNG image, ask, and compare the answer that the page shows; the page as it looks at the end is kept.
 
-    Parameters
-    ----------
-    image_png
-        A PNG file.
-    screenshot_path
-        Where the page as it looks at the end is written.
-    answer_s, ready_s
-        How long the answer and each other step may take, in seconds.
+    The answer may take `answer_s`, each other step `ready_s` seconds.
     """
     if browser is None:
         return _outcome(CheckVerdict.NOT_RUN, f"No browser was found: {INSTALL}.")

@@ -34,10 +34,7 @@ RADIUS = 3.6
 def draw_channels(sections: Sequence[int]) -> Element:
     """Draw which axis turns each frequency, in blocks and interleaved; a frame marks those that differ.
 
-    Parameters
-    ----------
-    sections
-        How many frequencies t, h and w get; at least one.
+    The sections are how many frequencies t, h and w get; at least one.
     """
     layouts = (("blocked", blocked(sections)), ("interleaved", interleaved(sections)))
     total = sum(sections)
@@ -62,10 +59,7 @@ def draw_channels(sections: Sequence[int]) -> Element:
 def draw_distances(distances: Sequence[Distance]) -> Element:
     """Draw each prompt as two dots on a logarithmic scale: its difference, and what known deviations leave of it.
 
-    Parameters
-    ----------
-    distances
-        At least one. They are grouped by weights and setting in the order in which those come, and sorted.
+    At least one is grouped by weights and setting, in the order in which those come, and sorted.
     """
     groups: dict[tuple[str, str], list[Distance]] = {}
     for distance in distances:

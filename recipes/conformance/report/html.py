@@ -23,13 +23,7 @@ NAMED = 3  # checks of one cause that the verdict names; all stand below
 
 
 def to_page(result: Result, screenshot: bytes | None = None) -> str:
-    """Write the page; equal results give equal text.
-
-    Parameters
-    ----------
-    screenshot
-        The PNG file of the web page, where it was looked at.
-    """
+    """Write the page, with the PNG file of the web page where it was looked at; equal results give equal text."""
     title = f"Conformance of {result.title}"
     head = element(
         "head",

@@ -25,14 +25,9 @@ def printable(text: str) -> str:
 
 
 def element(tag: str, *children: Child, **attributes: str | float) -> Element:
-    """Make an element of texts and other elements.
+    """Make an element of texts and other elements, in order; None stands for nothing.
 
-    Parameters
-    ----------
-    children
-        What stands in it, in order; None stands for nothing.
-    attributes
-        `class_` is written class, `stroke_width` stroke-width; numbers with two decimals at most.
+    `class_` is written class, `stroke_width` stroke-width; numbers with two decimals at most.
 
     >>> to_html(element("p", "1 < 2 ", element("b", "&"), " so", class_="x"))
     '<p class="x">1 &lt; 2 <b>&amp;</b> so</p>'
@@ -49,13 +44,7 @@ def element(tag: str, *children: Child, **attributes: str | float) -> Element:
 def table(
     heads: Sequence[str], rows: Iterable[Sequence[Child]], texts: int | None = None, class_: str = ""
 ) -> Element:
-    """Make a table whose first column names the rows.
-
-    Parameters
-    ----------
-    texts
-        How many columns are texts; the others are numbers. None: all are.
-    """
+    """Make a table whose first column names the rows: `texts` columns of texts (default: all), then numbers."""
     classes = [{} if texts is None or place < texts else {"class_": "number"} for place in range(len(heads))]
     head = (element("th", words, scope="col", **more) for words, more in zip(heads, classes, strict=True))
     body = (

@@ -19,15 +19,8 @@ RECORD, JUNIT, PAGE = "result.json", "junit.xml", "index.html"
 def write_report(result: Result, folder: Path) -> Path:
     """Write result.json with its images, junit.xml and index.html; return the page's path.
 
-    Parameters
-    ----------
-    folder
-        Where to; it is made. Files of an earlier report are replaced.
-
-    Raises
-    ------
-    OSError
-        Where the folder cannot be written, or the screenshot cannot be read.
+    The folder is made; files of an earlier report are replaced. An OSError is raised where it cannot be written, or
+    the screenshot cannot be read.
     """
     screenshot = result.screenshot.read_bytes() if result.screenshot else None
     files = {RECORD: to_json(result), JUNIT: to_junit(result), PAGE: to_page(result, screenshot)}

@@ -36,27 +36,15 @@ THREADS = "1"
 
 @dataclass(frozen=True)
 class CheckInputs:
-    """The llama.cpp under test (`subject`), the model files, and the reference's answers (`golden`).
-
-    Parameters
-    ----------
-    golden
-        What the reference says of them.
-    prompts
-        Those of the golden cases, in the same order.
-    work
-        An empty folder.
-    with_page
-        Whether the web page is looked at.
-    """
+    """The llama.cpp under test (`subject`), the model files, and the reference's answers (`golden`)."""
 
     subject: Installation
     model: Path
     mmproj: Path
     golden: Golden
-    prompts: tuple[Prompt, ...]
-    work: Path
-    with_page: bool = True
+    prompts: tuple[Prompt, ...]  # those of the golden cases, in the same order
+    work: Path  # an empty folder
+    with_page: bool = True  # whether the web page is looked at
 
     def server(
         self, *more: str, model: Path | None = None, mmproj: Path | None = None, text_only: bool = False
@@ -93,12 +81,8 @@ class ReferenceModel:
 def load_reference_model(manifests: Manifests, name: str | None = None) -> ReferenceModel:
     """Verify the files of a model (by default, the default one), and read the reference's answers.
 
-    Raises
-    ------
-    PinMissingError
-        Where there is no such model, or no reference for it.
-    VerifyError
-        Where a file is not the pinned one, or the reference was asked about other files or prompts.
+    A PinMissingError is raised where there is no such model, or no reference for it; a VerifyError where a file is
+    not the pinned one, or the reference was asked about other files or prompts.
     """
     model = chosen_model(manifests, name)
     golden_path = reference_of(manifests, model)

@@ -16,13 +16,7 @@ if TYPE_CHECKING:
 
 
 def chosen_model(manifests: Manifests, name: str | None) -> Model:
-    """Return the model of a name, or the default one.
-
-    Raises
-    ------
-    PinMissingError
-        Where no name is given and there is no default.
-    """
+    """Return the model of a name, or the default one; a PinMissingError is raised where there is none."""
     chosen = name or manifests.defaults().model
     if chosen is None:
         raise PinMissingError(
@@ -38,12 +32,7 @@ def reference_of(manifests: Manifests, model: Model) -> Path:
     """Return the file of what the reference answers; only a model whose files lie in the repository has one.
 
     Conformance compares with transformers on the same files. For a fetched model nobody has computed that: a check
-    against less would be a guess, and the small model runs the same code.
-
-    Raises
-    ------
-    PinMissingError
-        Where there is none.
+    against less would be a guess, and the small model runs the same code. It gets a PinMissingError.
     """
     if model.golden is not None:
         return manifests.project / model.golden
@@ -62,13 +51,7 @@ def reference_of(manifests: Manifests, model: Model) -> Path:
 
 
 def verified_files(manifests: Manifests, model: Model) -> dict[str, Path]:
-    """Return a model's files by role, each hashed and compared with its pin.
-
-    Raises
-    ------
-    VerifyError
-        Naming the first that differs.
-    """
+    """Return a model's files by role, each compared with its pin; a VerifyError names the first that differs."""
     paths = {file.role: manifests.project / str(file.path) for file in model.files}
     for index, file in enumerate(model.files):
         path = paths[file.role]

@@ -17,45 +17,25 @@ UNSEEN = -30.0  # the logarithm for a token that a server did not list: less tha
 
 @dataclass(frozen=True)
 class Tipped:
-    """A near-tie of the router that fell the other way.
-
-    Parameters
-    ----------
-    size
-        The largest difference with the reference's own choice.
-    left
-        The same with the other one.
-    """
+    """A near-tie of the router that fell the other way."""
 
     case: str
     tie: NearTie
-    size: float
-    left: float
+    size: float  # the largest difference with the reference's own choice
+    left: float  # the same with the other one
 
 
 @dataclass(frozen=True)
 class Explained:
-    """What accounts for the differences.
+    """What accounts for the differences."""
 
-    Parameters
-    ----------
-    deviations
-        The known ones that together come closest, and by how much each changes the worst case.
-    before
-        The largest difference from the reference, over all cases and tokens.
-    after
-        The largest difference that they leave.
-    worst
-        The case with that difference.
-    tipped
-        Near-ties that account for what was left of their cases.
-    """
-
-    deviations: tuple[tuple[Deviation, float], ...]
-    before: float
-    after: float
-    worst: str
-    tipped: tuple[Tipped, ...] = ()
+    deviations: tuple[
+        tuple[Deviation, float], ...
+    ]  # those that come closest together; how much each changes the worst
+    before: float  # the largest difference from the reference, over all cases and tokens
+    after: float  # the largest difference that they leave
+    worst: str  # the case with that difference
+    tipped: tuple[Tipped, ...] = ()  # they account for what was left of their cases
 
 
 def difference(measured: Mapping[str, float], tokens: Sequence[str], reference: Sequence[float]) -> float:
@@ -76,16 +56,8 @@ def explain(
     Every combination that the reference was asked with is tried. Of two that come equally close, the one with fewer
     deviations is taken, so that nothing is blamed that explains nothing.
 
-    Parameters
-    ----------
-    measured
-        For each case the logarithm of each first token that the server listed.
-    cases
-        The reference's, for those that were measured.
-    deviations
-        What is known.
-    tolerance
-        Where more than this is left of a case, its near-ties are tried.
+    `measured` has for each case the logarithm of each first token that the server listed. Where more than the
+    tolerance is left of a case, its near-ties are tried.
     """
     by_name = {deviation.name: deviation for deviation in deviations}
 

@@ -34,23 +34,13 @@ class Part(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """One check's result.
-
-    Parameters
-    ----------
-    name
-        The check, unique within its part.
-    words
-        What was found, in a sentence or two.
-    suspect
-        Where it fails: which part of the model or the program is likely wrong.
-    """
+    """One check's result."""
 
     part: Part
-    name: str
+    name: str  # unique within its part
     verdict: CheckVerdict
-    words: str
-    suspect: str = ""
+    words: str  # what was found, in a sentence or two
+    suspect: str = ""  # where it fails: which part of the model or the program is likely wrong
     figures: Mapping[str, float | int | str] = field(default_factory=dict)
 
 

@@ -15,15 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One question that was asked, with its images, for the page.
-
-    Parameters
-    ----------
-    images
-        PNG files.
-    question, expected, given
-        Texts; several turns are joined by line ends.
-    """
+    """One question that was asked, with its PNG images, for the page; several turns are joined by line ends."""
 
     name: str
     images: tuple[bytes, ...]
@@ -39,26 +31,14 @@ class Exhibit:
 
 @dataclass(frozen=True)
 class Distance:
-    """How far one prompt's first token is from the reference.
-
-    Parameters
-    ----------
-    weights
-        Type of the model's weights: f32, f16, Q8_0, Q4_K_S.
-    setting
-        `strict` (no flash attention, K and V in f32) or `default`.
-    size
-        The largest difference of a natural logarithm of probability, over the reference's likeliest tokens.
-    explained
-        What is left of it once the known deviations are taken into account.
-    """
+    """How far one prompt's first token is from the reference."""
 
     case: str
-    weights: str
-    setting: str
+    weights: str  # type of the model's weights: f32, f16, Q8_0, Q4_K_S
+    setting: str  # `strict` (no flash attention, K and V in f32) or `default`
     resized: bool
-    size: float
-    explained: float
+    size: float  # the largest of a natural logarithm of probability, over the reference's likeliest tokens
+    explained: float  # what is left of it once the known deviations are taken into account
 
 
 @dataclass(frozen=True)
@@ -72,37 +52,19 @@ class UsedFile:
 
 @dataclass(frozen=True)
 class Result:
-    """One run of the suite.
-
-    Parameters
-    ----------
-    digest
-        `sha256:...` of it: the tree digest of a bundle, or the digest of the server.
-    is_bundle
-        Whether it is a bundle of ours; the digest of anything else is its server's alone.
-    machine
-        Processor, cores and operating system.
-    started
-        In UTC.
-    sections
-        M-RoPE's sections of the model, for the drawing of the channels.
-    screenshot
-        The web page with an answer in it, a PNG file, where it was looked at.
-    made_with
-        Versions of what the reference was made with.
-    """
+    """One run of the suite."""
 
     title: str
-    digest: str
+    digest: str  # `sha256:...`: the tree digest of a bundle of ours, else the digest of the server
     is_bundle: bool
     files: tuple[UsedFile, ...]
-    machine: str
+    machine: str  # processor, cores and operating system
     command: str
-    started: datetime
+    started: datetime  # in UTC
     seconds: float
-    sections: tuple[int, int, int]
+    sections: tuple[int, int, int]  # M-RoPE's, of the model
     outcomes: tuple[Outcome, ...]
     exhibits: tuple[Exhibit, ...] = ()
     distances: tuple[Distance, ...] = ()
-    screenshot: Path | None = None
-    made_with: Mapping[str, str] = field(default_factory=dict)
+    screenshot: Path | None = None  # the web page with an answer in it, a PNG file, where it was looked at
+    made_with: Mapping[str, str] = field(default_factory=dict)  # versions of what the reference was made with

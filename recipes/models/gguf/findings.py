@@ -26,14 +26,9 @@ class Severity(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One error or warning.
+    """One error or warning: what is wrong, to be read after `where`.
 
-    Parameters
-    ----------
-    what
-        What is wrong, to be read after `where`.
-    where
-        The key or the tensor, safe to print; with its file if two were compared.
+    `where` is the key or the tensor, safe to print; with its file if two were compared.
     """
 
     severity: Severity

@@ -110,16 +110,10 @@ TENSOR_TYPES: Mapping[int, TensorType] = MappingProxyType({row[0]: TensorType(*r
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One row of the tensor table.
+    """One row of the tensor table; the size is without the padding after it.
 
-    Parameters
-    ----------
-    shape
-        The fastest running dimension first, as in ggml; the reverse of numpy's and torch's.
-    offset
-        In bytes, from the start of the tensor data.
-    size_bytes
-        Of the data, without the padding after it.
+    The shape has the fastest running dimension first, as in ggml; the reverse of numpy's and torch's. The offset is
+    in bytes, from the start of the tensor data.
     """
 
     name: str
@@ -131,20 +125,10 @@ class Tensor:
 
 @dataclass(frozen=True)
 class GgufFile:
-    """The header of a well-formed GGUF file.
+    """The header of a well-formed GGUF file; keys, typed values and tensors are in the file's order.
 
-    Parameters
-    ----------
-    version
-        Of the format.
-    alignment
-        Each tensor's offset is a multiple of it.
-    metadata
-        Typed values by key, in the file's order.
-    tensors
-        In the file's order; each lies within the file, and no two share a byte.
-    data_offset
-        In bytes, where the tensor data starts.
+    Each tensor's offset is a multiple of the alignment; it lies within the file, and no two share a byte. The tensor
+    data starts at `data_offset`, in bytes.
     """
 
     version: int
@@ -158,10 +142,7 @@ class GgufFile:
 def read_gguf(path: Path) -> GgufFile:
     """Read the keys and the tensor table of an untrusted GGUF file; links are followed.
 
-    Raises
-    ------
-    VerifyError
-        The file cannot be read, is not GGUF, or is malformed.
+    A VerifyError is raised if the file cannot be read, is not GGUF, or is malformed.
     """
     try:
         status = path.stat()

@@ -32,19 +32,9 @@ def rewrite(
 ) -> Path:
     """Rewrite a file of f16 and f32 tensors; return the target.
 
-    Parameters
-    ----------
-    change
-        Returns each tensor's new values; the shape may differ, the dtype is what is stored.
-    keys
-        New values of some keys, of the same types.
-
-    Raises
-    ------
-    KeyError
-        The file has no such key.
-    ValueError
-        A tensor has another type.
+    `change` returns each tensor's new values; the shape may differ, the dtype is what is stored. `keys` are new
+    values of some keys, of the same types. A KeyError is raised if the file has no such key, a ValueError if a tensor
+    has another type.
     """
     reader = GGUFReader(source)
     architecture = reader.fields["general.architecture"].contents()

@@ -34,14 +34,9 @@ def whole(shape: Iterable[int]) -> list[int]:
 
 
 def model_shapes(sizes: Mapping[str, int], tokens: int) -> Shapes:
-    """Return the tensors of a language model.
+    """Return the tensors of a language model; `tokens` is the size of the vocabulary.
 
-    Parameters
-    ----------
-    sizes
-        By the keys' names without the architecture.
-    tokens
-        The size of the vocabulary.
+    The sizes are by the keys' names without the architecture.
     """
     width, head = sizes["embedding_length"], sizes["attention.key_length"]
     queries, pairs = head * sizes["attention.head_count"], head * sizes["attention.head_count_kv"]
@@ -83,12 +78,8 @@ def _layer(name: str, *shape: int) -> Shapes:
 def mmproj_shapes(sizes: Mapping[str, int], deepstack: Sequence[int]) -> Shapes:
     """Return the tensors of a vision encoder with its projector.
 
-    Parameters
-    ----------
-    sizes
-        By the keys' names without `clip.vision.`.
-    deepstack
-        The blocks whose output also goes to the language model.
+    The sizes are by the keys' names without `clip.vision.`; the output of the blocks in `deepstack` also goes to the
+    language model.
     """
     width, inner, patch = sizes["embedding_length"], sizes["feed_forward_length"], sizes["patch_size"]
     merged, given = width * MERGE**2, sizes["projection_dim"]

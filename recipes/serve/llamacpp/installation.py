@@ -29,30 +29,14 @@ IN_WINE = (
 
 @dataclass(frozen=True)
 class Installation:
-    """An installed llama.cpp.
+    """An installed llama.cpp."""
 
-    Parameters
-    ----------
-    folder
-        The one that the user named.
-    programs
-        The folder of its programs.
-    digest
-        Of a bundle, the tree digest; otherwise the digest of the server.
-    title
-        From its build record or its `--version`.
-    is_bundle
-        Whether it has a build record of this project.
-    model_options
-        More options for each program that loads a model, such as how many layers go to the GPU.
-    """
-
-    folder: Path
-    programs: Path
-    digest: Sha256
-    title: str
-    is_bundle: bool
-    model_options: tuple[str, ...] = ()
+    folder: Path  # the one that the user named
+    programs: Path  # the folder of its programs
+    digest: Sha256  # of a bundle, the tree digest; otherwise the digest of the server
+    title: str  # from its build record or its `--version`
+    is_bundle: bool  # whether it has a build record of this project
+    model_options: tuple[str, ...] = ()  # of programs that load a model, as how many layers go to the GPU
 
     @property
     def is_offloaded(self) -> bool:
@@ -68,12 +52,7 @@ class Installation:
     def run(self, program: str, arguments: Sequence[str], cwd: Path, timeout_s: float = 120.0) -> Captured:
         """Run one of its programs to its end, without the caller's environment.
 
-        Raises
-        ------
-        FileNotFoundError
-            There is no such program.
-        TimeoutError
-            It takes longer.
+        A FileNotFoundError is raised if there is no such program, a TimeoutError if it takes longer.
         """
         path = self.path(program)
         if path is None:
@@ -91,10 +70,7 @@ class Installation:
 def find_installation(folder: Path) -> Installation:
     """Identify a folder: a bundle, an installation with `bin/`, or a folder of programs.
 
-    Raises
-    ------
-    UsageError
-        The folder has no llama-server that runs here.
+    A UsageError is raised if it has no llama-server that runs here.
     """
     whole = folder.absolute()  # the programs run in other folders
     for programs in (whole / "bin", whole):

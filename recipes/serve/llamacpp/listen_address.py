@@ -15,15 +15,10 @@ LAST_PORT = 65535
 
 
 def parse_host(text: str) -> str:
-    """Return the IP address that a user named.
+    """Return the IP address that a user named; a UsageError is raised if it is none.
 
     >>> parse_host("localhost"), parse_host("::1")
     ('127.0.0.1', '::1')
-
-    Raises
-    ------
-    UsageError
-        The text is not an IP address.
     """
     host = NAMES.get(text, text)
     try:
@@ -45,14 +40,8 @@ def is_loopback(host: str) -> bool:
 def demand_free(host: str, port: int) -> None:
     """Demand that a server can listen on a port now.
 
-    llama-server itself would share a port with another server that allows it: half of the requests would be lost.
-
-    Raises
-    ------
-    AddressError
-        It cannot; the fix names a free port.
-    UsageError
-        There is no such port.
+    llama-server itself would share a port with another server that allows it: half of the requests would be lost. The
+    fix of the AddressError names a free port; a UsageError is raised if there is no such port.
     """
     where = f"{host} port {port}"
     if not 0 < port <= LAST_PORT:

@@ -51,14 +51,9 @@ class TokenChoice:
 
 @dataclass(frozen=True)
 class ChatReply:
-    """An answer of the model.
+    """An answer of the model; the length of the prompt is with its images.
 
-    Parameters
-    ----------
-    first
-        Candidates for the first token, the likeliest first; empty if they were not requested.
-    prompt_tokens
-        Length of the prompt, images included.
+    `first` are candidates for the first token, the likeliest first; empty if they were not requested.
     """
 
     text: str
@@ -90,17 +85,8 @@ class Server:
     ) -> ChatReply:
         """Send messages of the OpenAI API, and return the answer with greedy sampling.
 
-        Parameters
-        ----------
-        choices
-            Number of candidates for the first token to return.
-        more
-            More fields of the request.
-
-        Raises
-        ------
-        ServerError
-            The server answers with an error, or not at all.
+        `choices` is the number of candidates for the first token to return, `more` are more fields of the request. A
+        ServerError is raised if the server answers with an error, or not at all.
         """
         fields: dict[str, object] = {
             "messages": list(messages),
@@ -124,13 +110,7 @@ class Server:
 
 
 def parse_reply(data: dict[str, Any]) -> ChatReply:
-    """Parse the body of a chat completion.
-
-    Raises
-    ------
-    ServerError
-        The data is not a chat completion.
-    """
+    """Parse the body of a chat completion; a ServerError is raised if it is none."""
     try:
         choice = data["choices"][0]
         content = ((choice.get("logprobs") or {}).get("content") or [{}])[0]
@@ -182,27 +162,11 @@ def serve(  # noqa: PLR0913 - as many as the server has itself
     log: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """Run a server until the block ends.
+    """Run a server until the block ends. Its arguments are without host and port; port 0 is any free one.
 
-    Parameters
-    ----------
-    arguments
-        Without host and port.
-    folder
-        Its working folder and home.
-    timeout_s
-        Until it must be healthy.
-    port
-        0 for any free one.
-    log
-        The file for its output (default: one in the folder).
-    environment
-        More variables: secrets that other users must not see on the command line.
-
-    Raises
-    ------
-    EndedError, UnhealthyError
-        The server ends, or is not healthy in time.
+    The folder is its working folder and home, and has its log if no file is named. It must be healthy in `timeout_s`,
+    or end with an EndedError or UnhealthyError. The environment adds variables: secrets that other users must not see
+    on the command line.
     """
     port = port or free_port()
     log = log or folder / f"llama-server-{port}.log"
@@ -215,13 +179,7 @@ def serve(  # noqa: PLR0913 - as many as the server has itself
 
 
 def wait_for_health(server: Server, timeout_s: float) -> None:
-    """Wait until the server is healthy.
-
-    Raises
-    ------
-    EndedError, UnhealthyError
-        The server ends, or takes longer.
-    """
+    """Wait until the server is healthy; if it ends or takes longer, an EndedError or UnhealthyError is raised."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         status = server.process.status
