@@ -52,9 +52,8 @@ class GoldenCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     answer: str  # with greedy sampling
     margin: float  # the smallest lead of a token of the answer over the runner-up, in natural logarithms
     tokens: tuple[str, ...]  # the likeliest first tokens, the likeliest first
-    logprobs: dict[
-        str, tuple[float, ...]
-    ]  # natural, in that order, for each combination of deviations that changes any
+    # Natural logarithms of probability, in that order, for each combination of deviations that changes them.
+    logprobs: dict[str, tuple[float, ...]]
     ties: tuple[NearTie, ...] = ()  # for a llama.cpp without deviations in its vision tower
 
     def with_deviations(self, names: frozenset[str]) -> tuple[float, ...]:

@@ -29,9 +29,8 @@ class Tipped:
 class Explained:
     """What accounts for the differences."""
 
-    deviations: tuple[
-        tuple[Deviation, float], ...
-    ]  # those that come closest together; how much each changes the worst
+    # The known ones that together come closest, and by how much each changes the worst case.
+    deviations: tuple[tuple[Deviation, float], ...]
     before: float  # the largest difference from the reference, over all cases and tokens
     after: float  # the largest difference that they leave
     worst: str  # the case with that difference
