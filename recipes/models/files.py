@@ -57,6 +57,19 @@ def missing(file: PinnedFile) -> ModelMissingError:
     )
 
 
+def default_model(manifests: Manifests) -> Model:
+    """Return the model that needs no download; a PinMissingError is raised where the manifests name none."""
+    name = manifests.defaults().model
+    if name is None:
+        raise PinMissingError(
+            where="manifests/defaults.yaml: model",
+            expected="a model that needs no download",
+            found="none",
+            fix="name one with --model",
+        )
+    return manifests.model(name)
+
+
 def pinned_files(model: Model, manifests: Manifests, store: Store) -> tuple[PinnedFile, ...]:
     """Return the files of a model, each with its pin; a PinMissingError is raised where one has no digest."""
     manifest = manifests.show(manifests.root / "models" / f"{model.name}.yaml")

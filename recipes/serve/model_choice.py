@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.core.errors import PinMissingError, UsageError
-from recipes.models.files import missing, paths_by_role, pinned_files
+from recipes.models.files import default_model, missing, paths_by_role, pinned_files
 from recipes.models.gguf.reader import read_gguf
 from recipes.models.inspect import Inspection, demand_sound, inspect
 from recipes.models.verify import verify_files
@@ -58,14 +58,7 @@ def choose_model(job: Job, name: str | None) -> ChosenModel:
         served = job.manifests.model(defaults.served)
         if is_here(job, served):
             return ChosenModel(served, f"no model was named: using {served.name}, which is fetched")
-    if defaults.model is None:
-        raise PinMissingError(
-            where="manifests/defaults.yaml: model",
-            expected="a model that needs no download",
-            found="none",
-            fix="name one with --model",
-        )
-    small = job.manifests.model(defaults.model)
+    small = default_model(job.manifests)
     return ChosenModel(
         small,
         f"no model was named, and {defaults.served or 'no other'} is not fetched:"

@@ -44,9 +44,8 @@ def _options(ready: ReadyModel, chosen: ServerOptions) -> Iterator[tuple[str, ..
     yield "-c", str(ready.context)
     yield "--alias", ready.name  # otherwise it has the name of its file, which is a digest in the store
     yield ("--offline",)
-    yield (
-        "--no-warmup",
-    )  # the first request does the same; the warm-up encodes an image of thousands of patches
+    # The first request does the same; the warm-up encodes an image of thousands of patches.
+    yield ("--no-warmup",)
     if chosen.spare_bytes is not None:
         yield "--cache-ram", str(min(PROMPTS_MIB, max(0, chosen.spare_bytes) // 2 // MIB))
     if chosen.threads is not None:

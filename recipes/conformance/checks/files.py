@@ -24,25 +24,15 @@ def check(model: Path, mmproj: Path) -> Findings:
         try:
             file = read_gguf(path)
         except VerifyError as error:
-            outcomes.append(
-                Outcome(
-                    Part.LINT, role, CheckVerdict.FAILED, str(error.found), f"{path.name} is no GGUF file"
-                )
-            )
+            suspect = f"{path.name} is no GGUF file"
+            outcomes.append(Outcome(Part.LINT, role, CheckVerdict.FAILED, str(error.found), suspect))
             continue
         opened.append(file)
-        outcomes.append(
-            lint_outcome(role, lint(file), f"{len(file.tensors)} tensors, all as the keys say", path.name)
-        )
+        fine = f"{len(file.tensors)} tensors, all as the keys say"
+        outcomes.append(lint_outcome(role, lint(file), fine, path.name))
     if len(opened) == len(outcomes):
-        outcomes.append(
-            lint_outcome(
-                "pair",
-                lint_pair(*opened),
-                "the projector fits the model",
-                "the projector belongs to another model",
-            )
-        )
+        fine, suspect = "the projector fits the model", "the projector belongs to another model"
+        outcomes.append(lint_outcome("pair", lint_pair(*opened), fine, suspect))
     return Findings(tuple(outcomes))
 
 

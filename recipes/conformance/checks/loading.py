@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -59,27 +60,18 @@ def check(inputs: CheckInputs, server: Server) -> Findings:
         if not is_same(value, wanted[label])
     ]
     words = "; ".join(wrong) or f"{len(said)} figures that it reports of the model are the file's"
-    outcomes = [
-        pass_or_fail(
-            Part.LOAD, "loads qwen3vlmoe", is_right=True, words=f"{arch} is loaded and the server is healthy"
-        ),
-        pass_or_fail(
-            Part.LOAD,
-            "what it says of the model",
-            is_right=not wrong and bool(said),
-            words=words,
-            suspect="loading",
-        ),
-        shape_outcome(inputs, keys, arch),
-        pass_or_fail(
-            Part.LOAD,
-            "model list",
-            is_right=len(listed) == 1,
-            words=f"/v1/models lists {len(listed)}",
-            suspect="server",
-        ),
-    ]
-    return Findings(tuple(outcomes))
+    is_told, is_listed = not wrong and bool(said), len(listed) == 1
+    demand = partial(pass_or_fail, Part.LOAD)
+    return Findings(
+        (
+            demand("loads qwen3vlmoe", is_right=True, words=f"{arch} is loaded and the server is healthy"),
+            demand("what it says of the model", is_right=is_told, words=words, suspect="loading"),
+            shape_outcome(inputs, keys, arch),
+            demand(
+                "model list", is_right=is_listed, words=f"/v1/models lists {len(listed)}", suspect="server"
+            ),
+        )
+    )
 
 
 def shape_outcome(inputs: CheckInputs, keys: dict[str, Any], arch: str) -> Outcome:

@@ -124,13 +124,9 @@ def measure(
 
 
 def first_tokens(inputs: CheckInputs, server: Server, name: str) -> dict[str, float]:
-    """Return the logarithm of each first token of a case's answer; of tokens with the same text the likeliest."""
+    """Return the logarithm of each first token of a case's answer."""
     prompt, _ = inputs.case(name)
-    reply = server.chat(messages(prompt), max_tokens=1, choices=CHOICES)
-    found: dict[str, float] = {}
-    for choice in reply.first:
-        found.setdefault(choice.text, choice.logprob)
-    return found
+    return server.chat(messages(prompt), max_tokens=1, choices=CHOICES).logprobs
 
 
 def compare(

@@ -59,7 +59,7 @@ def draw_channels(sections: Sequence[int]) -> Element:
 def draw_distances(distances: Sequence[Distance]) -> Element:
     """Draw each prompt as two dots on a logarithmic scale: its difference, and what known deviations leave of it.
 
-    At least one is grouped by weights and setting, in the order in which those come, and sorted.
+    There is at least one; they are grouped by weights and setting, in the order in which those come, and sorted.
     """
     groups: dict[tuple[str, str], list[Distance]] = {}
     for distance in distances:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.conformance.results.model_choice import chosen_model, reference_of, verified_files
+from recipes.conformance.results.model_choice import reference_of, verified_files
 from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
 from recipes.evalset.golden import read_golden, verify_golden
 from recipes.evalset.prompts import Prompt, compared, digest, everything, png
 from recipes.evalset.render import draw
+from recipes.models.files import default_model
 from recipes.serve.llamacpp.installation import SERVER
 from recipes.serve.llamacpp.server import Server, assistant, serve, user
 
@@ -84,7 +85,7 @@ def load_reference_model(manifests: Manifests, name: str | None = None) -> Refer
     A PinMissingError is raised where there is no such model, or no reference for it; a VerifyError where a file is
     not the pinned one, or the reference was asked about other files or prompts.
     """
-    model = chosen_model(manifests, name)
+    model = manifests.model(name) if name else default_model(manifests)
     golden_path = reference_of(manifests, model)
     files = verified_files(manifests, model)
     golden = read_golden(golden_path)

@@ -15,19 +15,6 @@ if TYPE_CHECKING:
     from recipes.manifest.schema import Model
 
 
-def chosen_model(manifests: Manifests, name: str | None) -> Model:
-    """Return the model of a name, or the default one; a PinMissingError is raised where there is none."""
-    chosen = name or manifests.defaults().model
-    if chosen is None:
-        raise PinMissingError(
-            where="manifests/defaults.yaml: model",
-            expected="the model that conformance asks",
-            found="none",
-            fix="name one with --model",
-        )
-    return manifests.model(chosen)
-
-
 def reference_of(manifests: Manifests, model: Model) -> Path:
     """Return the file of what the reference answers; only a model whose files lie in the repository has one.
 

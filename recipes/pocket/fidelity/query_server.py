@@ -102,12 +102,9 @@ def ask(server: Server, question: AskedPrompt) -> Answer:
     """Ask one question."""
     bias = [[question.token, CERTAIN]]
     try:
-        reply = server.chat(question.messages, max_tokens=1, choices=CHOICES, logit_bias=bias)
+        found = server.chat(question.messages, max_tokens=1, choices=CHOICES, logit_bias=bias).logprobs
     except ServerError as error:
         return Answer(failure=str(error).splitlines()[0])
-    found: dict[str, float] = {}
-    for choice in reply.first:
-        found.setdefault(choice.text, choice.logprob)  # of tokens with the same text the likeliest
     if not found:
         return Answer(failure="the answer lists no tokens")
     return Answer(tuple(found.get(token, UNSEEN) for token in question.tokens))

@@ -111,9 +111,8 @@ def collate(prepared: Sequence[PreparedConversation], padding: int, image_pad: i
     patches = np.concatenate([one.patches for one in prepared])
     shapes = [(1, rows, columns) for one in prepared for rows, columns in one.grids]
     grids = torch.tensor(shapes, dtype=torch.long).reshape(-1, 3)
-    answered = (
-        np.flatnonzero(labels.reshape(-1) != UNTRAINED) - 1
-    )  # an answer's token is foretold by the one before
+    # an answer's token is foretold by the one before
+    answered = np.flatnonzero(labels.reshape(-1) != UNTRAINED) - 1
     image_tokens = torch.from_numpy(np.flatnonzero(ids.reshape(-1) == image_pad))
     return Batch(
         torch.from_numpy(ids),

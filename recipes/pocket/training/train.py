@@ -193,11 +193,7 @@ class State:
 
     def save(self, path: Path) -> None:
         """Keep it, whole or not at all."""
-        parts = {
-            "model": self.model.state_dict(),
-            "heads": self.heads.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
+        parts = {name: getattr(self, name).state_dict() for name in ("model", "heads", "optimiser")}
         save_whole(parts | {"step": self.step}, path)
 
     def learn(self, batch: Batch, rate: float, routers: list[Tensor], *, bf16: bool) -> Losses:

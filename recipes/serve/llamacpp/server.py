@@ -60,6 +60,11 @@ class ChatReply:
     first: tuple[TokenChoice, ...] = ()
     prompt_tokens: int = 0
 
+    @property
+    def logprobs(self) -> dict[str, float]:
+        """The logarithm of each candidate's text; of tokens with the same text the likeliest."""
+        return {choice.text: choice.logprob for choice in reversed(self.first)}
+
 
 @dataclass(frozen=True)
 class Server:
