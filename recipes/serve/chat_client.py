@@ -51,8 +51,7 @@ def ask_server(
     The key is sent only to this server, not to where it redirects. An AnswerError is raised if there is no answer, or
     not all of it; an ApiKeyError if the server demands another key; a PictureError if it cannot decode an image.
     """
-    message = user(*(image.data for image in images), question)
-    body = {"messages": [message], "stream": True}
+    body = {"messages": [user(*(image.data for image in images), question)], "stream": True}
     if temperature is not None:
         body["temperature"] = temperature
     headers = {"Content-Type": "application/json"}

@@ -90,6 +90,5 @@ def fitting_context(demand: MemoryDemand, free_bytes: int, *, images: bool) -> i
     if size_bytes <= free_bytes:
         return 0
     room = free_bytes - (size_bytes - demand.memory.cache)  # for the KV cache
-    tokens = room * demand.context // max(1, demand.memory.cache)
-    context = tokens // STEP * STEP
+    context = room * demand.context // max(1, demand.memory.cache) // STEP * STEP
     return context if LEAST_CONTEXT <= context < demand.context else 0

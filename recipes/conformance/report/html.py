@@ -90,8 +90,7 @@ def _grades(outcomes: Sequence[Outcome]) -> Element:
     for part in Part:
         found = given.get(part)
         badge = _badge(found.verdict if found else CheckVerdict.NOT_RUN)
-        words = found.words if found else "no check looked at it"
-        rows.append((part.value, badge, words))
+        rows.append((part.value, badge, found.words if found else "no check looked at it"))
     return section("Grades", table(("Part", "Grade", "Checks"), rows, class_="checks"))
 
 

@@ -37,8 +37,7 @@ def rewrite(
     has another type.
     """
     reader = GGUFReader(source)
-    architecture = reader.fields["general.architecture"].contents()
-    writer = GGUFWriter(target, architecture)
+    writer = GGUFWriter(target, reader.fields["general.architecture"].contents())
     new = dict(keys or {})
     for name, field in reader.fields.items():
         if name in HELD_BY_WRITER or name.startswith("GGUF."):

@@ -30,7 +30,7 @@ CERTAIN = 100.0
 
 @dataclass(frozen=True)
 class AskedPrompt:
-    """What is asked of every subject: the token to answer with, and those whose logarithms are kept, by number."""
+    """What is asked of every subject: the number of the token to answer with, and those whose logarithms are kept."""
 
     name: str
     messages: list[dict[str, Any]]

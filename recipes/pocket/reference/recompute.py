@@ -63,12 +63,8 @@ def _arrays(reference: Reference) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
     yield "vision/merger", merged.numpy()
     for index, level in enumerate(levels):
         yield f"vision/deepstack {index}", level.numpy()
-    for name in (
-        "where, wide",
-        "two images of other sizes",
-        "three turns about an image",
-        "text, then an image",
-    ):
+    names = ("where, wide", "two images of other sizes", "three turns about an image", "text, then an image")
+    for name in names:
         yield f"positions/{name}", reference.prepare(by_name[name]).positions[:, 0].numpy().astype(np.int32)
     sections = reference.model.config.text_config.rope_parameters["mrope_section"]
     for layout, axes in (("blocked", blocked(sections)), ("interleaved", interleaved(sections))):
@@ -77,8 +73,7 @@ def _arrays(reference: Reference) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
 
 def compare(found: Golden, committed: Golden) -> float:
     """Return the largest difference of a logarithm between two runs; a VerifyError names what else does not agree."""
-    facts = ("model", "mmproj", "prompts", "sections", "deviations")
-    for name in facts:
+    for name in ("model", "mmproj", "prompts", "sections", "deviations"):
         _demand(name, getattr(committed, name), getattr(found, name))
     largest = 0.0
     for old, new in zip(committed.cases, found.cases, strict=True):

@@ -169,9 +169,9 @@ def serve(  # noqa: PLR0913 - as many as the server has itself
 ) -> Iterator[Server]:
     """Run a server until the block ends. Its arguments are without host and port; port 0 is any free one.
 
-    The folder is its working folder and home, and has its log if no file is named. It must be healthy in `timeout_s`,
-    or end with an EndedError or UnhealthyError. The environment adds variables: secrets that other users must not see
-    on the command line.
+    The folder is its working folder and home, and has its log if no file is named. The environment adds variables:
+    secrets that other users must not see on the command line. If the server ends, or is not healthy within
+    `timeout_s`, an EndedError or UnhealthyError is raised.
     """
     port = port or free_port()
     log = log or folder / f"llama-server-{port}.log"
