@@ -79,7 +79,7 @@ class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     made_with: dict[str, str]
     model: str  # SHA-256 of the file
-    mmproj: str  # the same
+    mmproj: str  # SHA-256 of the file
     prompts: str  # SHA-256 of all prompts and held-out questions, texts and pixels
     sections: tuple[int, int, int]  # number of frequencies of t, h and w in the rotary embedding
     deviations: tuple[Deviation, ...]

@@ -71,9 +71,8 @@ class ValueType(IntEnum):
     FLOAT64 = 12
 
 
-CODES = dict(
-    zip(ValueType, "BbHhIif?QQQqd", strict=True)
-)  # struct's letters; for a string and an array, of the length
+# struct's letters; for a string and an array, of the length
+CODES = dict(zip(ValueType, "BbHhIif?QQQqd", strict=True))
 
 
 @dataclass(frozen=True, slots=True)
