@@ -1,4 +1,4 @@
-"""The model that conformance asks: which it is, what the reference says of it, and its files."""
+"""The model that conformance asks: what the reference says of it, and its files."""
 
 from __future__ import annotations
 
