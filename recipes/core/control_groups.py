@@ -18,13 +18,7 @@ MOUNT = PurePosixPath("sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class ControlGroup:
-    """One group.
-
-    Parameters
-    ----------
-    version
-        Of control groups: 1 or 2; they name their files differently.
-    """
+    """One group, of version 1 or 2 of control groups, which name their files differently."""
 
     version: int
     folder: Path
@@ -35,13 +29,7 @@ class ControlGroup:
 
 
 def control_groups(controller: str, root: Path = Path("/")) -> Iterator[ControlGroup]:
-    """Yield the groups that limit a resource for this process: each limit holds for the groups inside it too.
-
-    Parameters
-    ----------
-    controller
-        "memory" or "cpu".
-    """
+    """Yield the groups that limit "memory" or "cpu" for this process: each limit holds for the groups inside it too."""
     for version, group in parse_membership(read_text(root / MEMBERSHIP), controller):
         mount = root / MOUNT / controller if version == 1 else root / MOUNT
         inside = PurePosixPath(group.lstrip("/"))

@@ -19,11 +19,6 @@ def usable_cores(root: Path = Path("/")) -> int:
 
     The least of what the scheduler's affinity allows and the CPU time of each control group (a container's limit), in
     whole cores. Rust's `available_parallelism` counts likewise.
-
-    Parameters
-    ----------
-    root
-        Where /proc and /sys are.
     """
     quotas = (int(quota) for group in control_groups("cpu", root) for quota in _quota(group))
     return max(1, min((_allowed_cores(), *quotas)))

@@ -28,15 +28,7 @@ CHUNK_BYTES = 1 << 20  # large enough that hashlib releases the GIL for almost a
 class Digest:
     """A hexadecimal digest that is known to be well formed; immutable, comparable, hashable.
 
-    Parameters
-    ----------
-    hex
-        Lower-case hexadecimal digits, exactly as many as the algorithm has.
-
-    Raises
-    ------
-    ValueError
-        Where the text has another length or alphabet; the message says which.
+    Raises ValueError, which says why, unless it is lower-case digits, exactly as many as the algorithm has.
     """
 
     # Not a dataclass: msgspec would read one from a mapping, where manifests have a plain text.
@@ -125,17 +117,9 @@ class TreeEntry:
 def hash_tree(root: Path, algorithm: type[D]) -> D:
     """Git's tree object id of a directory, in the object format of `algorithm`.
 
-    As in git, only the owner's execute bit of a file counts and an empty directory does not exist.
-
-    Parameters
-    ----------
-    root
-        A directory. Nothing in it is skipped: drop a `.git` before, not here.
-
-    Raises
-    ------
-    ValueError
-        Where the tree holds something that git cannot store (a device, a socket, a pipe).
+    As in git, only the owner's execute bit of a file counts and an empty directory does not exist. Nothing is skipped:
+    drop a `.git` before, not here. Raises ValueError where the tree holds something that git cannot store (a device, a
+    socket, a pipe).
     """
     blobs = blob_entries(root, algorithm)
     return tree_of_entries(blobs, algorithm)
@@ -155,13 +139,7 @@ def blob_entries(root: Path, algorithm: type[D]) -> dict[str, TreeEntry]:
 
 
 def tree_of_entries(blobs: dict[str, TreeEntry], algorithm: type[D]) -> D:
-    """Git's tree object id of files that are hashed already.
-
-    Parameters
-    ----------
-    blobs
-        By POSIX path relative to the tree's root.
-    """
+    """Git's tree object id of files that are hashed already, by POSIX path relative to the tree's root."""
     folders: dict[str, dict[str, TreeEntry]] = {"": {}}
     for name, entry in blobs.items():
         folder, _, leaf = name.rpartition("/")

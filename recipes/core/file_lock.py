@@ -22,21 +22,11 @@ if TYPE_CHECKING:
 def hold(
     path: Path, *, on_wait: Callable[[str], None] | None = None, discard: bool = False
 ) -> Iterator[None]:
-    """Hold a lock, after waiting for whoever holds it.
+    """Hold a lock, after waiting for whoever holds it; the file's folder exists.
 
-    Parameters
-    ----------
-    path
-        The lock file; its folder exists.
-    on_wait
-        Called once, before waiting, with who holds the lock as far as it is known.
-    discard
-        Remove the lock file at the end. Safe while others wait: they notice and lock a new one.
-
-    Raises
-    ------
-    StoreError
-        Where the lock file cannot be written.
+    `on_wait` is called once, before waiting, with who holds the lock as far as it is known. `discard` removes the lock
+    file at the end, which is safe while others wait: they notice and lock a new one. Raises StoreError where the lock
+    file cannot be written.
     """
     lock = _try(path)
     if not lock.is_locked:
@@ -56,10 +46,7 @@ def hold(
 def hold_if_free(path: Path) -> Iterator[bool]:
     """Hold a lock if nobody does, and yield whether; the lock file is gone afterwards if we held it.
 
-    Raises
-    ------
-    StoreError
-        Where the lock file cannot be written.
+    Raises StoreError where the lock file cannot be written.
     """
     lock = _try(path)
     if not lock.is_locked:

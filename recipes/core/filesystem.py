@@ -83,19 +83,8 @@ def storage_errors(
 ) -> Iterator[None]:
     """Turn what a disk or its permissions refuse into an error with a fix; every other error passes.
 
-    Parameters
-    ----------
-    path
-        What is read or written; named where the system's error names no file.
-    needed_bytes
-        How much room the work needs, where that is known.
-    below
-        Where given, an error that names a file outside this folder is not the store's, and passes.
-
-    Raises
-    ------
-    StoreError
-        Where it is one of _ADVICE: no space, permission or file descriptor, a file in the place of a folder, ...
+    `path` is named where the system's error names no file. An error that names a file outside of `below` is not the
+    store's, and passes. Raises StoreError for each of _ADVICE: no space, permission or file descriptor, ...
     """
     try:
         yield

@@ -26,27 +26,14 @@ def typed(words: Sequence[str]) -> Iterator[None]:
 
 
 def this_command(default: str) -> str:
-    """Return the command that runs, as one types it.
-
-    Parameters
-    ----------
-    default
-        The session, with any options, where no command line started this.
-    """
+    """Return the command that runs, as one types it; `default`, a session with any options, where none started this."""
     return command_line(_typed or default.split())
 
 
 def corrected(option: str, wrong: str, right: str, *, default: str) -> str:
     """Return the command that runs with one value replaced; the value of an option, or of the word itself.
 
-    Parameters
-    ----------
-    option
-        Put before `right` where `wrong` was not typed; "" for a word without an option.
-    wrong, right
-        The value, as typed and as it should be.
-    default
-        As for `this_command`.
+    The option is put before `right` where `wrong` was not typed; it is "" for a word without an option.
 
     >>> with typed(["serve", "--recipe", "b675"]):
     ...     corrected("--recipe", "b675", "b6751", default="build")

@@ -44,19 +44,10 @@ def pip_config_files(environ: Mapping[str, str], system: str, prefix: Path) -> t
 
 
 def pip_value(files: Iterable[Path], key: str) -> tuple[str, str] | None:
-    """Return where a key is set last and to what; None where it is not set.
+    """Return where "index-url" or "cert" is set last and to what; None where it is not set.
 
-    Parameters
-    ----------
-    files
-        The weakest first; those that do not exist count for nothing.
-    key
-        "index-url" or "cert".
-
-    Raises
-    ------
-    UsageError
-        Where a file cannot be read as pip reads it.
+    The weakest file comes first; those that do not exist count for nothing. Raises UsageError where pip could not read
+    one.
     """
     found: dict[str, tuple[Path, str]] = {}
     for path in files:

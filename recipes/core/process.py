@@ -32,15 +32,7 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what ends us
 
 @dataclass(frozen=True)
 class Command:
-    """What to start.
-
-    Parameters
-    ----------
-    argv
-        The program and its arguments; never a shell line.
-    env
-        Its whole environment; nothing is inherited.
-    """
+    """What to start: a program and its arguments, never a shell line, and its whole environment."""
 
     argv: tuple[str, ...]
     cwd: Path
@@ -76,19 +68,10 @@ def run(
     on_line: Callable[[str], None] | None = None,
     umask: int = -1,
 ) -> Completed:
-    """Run a command to its end, standard output and error together.
+    """Run a command to its end, standard output and error together; umask -1 keeps ours.
 
-    Parameters
-    ----------
-    umask
-        The umask it runs with; -1 keeps ours.
-
-    Raises
-    ------
-    OSError
-        Where the program cannot be started.
-    StoreError
-        Where the log cannot be written; the program was ended.
+    Raises OSError where the program cannot be started, and StoreError where the log cannot be written; then it was
+    ended.
     """
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     with _open(command, subprocess.PIPE, subprocess.STDOUT, umask=umask) as process:
@@ -114,12 +97,7 @@ class Captured:
 def capture(command: Command, timeout_s: float) -> Captured:
     """Run a command to its end, and return what it printed.
 
-    Raises
-    ------
-    TimeoutError
-        Where it took longer; it was ended.
-    OSError
-        Where the program cannot be started.
+    Raises TimeoutError where it took longer and was ended, and OSError where it cannot be started.
     """
     with _open(command, subprocess.PIPE, subprocess.PIPE) as process:
         try:
@@ -167,17 +145,8 @@ class Running:
 def start(command: Command, log: Path) -> Iterator[Running]:
     """Start a program that ends with the block at the latest, with all its children.
 
-    On Linux it also ends where this process is killed and cannot clean up any more.
-
-    Parameters
-    ----------
-    command
-        What to start; from a thread that lives as long as it shall run.
-
-    Raises
-    ------
-    OSError
-        Where the program cannot be started.
+    On Linux it also ends where this process is killed and cannot clean up any more; so call this from a thread that
+    lives as long as the program shall run. Raises OSError where it cannot be started.
     """
     with storage_errors(log):
         opened = log.open("wb")

@@ -23,14 +23,9 @@ DEFAULT_UMASK = 0o022
 
 @dataclass(frozen=True)
 class Isolation:
-    """How commands are cut off from the network.
+    """How commands are cut off from the network: what is put before an argv, if anything.
 
-    Parameters
-    ----------
-    prefix
-        What is put before an argv; empty where there is no isolation.
-    description
-        For the provenance: how, or why not.
+    The description is for the provenance: how, or why not.
     """
 
     prefix: tuple[str, ...]
@@ -41,10 +36,7 @@ class Isolation:
 class Surroundings:
     """What of a machine may differ between two builds of a plan, and must not reach the output.
 
-    Parameters
-    ----------
-    preload
-        A library for LD_PRELOAD (a shifted clock), or None.
+    `preload` is a library for LD_PRELOAD (a shifted clock).
     """
 
     jobs: int

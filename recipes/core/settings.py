@@ -49,19 +49,13 @@ class Settings:
 
     Parameters
     ----------
-    store
-        The store's folder; absolute.
     index_url
         The package index's simple endpoint; None is the client library's own default.
     mirrors
         Base addresses without a slash at the end: a blob lies at `<base>/<digits of its SHA-256>`, so that
         any static server of a store's `blobs/sha256` is a mirror.
-    offline
-        Never use the network.
-    policy
-        Which of POLICIES hold.
     timeout_s
-        How long a server may be silent, in seconds.
+        How long a server may be silent.
     network
         The variables of NETWORK_VARIABLES that are set.
     certificates
@@ -90,10 +84,7 @@ class Settings:
 def read_settings() -> Settings:
     """Read the environment, and pip's configuration for the package index that this machine uses.
 
-    Raises
-    ------
-    UsageError
-        Where a variable, or a value in a file of pip's, is not valid; it is named.
+    Raises UsageError that names the variable, or the value in a file of pip's, that is not valid.
     """
     import platformdirs
 
@@ -114,19 +105,9 @@ def parse_settings(
     pip_index_url: tuple[str, str] | None = None,
     pip_certificates: tuple[str, str] | None = None,
 ) -> Settings:
-    """Make settings of an environment.
+    """Make settings of an environment; where no variable says otherwise, of the default store and of pip's files.
 
-    Parameters
-    ----------
-    default_store
-        Where the store is if no variable moves it.
-    pip_index_url, pip_certificates
-        What pip's configuration files say, and where, for where no variable does.
-
-    Raises
-    ------
-    UsageError
-        Naming the variable, and what it may hold.
+    Raises UsageError, naming the variable and what it may hold.
     """
     index_url = _first(environ, INDEX_VARIABLE, PIP_INDEX_VARIABLE) or pip_index_url
     certificates = _first(environ, PIP_CERT_VARIABLE) or pip_certificates

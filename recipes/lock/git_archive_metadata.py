@@ -1,8 +1,7 @@
 """What an archive records about its commit, read before it is unpacked; nothing of it is trusted.
 
-`git archive` writes the commit's id into the archive (git's documentation, git-archive: a tar file's global
-extended pax header holds it as a comment, a zip file as the archive's comment), and the commit's time as that
-of its members.
+`git archive` writes the commit's id into the archive (git-archive's documentation: as a comment in a tar file's global
+extended pax header, or as a zip file's comment), and the commit's time as that of its members.
 """
 
 from __future__ import annotations
@@ -28,14 +27,7 @@ HEAD_BYTES = 1 << 16  # of the unpacked tar: the pax header and the first member
 class ArchiveMetadata:
     """What was found; None for what the archive does not say.
 
-    Parameters
-    ----------
-    top
-        The one folder that its members lie in, told by its first member.
-    commit
-        The commit that git made the archive of.
-    time_s
-        When that was committed, in seconds since 1970.
+    `top` is the one folder that its members lie in, told by its first member; `time_s` is the commit's, since 1970.
     """
 
     top: str | None = None
@@ -46,16 +38,8 @@ class ArchiveMetadata:
 def read_metadata(archive: Path) -> ArchiveMetadata:
     """Read what an archive records about its commit; nothing where it cannot be read.
 
-    Parameters
-    ----------
-    archive
-        A tar file, plain or compressed by gzip, or a zip file. Of others nothing is read. At most HEAD_BYTES
-        of a tar file are unpacked, however much it would unpack to.
-
-    Raises
-    ------
-    OSError
-        Where the file cannot be read.
+    Of what is no tar file, plain or compressed by gzip, and no zip file nothing is read. At most HEAD_BYTES of a tar
+    file are unpacked, however much it would unpack to. Raises OSError where the file cannot be read.
     """
     try:
         if zipfile.is_zipfile(archive):

@@ -18,17 +18,9 @@ if TYPE_CHECKING:
 
 
 def find_commit(url: str, tag: str, fetcher: Fetcher) -> Sha1:
-    """Ask a repository which commit a tag names.
+    """Return the commit that a repository's tag names, also through a tag with a message of its own.
 
-    Parameters
-    ----------
-    tag
-        The tag; one with a message of its own is followed to its commit.
-
-    Raises
-    ------
-    OriginError
-        Where there is no such tag, no git, or no way to the repository.
+    Raises OriginError where there is no such tag, no git, or no way to the repository.
     """
     _refuse_offline(url, fetcher.settings)
     program = shutil.which("git")
@@ -56,12 +48,7 @@ def find_commit(url: str, tag: str, fetcher: Fetcher) -> Sha1:
 def find_tree(url: str, commit: Sha1, fetcher: Fetcher) -> Sha1:
     """Fetch one commit from a repository, and return the digest of its tree.
 
-    Raises
-    ------
-    OriginError
-        Where the repository has no such commit, there is no git, or no way to the repository.
-    StoreError
-        Where the store cannot be written.
+    Raises OriginError where the repository has no such commit, there is no git, or no way to the repository.
     """
     settings = fetcher.settings
     _refuse_offline(url, settings)

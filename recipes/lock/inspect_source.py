@@ -31,26 +31,15 @@ STRAY = ".git"  # what a submodule leaves of itself in a source distribution; no
 
 
 def inspect_source(request: SourceRequest, job: Job, into: Path) -> NewSource:
-    """Download a source, unpack it safely, and find out what it is; each finding is printed.
+    """Download a source, unpack it safely into a new folder, and find out what it is; each finding is printed.
 
     1. Download it. Its digest is trusted on first use, unless the package index states one.
     2. Unpack the folder that holds the source, and hash its tree.
     3. Find out the commit, and compare the tree with what git has for it.
     4. Find out the build number and the day.
 
-    Parameters
-    ----------
-    into
-        A folder that does not exist yet, on the store's file system; afterwards it holds the tree.
-
-    Raises
-    ------
-    FetchError, ArchiveError, StoreError
-        As fetching and unpacking raise them.
-    UsageError
-        Where something cannot be found out, and the user must say it.
-    VerifyError
-        Where git has another tree of the commit.
+    `into` is on the store's file system. Raises what fetching and unpacking raise, UsageError where something cannot be
+    found out and the user must say it, and VerifyError where git has another tree of the commit.
     """
     source, console = job.recipe.source, job.console
     # 1. The bytes.

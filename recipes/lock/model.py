@@ -29,10 +29,7 @@ NOT_WITH = ("source", *ABOUT_SOURCE, "output")
 def propose_model_pins(job: Job, options: argparse.Namespace) -> int:
     """Propose the pins of a model, and write them where the options say so.
 
-    Raises
-    ------
-    RecipeError
-        Where the hub does not say what is needed; nothing is written.
+    Raises RecipeError where the hub does not say what is needed; then nothing is written.
     """
     _refuse_recipe_options(options)
     again = command_again(options)

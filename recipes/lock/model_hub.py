@@ -24,13 +24,7 @@ CLIENT = "huggingface_hub"
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file of a repository.
-
-    Parameters
-    ----------
-    sha256
-        What the hub says of its bytes; None of a small file, which it keeps in git.
-    """
+    """One file of a repository; `sha256` is None of a small file, which the hub keeps in git."""
 
     size_bytes: int
     sha256: Sha256 | None
@@ -47,14 +41,8 @@ class HubRepository:
 def read_repository(repository: str, credential: Credential, settings: Settings, again: str) -> HubRepository:
     """Ask the hub for the newest commit of a repository, and what it has.
 
-    Raises
-    ------
-    FetchError
-        Where the hub does not answer, does not have it, or gives an invalid answer.
-    ToolchainError
-        Where the hub's client is not installed.
-    UsageError
-        Where the user's proxy or certificates cannot be used.
+    Raises FetchError where the hub gives no valid answer or does not have it, ToolchainError where its client is not
+    installed, and UsageError where the user's proxy or certificates cannot be used.
     """
     where = f"{shown_url(credential.hub)}/{repository}"
     if settings.offline:

@@ -17,12 +17,8 @@ if TYPE_CHECKING:
 def propose_model(text: str, model: Model, hub: HubRepository) -> str:
     """Return the manifest that pins what the hub has: revision, and size and digest of each file.
 
-    Raises
-    ------
-    LookupError
-        Where the repository lacks a file, or does not say its digest; the message says which.
-    ValueError
-        Where the manifest's layout does not allow it.
+    Raises LookupError that names a file which the repository lacks or gives no digest of, and ValueError where the
+    manifest's layout does not allow it.
     """
     result = _pin(text, (), "revision", "revision_unlocked", hub.revision.hex)
     for index, file in enumerate(model.files):
@@ -34,13 +30,7 @@ def propose_model(text: str, model: Model, hub: HubRepository) -> str:
 
 
 def find_file(file: ModelFile, hub: HubRepository) -> tuple[HubFile, str]:
-    """Return what the hub says of a file, and its digest.
-
-    Raises
-    ------
-    LookupError
-        As `propose_model`.
-    """
+    """Return what the hub says of a file, and its digest; raises LookupError as `propose_model` does."""
     name = str(file.file)
     found = hub.files.get(name)
     if found is None:

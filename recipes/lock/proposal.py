@@ -32,18 +32,8 @@ DAY_S = 86400
 class NewSource:
     """A new source: what one origin delivered, and what it is.
 
-    Parameters
-    ----------
-    origin
-        The place, with the digest and the size of what was there.
-    git
-        Where git has the same commit; None to leave that to the manifest.
-    commit, build_number
-        As upstream names it.
-    tree, tree_sha256
-        Digests of the unpacked tree.
-    epoch
-        Midnight of its day, in seconds since 1970.
+    `git` is where git has the same commit; None to leave that to the manifest. The commit and the build number are as
+    upstream names them; `epoch` is midnight of its day, in seconds since 1970.
     """
 
     origin: PypiOrigin | ArchiveOrigin
@@ -84,16 +74,9 @@ def choose_origins(
 ) -> tuple[Placed, ...]:
     """Decide which origins a source has from now on.
 
-    Origins of one source are interchangeable. So one that gives the pinned tree joins the others; and where
-    the tree is another, only git stays, which gives any commit that it is asked for.
-
-    Parameters
-    ----------
-    new
-        The new one. It succeeds one of the same package, its own version first, or of the same
-        address.
-    git
-        A repository to add where the manifest has none.
+    Origins of one source are interchangeable. So one that gives the pinned tree joins the others; and where the tree is
+    another, only git stays, which gives any commit that it is asked for. The new one succeeds one of the same package,
+    its own version first, or of the same address. `git` is added where the manifest has none.
     """
     alike = [index for index, origin in enumerate(old) if _place(origin) == _place(new)]
     succeeded = min(alike, key=lambda index: _version(old[index]) != _version(new), default=None)
@@ -113,10 +96,7 @@ def choose_origins(
 def propose_source(text: str, recipe: Recipe, found: NewSource) -> str:
     """Return the manifest that pins a new source; patches and outputs stay as they are.
 
-    Raises
-    ------
-    ValueError
-        Where the manifest is laid out so that it cannot be edited in place.
+    This and the functions below raise ValueError where the manifest is laid out so that it cannot be edited in place.
     """
     source = recipe.source
     result = _write_origins(text, source, found)
@@ -130,13 +110,7 @@ def propose_source(text: str, recipe: Recipe, found: NewSource) -> str:
 
 
 def propose_patches(text: str, recipe: Recipe, pins: Sequence[PatchPin]) -> str:
-    """Return the manifest with these pins of its patches.
-
-    Raises
-    ------
-    ValueError
-        As `propose_source`.
-    """
+    """Return the manifest with these pins of its patches."""
     changes: dict[Steps, str] = {}
     for pin in pins:
         for name in ("sha256", "tree", "tree_sha256"):
@@ -155,15 +129,7 @@ def unpin_outputs(
 ) -> str:
     """Return the manifest without the output digests that its new pins no longer give.
 
-    Parameters
-    ----------
-    may_give
-        Whether the output that is pinned can come out of a plan.
-
-    Raises
-    ------
-    ValueError
-        As `propose_source`.
+    `may_give` tells whether the output that is pinned can come out of a plan.
     """
     for name, platform in before.platforms.items():
         tools = toolchain(platform.toolchain)
@@ -175,13 +141,7 @@ def unpin_outputs(
 
 
 def propose_output(text: str, recipe: Recipe, platform: str, digest: Sha256) -> str:
-    """Return the manifest that pins the digest of a platform's bundle.
-
-    Raises
-    ------
-    ValueError
-        As `propose_source`.
-    """
+    """Return the manifest that pins the digest of a platform's bundle."""
     path: Steps = ("platforms", platform)
     if recipe.platforms[platform].output is None:
         return rename_key(text, (*path, "output_unpinned"), "output", digest.hex)

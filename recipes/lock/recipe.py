@@ -47,17 +47,9 @@ if TYPE_CHECKING:
 
 
 def propose(job: Job, options: argparse.Namespace) -> int:
-    """Propose new pins of a recipe, and write them where the options say so.
+    """Propose new pins of a recipe, check the manifest with them, and write it where the options say so.
 
-    1. Read what the options ask for.
-    2. Find out the new pins: of a new source, of the bundle that was built, or of the recipe's own patches.
-    3. Check that the manifest would be valid with them.
-    4. Show the difference, and write it with --write.
-
-    Raises
-    ------
-    RecipeError
-        Where there is nothing to base a proposal on, or it would not be a valid manifest; nothing is written.
+    Raises RecipeError where there is nothing to base a proposal on, or it would not be valid; then nothing is written.
     """
     # 1. What is asked for.
     again = command_again(options)
@@ -146,13 +138,7 @@ def _repin(job: Job, trials: Sequence[PatchTrial], new: NewSource | None) -> Cha
 
 
 def _output_changes(job: Job, again: str) -> tuple[Change, ...]:
-    """Return the digest and the listing of the plan's bundle in the store, hashed again.
-
-    Raises
-    ------
-    UsageError
-        Where there is none, or it cannot be pinned.
-    """
+    """Return the digest and the listing of the plan's bundle in the store, hashed again."""
     plan, where = job.plan(), f"{job.where}: platforms.{job.platform_name}"
     if job.toolchain.kind == "host":
         others = [

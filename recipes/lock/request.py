@@ -43,14 +43,7 @@ class Address:
 class SourceRequest:
     """The new source that the user asked for.
 
-    Parameters
-    ----------
-    again
-        The command that asks for the same, for errors.
-    subdirectory
-        Where the source lies in the archive; None to find that out.
-    commit, build_number
-        What it is, where the user knows that.
+    `again` is the command that asks for the same, for errors. What is None is to be found out.
     """
 
     text: str
@@ -76,10 +69,7 @@ def parse_place(text: str) -> Release | Tag | Address:
     | letters, digits, . _ + - | Tag     |
     | anything else            | refused |
 
-    Raises
-    ------
-    ValueError
-        With what was expected.
+    Raises ValueError with what was expected.
     """
     if re.fullmatch(r"https?://[^\s/]+/\S*", text):
         return Address(text)
@@ -117,10 +107,7 @@ def command_again(options: argparse.Namespace, *more: str) -> str:
 def read_request(options: argparse.Namespace, again: str) -> SourceRequest | None:
     """Return what the options ask for; None where they name no new source.
 
-    Raises
-    ------
-    UsageError
-        Where they contradict each other, or one is invalid.
+    Raises UsageError where they contradict each other, or one is invalid.
     """
     only_with = [name for name in ABOUT_SOURCE if getattr(options, name) is not None]
     if options.source is None:

@@ -63,12 +63,7 @@ class Asker:
     def fetch_sdist(self, project: str, version: str) -> SeenFile:
         """Bring the source distribution of a project's version into the store.
 
-        Raises
-        ------
-        FetchError
-            Where the index does not have it, or does not deliver what it states.
-        StoreError
-            Where the store cannot be written.
+        Raises FetchError where the index does not have it, or does not deliver what it states.
         """
         label = f"pypi {project} {version}"
         fetcher = self.fetcher
@@ -108,12 +103,7 @@ class Asker:
     def fetch_archive(self, url: str) -> SeenFile:
         """Bring what lies at an address into the store, whatever it is.
 
-        Raises
-        ------
-        FetchError
-            Where nothing lies there, or a web page, or more than MAX_ARCHIVE_BYTES.
-        StoreError
-            Where the store cannot be written.
+        Raises FetchError where nothing lies there, or a web page, or more than MAX_ARCHIVE_BYTES.
         """
         self._refuse_offline(shown_url(url))
         blob, sha256 = self._fetch_any(f"archive {shown_url(url)}", url)
@@ -160,10 +150,7 @@ class Asker:
 def choose_sdist(packages: Sequence[DistributionPackage], project: str, version: str) -> DistributionPackage:
     """Return the source distribution of a version (PEP 440 decides which spellings are one), .tar.gz first.
 
-    Raises
-    ------
-    OriginError
-        Where there is none, with the newest versions that have one.
+    Raises OriginError where there is none, with the newest versions that have one.
     """
     sdists = [package for package in packages if package.package_type == "sdist"]
     wanted = _version(version)

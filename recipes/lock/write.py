@@ -23,13 +23,7 @@ if TYPE_CHECKING:
 
 
 def read_manifest(manifests: Manifests, where: str) -> str:
-    """Return the text of a manifest, by its path from the project.
-
-    Raises
-    ------
-    ManifestError
-        Where it cannot be read.
-    """
+    """Return the text of a manifest, by its path from the project; raises ManifestError where it cannot be read."""
     try:
         return (manifests.project / where).read_text(encoding="utf-8")
     except OSError as error:
@@ -58,21 +52,9 @@ def layout_errors(where: str) -> Iterator[None]:
 def write_proposal(changes: Sequence[Change], manifests: Manifests) -> None:
     """Write the files of a proposal, the last one last; what is read meanwhile is the old or the new file.
 
-    All are written beside their targets first, and checked there; then each takes that place by rename.
-
-    Parameters
-    ----------
-    changes
-        What to write, and what was there when the proposal was made.
-
-    Raises
-    ------
-    RecipeError
-        Where a manifest would be invalid, naming the place in it; then nothing is written.
-    ManifestError
-        Where a file was changed meanwhile; then nothing is written.
-    StoreError
-        Where the project's folder cannot be written to.
+    All are written beside their targets first, and checked there; then each takes that place by rename. Nothing is
+    written where a manifest would be invalid (RecipeError, naming the place in it), or where a file was changed since
+    the proposal was made (ManifestError). Raises StoreError where the project's folder cannot be written to.
     """
     prepared: list[tuple[Path, Path]] = []
     try:
@@ -98,15 +80,7 @@ def write_proposal(changes: Sequence[Change], manifests: Manifests) -> None:
 def offer_proposal(changes: Sequence[Change], job: Job, *, write: bool, unwritten: str) -> None:
     """Check a proposal without touching the project, show its difference on standard output, and write it if asked.
 
-    Parameters
-    ----------
-    unwritten
-        What is printed where it is not written: the command that writes it.
-
-    Raises
-    ------
-    RecipeError
-        As `write_proposal`.
+    `unwritten`, the command that writes it, is printed where it is not written. Raises as `write_proposal` does.
     """
     changes = [change for change in changes if change.new != change.old]
     with job.store.scratch("lock-proposal") as work:

@@ -31,16 +31,8 @@ _PATTERNS = {
 class Problem(NamedTuple):
     """One thing that is wrong with a manifest.
 
-    Parameters
-    ----------
-    path
-        The value concerned, or the object that lacks one.
-    expected, found, fix
-        As in `RecipeError`.
-    kind
-        The error's class.
-    rank
-        What is told first where there are several; within a rank, the first in the file.
+    `path` is that of the value, or of the object that lacks one; `kind` is the error's class. The lowest rank is told
+    first; within a rank, the first in the file.
     """
 
     path: Steps
@@ -52,19 +44,9 @@ class Problem(NamedTuple):
 
 
 def parse(document: Document, kind: type[T], lock: str) -> T:
-    """Return the typed manifest that a document describes.
+    """Return the typed manifest that a document describes; `lock` is how to fix a missing pin.
 
-    Parameters
-    ----------
-    lock
-        How to fix a missing pin.
-
-    Raises
-    ------
-    PinMissingError
-        Where a digest or a size is absent.
-    ManifestError
-        Where anything else does not fit the type.
+    Raises PinMissingError where a digest or a size is absent, and ManifestError where anything else does not fit.
     """
     try:
         return convert(document.data, kind)
@@ -76,13 +58,7 @@ def parse(document: Document, kind: type[T], lock: str) -> T:
 
 
 def refuse_first(document: Document, problems: Iterable[Problem]) -> None:
-    """Raise the first of the problems, if there are any: by rank, then by line.
-
-    Raises
-    ------
-    RecipeError
-        Of the problem's own kind.
-    """
+    """Raise the first of the problems as an error of its kind, if there are any: by rank, then by line."""
     first = min(problems, key=lambda each: (each.rank, document.line_of(each.path)), default=None)
     if first:
         raise first.kind(

@@ -19,14 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NewItem:
-    """An item to write into a list.
+    """An item to write into a list: its lines, as they would stand at the left margin, without the dash.
 
-    Parameters
-    ----------
-    text
-        Its lines, as they would stand at the left margin, without the dash.
-    instead_of
-        The item whose comments above it are kept above this one; None where it succeeds none.
+    `instead_of` is the item whose comments above it are kept above this one; None where it succeeds none.
     """
 
     text: str
@@ -34,19 +29,10 @@ class NewItem:
 
 
 def rename_key(text: str, path: Steps, name: str, value: str) -> str:
-    """Return a key of a block mapping another name and value, where it stands.
+    """Return the text with a key and its scalar, found by its path, replaced where they stand in a block mapping.
 
-    Parameters
-    ----------
-    path
-        Of the scalar that the key has now.
-
-    Raises
-    ------
-    ManifestError
-        Where the text is not a manifest.
-    ValueError
-        Where there is no such key, or it cannot be renamed where it stands.
+    Raises ManifestError where the text is not a manifest, and ValueError where there is no such key, or it cannot be
+    renamed where it stands.
     """
     document = read(text, "manifest")
     *parents, key = path
@@ -64,19 +50,9 @@ def rename_key(text: str, path: Steps, name: str, value: str) -> str:
 def rewrite_list(text: str, path: Steps, items: Sequence[int | NewItem]) -> str:
     """Rewrite a block list: items that stay, with their comments, and new ones.
 
-    The comment lines directly above an item are the item's own, and go with it.
-
-    Parameters
-    ----------
-    items
-        In their new order: an item that stays, by its index; or a new one.
-
-    Raises
-    ------
-    ManifestError
-        Where the text is not a manifest.
-    ValueError
-        Where the list is not written as one item below the other.
+    The comment lines directly above an item are the item's own, and go with it. `items` are in their new order; one
+    that stays is given by its index. Raises ManifestError where the text is not a manifest, and ValueError where the
+    list is not written as one item below the other.
     """
     document = read(text, "manifest")
     count = len(_list_at(document.data, path))

@@ -35,19 +35,10 @@ def dump_canonical(manifest: AnyManifest | Origin) -> str:
 
 
 def replace_pins(text: str, changes: Mapping[Steps, str]) -> str:
-    """Change scalars of a manifest where they stand, and keep every other character.
+    """Change scalars of a manifest where they stand, by path, and keep every other character.
 
-    Parameters
-    ----------
-    changes
-        New values by path. A key that its object lacks is added below the last scalar of the object.
-
-    Raises
-    ------
-    ManifestError
-        Where the text is not a manifest, or a value cannot be written in one.
-    ValueError
-        Where a path is not that of a scalar, or names a block scalar, or something that is not there.
+    A key that its object lacks is added below the object's last scalar. Raises ManifestError where the text is not a
+    manifest, or a value cannot be written in one, and ValueError where a path is not that of a plain or quoted scalar.
     """
     document = read(text, "manifest")
     edits = [_edit(document, path, value) for path, value in changes.items()]

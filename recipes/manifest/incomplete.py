@@ -27,15 +27,7 @@ class UnfinishedManifests(Manifests):
     """
 
     def recipe(self, name: str) -> Recipe:
-        """Return a recipe, with placeholders for what its patches lack.
-
-        Raises
-        ------
-        UsageError
-            Where there is none of that name.
-        RecipeError
-            As `load_recipe`, where anything else is wrong or absent.
-        """
+        """Return a recipe, with placeholders for what its patches lack; raises as `Manifests.recipe`."""
         try:
             return super().recipe(name)
         except PinMissingError:

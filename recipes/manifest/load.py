@@ -64,14 +64,9 @@ class Manifests:
         return _names(self.root / "models")
 
     def recipe(self, name: str) -> Recipe:
-        """Return a recipe.
+        """Return a recipe; raises as `load_recipe` does.
 
-        Raises
-        ------
-        UsageError
-            Where there is none of that name; here and for the other manifests.
-        RecipeError
-            As `load_recipe`.
+        This and the methods below raise UsageError where there is no manifest of that name.
         """
         if name not in self._recipes:
             fix = partial(corrected, "--recipe", default="build")
@@ -137,14 +132,9 @@ class Manifests:
 
 
 def load_recipe(path: Path, manifests: Manifests) -> Recipe:
-    """Read one recipe and check it whole.
+    """Read one recipe and check it whole, with the toolchains that it names.
 
-    Raises
-    ------
-    PinMissingError
-        Where a digest or a size is absent.
-    ManifestError
-        Where anything else is wrong with it, or with a toolchain that it names.
+    Raises PinMissingError where a digest or a size is absent, and ManifestError where anything else is wrong.
     """
     document = read_file(path, manifests.show(path))
     lock = f"python3 noxfile.py -s lock -- --recipe {path.stem}"
@@ -183,13 +173,7 @@ def load_model(path: Path, manifests: Manifests) -> Model:
 
 
 def load_defaults(path: Path, manifests: Manifests) -> Defaults:
-    """Read the defaults and check that they name what there is.
-
-    Raises
-    ------
-    RecipeError
-        Where something is wrong with them, or with the recipe that they name.
-    """
+    """Read the defaults and check the recipe that they name; raises RecipeError where either is wrong."""
     document = read_file(path, manifests.show(path))
     defaults = parse(document, Defaults, _BY_HAND)
     known = manifests.recipe_names()
@@ -212,13 +196,7 @@ def schema_text(kind: str) -> str:
 
 
 def write_schemas(folder: Path) -> tuple[Path, ...]:
-    """Write the JSON Schema of each kind of manifest to `<kind>.schema.json` in a folder.
-
-    Raises
-    ------
-    StoreError
-        Where the folder cannot be written to.
-    """
+    """Write the JSON Schema of each kind of manifest to `<kind>.schema.json` in a folder; raises StoreError."""
     paths = tuple(folder / f"{kind}.schema.json" for kind in SCHEMAS)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -18,15 +18,9 @@ if TYPE_CHECKING:
 def model_problems(model: Model, by_hand: str, lock: str) -> Iterator[Problem]:
     """Find what does not fit together in a model.
 
-    A model has one file of each role. Its files lie in this repository, with size and digest; or in a repository
-    of the hub, where a digest that is not known is said to be so.
-
-    Parameters
-    ----------
-    by_hand
-        How to fix a missing pin of a file in this repository.
-    lock
-        How to fix a missing pin of a file of the hub.
+    A model has one file of each role. Its files lie in this repository, with size and digest; or in a repository of the
+    hub, where a digest that is not known is said to be so. `by_hand` and `lock` say how to fix a missing pin of a file
+    of this repository, and of the hub.
     """
     yield from _roles(model)
     yield from _place(model)

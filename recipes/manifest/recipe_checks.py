@@ -51,14 +51,8 @@ def recipe_problems(
 ) -> Iterator[Problem]:
     """Find what does not fit together in a recipe.
 
-    Parameters
-    ----------
-    kinds
-        The kind (`zig`, `host` or `node`) of each toolchain that it names and that exists.
-    known
-        Every toolchain that exists.
-    lock
-        How to fix a wrong pin.
+    `kinds` holds the kind of each toolchain that it names and that exists, `known` every toolchain that exists; `lock`
+    is how to fix a wrong pin.
     """
     yield from _origins(recipe)
     yield from _repeated(("targets",), recipe.targets)

@@ -54,15 +54,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Document:
-    """One YAML file, read.
-
-    Parameters
-    ----------
-    data
-        Dictionaries, lists and text.
-    places
-        Where each value stands, by its path.
-    """
+    """One YAML file, read: dictionaries, lists and text, and where each value stands, by its path."""
 
     where: str
     text: str
@@ -92,13 +84,7 @@ def shorten(text: str) -> str:
 
 
 def read_file(path: Path, where: str) -> Document:
-    """Read one file.
-
-    Raises
-    ------
-    ManifestError
-        As `read` does; where the file cannot be read; where it is not UTF-8.
-    """
+    """Read one file; raises ManifestError as `read` does, or where it cannot be read or is not UTF-8."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -124,13 +110,7 @@ def read_file(path: Path, where: str) -> Document:
 
 
 def read(text: str, where: str) -> Document:
-    """Read the text of one file.
-
-    Raises
-    ------
-    ManifestError
-        Where the text is not YAML, or not the part of YAML that this module takes.
-    """
+    """Read the text of one file; raises ManifestError where it is not the part of YAML that this module takes."""
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         _refuse_size(where)
     if strange := _STRANGE.search(text):

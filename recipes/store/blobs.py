@@ -19,14 +19,9 @@ DAMAGED_FIX = "python3 noxfile.py -s gc -- --damaged"
 
 
 class BlobStore:
-    """Files in a store.
+    """Files in the folder of a store's present format.
 
     A blob, and its download, belong to whoever holds the store's lock that is named by the digest's digits.
-
-    Parameters
-    ----------
-    root
-        The folder of the store's present format.
     """
 
     def __init__(self, root: Path) -> None:
@@ -49,15 +44,8 @@ class BlobStore:
     def verified_blob(self, sha: Sha256, size_bytes: int | None = None) -> Path | None:
         """Return a file of the store after hashing it again, or None where there is none.
 
-        Parameters
-        ----------
-        size_bytes
-            Its size, where it is pinned: a file of another size is refused without reading it.
-
-        Raises
-        ------
-        StoreError
-            Where the file no longer has the digest that it is named by, or cannot be read.
+        A file that has not the pinned size is refused without reading it. Raises StoreError where the file no longer
+        has the digest that it is named by, or cannot be read.
         """
         path = self.blob_path(sha)
         with storage_errors(path):
@@ -77,20 +65,10 @@ class BlobStore:
     def adopt_blob(self, partial: Path, sha: Sha256, *, is_shared: bool = False) -> Path:
         """Make a complete download a file of the store; another process may have done so meanwhile.
 
-        The caller MUST have hashed these very bytes to `sha` after the last write to them: they are not read
-        again here. `verified_blob` reads them at each use.
-
-        Parameters
-        ----------
-        partial
-            A file on the store's file system, usually `partial_path(sha)`.
-        is_shared
-            Whether the file has another name too, outside the store: then its mode is left as it is.
-
-        Raises
-        ------
-        StoreError
-            Where the file is gone, or the store cannot be written.
+        The caller MUST have hashed these very bytes to `sha` after the last write to them: they are not read again
+        here, but by `verified_blob` at each use. The file is on the store's file system; where it is shared, that is,
+        has another name outside the store, its mode is left as it is. Raises StoreError where it is gone or the store
+        cannot be written.
         """
         target = self.blob_path(sha)
         with storage_errors(partial):
@@ -117,13 +95,7 @@ class BlobStore:
         return target
 
     def reject(self, path: Path, reason: str) -> Path:
-        """Set bytes aside that must not be used, and return their new place.
-
-        Parameters
-        ----------
-        reason
-            Why, and where it came from; written beside it as why.txt.
-        """
+        """Set bytes aside that must not be used, with the reason beside them in why.txt, and return their new place."""
         return self._set_aside(path.name, reason, ((path, path.name),)) / path.name
 
     def _set_aside(self, name: str, reason: str, pieces: Sequence[tuple[Path, str]]) -> Path:

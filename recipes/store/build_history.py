@@ -20,15 +20,7 @@ _DIGEST = re.compile(r"(sha1|sha256):([0-9a-f]{40,64})")
 
 
 class History:
-    """The inputs of the last build under each name.
-
-    Parameters
-    ----------
-    folder
-        Where they are kept, one file each; it exists.
-    lock
-        The lock file under which they are written.
-    """
+    """The inputs of the last build under each name: one file each in `folder`, which exists, written under a lock."""
 
     def __init__(self, folder: Path, lock: Path) -> None:
         self._folder = folder
@@ -58,12 +50,7 @@ class History:
 
 
 def explain_rebuild(before: Mapping[str, str] | None, after: Mapping[str, str]) -> str:
-    """Return a line that says which input changed since the last build.
-
-    Parameters
-    ----------
-    before
-        The named inputs of the last build, in order; None where none is known.
+    """Return a line that says which input changed since the last build, of which `before` is None where none is known.
 
     >>> explain_rebuild({"version": "1", "flags": "-O2"}, {"version": "1", "flags": "-O3"})
     'flags: -O2 -> -O3'

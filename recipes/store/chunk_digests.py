@@ -61,14 +61,9 @@ def parse_chunks(text: str) -> Chunks | None:
 def hash_with_chunks(
     path: Path, workers: int, on_position: Callable[[int], None], stride_bytes: int = STRIDE_BYTES
 ) -> Chunks:
-    """Take the digest of a whole file, and of its chunks beside it.
+    """Take the digest of a whole file in this thread, and of its chunks beside it in `workers` others.
 
-    Parameters
-    ----------
-    workers
-        Threads for the chunks; the whole is hashed by the one that called.
-    on_position
-        Told how many bytes are done.
+    `on_position` is told how many bytes are done.
     """
     hasher, done = hashlib.sha256(), 0
     with path.open("rb", buffering=0) as file, ThreadPoolExecutor(workers) as pool:

@@ -22,20 +22,9 @@ RECORD_SCHEMA = "entry/1"
 
 @dataclass(frozen=True)
 class Entry:
-    """One tree of the store.
+    """One tree of the store, read-only; its tree digest is in git's SHA-256 object format.
 
-    Parameters
-    ----------
-    key
-        Its name, unique in the store.
-    kind
-        What it is: "toolchain", "bundle", ...
-    tree
-        Its tree digest, in git's SHA-256 object format.
-    inputs
-        What it was made from, by name and in order.
-    path
-        The folder; read-only.
+    `kind` says what it is ("toolchain", "bundle", ...), `inputs` what it was made from, in order.
     """
 
     key: str
@@ -66,13 +55,7 @@ def encode_record(entry: Entry) -> bytes:
 
 
 def parse_record(data: bytes, key: str, record_path: Path, path: Path) -> Entry:
-    """Read the record of an entry.
-
-    Raises
-    ------
-    StoreError
-        Where it is not a record of this key.
-    """
+    """Read the record of an entry; raises StoreError where it is not a record of this key."""
     try:
         record = msgspec.json.decode(data, type=_Record)
         tree = Sha256(record.tree)
@@ -89,17 +72,9 @@ def parse_record(data: bytes, key: str, record_path: Path, path: Path) -> Entry:
 
 
 def verify_tree(entry: Entry, listing_path: Path) -> None:
-    """Hash all files of an entry again, over the cores.
+    """Hash all files of an entry again, over the cores; the listing is only read to name those that differ.
 
-    Parameters
-    ----------
-    listing_path
-        The listing of its files; only read to name those that differ.
-
-    Raises
-    ------
-    StoreError
-        Where the tree is not the recorded one, with the first files that differ.
+    Raises StoreError where the tree is not the recorded one, with the first files that differ.
     """
     with storage_errors(entry.path):
         try:
@@ -119,10 +94,7 @@ def verify_tree(entry: Entry, listing_path: Path) -> None:
 def hash_staged(tree: Path) -> dict[str, TreeEntry]:
     """Hash the files of a tree that is about to become an entry.
 
-    Raises
-    ------
-    StoreError
-        Where it holds a device, a socket or a pipe.
+    Raises StoreError where it holds a device, a socket or a pipe.
     """
     try:
         return blob_entries(tree, Sha256)

@@ -22,16 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HashedItem:
-    """What hashing one entry or file found.
+    """What hashing one entry or file found: damage, and where the damaged bytes are now.
 
-    Parameters
-    ----------
-    damage
-        What is wrong with it; None where nothing is, or where it is in use.
-    kept_in
-        Where the damaged bytes are now.
-    in_use
-        Whether another process works on it, so that it was not looked at.
+    Where another process works on it (`in_use`), it was not looked at.
     """
 
     item: Item

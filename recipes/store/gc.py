@@ -39,16 +39,10 @@ class ItemKind(Enum):
 
 @dataclass(frozen=True)
 class Item:
-    """One part of the store.
+    """One part of the store, by its key, or its path where it has none.
 
-    Parameters
-    ----------
-    name
-        Its key, or its path where it has none.
-    subject
-        The key, or the digits of the digest, that it is about, and whose lock protects it.
-    held
-        Whether a living process works on it.
+    `subject` is the key, or the digits of the digest, that it is about, and whose lock protects it; `held` tells
+    whether a living process works on it.
     """
 
     kind: ItemKind
@@ -123,15 +117,6 @@ def plan_collection(
     | rejected bytes   | their removal is not asked for                           |
     | log              | a manifest reaches the entry that it is about            |
     | lock             | never                                                    |
-
-    Parameters
-    ----------
-    reachable
-        Keys of the entries that manifests reach.
-    reachable_blobs
-        Digests of the files that manifests reach.
-    rejected
-        Whether rejected bytes go too.
     """
     digests = {sha.hex for sha in reachable_blobs}
     ends = tuple(f"-{key}" for key in reachable)  # a log is named by its entry, or a word, dash and it

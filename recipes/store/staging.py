@@ -39,13 +39,7 @@ class Staging:
 
 
 class StagingArea:
-    """Folders in progress, each named by a purpose, a dot and random digits.
-
-    Parameters
-    ----------
-    root
-        Where they are made; on the same file system as the store.
-    """
+    """Folders in progress, on the store's file system; each is named by a purpose, a dot and random digits."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -56,15 +56,8 @@ def is_unchanged(path: Path, sha: Sha256, store: BlobStore) -> bool:
 def note_sight(path: Path, sha: Sha256, store: BlobStore, before: Sight | None = None) -> None:
     """Note what a file is like now, where its digest was just taken.
 
-    Parameters
-    ----------
-    before
-        What it was like before it was read: where it changed meanwhile, nothing is noted.
-
-    Raises
-    ------
-    StoreError
-        Where the disk refuses; a store that is read-only is no error.
+    Where it is not as it was `before` it was read, nothing is noted. Raises StoreError where the disk refuses; a store
+    that is read-only is no error.
     """
     sight = Sight.of(path.stat())
     if before is not None and before != sight:

@@ -73,10 +73,7 @@ class Store(BlobStore):
     def open(cls, root: Path) -> Self:
         """Open the store in a folder, and make its folders where they are missing; a read-only store opens too.
 
-        Raises
-        ------
-        StoreError
-            Where there is no store and none can be made.
+        Raises StoreError where there is no store and none can be made.
         """
         root = root.absolute()
         store = cls(root / FORMAT)
@@ -97,10 +94,7 @@ class Store(BlobStore):
     def find(self, key: str) -> Entry | None:
         """Return the entry of a key, or None where there is none. Cheap: nothing is hashed.
 
-        Raises
-        ------
-        StoreError
-            Where its record cannot be read or understood.
+        Raises StoreError where its record cannot be read or understood.
         """
         path, record_path = self.entry_path(key), self.record_path(key)
         with storage_errors(record_path):
@@ -112,27 +106,13 @@ class Store(BlobStore):
         return parse_record(data, key, record_path, path) if is_there else None
 
     def verify(self, entry: Entry) -> None:
-        """Hash all files of an entry again, over the cores.
-
-        Raises
-        ------
-        StoreError
-            Where the tree is not the recorded one, with the first files that differ.
-        """
+        """Hash all files of an entry again; raises StoreError as `verify_tree` does."""
         verify_tree(entry, self.listings / entry.key)
 
     def find_verified(self, key: str, check: Callable[[Entry], None] | None = None) -> Entry | None:
         """Return the entry of a key with every byte of it hashed again, or None where there is none.
 
-        Parameters
-        ----------
-        check
-            What else must hold for it; raises where it does not.
-
-        Raises
-        ------
-        StoreError
-            Where its record cannot be read, or its tree was changed after it was made.
+        `check` raises where something else does not hold for it. Raises StoreError as `find` and `verify` do.
         """
         entry = self.find(key)
         if entry is not None:
@@ -157,19 +137,8 @@ class Store(BlobStore):
         2. Lock its key, and look again: another process may have made it meanwhile.
         3. Fill an empty folder, and publish it: read-only, hashed, recorded, on the disk, by rename.
 
-        Parameters
-        ----------
-        inputs
-            What it is made from, by name and in order.
-        make
-            Called with an empty folder to fill, under the lock. What it raises leaves no entry.
-        check
-            What must hold for an entry that is there already, besides its recorded tree; raises where it does not.
-
-        Raises
-        ------
-        StoreError
-            As `find_verified` and `stage` raise it.
+        `make` fills the empty folder, under the lock; what it raises leaves no entry. `check` is for an entry that is
+        there already, as for `find_verified`. Raises StoreError as `find_verified` and `stage` do.
         """
         if entry := self.find_verified(key, check):
             return Ensured(entry, is_new=False)
@@ -184,15 +153,10 @@ class Store(BlobStore):
     def stage(self, key: str, kind: str, inputs: Mapping[str, str]) -> Iterator[Staging]:
         """Open an empty folder that becomes the entry of a key when the block ends without an error.
 
-        Everything in it is then made read-only, hashed and recorded, is on the disk, and appears by rename.
-        Where the block ends with an error the folder is removed; where the process is killed, the key's next
-        `stage`, or gc, removes it. The parameters are those of `ensure`, which is what takes the lock.
-
-        Raises
-        ------
-        StoreError
-            Where the store cannot be written, the tree holds a device or the like, or the same key was
-            published meanwhile with another tree.
+        Everything in it is then made read-only, hashed and recorded, is on the disk, and appears by rename. Where the
+        block ends with an error the folder is removed; where the process is killed, the key's next `stage`, or gc,
+        removes it. The lock is taken by `ensure`. Raises StoreError where the store cannot be written, the tree holds a
+        device or the like, or the same key was published meanwhile with another tree.
         """
         path = self.entry_path(key)
         self.tmp.sweep_purpose(key)
@@ -221,10 +185,7 @@ class Store(BlobStore):
     def lock(self, name: str, console: Console) -> AbstractContextManager[None]:
         """Hold the lock of a name between processes; where it is taken, say once by whom, and wait.
 
-        Parameters
-        ----------
-        name
-            The key of an entry, or the digits of a blob's digest: gc removes neither while it is locked.
+        The name is the key of an entry, or the digits of a blob's digest: gc removes neither while it is locked.
         """
         return hold(
             self.lock_path(name),

@@ -30,13 +30,7 @@ def encode(files: Mapping[str, TreeEntry]) -> bytes:
 
 
 def decode(data: bytes) -> dict[str, TreeEntry]:
-    """Read a listing.
-
-    Raises
-    ------
-    ValueError
-        Where it is not one.
-    """
+    """Read a listing; raises ValueError where it is not one."""
     files = {}
     for line in data.split(b"\0")[:-1]:
         head, _, name = line.partition(b"\t")
@@ -59,12 +53,7 @@ def differences(
 ) -> str:
     """Name the files that differ, one line each, the first few by name.
 
-    Parameters
-    ----------
-    recorded
-        The listing of the tree as it was made; None where it is lost.
-    root
-        The tree's folder, to read where a changed link leads.
+    `recorded` is None where the tree's listing is lost; the root is needed to read where a changed link leads.
     """
     if recorded is None:
         return "which files differ is not known: the listing of this tree is lost"
