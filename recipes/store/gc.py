@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from recipes.core.file_lock import hold_if_free, is_held
 from recipes.core.filesystem import remove_tree, shown, size_text, storage_errors, tree_size_bytes
+from recipes.core.log import FILE
 from recipes.store.store import Store, is_key
 
 if TYPE_CHECKING:
@@ -228,7 +229,12 @@ def _list_files(store: Store) -> Iterator[Item]:
             if _DIGITS.fullmatch(digits):
                 yield Item(kind, path.name, digits, tree_size_bytes(path), is_held(store.lock_path(digits)))
     for folder in (store.logs, store.provenance):
-        for path in filter(lambda path: is_key(path.stem), _children(folder)):
+        for path in _children(folder):
+            if not is_key(path.stem) or path.name in {
+                FILE,
+                f"{FILE}.1",
+            }:  # the commands' log is about no entry
+                continue
             held = is_held(store.lock_path(path.stem))
             yield Item(ItemKind.NOTE, f"{folder.name}/{path.name}", path.stem, tree_size_bytes(path), held)
 

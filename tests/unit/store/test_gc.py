@@ -135,6 +135,8 @@ def fill(store: Store) -> tuple[Sha256, Sha256]:
     (store.provenance / "unwanted.json").write_bytes(b"l")
     with store.lock("wanted", Silent()):
         pass
+    for name in ("commands.log", "commands.log.1"):  # of the commands: no entry's, and kept
+        (store.logs / name).write_bytes(b"l")
     for folder in (store.entries, store.blobs, store.partial, store.locks, store.logs):
         (folder / ".foreign").write_bytes(b"not ours")
     return wanted, unwanted
@@ -196,6 +198,8 @@ def test_a_collection_keeps_what_is_reached_and_removes_the_rest(store: Store) -
             "rejected/wanted.dead-1/why.txt",
             "locks/.foreign",
             "logs/.foreign",
+            "logs/commands.log",
+            "logs/commands.log.1",
             "logs/wanted.log",
         ]
     )
