@@ -35,15 +35,9 @@ class RecipeError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        rows = (
-            ("where", self.where),
-            ("expected", self.expected),
-            ("found", self.found),
-            ("fix", self.fix),
-        )
         lines = [f"error: {self.title}"]
-        for label, text in rows:
-            first, *rest = text.splitlines() or [""]
+        for label in ("where", "expected", "found", "fix"):
+            first, *rest = getattr(self, label).splitlines() or [""]
             lines.append(f"  {label + ':':<10}{first}")
             lines.extend(f"  {'':<10}{line}" for line in rest)
         return "\n".join(lines)

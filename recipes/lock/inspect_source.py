@@ -132,12 +132,8 @@ def _unpack(
     try:
         unpack(file.blob, into, subdirectory=subdirectory, drop=(), where=request.where)
     except ArchiveError as error:
-        raise ArchiveError(
-            where=error.where,
-            expected=error.expected,
-            found=error.found,
-            fix=f"{request.again} --subdirectory PATH  # if the source lies elsewhere in it",
-        ) from error
+        error.fix = f"{request.again} --subdirectory PATH  # if the source lies elsewhere in it"
+        raise
     known = {
         name
         for origin in recipe.source.origins

@@ -47,7 +47,12 @@ if TYPE_CHECKING:
 
 
 def propose(job: Job, options: argparse.Namespace) -> int:
-    """Propose new pins of a recipe, check the manifest with them, and write it where the options say so.
+    """Propose new pins of a recipe, and write them where the options say so.
+
+    1. Read what the options ask for.
+    2. Find out the new pins: of a new source, of the bundle that was built, or of the recipe's own patches.
+    3. Check that the manifest would be valid with them.
+    4. Show the difference, and write it with --write.
 
     Raises RecipeError where there is nothing to base a proposal on, or it would not be valid; then nothing is written.
     """

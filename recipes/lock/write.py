@@ -109,12 +109,8 @@ def _check(copy: Path, change: Change, manifests: Manifests) -> None:
     try:
         load(copy, manifests)
     except RecipeError as error:
-        raise type(error)(
-            where=error.where.replace(manifests.show(copy), f"{change.path}, as proposed"),
-            expected=error.expected,
-            found=error.found,
-            fix=error.fix,
-        ) from error
+        error.where = error.where.replace(manifests.show(copy), f"{change.path}, as proposed")
+        raise
 
 
 def _refuse_changed(target: Path, change: Change) -> None:

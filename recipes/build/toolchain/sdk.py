@@ -15,18 +15,10 @@ if TYPE_CHECKING:
 SDK = Path(__file__).resolve().parents[1] / "apple_sdk" / "MacOSX.sdk"
 
 
-def sdk_digest() -> Sha256:
-    """Return the tree digest of the SDK as it lies here, in git's SHA-256 object format."""
-    return hash_tree(SDK, Sha256)
-
-
 def lay_out_sdk(plan: Plan, into: Path) -> None:
     """Copy the SDK into a folder of the build's own, where the plan asks for one.
 
-    Raises
-    ------
-    VerifyError
-        Where the copy is not the pinned tree.
+    Raises VerifyError where the copy is not the pinned tree.
     """
     pinned = plan.inputs.sdk
     if pinned is None:

@@ -1,14 +1,12 @@
-"""Packs a folder so that equal trees give equal bytes, and takes the tree digest of what was packed."""
+"""Packs a folder so that equal trees give equal bytes."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from recipes.core.digest import CHUNK_BYTES, Sha256, TreeEntry, tree_of_entries
-from recipes.core.errors import ArchiveError, BuildError
+from recipes.core.errors import BuildError
 from recipes.core.filesystem import shown, storage_errors
 
 if TYPE_CHECKING:
@@ -70,43 +68,6 @@ def pack(root: Path, archive: Path, *, mtime: int, prefix: str = "") -> None:
             partial.unlink(missing_ok=True)
 
 
-def digest_packed(archive: Path, *, prefix: str = "") -> Sha256:
-    """Tree digest of what an archive of `pack` holds, without unpacking it.
-
-    Parameters
-    ----------
-    archive
-        The .tar.zst.
-    prefix
-        As given to `pack`.
-
-    Raises
-    ------
-    ArchiveError
-        Where it is damaged, or holds anything but regular files below the prefix, each once.
-    """
-    import tarfile
-
-    import zstandard
-
-    entries: dict[str, TreeEntry] = {}
-    with storage_errors(archive), archive.open("rb") as file:
-        try:
-            with (
-                zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as stream,
-                tarfile.open(fileobj=stream, mode="r|", encoding="utf-8") as tar,
-            ):
-                for member in tar:
-                    name = member.name.removeprefix(f"{prefix}/") if prefix else member.name
-                    content = tar.extractfile(member) if member.isreg() else None
-                    if content is None or name in entries or (prefix and name == member.name):
-                        raise _unexpected(archive, shown(member.name))
-                    entries[name] = TreeEntry(*_blob(content, member))
-        except (tarfile.TarError, zstandard.ZstdError, ValueError) as error:
-            raise _unexpected(archive, str(error)) from None
-    return tree_of_entries(entries, Sha256)
-
-
 def _compressor(size_bytes: int) -> ZstdCompressor:
     import zstandard
 
@@ -143,19 +104,3 @@ def _add(tar: tarfile.TarFile, name: str, path: Path, mtime: int) -> None:
         entry.size, entry.mtime = status.st_size, mtime
         entry.mode = PROGRAM_MODE if status.st_mode & stat.S_IXUSR else DATA_MODE
         tar.addfile(entry, content)
-
-
-def _blob(content: IO[bytes], member: tarfile.TarInfo) -> tuple[str, str]:
-    hasher = hashlib.sha256(b"blob %d\0" % member.size)
-    while chunk := content.read(CHUNK_BYTES):
-        hasher.update(chunk)
-    return ("100755" if member.mode & stat.S_IXUSR else "100644"), hasher.hexdigest()
-
-
-def _unexpected(archive: Path, found: str) -> ArchiveError:
-    return ArchiveError(
-        where=str(archive),
-        expected="an archive of regular files, as `build -- --archive` writes it",
-        found=found,
-        fix="python3 noxfile.py -s build -- --archive FOLDER",
-    )

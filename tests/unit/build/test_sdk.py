@@ -10,7 +10,7 @@ import pytest
 
 from recipes.build.plan.plan import Plan, make_plan
 from recipes.build.toolchain import sdk
-from recipes.build.toolchain.sdk import SDK, lay_out_sdk, sdk_digest
+from recipes.build.toolchain.sdk import SDK, lay_out_sdk
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import VerifyError
 from recipes.manifest.load import Manifests
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MANIFESTS = Manifests()
 MACOS = "macos-arm64-metal"
+PINNED = hash_tree(SDK, Sha256)
 OTHER = Sha256("11" * 32)
 
 
@@ -39,14 +40,14 @@ def test_the_default_recipe_is_built_for_a_mac() -> None:
 
 @pytest.mark.parametrize("recipe", of_a_mac())
 def test_every_recipe_pins_the_sdk_that_lies_here(recipe: str) -> None:
-    assert MANIFESTS.recipe(recipe).platforms[MACOS].sdk == sdk_digest()
+    assert MANIFESTS.recipe(recipe).platforms[MACOS].sdk == PINNED
 
 
 def test_another_sdk_is_another_plan() -> None:
     plan = plan_of("b6751")
     other = replace(plan, inputs=replace(plan.inputs, sdk=OTHER))
     assert other.digest != plan.digest
-    assert plan.named_inputs()["sdk"] == str(sdk_digest())
+    assert plan.named_inputs()["sdk"] == str(PINNED)
 
 
 def test_a_plan_without_an_sdk_says_nothing_of_one(tmp_path: Path) -> None:
@@ -58,11 +59,11 @@ def test_a_plan_without_an_sdk_says_nothing_of_one(tmp_path: Path) -> None:
 
 def test_the_copy_is_the_pinned_tree(tmp_path: Path) -> None:
     lay_out_sdk(plan_of("b6751"), tmp_path / "sdk")
-    assert hash_tree(tmp_path / "sdk", Sha256) == sdk_digest()
+    assert hash_tree(tmp_path / "sdk", Sha256) == PINNED
 
 
 def test_a_changed_header_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pinned, changed = sdk_digest(), tmp_path / "changed"
+    changed = tmp_path / "changed"
     shutil.copytree(SDK, changed)
     header = next(changed.rglob("Metal.h"))
     header.write_text(header.read_text().replace("MTLDataTypeBool = 53", "MTLDataTypeBool = 52"))
@@ -70,5 +71,5 @@ def test_a_changed_header_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(VerifyError) as caught:
         lay_out_sdk(plan_of("b6751"), tmp_path / "sdk")
     assert caught.value.where.endswith("platforms.macos-arm64-metal.sdk")
-    assert str(pinned) in caught.value.expected
+    assert str(PINNED) in caught.value.expected
     assert caught.value.found == str(hash_tree(changed, Sha256))

@@ -12,8 +12,8 @@ import pytest
 import zstandard
 
 from recipes.core.digest import Sha256, hash_tree
-from recipes.core.errors import ArchiveError, BuildError, StoreError
-from recipes.fetch.archives.pack import digest_packed, pack
+from recipes.core.errors import BuildError, StoreError
+from recipes.fetch.archives.pack import pack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,13 +54,6 @@ def test_entries_are_sorted_and_carry_nothing_of_the_machine(tmp_path: Path, roo
     ]
 
 
-def test_the_archive_unpacks_to_the_same_tree(tmp_path: Path, root: Path) -> None:
-    pack(root, tmp_path / "x.tar.zst", mtime=EPOCH_S)
-    read(tmp_path / "x.tar.zst").extractall(tmp_path / "out", filter="data")
-    assert hash_tree(tmp_path / "out", Sha256) == hash_tree(root, Sha256)
-    assert digest_packed(tmp_path / "x.tar.zst") == hash_tree(root, Sha256)
-
-
 @pytest.mark.skipif(
     shutil.which("zstd") is None, reason="an independent reader of the format, not ours to install"
 )
@@ -70,18 +63,19 @@ def test_the_zstd_program_reads_the_archive_without_options(tmp_path: Path, root
 
 
 @pytest.mark.parametrize("prefix", ["", "llama.cpp-b1", "a/b"])
-def test_the_digest_of_what_is_packed_does_not_depend_on_the_prefix(
+def test_the_archive_unpacks_to_the_same_tree_below_its_prefix(
     tmp_path: Path, root: Path, prefix: str
 ) -> None:
     pack(root, tmp_path / "x.tar.zst", mtime=EPOCH_S, prefix=prefix)
-    assert digest_packed(tmp_path / "x.tar.zst", prefix=prefix) == hash_tree(root, Sha256)
+    read(tmp_path / "x.tar.zst").extractall(tmp_path / "out", filter="data")
+    assert hash_tree(tmp_path / "out" / prefix, Sha256) == hash_tree(root, Sha256)
 
 
 def test_an_existing_archive_is_replaced_whole(tmp_path: Path, root: Path) -> None:
     archive = tmp_path / "x.tar.zst"
     archive.write_text("old")
     pack(root, archive, mtime=EPOCH_S)
-    assert digest_packed(archive) == hash_tree(root, Sha256)
+    assert len(read(archive).getmembers()) == len([path for path in root.rglob("*") if path.is_file()])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tree", "x.tar.zst"]
 
 
@@ -108,52 +102,6 @@ def test_an_interrupt_passes_and_leaves_no_half_an_archive(
     assert [path.name for path in tmp_path.iterdir()] == ["tree"]
 
 
-def forged(archive: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as tar:
-        for member, content in members:
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    archive.write_bytes(zstandard.compress(data.getvalue()))
-    return archive
-
-
-def kind(name: str, of: bytes) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(name)
-    member.type = of
-    member.linkname = "p/a"
-    return member
-
-
-@pytest.mark.parametrize(
-    ("members", "found"),
-    [
-        ([(tarfile.TarInfo("p/a"), b"1"), (tarfile.TarInfo("p/a"), b"2")], "p/a"),
-        ([(kind("p/link", tarfile.SYMTYPE), b"")], "p/link"),
-        ([(kind("p/folder", tarfile.DIRTYPE), b"")], "p/folder"),
-        ([(kind("p/device", tarfile.CHRTYPE), b"")], "p/device"),
-        ([(tarfile.TarInfo("other/a"), b"1")], "other/a"),
-        ([(tarfile.TarInfo("p/a\nb"), b""), (tarfile.TarInfo("p/a\nb"), b"")], r"'p/a\nb'"),
-    ],
-)
-def test_what_pack_never_writes_has_no_digest(
-    tmp_path: Path, members: list[tuple[tarfile.TarInfo, bytes]], found: str
-) -> None:
-    with pytest.raises(ArchiveError) as caught:
-        digest_packed(forged(tmp_path / "x", *members), prefix="p")
-    assert caught.value.found == found
-    assert caught.value.fix == "python3 noxfile.py -s build -- --archive FOLDER"
-
-
-@pytest.mark.parametrize("keep", [0, 3, 20, 60, 200])
-def test_a_cut_archive_has_no_digest(tmp_path: Path, root: Path, keep: int) -> None:
-    archive = tmp_path / "x.tar.zst"
-    pack(root, archive, mtime=EPOCH_S)
-    archive.write_bytes(archive.read_bytes()[:keep])
-    with pytest.raises(ArchiveError):
-        digest_packed(archive)
-
-
 def test_one_flipped_bit_is_noticed(tmp_path: Path, root: Path) -> None:
     archive = tmp_path / "x.tar.zst"
     noise = hashlib.shake_256(b"noise").digest(5000)  # packed as it is: only a checksum sees a change
@@ -162,8 +110,8 @@ def test_one_flipped_bit_is_noticed(tmp_path: Path, root: Path) -> None:
     data = bytearray(archive.read_bytes())
     data[len(data) // 2] ^= 1
     archive.write_bytes(data)
-    with pytest.raises(ArchiveError):
-        digest_packed(archive)
+    with pytest.raises(zstandard.ZstdError):
+        read(archive)
 
 
 def test_an_archive_that_cannot_be_written_is_a_store_error(
