@@ -11,13 +11,7 @@ if TYPE_CHECKING:
 
 
 def warn_known_issues(job: Job, *, refuse: bool) -> None:
-    """Say what a recipe is known to get wrong.
-
-    Raises
-    ------
-    PolicyError
-        Where the user's policy refuses such a recipe.
-    """
+    """Say what a recipe is known to get wrong; raises PolicyError where the user's policy refuses such a recipe."""
     issues = job.recipe.known_issues
     for issue in issues:
         job.console.warn(

@@ -26,10 +26,7 @@ LIBSYSTEM = "ziglang/ziglang/lib/libc/darwin/libSystem.tbd"  # what zig links ev
 def check_structure(plan: Plan, bundle: Path, source: Path, toolchain: Path, where: str) -> None:
     """Demand that the files of a bundle run on any machine of the platform, and carry the source's kernels.
 
-    Raises
-    ------
-    AuditError
-        Naming each file that breaks a rule, and the rule.
+    Raises AuditError, naming each file that breaks a rule, and the rule.
     """
     if plan.max_glibc:
         elf.check_bundle(bundle, machine=plan.machine, max_glibc=plan.max_glibc, where=where)

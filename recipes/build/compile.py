@@ -31,20 +31,9 @@ NINJA_PROGRESS = re.compile(r"^\[(\d+)/(\d+)\] ")
 
 @dataclass(frozen=True)
 class Workplace:
-    """The folders of one build.
+    """The folders of one build: everything is written below `work`, which is empty, and into `log`.
 
-    Parameters
-    ----------
-    work
-        An empty folder of this build's own; everything that is written lies below it.
-    source
-        The patched source: only read.
-    toolchain
-        The unpacked toolchain: only read.
-    runtime
-        A zig cache that holds the target's runtime libraries, or None.
-    log
-        Gets every line that the commands print.
+    `runtime` is a zig cache that holds the target's runtime libraries, or None.
     """
 
     work: Path
@@ -72,14 +61,8 @@ class Workplace:
 def build(plan: Plan, workplace: Workplace, surroundings: Surroundings, console: Console) -> Path:
     """Build a plan's targets and return the folder that holds what was built.
 
-    Raises
-    ------
-    BuildError
-        Where CMake or ninja fails; the log is named and kept.
-    VerifyError
-        Where the SDK is not the pinned one.
-    AuditError
-        Where what CMake resolved is not what the plan says.
+    Raises BuildError where CMake or ninja fails (the log is named and kept), VerifyError where the SDK is not the
+    pinned one, and AuditError where what CMake resolved is not what the plan says.
     """
     _prepare(plan, workplace)
     with console.task(f"configure {plan.name}", None):
@@ -94,10 +77,7 @@ def build(plan: Plan, workplace: Workplace, surroundings: Surroundings, console:
 def check_configured(plan: Plan, folders: Mapping[str, Path]) -> None:
     """Compare CMake's resolved cache and compile commands with the plan.
 
-    Raises
-    ------
-    AuditError
-        Naming the option, flag or path that the plan does not list.
+    Raises AuditError, naming the option, flag or path that the plan does not list.
     """
     where = f"{plan.name}: configure"
     expected = {name: fill(value, folders) for name, value in plan.cache}

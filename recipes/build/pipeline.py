@@ -51,12 +51,8 @@ class Bundle:
 def find_bundle(job: Job, plan: Plan) -> Bundle | None:
     """Return the bundle of a plan that is built already: every byte of it hashed again, and compared with the pin.
 
-    Raises
-    ------
-    StoreError
-        Where it was changed after it was built.
-    OutputError
-        Where it is whole, and not the pinned one.
+    Raises StoreError where it was changed after it was built, and OutputError where it is whole, and not the pinned
+    one.
     """
     entry = job.store.find_verified(plan.bundle_key, lambda entry: _check_bundle(job, plan, entry))
     return Bundle(entry, plan, _pinned(job, plan), built=False) if entry else None
@@ -74,10 +70,7 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
     7. Lay the bundle out, check its files, and compare it with the pin.
     8. Write the provenance.
 
-    Raises
-    ------
-    OutputError
-        Where it is not the pinned one, or cannot be: then before anything is built.
+    Raises OutputError where it is not the pinned one, or cannot be: then before anything is built.
     """
     # 1. The pin.
     step(1, 8, "check the pin", plan=plan.name, digest=plan.digest)
@@ -139,10 +132,7 @@ def _check_bundle(job: Job, plan: Plan, entry: Entry) -> None:
 def drop_if_tools_changed(job: Job, plan: Plan) -> None:
     """Remove a bundle that the machine's own tools made when they were others: its plan does not name them.
 
-    Raises
-    ------
-    ToolchainError
-        Where such a tool is missing now.
+    Raises ToolchainError where such a tool is missing now.
     """
     if plan.hermetic or job.store.find(plan.bundle_key) is None:
         return
@@ -158,12 +148,8 @@ def drop_if_tools_changed(job: Job, plan: Plan) -> None:
 def make_bundle(job: Job, plan: Plan, workplace: Workplace, built: Path, into: Path) -> Sha256:
     """Lay out what was built, check it, compare it with the pinned digest, and return its digest.
 
-    Raises
-    ------
-    AuditError
-        Where a built file is not as the plan says.
-    OutputError
-        Where the bundle is not the pinned one; it is kept for comparison, outside the entries.
+    Raises AuditError where a built file is not as the plan says, and OutputError where the bundle is not the pinned
+    one; it is kept for comparison, outside the entries.
     """
     where = f"{plan.name}: bundle"
     lay_out(built, workplace.source, plan.contents, into, partial=not plan.whole)
@@ -195,13 +181,7 @@ def mismatch(job: Job, plan: Plan, path: Path, found: Sha256) -> OutputError:
 
 
 def check_pin(job: Job, plan: Plan) -> None:
-    """Demand that the pinned output can come out of the plan.
-
-    Raises
-    ------
-    OutputError
-        Where it was pinned of another plan.
-    """
+    """Demand that the pinned output can come out of the plan; raises OutputError where it was pinned of another."""
     if not plan.whole or job.platform.output is None:
         return
     if is_pin_of(plan, job.manifests.output_listing(job.recipe.name, job.platform_name)):
@@ -226,10 +206,7 @@ def pin_commands(plan: Plan) -> str:
 def check_no_leak(bundle: Path, store: Path, work: Path, where: str) -> None:
     """Demand that no file of a bundle holds a path or the user of the machine that built it.
 
-    Raises
-    ------
-    AuditError
-        Naming the files.
+    Raises AuditError, naming the files.
     """
     needles = {str(store), str(work), f"{Path.home()}/"}
     # a shorter name, such as root, is a word that programs use for other things
@@ -248,10 +225,7 @@ def check_no_leak(bundle: Path, store: Path, work: Path, where: str) -> None:
 def check_version(plan: Plan, bundle: Path, where: str) -> None:
     """Demand that the built program says who it is, where this machine can run it.
 
-    Raises
-    ------
-    AuditError
-        Where it prints another build number or commit, or does not run.
+    Raises AuditError where it prints another build number or commit, or does not run.
     """
     # Apple calls its processors arm64, everyone else aarch64
     runs_here = host_name().replace("arm64", "aarch64") == f"{plan.system}-{plan.machine}"

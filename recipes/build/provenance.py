@@ -28,14 +28,8 @@ BUILD_TYPE = "urn:pinned-llama:plan:1"
 class Circumstances:
     """What one build happened in.
 
-    Parameters
-    ----------
-    isolation
-        How the network was cut off, or why it was not.
-    surroundings
-        Jobs and umask.
-    tools
-        Versions of a host toolchain by program; empty for a pinned one.
+    `isolation` is how the network was cut off, or why it was not; `surroundings` are jobs and umask; `tools` are
+    versions of a host toolchain by program, empty for a pinned one.
     """
 
     started: datetime

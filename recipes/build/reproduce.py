@@ -63,10 +63,7 @@ POLLUTION = {
 def reproduce(job: Job, plan: Plan, targets: tuple[str, ...]) -> int:
     """Build a plan a second time, in a different environment, and print whether the bytes are the same.
 
-    Raises
-    ------
-    OutputError
-        Where they are not, with what differs.
+    Raises OutputError where they are not, with what differs.
     """
     first = ensure_bundle(job, plan)
     with job.store.scratch(f"reproduce-{plan.digest.hex[:32]}") as scratch:
@@ -98,10 +95,7 @@ def reproduce(job: Job, plan: Plan, targets: tuple[str, ...]) -> int:
 def second_environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of the second build's process: hostile where a build could listen to it.
 
-    Parameters
-    ----------
-    environ
-        Ours; only what the process needs to run at all is kept.
+    Of ours only what the process needs to run at all is kept.
     """
     kept = {name: environ[name] for name in ("PATH", "PYTHONPATH") if name in environ}
     return (

@@ -28,12 +28,7 @@ if TYPE_CHECKING:
 
 
 def fetch_all(job: Job) -> None:
-    """Bring everything that a build reads into the store, verified.
-
-    1. The source.
-    2. The wheels of the toolchain for this machine.
-    3. The packages of the page, where the recipe builds one.
-    """
+    """Bring what a build reads into the store, verified: the source, the toolchain's wheels and the page's packages."""
     # 1. The source.
     step(1, 3, "source", commit=job.recipe.source.commit)
     ensure_unpatched(job)
@@ -116,12 +111,8 @@ def _ensure_tree(job: Job, tree: Sha256, inputs: dict[str, str], make: Callable[
 def apply_pinned(job: Job, index: int, tree: Path) -> None:
     """Apply one patch of the series, exactly, and check what comes out.
 
-    Raises
-    ------
-    VerifyError
-        Where the patch is not the pinned one, or the tree that results is not.
-    PatchError
-        Where it does not apply exactly.
+    Raises VerifyError where the patch, or the tree that results, is not the pinned one, and PatchError where it does
+    not apply exactly.
     """
     patch = job.recipe.patches[index]
     apply_patch(parse_patch(read_patch(job, index), f"patches/{patch.file}"), tree)
@@ -137,13 +128,7 @@ def apply_pinned(job: Job, index: int, tree: Path) -> None:
 
 
 def read_patch(job: Job, index: int) -> bytes:
-    """Return one patch of the series.
-
-    Raises
-    ------
-    VerifyError
-        Where it is not the pinned one.
-    """
+    """Return one patch of the series; raises VerifyError where it is not the pinned one."""
     patch = job.recipe.patches[index]
     data = (job.manifests.patches / patch.file).read_bytes()
     found = Sha256.of_bytes(data)
@@ -163,10 +148,7 @@ def read_patch(job: Job, index: int) -> bytes:
 def find_source(store: Store, tree: Sha256) -> Entry | None:
     """Return a source tree that is in the store, every byte of it hashed again and compared with the pin itself.
 
-    Raises
-    ------
-    StoreError
-        Where the entry is not that tree.
+    Raises StoreError where the entry is not that tree.
     """
     return store.find_verified(source_key(tree), lambda entry: _check_tree(store, entry, tree))
 

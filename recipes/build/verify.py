@@ -28,18 +28,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PinCheck:
-    """What became of one pin.
+    """What became of one pin, named as in the manifest.
 
-    Parameters
-    ----------
-    what
-        The thing, as the manifest calls it.
-    state
-        "ok", "absent" (nothing here to verify) or "BAD".
-    digest
-        The pinned digest.
-    error
-        The refusal, where it is bad.
+    Its state is "ok", "absent" (nothing here to verify) or "BAD", with the error.
     """
 
     what: str
@@ -51,17 +42,12 @@ class PinCheck:
 def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
     """Return one row for each pin of a recipe and platform.
 
-    1. All origins, where asked for.
+    1. All origins, where asked for: downloaded, and what they give compared with the pinned tree.
     2. The archives and the tree of the source.
     3. The patches, and the patched tree.
     4. The toolchain.
     5. The page, where the recipe builds one.
     6. The bundle.
-
-    Parameters
-    ----------
-    all_origins
-        Also download the source from each of its origins, and compare what they give with the pinned tree.
     """
     recipe, store = job.recipe, job.store
     # 1. All origins.

@@ -25,14 +25,9 @@ _LEAVE_OUT = f"the source has this change: take it out of the recipe's `patches`
 def apply_patch(patch: ParsedPatch, tree: Path) -> tuple[str, ...]:
     """Apply a patch wholly or not at all: everything is checked before anything is written.
 
-    Files are replaced by rename and never written in place, so that hard links to them keep their content.
-
-    Raises
-    ------
-    PatchError
-        Where a hunk does not apply at exactly its line, or the patch is applied already.
-    StoreError
-        Where the file system refuses; the tree is then as it was.
+    Files are replaced by rename and never written in place, so that hard links to them keep their content. Raises
+    PatchError where a hunk does not apply at exactly its line, or the patch is applied already, and StoreError where
+    the file system refuses; the tree is then as it was.
     """
     with storage_errors(tree):
         fits = fit_changes(patch, tree)

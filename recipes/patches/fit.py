@@ -43,22 +43,10 @@ class LineDifference:
 class HunkReport:
     """How one hunk meets a tree; or the file, where that as a whole stands against it.
 
-    Parameters
-    ----------
-    hunk
-        The hunk's number in it, from 1; 0 for the file.
-    row
-        The line of the patch.
-    line
-        Where it should apply, from 1; 0 for the file.
-    fit
-        Whether it does.
-    offset
-        How many lines further down it was found, or what is most like it; negative: further up.
-    differences
-        The first lines that stand against it.
-    expected, found
-        What stands against the file.
+    `hunk`, its number in the file, and `line`, where it should apply, count from 1, and are 0 for the file; `row` is
+    the line of the patch. `offset` says how many lines further down it was found, or what is most like it; negative:
+    further up. `differences` are the first lines that stand against it; `expected` and `found` what stands against the
+    file.
     """
 
     path: str
@@ -103,13 +91,7 @@ class ChangeFit(NamedTuple):
 
 
 def find_drift(patch: ParsedPatch, tree: Path) -> tuple[HunkReport, ...]:
-    """Say of each hunk whether it applies, and if not, how far it is from doing so.
-
-    Raises
-    ------
-    StoreError
-        Where the tree cannot be read.
-    """
+    """Say of each hunk whether it applies, and if not, how far it is from doing so; raises StoreError."""
     with storage_errors(tree):
         return tuple(report for each in fit_changes(patch, tree) for report in each.reports)
 

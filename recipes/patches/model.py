@@ -12,16 +12,10 @@ MAKE_AGAIN = f"make the patch again with `git format-patch -1`, {PIN}"
 
 @dataclass(frozen=True)
 class Hunk:
-    """A run of lines, some of them changed.
+    """A run of lines, some of them changed; `row` is its line in the patch, from 1.
 
-    Parameters
-    ----------
-    row
-        Its line in the patch, from 1.
-    old_at, new_at
-        How many lines of the file precede it, before and after the change.
-    lines
-        Each with its sign " ", "-" or "+", and with its line ending if it has one.
+    `old_at` and `new_at` say how many lines of the file precede it, before and after the change. Each of its lines has
+    its sign " ", "-" or "+", and its line ending if it has one.
     """
 
     row: int
@@ -47,18 +41,10 @@ class Hunk:
 
 @dataclass(frozen=True)
 class FileChange:
-    """What a patch does to one file.
+    """What a patch does to one file; `row` is its first line in the patch, from 1.
 
-    Parameters
-    ----------
-    row
-        Its first line in the patch, from 1.
-    old_path, new_path
-        POSIX paths in the tree; None before the file is created and after it is removed.
-    old_mode, new_mode
-        A key of MODES; None where the patch does not say.
-    hunks
-        In the order of the file; none where only its name or mode changes, or it is empty.
+    Paths are POSIX paths in the tree, None before the file is created and after it is removed; a mode is a key of
+    MODES, None where the patch does not say. There are no hunks where only its name or mode changes, or it is empty.
     """
 
     row: int
@@ -76,13 +62,7 @@ class FileChange:
 
 @dataclass(frozen=True)
 class ParsedPatch:
-    """A well-formed patch.
-
-    Parameters
-    ----------
-    where
-        What the patch is to the user, such as its path; errors begin with it.
-    """
+    """A well-formed patch; `where` is what it is to the user, such as its path, and errors begin with it."""
 
     where: str
     changes: tuple[FileChange, ...]

@@ -24,18 +24,10 @@ _DISTRUST = "do not use this patch: no change of a source needs this; read it wh
 
 
 def parse_patch(data: bytes, where: str) -> ParsedPatch:
-    """Read a patch; nothing in it is skipped.
+    """Read a patch; nothing in it is skipped. Errors begin with `where`.
 
-    Parameters
-    ----------
-    where
-        What the patch is to the user, such as its path; errors begin with it.
-
-    Raises
-    ------
-    PatchError
-        Where it is empty or malformed, is binary, copies a file, makes or removes a link, or names a path
-        that leads outside the tree.
+    Raises PatchError where it is empty or malformed, is binary, copies a file, makes or removes a link, or names a path
+    that leads outside the tree.
     """
     reader = PatchRows(data, where)
     if data.count(b"\r\n") == data.count(b"\n") > 0:

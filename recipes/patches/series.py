@@ -30,18 +30,10 @@ class Fate(Enum):
 
 @dataclass(frozen=True)
 class PatchTrial:
-    """What became of one patch.
+    """What became of one patch, by its path below the project.
 
-    Parameters
-    ----------
-    file
-        Its path below the project.
-    fate
-        How it met the tree, with all patches before it that applied exactly.
-    reports
-        Of its hunks.
-    tree, tree_sha256
-        The tree that resulted; None where it did not apply exactly, and so changed nothing.
+    `fate` is how it met the tree, with all patches before it that applied exactly; the trees are those that resulted,
+    None where it did not apply exactly, and so changed nothing.
     """
 
     file: str
@@ -77,12 +69,8 @@ def fate_of(reports: Sequence[HunkReport]) -> Fate:
 def try_patches(files: Sequence[str], project: Path, tree: Path) -> tuple[PatchTrial, ...]:
     """Try each patch of a series in turn; what applies exactly is applied, so that the next one finds it.
 
-    Raises
-    ------
-    PatchError
-        Where a file is no well-formed patch.
-    StoreError
-        Where a file or the tree cannot be read or written.
+    Raises PatchError where a file is no well-formed patch, and StoreError where a file or the tree cannot be read or
+    written.
     """
     return tuple(_try(file, project, tree) for file in files)
 

@@ -29,9 +29,8 @@ class BlobStore:
         self.blobs = root / "blobs" / "sha256"
         self.partial = root / "partial"
         self.rejected = root / "rejected"
-        self.sightings = (
-            root / "sightings"
-        )  # <digits>.json, .chunks: what a file was like when its digest was last taken
+        # <digits>.json, .chunks: what a file was like when its digest was last taken
+        self.sightings = root / "sightings"
 
     def blob_path(self, sha: Sha256) -> Path:
         """Where a verified file lies, or would."""

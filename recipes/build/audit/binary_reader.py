@@ -18,17 +18,7 @@ Facts = TypeVar("Facts")
 def read_binary(path: Path, expected: str, read: Callable[[bytes], Facts]) -> Facts:
     """Return what `read` makes of a file's bytes; whatever it raises means a damaged file.
 
-    Parameters
-    ----------
-    read
-        May raise any exception: which one depends on the damaged field.
-
-    Raises
-    ------
-    AuditError
-        Where the file is not what is expected, or is damaged.
-    StoreError
-        Where it cannot be read.
+    Raises AuditError where the file is not what is expected, or is damaged, and StoreError where it cannot be read.
     """
     with storage_errors(path):
         data = path.read_bytes()
@@ -57,13 +47,7 @@ def name_of(value: Any) -> str:  # noqa: ANN401 - LIEF's own types
 
 
 def parse_elf(data: bytes) -> Any:  # noqa: ANN401 - LIEF's types are not installed where types are checked
-    """Return LIEF's view of an ELF file.
-
-    Raises
-    ------
-    ValueError
-        Where LIEF cannot read it.
-    """
+    """Return LIEF's view of an ELF file; raises ValueError where LIEF cannot read it."""
     lief = _lief()
     config = lief.ELF.ParserConfig()
     config.parse_relocations = config.parse_notes = config.parse_overlay = False
@@ -74,23 +58,14 @@ def parse_elf(data: bytes) -> Any:  # noqa: ANN401 - LIEF's types are not instal
 
 
 def parse_pe(data: bytes) -> Any:  # noqa: ANN401 - as above
-    """Return LIEF's view of a PE file.
-
-    Raises
-    ------
-    ValueError
-        Where LIEF cannot read it.
-    """
+    """Return LIEF's view of a PE file; raises ValueError where LIEF cannot read it."""
     return _present(_lief().PE.parse(data))
 
 
 def parse_macho(data: bytes) -> Any:  # noqa: ANN401 - as above
     """Return LIEF's view of a Mach-O file: a sequence of slices, which must not outlive it.
 
-    Raises
-    ------
-    ValueError
-        Where LIEF cannot read it, or it holds no slice.
+    Raises ValueError where LIEF cannot read it, or it holds no slice.
     """
     return _present(_lief().MachO.parse(data))
 

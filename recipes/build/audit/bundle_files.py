@@ -18,25 +18,10 @@ SHORTEST_NEEDLE = 4  # bytes
 def find_binaries(
     root: Path, is_binary: Callable[[Path], bool], kind: str
 ) -> tuple[dict[str, Path], list[Violation]]:
-    """Find the binaries of a bundle, and what stands in their place.
+    """Return each binary of a bundle by its name, sorted; and each link, and each file of bin/ and lib/ that is none.
 
-    Parameters
-    ----------
-    is_binary
-        Whether a file has the platform's format, by its first bytes.
-    kind
-        The format's name, for errors: ELF, Mach-O, PE.
-
-    Returns
-    -------
-    paths, violations
-        Each binary by its name in the bundle, in the order of the names; each link, and each file of bin/ and lib/
-        that is no such binary.
-
-    Raises
-    ------
-    StoreError
-        Where a file cannot be read.
+    `is_binary` tells by a file's first bytes, `kind` is the format's name for errors. Raises StoreError where a file
+    cannot be read.
     """
     paths: dict[str, Path] = {}
     violations: list[Violation] = []
@@ -59,17 +44,8 @@ def find_binaries(
 def find_strings(root: Path, needles: Sequence[bytes]) -> tuple[tuple[str, bytes], ...]:
     """Find what must not be in any file below a folder: the store's path, a home, a build folder.
 
-    Parameters
-    ----------
-    needles
-        Each at least 4 bytes: shorter ones occur by chance in machine code.
-
-    Raises
-    ------
-    ValueError
-        Where a needle is too short to mean anything.
-    StoreError
-        Where a file cannot be read.
+    Raises ValueError where a needle has less than 4 bytes, which occur by chance in machine code, and StoreError where
+    a file cannot be read.
     """
     if short := [needle for needle in needles if len(needle) < SHORTEST_NEEDLE]:
         raise ValueError(f"{short[0]!r} is shorter than {SHORTEST_NEEDLE} bytes and would occur by chance")

@@ -49,10 +49,7 @@ class CacheEntry(NamedTuple):
 def parse_cache(text: str) -> dict[str, CacheEntry]:
     """Read a CMakeCache.txt.
 
-    Raises
-    ------
-    ValueError
-        Naming the first line that is no entry, or that gives an entry a second time.
+    Raises ValueError, naming the first line that is no entry, or that gives an entry a second time.
     """
     entries: dict[str, CacheEntry] = {}
     for number, line in enumerate(text.split("\n"), start=1):
@@ -75,10 +72,7 @@ def parse_cache(text: str) -> dict[str, CacheEntry]:
 def check_used(output: str, *, where: str) -> None:
     """Demand that the project used each option that it was given: else it is misspelt, or gone from this source.
 
-    Raises
-    ------
-    AuditError
-        Naming each option that was not used.
+    Raises AuditError, naming each option that was not used.
     """
     _, _, listed = output.partition(UNUSED)
     names = [name for name in UNUSED_NAME.findall(listed.partition("\n\n\n")[0]) if name]
@@ -105,20 +99,8 @@ def check_cache(
 ) -> None:
     """Demand that CMake resolved each option to the plan's value, and took nothing of the host.
 
-    Parameters
-    ----------
-    expected
-        Each option's value, compared as text: OFF is not FALSE.
-    allowed_roots
-        The folders that a path may lie in, resolved as CMake writes them. A path that the plan gives is
-        allowed too, wherever CMake repeats it.
-    exceptions
-        Entries that may hold a path of the host.
-
-    Raises
-    ------
-    AuditError
-        Naming each entry that differs.
+    Values are compared as text: OFF is not FALSE. Paths must lie in the allowed roots, resolved as CMake writes them,
+    unless the plan gives them or the entry is one of the exceptions. Raises AuditError, naming each entry that differs.
     """
     try:
         entries = parse_cache(text)
@@ -143,17 +125,9 @@ def check_commands(
 ) -> None:
     """Demand that each compile command carries only what the plan lists.
 
-    Parameters
-    ----------
-    commands
-        The data of compile_commands.json, as in Clang's "JSON Compilation Database Format Specification".
-    roots
-        The folders that sources, headers and the compiler must lie in, resolved.
-
-    Raises
-    ------
-    AuditError
-        Naming each word that is not allowed, and a file that is compiled with it.
+    The commands are as in Clang's "JSON Compilation Database Format Specification". Sources, headers and the compiler
+    must lie in the roots, resolved. Raises AuditError, naming each word that is not allowed, and a file that is
+    compiled with it.
     """
     inside = _texts(roots)
     found: dict[Violation, list[str]] = {}
@@ -168,10 +142,7 @@ def check_commands(
 def check_link_commands(ninja: str, allowed: AllowedFlags, *, roots: Sequence[Path], where: str) -> None:
     """Demand that no link statement takes a library, a search path or a run path of the host.
 
-    Raises
-    ------
-    AuditError
-        Naming each word that is not allowed, and what is linked with it.
+    Raises AuditError, naming each word that is not allowed, and what is linked with it.
     """
     inside = _texts(roots)
     folder = NINJA_FOLDER.search(ninja)

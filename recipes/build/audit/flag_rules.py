@@ -36,8 +36,6 @@ class AllowedFlags:
     ----------
     isa_flags
         The only `-m` options.
-    march
-        The only values of `-march`.
     exact
         Further words that are allowed as they are: a flag, or a compiler outside the roots.
     optimise
@@ -103,13 +101,7 @@ FAMILIES = (
 def compile_violations(
     words: Sequence[str], allowed: AllowedFlags, roots: tuple[str, ...], directory: str
 ) -> Iterator[Violation]:
-    """Return what a compile command carries or lacks that the plan does not say.
-
-    Parameters
-    ----------
-    roots
-        The folders that any path must lie in, without a slash at the end.
-    """
+    """Return what a compile command carries or lacks that the plan does not say; roots have no slash at the end."""
     compiler = words[0] if words else ""
     if not is_within(compiler, roots) and compiler not in allowed.exact:
         yield Violation(
@@ -131,10 +123,7 @@ def link_violations(
 ) -> Iterator[Violation]:
     """Return what the flags and libraries of a link command carry that the plan does not list.
 
-    Parameters
-    ----------
-    words
-        The arguments, without the linker and without the objects.
+    The words are its arguments, without the linker and without the objects.
     """
     yield from _word_violations(words, allowed, roots, directory)
     before = ""
@@ -157,10 +146,7 @@ def link_violations(
 def absolute_paths(text: str, roots: tuple[str, ...]) -> Iterator[str]:
     """Return each absolute path in a text, normalised; a URL (https://...) is none.
 
-    Parameters
-    ----------
-    roots
-        Folders whose own names may hold spaces or other delimiters.
+    The names of the roots may hold spaces or other delimiters.
     """
     if "/" not in text:
         return

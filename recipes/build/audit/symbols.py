@@ -34,12 +34,7 @@ def is_standard_symbol(name: str) -> bool:
 def check_exports(file: str, exported: Iterable[str], fix: str) -> Iterator[Violation]:
     """Return a violation where a file exports symbols of its C++ runtime which another runtime's could replace.
 
-    Parameters
-    ----------
-    exported
-        As the Itanium ABI spells them, without Mach-O's underscore.
-    fix
-        How the format's linker hides them.
+    They are as the Itanium ABI spells them, without Mach-O's underscore; `fix` is how the format's linker hides them.
     """
     runtime = [each for each in exported if is_standard_symbol(each) and not REPLACEABLE.match(each)]
     if runtime:

@@ -23,13 +23,7 @@ class Violation:
 
 
 def refuse(where: str, violations: Sequence[Violation]) -> None:
-    """Raise one error for all violations; with none, do nothing.
-
-    Raises
-    ------
-    AuditError
-        With a line for each of the first violations, and the number of the rest.
-    """
+    """Raise one AuditError for all violations, with a line for each of the first; with none, do nothing."""
     if not violations:
         return
     shown, hidden = violations[:SHOWN], len(violations) - SHOWN

@@ -25,18 +25,9 @@ PRINTABLE = b"\t" + bytes(range(0x20, 0x7F))
 class FileDifference:
     """One file that is not the same in two folders.
 
-    Parameters
-    ----------
-    name
-        Its path in both folders.
-    what
-        The difference in words.
-    offset
-        Of the first byte that differs; None where the contents are equal or cannot be compared.
-    place
-        The part of the file that holds the offset: an ELF section, or a line; "" where that is not known.
-    left_text, right_text
-        The printable characters around the offset.
+    `offset` is that of the first byte that differs, None where the contents are equal or cannot be compared; `place` is
+    the ELF section or the line that holds it, "" where that is not known; the texts are the printable characters around
+    it.
     """
 
     name: str
@@ -58,16 +49,8 @@ class FileDifference:
 def compare(left: Path, right: Path) -> tuple[FileDifference, ...]:
     """Name each file that differs between two folders, in the order of the names.
 
-    Parameters
-    ----------
-    left, right
-        Folders. As in git, only the owner's execute bit of a mode counts, and an empty folder does not: where
-        nothing differs, the tree digests are equal.
-
-    Raises
-    ------
-    StoreError
-        Where a file cannot be read.
+    As in git, only the owner's execute bit of a mode counts, and an empty folder does not: where nothing differs, the
+    tree digests are equal. Raises StoreError where a file cannot be read.
     """
     with storage_errors(left):
         ours, theirs = _files(left), _files(right)

@@ -38,21 +38,8 @@ def lay_out(
 ) -> None:
     """Copy what is shipped: programs and backends to bin/, libraries to lib/, licences to licences/.
 
-    Links are followed, so that a library is a regular file under its SONAME.
-
-    Parameters
-    ----------
-    into
-        A folder to fill; it is made where it is missing.
-    partial
-        True where only some targets were built: then what they did not make is left out.
-
-    Raises
-    ------
-    BuildError
-        Naming what was not built, or is a link to somewhere else.
-    StoreError
-        Where the disk is full or refuses.
+    Links are followed, so that a library is a regular file under its SONAME. If the build is partial, what it did not
+    make is left out. Raises BuildError, naming what was not built or is a link to somewhere else, and StoreError.
     """
     wanted = {f"bin/{name}": built / name for name in contents.bin}
     wanted |= {f"lib/{name}": built / name for name in contents.lib}
@@ -76,15 +63,8 @@ def lay_out(
 def encode_record(record: Mapping[str, object]) -> bytes:
     """Return the bytes of build.json: keys in the order of RFC 8785, UTF-8, indented so that a person can read it.
 
-    Parameters
-    ----------
-    record
-        Texts, whole numbers, truth values, None, and lists, tuples and mappings of these.
-
-    Raises
-    ------
-    TypeError
-        Where it holds anything else, such as a fraction, which has more than one spelling.
+    Raises TypeError where it holds more than texts, whole numbers, truth values, None, and lists, tuples and mappings
+    of these: a fraction has more than one spelling.
     """
     return json.dumps(_canonical(record), indent=2, ensure_ascii=False).encode() + b"\n"
 
@@ -92,10 +72,7 @@ def encode_record(record: Mapping[str, object]) -> bytes:
 def is_pin_of(plan: Plan, listing: str | None) -> bool:
     """Whether a pinned listing can be of this plan's bundle: it names the bytes of build.json, which follow from it.
 
-    Parameters
-    ----------
-    listing
-        As `recipes.build.bundle.listing` gives it; None, where there is none, may be of any.
+    None, where there is no listing, may be of any.
     """
     try:
         entry = parse_listing(listing or "").get(RECORD)
@@ -105,15 +82,7 @@ def is_pin_of(plan: Plan, listing: str | None) -> bool:
 
 
 def write_record(root: Path, record: Mapping[str, object]) -> Path:
-    """Write build.json.
-
-    Raises
-    ------
-    TypeError
-        As `encode_record`.
-    StoreError
-        Where the disk is full or refuses.
-    """
+    """Write build.json; raises TypeError as `encode_record` does, and StoreError where the disk is full or refuses."""
     path, data = root / RECORD, encode_record(record)
     with storage_errors(path):
         path.write_bytes(data)

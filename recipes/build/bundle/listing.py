@@ -24,13 +24,7 @@ def list_bundle(root: Path) -> str:
 
 
 def parse_listing(text: str) -> dict[str, TreeEntry]:
-    """Read a listing.
-
-    Raises
-    ------
-    ValueError
-        With the number of the first line that is not in the format.
-    """
+    """Read a listing; raises ValueError with the number of the first line that is not in the format."""
     entries: dict[str, TreeEntry] = {}
     for number, line in enumerate(text.splitlines(), 1):
         match = LINE.fullmatch(line)
@@ -41,13 +35,7 @@ def parse_listing(text: str) -> dict[str, TreeEntry]:
 
 
 def digest_of_listing(text: str) -> Sha256:
-    """Return the tree digest that a bundle with this listing has.
-
-    Raises
-    ------
-    ValueError
-        As `parse_listing`.
-    """
+    """Return the tree digest that a bundle with this listing has; raises ValueError as `parse_listing` does."""
     return tree_of_entries(parse_listing(text), Sha256)
 
 

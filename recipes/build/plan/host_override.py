@@ -18,10 +18,7 @@ UNPINNED = "built by this machine's own compiler, which is recorded but not pinn
 def on_host(recipe: Recipe, platform_name: str) -> Recipe:
     """Return the recipe with one platform built as its `host:` says, by the machine's own compiler.
 
-    Raises
-    ------
-    UsageError
-        Where the platform does not say how.
+    Raises UsageError where the platform does not say how.
     """
     platform = recipe.platforms[platform_name]
     if platform.host is None:

@@ -55,10 +55,8 @@ class Plan:
         What `--version` of the built programs must say: build number and short commit.
     system, machine
         What the platform is, as manifests name machines: linux, macos or windows, and the processor.
-    max_glibc
-        The newest glibc version that a symbol may ask for, or "" where the platform has none.
-    minimum_os
-        The oldest macOS that runs it, or "" where the platform is another.
+    max_glibc, minimum_os
+        The newest glibc version that a symbol may ask for, and the oldest macOS; "" on another platform.
     environment
         The whole environment of each command.
     wrappers
@@ -71,8 +69,6 @@ class Plan:
         The only `-m` options and `-march` values that a compile command may carry.
     libraries
         What may be linked with -l, besides the C library's own.
-    contents
-        What is shipped.
     probe
         A program of the bundle and its arguments, that prints the version; or nothing.
     whole
@@ -223,15 +219,7 @@ def final_tree(recipe: Recipe) -> Sha256:
 def with_architectures(recipe: Recipe, platform_name: str, chosen: tuple[str, ...]) -> Recipe:
     """Return the recipe with one platform compiled for some of its GPU architectures, in the manifest's order.
 
-    Parameters
-    ----------
-    chosen
-        Architectures as the manifest names them; none stands for all.
-
-    Raises
-    ------
-    UsageError
-        Where the platform does not list one of them.
+    None chosen stands for all. Raises UsageError where the platform does not list one of them.
     """
     platform = recipe.platforms[platform_name]
     unknown = [name for name in chosen if name not in platform.architectures]

@@ -17,10 +17,7 @@ ABSENT = "not on this machine"
 def ask_host_tools(toolchain: Toolchain) -> dict[str, str]:
     """Return the version text of each tool that a toolchain uses of the machine, by the command that prints it.
 
-    Raises
-    ------
-    ToolchainError
-        Naming the first that is missing and that no build can do without.
+    Raises ToolchainError, naming the first that is missing and that no build can do without.
     """
     return {" ".join(tool.ask): _ask(toolchain, tool) for tool in toolchain.tools}
 

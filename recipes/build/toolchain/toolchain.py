@@ -48,13 +48,7 @@ def host_name() -> str:
 
 
 def wheels_of_host(toolchain: Toolchain, host: str) -> tuple[Wheel, ...]:
-    """Return the wheels pinned for a machine.
-
-    Raises
-    ------
-    ToolchainError
-        Where the manifest pins none for it.
-    """
+    """Return the wheels pinned for a machine; raises ToolchainError where the manifest pins none for it."""
     if host not in toolchain.hosts:
         raise ToolchainError(
             where=f"manifests/toolchains/{toolchain.name}.yaml: hosts",
@@ -80,12 +74,7 @@ def runtime_key(plan: Plan, toolchain: str) -> str:
 def ensure_toolchain(toolchain: Toolchain, context: Context) -> Entry:
     """Return the unpacked toolchain of this machine, verified; fetched and unpacked where it is missing.
 
-    Raises
-    ------
-    ToolchainError
-        Where nothing is pinned for this machine.
-    FetchError, VerifyError, ArchiveError, StoreError
-        As fetching, unpacking and storing raise them.
+    Raises ToolchainError where nothing is pinned for this machine, and what fetching, unpacking and storing raise.
     """
     host = host_name()
     wheels = wheels_of_host(toolchain, host)
@@ -107,13 +96,9 @@ def ensure_toolchain(toolchain: Toolchain, context: Context) -> Entry:
 def ensure_runtime(plan: Plan, toolchain: Entry, context: Context) -> Entry:
     """Return a zig cache that holds the runtime libraries of the plan's target, made where it is missing.
 
-    zig compiles libc++, compiler-rt and the libc stubs of a target when they are first linked, which takes
-    minutes. They depend on the toolchain and the target alone, so that builds start from a copy of them.
-
-    Raises
-    ------
-    ToolchainError
-        Where the compiler cannot make a program for the target.
+    zig compiles libc++, compiler-rt and the libc stubs of a target when they are first linked, which takes minutes.
+    They depend on the toolchain and the target alone, so that builds start from a copy of them. Raises ToolchainError
+    where the compiler cannot make a program for the target.
     """
     key = runtime_key(plan, toolchain.key)
 
@@ -129,10 +114,7 @@ def ensure_runtime(plan: Plan, toolchain: Entry, context: Context) -> Entry:
 def default_platform(defaults: Defaults, recipe: Recipe) -> str:
     """Return the platform that a recipe is built for where none is named: that of this machine.
 
-    Raises
-    ------
-    UsageError
-        Where there is none for it.
+    Raises UsageError where there is none for it.
     """
     host = host_name()
     if host not in defaults.platforms:

@@ -25,17 +25,7 @@ SHELL = "/usr/bin:/bin"  # npm runs scripts with sh; all other programs are pack
 
 @dataclass(frozen=True, kw_only=True)
 class PageJob(Context):
-    """What a page is made with.
-
-    Parameters
-    ----------
-    recipe, page
-        The recipe, and its part about the page.
-    toolchain
-        The manifest of node.
-    source
-        The patched source, in the store.
-    """
+    """What a page is made with: the manifest of node, and the patched source in the store."""
 
     recipe: Recipe
     page: Page
@@ -87,12 +77,8 @@ def fetch_packages(job: PageJob) -> Entry:
 def find_page(store: Store, key: str, page: Page, where: str) -> Entry | None:
     """Return the page that is built already, every byte of it hashed again and compared with the pin.
 
-    Raises
-    ------
-    StoreError
-        Where it was changed after it was built.
-    VerifyError
-        Where it is whole, and not the pinned one.
+    Raises StoreError where it was changed after it was built, and VerifyError where it is whole, and not the pinned
+    one.
     """
     return store.find_verified(key, lambda entry: _check_page(entry, page, where))
 
@@ -105,12 +91,8 @@ def _check_page(entry: Entry, page: Page, where: str) -> None:
 def ensure_page(job: PageJob) -> Entry:
     """Return the page, built where it is not there yet; verified either way.
 
-    Raises
-    ------
-    FetchError, VerifyError
-        As fetching the packages raises them; and where another page comes out, which is kept for comparison.
-    BuildError
-        Where npm fails; the log is named and kept.
+    Raises what fetching the packages raises, BuildError where npm fails (the log is named and kept), and VerifyError
+    where another page comes out, which is kept for comparison.
     """
 
     def make(folder: Path) -> None:

@@ -21,15 +21,7 @@ DIGEST_BYTES = 64
 
 @dataclass(frozen=True)
 class Package:
-    """One package of the lock.
-
-    Parameters
-    ----------
-    place
-        Where it is installed, below the lock's own folder.
-    sha512
-        Of the bytes of its archive, in hexadecimal.
-    """
+    """One package: its place below the lock's own folder, and the SHA-512 of its archive in hexadecimal."""
 
     place: str
     version: str
@@ -39,10 +31,7 @@ class Package:
 def parse_npm_lock(data: bytes, where: str) -> tuple[Package, ...]:
     """Read a lock, and demand a digest of every package.
 
-    Raises
-    ------
-    VerifyError
-        Where it is no lock of version 3, or a package in it is not pinned by a SHA-512.
+    Raises VerifyError where it is no lock of version 3, or a package in it is not pinned by a SHA-512.
     """
     try:
         lock = json.loads(data)

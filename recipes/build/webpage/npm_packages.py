@@ -49,10 +49,8 @@ PASSED_ON = (
 def packages_key(source: Sha256, folder: str, node: str) -> str:
     """Name the store entry of the packages that a lock in a source names.
 
-    Parameters
-    ----------
-    node
-        The key of the unpacked toolchain, which is one machine's: what npm takes of a lock depends on the machine.
+    `node` is the key of the unpacked toolchain, which is one machine's: what npm takes of a lock depends on the
+    machine.
     """
     return f"npm-packages-{Sha256.of_bytes(canonical_json([source.hex, folder, node])).hex[:32]}"
 
@@ -65,17 +63,9 @@ def partial_name(key: str) -> Sha256:
 def ensure_packages(key: str, folder: Path, node: Entry, where: str, context: Context) -> Entry:
     """Return the archives that a lock names and this machine needs, fetched where they are missing.
 
-    Parameters
-    ----------
-    folder
-        Holds package.json and package-lock.json; only read.
-
-    Raises
-    ------
-    FetchError
-        Where npm does not get them, or the network is not to be used.
-    VerifyError
-        Where the lock does not pin every package, or the bytes are others.
+    The folder holds package.json and package-lock.json, and is only read. Raises FetchError where npm does not get
+    them, or the network is not to be used, and VerifyError where the lock does not pin every package, or the bytes are
+    others.
     """
     packages = parse_npm_lock((folder / LOCK).read_bytes(), f"{where}: {LOCK}")
     # what npm has got so far stays where it is when it is interrupted, and is not fetched again
@@ -140,10 +130,7 @@ def _fetch(folder: Path, node: Entry, cache: Path, work: Path, where: str, setti
 def npm_environment(environ: Mapping[str, str], node: Path, settings: Settings) -> dict[str, str]:
     """Return what npm sees while it fetches: the user's own configuration of it, and how to reach the network.
 
-    Parameters
-    ----------
-    node
-        The folder of the unpacked toolchain: its programs come first.
+    The programs of the unpacked toolchain, in the folder `node`, come first.
     """
     kept = {name: environ[name] for name in PASSED_ON if name in environ}
     own = {name: value for name, value in environ.items() if name.lower().startswith("npm_config_")}

@@ -27,19 +27,9 @@ def check_bundle(
 ) -> tuple[ElfFacts, ...]:
     """Demand that every file in bin/ and lib/ runs on any machine of the platform, from any folder.
 
-    Parameters
-    ----------
-    machine
-        The processor, as `uname -m` prints it.
-    max_glibc
-        The newest glibc version that a symbol may ask for, as "2.28".
-    whole
-        False where only some targets were built: then a needed library may be absent.
-
-    Raises
-    ------
-    AuditError
-        Naming each file that breaks a rule, and the rule.
+    The machine is as `uname -m` prints it; `max_glibc` ("2.28") is the newest version that a symbol may ask for. A
+    bundle that is not whole may lack a needed library. Raises AuditError, naming each file that breaks a rule, and the
+    rule.
     """
     paths, violations = find_binaries(root, is_elf, "ELF")
     with storage_errors(root):

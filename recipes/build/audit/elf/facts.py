@@ -27,22 +27,9 @@ VERSION_INDEX, LOCAL, GLOBAL = 0x7FFF, 0, 1  # of a symbol: the bit above them h
 class ElfFacts:
     """What a file of a bundle asks of the machine it runs on, and shows to other files.
 
-    Parameters
-    ----------
-    machine
-        As `uname -m` prints it.
-    interpreter
-        The loader that a program asks for; None for a library.
-    soname, needed, run_paths
-        The dynamic section's names; a run path is one folder of RPATH or RUNPATH.
-    glibc_needed, glibc_symbols
-        The newest glibc symbol version ("" for none), and the symbols that ask for it.
-    exported
-        Symbols that other files can bind to, weak ones included.
-    unstripped
-        Names of the sections that `strip` would remove.
-    has_text_relocations, has_executable_stack
-        How it is loaded.
+    The machine is as `uname -m` prints it; only a program has an interpreter. A run path is one folder of RPATH or
+    RUNPATH. `glibc_needed` is the newest glibc symbol version ("" for none), `glibc_symbols` are those that ask for it.
+    Exported are weak symbols too. `unstripped` names the sections that `strip` would remove.
     """
 
     name: str
@@ -65,13 +52,7 @@ def is_elf(path: Path) -> bool:
 
 
 def inspect(path: Path, name: str) -> ElfFacts:
-    """Read one ELF file.
-
-    Raises
-    ------
-    AuditError
-        Where the file is not ELF, is damaged, or has no section headers.
-    """
+    """Read one ELF file; raises AuditError where it is not ELF, is damaged, or has no section headers."""
     return read_binary(
         path, "an ELF file with section headers", lambda data: _read_facts(name, parse_elf(data), len(data))
     )

@@ -31,16 +31,10 @@ BUILD_AGAIN = "build it again; if it stays, the linker is not the one that the p
 
 @dataclass(frozen=True)
 class MacTarget:
-    """What files of a bundle are built for.
+    """What files of a bundle are built for: a machine as `uname -m` prints it, and the oldest macOS, as "13.0".
 
-    Parameters
-    ----------
-    machine
-        The processor, as `uname -m` prints it on a Mac.
-    minimum_os
-        The oldest macOS that must run them, as "13.0".
-    stubs
-        What the linker knew of the system's libraries, by their paths; None where an SDK of the machine was used.
+    `stubs` is what the linker knew of the system's libraries, by their paths; None where an SDK of the machine was
+    used.
     """
 
     machine: str
@@ -51,15 +45,8 @@ class MacTarget:
 def check_bundle(root: Path, target: MacTarget, *, where: str, whole: bool = True) -> tuple[MachFacts, ...]:
     """Demand that every file in bin/ and lib/ starts on any Mac of the target, from any folder.
 
-    Parameters
-    ----------
-    whole
-        False where only some targets were built: then a needed library may be absent.
-
-    Raises
-    ------
-    AuditError
-        Naming each file that breaks a rule, and the rule.
+    A bundle that is not whole may lack a needed library. Raises AuditError, naming each file that breaks a rule, and
+    the rule.
     """
     paths, violations = find_binaries(root, is_macho, "Mach-O")
     with storage_errors(root):
@@ -124,10 +111,7 @@ def library_violations(
 ) -> Iterator[Violation]:
     """Return what the libraries and symbols that one file asks for break. Pure.
 
-    Parameters
-    ----------
-    files
-        All files of the bundle by their names; None where some may be absent.
+    `files` are all of the bundle by their names; None where some may be absent.
     """
     folders = []
     for entry in facts.run_paths:

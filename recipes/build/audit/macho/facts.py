@@ -62,20 +62,14 @@ class MachFacts:
         What LC_BUILD_VERSION says; "" where there is none.
     loader, install_name
         Of a program, and of a library.
-    libraries, run_paths
-        In the order of the load commands.
     imports, exported
         Symbols as the tables spell them, with the underscore.
     debug_symbols
         How many symbols only a debugger reads.
-    is_position_independent
-        Whether the loader may place it anywhere.
     signature, signature_fault
         One of the two is None.
     wrong_pages, wrong_slots
         What its signature does not hold for.
-    signature_end_bytes, size_bytes
-        Where the signature ends, and where the file does.
     signed_from_bytes
         Where the signature begins: all before it must be signed.
     text_size_bytes
@@ -116,13 +110,7 @@ def is_macho(path: Path) -> bool:
 
 
 def inspect(path: Path, name: str) -> MachFacts:
-    """Read one Mach-O file.
-
-    Raises
-    ------
-    AuditError
-        Where it is not Mach-O, or is damaged.
-    """
+    """Read one Mach-O file; raises AuditError where it is not Mach-O, or is damaged."""
     return read_binary(
         path,
         "a Mach-O file with its tables inside it",

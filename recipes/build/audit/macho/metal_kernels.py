@@ -23,12 +23,8 @@ INCLUDED = (
 def kernel_source(source: Path) -> bytes:
     """Return the kernels' source as it must be embedded, from the source tree alone.
 
-    Raises
-    ------
-    AuditError
-        Where the tree has no marker for a file: then it embeds its kernels in another way.
-    StoreError
-        Where a file cannot be read.
+    Raises AuditError where the tree has no marker for a file, and so embeds its kernels in another way, and StoreError
+    where a file cannot be read.
     """
     folder = source / "ggml" / "src"
     with storage_errors(folder):
@@ -50,15 +46,7 @@ def kernel_source(source: Path) -> bytes:
 def check_kernels(bundle: Path, source: Path, where: str) -> None:
     """Demand that the Metal backend of a bundle carries the tree's kernels: an old cache would give old bytes.
 
-    Parameters
-    ----------
-    bundle
-        A laid-out bundle; one without a Metal backend passes.
-
-    Raises
-    ------
-    AuditError
-        Where it does not.
+    A bundle without a Metal backend passes. Raises AuditError where it does not carry them.
     """
     for path in sorted(bundle.glob(f"lib/{LIBRARY}*")):
         found, expected = embedded_source(path), kernel_source(source)

@@ -31,10 +31,7 @@ _DATA = struct.Struct("<IIII")
 def strip_signature(data: bytes) -> bytes:
     """Return a Mach-O file of one processor as if it had never been signed.
 
-    Raises
-    ------
-    ValueError
-        Where it is not a little-endian 64-bit Mach-O file, or its commands do not fit it.
+    Raises ValueError where it is not a little-endian 64-bit Mach-O file, or its commands do not fit it.
     """
     head = _unpack(_HEADER, data, 0)
     if head[0] != MAGIC_64:
@@ -64,10 +61,7 @@ def strip_signature(data: bytes) -> bytes:
 def payload_digest(path: Path) -> Sha256:
     """Return the SHA-256 of a file without its code signature; of all its bytes where it is not Mach-O.
 
-    Raises
-    ------
-    ValueError
-        As `strip_signature`.
+    Raises ValueError as `strip_signature` does.
     """
     with storage_errors(path):
         signed = is_macho(path)
@@ -78,10 +72,7 @@ def payload_digest(path: Path) -> Sha256:
 def payload_listing(root: Path) -> tuple[tuple[str, Sha256], ...]:
     """Return each file below a folder with its payload's digest, in the order of their names.
 
-    Raises
-    ------
-    ValueError
-        As `strip_signature`, naming the file.
+    Raises ValueError as `strip_signature` does, naming the file.
     """
     rows = []
     for path in sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink()):

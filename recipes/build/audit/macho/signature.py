@@ -34,22 +34,9 @@ PAGES = range(12, 17)  # as powers of two; Apple's tools sign pages of 4 KiB, zi
 class Signature:
     """What a file's code directory says.
 
-    Parameters
-    ----------
-    identifier
-        The name that the code goes by.
-    flags
-        As in cs_blobs.h: 2 is ad hoc.
-    hash_name
-        As hashlib calls it.
-    page_size_bytes, code_limit_bytes
-        Pages of this size are hashed, from the file's first byte up to the limit.
-    page_hashes
-        In the file's order; the last page may be short.
-    executable_segment
-        Offset, size and flags of __TEXT.
-    blobs
-        Each blob of the signature by its slot, whole.
+    `flags` are as in cs_blobs.h (2 is ad hoc), `hash_name` is as hashlib calls it. Pages are hashed in the file's order
+    from its first byte up to `code_limit_bytes`; the last may be short. `executable_segment` is offset, size and flags
+    of __TEXT. `blobs` are whole, by their slots.
     """
 
     identifier: str
@@ -68,17 +55,9 @@ class Signature:
 
 
 def parse_signature(data: bytes) -> Signature:
-    """Read what LC_CODE_SIGNATURE points to.
+    """Read what LC_CODE_SIGNATURE points to; padding may follow.
 
-    Parameters
-    ----------
-    data
-        From its offset in the file; padding may follow.
-
-    Raises
-    ------
-    ValueError
-        Where it is not a signature with a code directory that describes the executable segment.
+    Raises ValueError where it is not a signature with a code directory that describes the executable segment.
     """
     magic, length, count = _unpack(_SUPER_BLOB, data, 0)
     if magic != EMBEDDED_SIGNATURE:

@@ -34,14 +34,8 @@ TARGETS = frozenset({"arm64-macos", "arm64e-macos"})  # a library for arm64e ser
 class Stub:
     """One library as its stub describes it.
 
-    Parameters
-    ----------
-    install_name
-        The path that programs which link it will ask for.
-    current_version
-        As the stub states it: what the linker records in those programs.
-    symbols
-        As symbol tables spell them, with the underscore; of the libraries it re-exports too.
+    `install_name` is the path that programs which link it will ask for, `current_version` what the linker records in
+    them. Symbols are as symbol tables spell them, with the underscore; of the libraries it re-exports too.
     """
 
     install_name: str
@@ -60,13 +54,7 @@ _Loader.add_constructor(  # a version is text: 1.10 is not 1.1
 
 
 def read_stubs(paths: Iterable[Path]) -> dict[str, Stub]:
-    """Read stubs, by the install name that a program asks for.
-
-    Raises
-    ------
-    AuditError
-        Where a file is no stub.
-    """
+    """Read stubs, by the install name that a program asks for; raises AuditError where a file is no stub."""
     stubs = (_read(path) for path in paths)
     return {stub.install_name: stub for stub in stubs}
 

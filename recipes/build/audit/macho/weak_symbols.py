@@ -37,12 +37,9 @@ class Coalesced(NamedTuple):
 
 
 def keep_hidden_symbols(root: Path) -> int:
-    """Edit every Mach-O file of a bundle whose hidden symbols could be replaced, and give the number of entries.
+    """Edit every Mach-O file of a bundle whose hidden symbols could be replaced, and return the number of entries.
 
-    Raises
-    ------
-    AuditError
-        Where a file is none that this linker makes.
+    Raises AuditError where a file is none that this linker makes.
     """
     dropped = 0
     with storage_errors(root):
@@ -66,10 +63,7 @@ def keep_hidden_symbols(root: Path) -> int:
 def without_hidden(data: bytes) -> tuple[bytes, int]:
     """Return a file without the weak bindings of symbols that it does not export, and how many there were.
 
-    Raises
-    ------
-    ValueError
-        Where a pointer does not lead to the file's own definition, or the file is none that can be edited so.
+    Raises ValueError where a pointer does not lead to the file's own definition, or the file cannot be edited so.
     """
     slices = parse_macho(data)
     if not slices.at(0).has_dyld_info:
@@ -98,13 +92,7 @@ def without_hidden(data: bytes) -> tuple[bytes, int]:
 
 
 def weak_bindings(binary: Any) -> list[Coalesced]:  # noqa: ANN401 - LIEF's own types
-    """Return the weak bindings of LIEF's view of a file, in their order.
-
-    Raises
-    ------
-    ValueError
-        Where one is no plain pointer.
-    """
+    """Return the weak bindings of LIEF's view of a file, in order; raises ValueError where one is no plain pointer."""
     found = [each for each in binary.bindings if each.binding_class.name == "WEAK"]
     if odd := [each.symbol.name for each in found if each.addend or each.binding_type.name != "POINTER"]:
         raise ValueError(f"{odd[0]}: bound by something else than a pointer")
@@ -130,10 +118,7 @@ def encode(bindings: Sequence[Coalesced]) -> bytes:
 def hash_pages(data: bytes, start: int) -> bytes:
     """Return a file whose ad-hoc signature, which starts at an offset, speaks of the bytes that it has.
 
-    Raises
-    ------
-    ValueError
-        Where there is no such signature, or an identity stands behind it.
+    Raises ValueError where there is no such signature, or an identity stands behind it.
     """
     signature = parse_signature(data[start:])
     if not signature.is_ad_hoc:

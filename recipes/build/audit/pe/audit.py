@@ -28,16 +28,10 @@ STRIP = "add -s to `flags: link` and -g0 to the other flags in the manifest"
 
 @dataclass(frozen=True)
 class WindowsTarget:
-    """What files of a bundle are built for.
+    """What files of a bundle are built for: a machine as `uname -m` prints it.
 
-    Parameters
-    ----------
-    machine
-        The processor, as `uname -m` prints it.
-    libraries
-        What they may need of Windows besides its C library, by the names without the ending.
-    newest
-        The newest version that a file may ask for, as the loader counts: (10, 0) is Windows 10.
+    `libraries` are those of Windows that they may need besides its C library, without the ending; `newest` is the
+    newest version that a file may ask for, as the loader counts: (10, 0) is Windows 10.
     """
 
     machine: str
@@ -48,17 +42,8 @@ class WindowsTarget:
 def check_bundle(root: Path, target: WindowsTarget, *, where: str, whole: bool = True) -> tuple[PeFacts, ...]:
     """Demand that every file in bin/ starts on any Windows of the target, from any folder.
 
-    Parameters
-    ----------
-    root
-        A laid-out bundle; Windows looks for libraries beside the program, so that all of them lie in bin/.
-    whole
-        False where only some targets were built: then a needed library may be absent.
-
-    Raises
-    ------
-    AuditError
-        Naming each file that breaks a rule, and the rule.
+    Windows looks for libraries beside the program, so that all of them lie in bin/. A bundle that is not whole may lack
+    a needed library. Raises AuditError, naming each file that breaks a rule, and the rule.
     """
     paths, violations = find_binaries(root, is_pe, "PE")
     with storage_errors(root):
@@ -146,12 +131,7 @@ def library_violations(
 ) -> Iterator[Violation]:
     """Return what the libraries and symbols that one file asks for break. Pure.
 
-    Parameters
-    ----------
-    files
-        All files of the bundle by their names without folders, in lower case.
-    whole
-        False where some may be absent.
+    `files` are all of the bundle by their names without folders, in lower case; some may be absent if it is not whole.
     """
     if facts.is_library and facts.internal_name not in {None, facts.leaf}:
         yield Violation(

@@ -37,8 +37,6 @@ class PeFacts:
     ----------
     machine
         The processor, as `uname -m` prints it.
-    is_library
-        Whether the header says that it is a DLL.
     subsystem
         As LIEF names it: WINDOWS_CUI is a program of the console.
     subsystem_version
@@ -51,14 +49,10 @@ class PeFacts:
         Names of the sections that can be both written and executed.
     internal_name
         What a library calls itself, which is what a linker writes into the files that need it; else None.
-    imports, exported
-        Symbols.
     times
         Each time stamp of the file that is not 0.
     is_time_a_hash
         Whether the file says that its time stamp is a hash of its content.
-    debug_paths
-        The paths of debugging information that it names.
     unstripped
         Names of what `strip` would remove.
     rest_bytes
@@ -94,13 +88,7 @@ def is_pe(path: Path) -> bool:
 
 
 def inspect(path: Path, name: str) -> PeFacts:
-    """Read one PE file.
-
-    Raises
-    ------
-    AuditError
-        Where it is not a PE file, or is damaged.
-    """
+    """Read one PE file; raises AuditError where it is not a PE file, or is damaged."""
     return read_binary(
         path, "a PE file with its tables inside it", lambda data: _read_facts(name, parse_pe(data), len(data))
     )
