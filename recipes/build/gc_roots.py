@@ -36,7 +36,10 @@ def find_reachable(manifests: Manifests) -> Reachable:
     blobs: set[Sha256] = set()
     for recipe in map(manifests.recipe, manifests.recipe_names()):
         blobs |= {origin.sha256 for origin in recipe.source.origins if not isinstance(origin, GitOrigin)}
-        keys |= set(_source_keys(recipe))
+        keys |= {
+            source_key(recipe.source.tree_sha256),
+            *(source_key(each.tree_sha256) for each in recipe.patches),
+        }
         if recipe.page is not None:
             node = manifests.toolchain(recipe.page.toolchain)
             blobs |= {wheel.sha256 for wheels in node.hosts.values() for wheel in wheels}
@@ -80,9 +83,3 @@ def _builds(recipe: Recipe) -> Iterator[tuple[Recipe, str]]:
         yield recipe, name
         if platform.host is not None:
             yield on_host(recipe, name), name
-
-
-def _source_keys(recipe: Recipe) -> Iterator[str]:
-    yield source_key(recipe.source.tree_sha256)
-    for patch in recipe.patches:
-        yield source_key(patch.tree_sha256)

@@ -36,8 +36,8 @@ def pip_config_files(environ: Mapping[str, str], system: str, prefix: Path) -> t
         if not os.path.isdir(own.parent):  # noqa: PTH112
             own = home / ".config/pip/pip.conf"
     else:
-        machine = [Path(folder, "pip/pip.conf") for folder in _folders(environ.get("XDG_CONFIG_DIRS"))]
-        machine.append(Path("/etc/pip.conf"))
+        folders = (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)
+        machine = [Path(folder, "pip/pip.conf") for folder in folders if folder] + [Path("/etc/pip.conf")]
         own = user_config / "pip/pip.conf"
     user = () if named and os.path.exists(named) else (home / ".pip/pip.conf", own)  # noqa: PTH110
     return (*machine, *user, prefix / "pip.conf", *((Path(named),) if named else ()))
@@ -76,7 +76,3 @@ def _values(path: Path, key: str) -> dict[str, str]:
         ) from error
     values = {section: parser.get(section, key, fallback="").strip() for section in SECTIONS}
     return {section: value for section, value in values.items() if value}
-
-
-def _folders(value: str | None) -> list[str]:
-    return [folder for folder in (value or "/etc/xdg").split(os.pathsep) if folder]

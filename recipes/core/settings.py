@@ -149,12 +149,9 @@ def _token(value: str) -> str | None:
     # what a header can carry, so that no library complains of it by its value
     if re.fullmatch(r"[!-~]*", token):
         return token or None
-    raise UsageError(
-        where=f"the variable {HUB_TOKEN_VARIABLE}",
-        expected="a token of the hub: letters, digits and signs, without a space",
-        found="something else, which is not shown",
-        fix="copy the token again, or unset the variable",
-    )
+    expected = "a token of the hub: letters, digits and signs, without a space"
+    found, fix = "something else, which is not shown", "copy the token again, or unset the variable"
+    raise _wrong(HUB_TOKEN_VARIABLE, expected, found, fix)
 
 
 def _certificates(where: str, value: str) -> str:
@@ -183,12 +180,8 @@ def _store(environ: Mapping[str, str], default: Path) -> Path:
 def _absolute(name: str, value: str, path: Path) -> Path:
     if path.is_absolute():
         return path
-    raise UsageError(
-        where=f"the variable {name}",
-        expected="an absolute path",
-        found=repr(value),
-        fix=f"set {name}={Path.cwd() / value}" if value else f"set {STORE_VARIABLE} to an absolute path",
-    )
+    fix = f"set {name}={Path.cwd() / value}" if value else f"set {STORE_VARIABLE} to an absolute path"
+    raise _wrong(name, "an absolute path", repr(value), fix)
 
 
 def _expanded(where: str, value: str) -> Path:
@@ -216,24 +209,16 @@ def _address(where: str, value: str) -> str:
 def _switch(name: str, value: str) -> bool:
     if value in {"", "0", "1"}:
         return value == "1"
-    raise UsageError(
-        where=f"the variable {name}",
-        expected="1 for yes; 0 or nothing for no",
-        found=repr(value),
-        fix=f"set {name}=1, or unset it",
-    )
+    raise _wrong(name, "1 for yes; 0 or nothing for no", repr(value), f"set {name}=1, or unset it")
 
 
 def _policy(value: str) -> frozenset[str]:
     names = [name.strip() for name in value.split(",") if name.strip()]
     for name in names:
         if name not in POLICIES:
-            raise UsageError(
-                where=f"the variable {POLICY_VARIABLE}",
-                expected=f"names out of: {', '.join(POLICIES)}",
-                found=repr(name),
-                fix=f"set {POLICY_VARIABLE}={POLICIES[0]}, or unset it",
-            )
+            expected = f"names out of: {', '.join(POLICIES)}"
+            fix = f"set {POLICY_VARIABLE}={POLICIES[0]}, or unset it"
+            raise _wrong(POLICY_VARIABLE, expected, repr(name), fix)
     return frozenset(names)
 
 
@@ -244,9 +229,8 @@ def _seconds(name: str, value: str) -> float:
         seconds = math.nan
     if seconds > 0 and math.isfinite(seconds):
         return seconds
-    raise UsageError(
-        where=f"the variable {name}",
-        expected="seconds, more than 0",
-        found=repr(value),
-        fix=f"set {name}={TIMEOUT_S:g}, or unset it",
-    )
+    raise _wrong(name, "seconds, more than 0", repr(value), f"set {name}={TIMEOUT_S:g}, or unset it")
+
+
+def _wrong(name: str, expected: str, found: str, fix: str) -> UsageError:
+    return UsageError(where=f"the variable {name}", expected=expected, found=found, fix=fix)

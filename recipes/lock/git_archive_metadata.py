@@ -38,8 +38,8 @@ class ArchiveMetadata:
 def read_metadata(archive: Path) -> ArchiveMetadata:
     """Read what an archive records about its commit; nothing where it cannot be read.
 
-    Of what is no tar file, plain or compressed by gzip, and no zip file nothing is read. At most HEAD_BYTES of a tar
-    file are unpacked, however much it would unpack to. Raises OSError where the file cannot be read.
+    Only tar files, plain or compressed by gzip, and zip files are read. At most HEAD_BYTES of a tar file are unpacked,
+    however much it would unpack to. Raises OSError where the file cannot be read.
     """
     try:
         if zipfile.is_zipfile(archive):

@@ -46,7 +46,9 @@ def inspect_source(request: SourceRequest, job: Job, into: Path) -> NewSource:
     console.warn(f"{request.text} is not pinned yet: trusted on first use")
     fetcher = Fetcher(job.store, console, job.settings)
     file = _fetch(request, job, Asker(fetcher, request.where, request.again))
-    console.say(f"downloaded: {file.url}\n  {file.size_bytes} bytes, {file.sha256}\n  {_confirmation(file)}")
+    unconfirmed = "no second source confirms these bytes"
+    said_by = "the digest that the package index states" if file.is_stated else unconfirmed
+    console.say(f"downloaded: {file.url}\n  {file.size_bytes} bytes, {file.sha256}\n  {said_by}")
     # 2. The tree.
     metadata = read_metadata(file.blob)
     subdirectory = request.subdirectory or _find_subdirectory(request, file, metadata, job)
@@ -84,12 +86,6 @@ def _address(place: Tag | Address, source: Source) -> str:
 
 def _repository(source: Source) -> str:
     return source.repository.rstrip("/").removesuffix(".git")
-
-
-def _confirmation(file: SeenFile) -> str:
-    if file.is_stated:
-        return "the digest that the package index states"
-    return "no second source confirms these bytes"
 
 
 def _find_subdirectory(request: SourceRequest, file: SeenFile, metadata: ArchiveMetadata, job: Job) -> str:

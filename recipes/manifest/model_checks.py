@@ -10,7 +10,6 @@ from recipes.manifest.decode import Problem, any_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from recipes.core.errors import RecipeError
     from recipes.manifest.schema import Model, ModelFile
     from recipes.manifest.strict_yaml import Steps
 
@@ -88,8 +87,5 @@ def _one_of(names: tuple[str, str], holder: object, path: Steps, fix: str) -> It
     if given:
         yield Problem((*path, names[1]), expected, "both", f"remove `{names[1]}`")
     else:
-        yield Problem(path, expected, "neither", fix, _kind_of(names))
-
-
-def _kind_of(names: tuple[str, str]) -> type[RecipeError]:
-    return PinMissingError if "sha256" in names else ManifestError
+        kind = PinMissingError if "sha256" in names else ManifestError
+        yield Problem(path, expected, "neither", fix, kind)

@@ -138,11 +138,8 @@ class _Reading:
     def _parse(self) -> Iterator[yaml.Event]:
         try:
             yield from yaml.parse(self.text, Loader=_LOADER)
-        except (
-            yaml.YAMLError,
-            ValueError,
-            OverflowError,
-        ) as error:  # PyYAML lets chr() fail on "\\Uffffffff"
+        # PyYAML lets chr() fail on "\\Uffffffff"
+        except (yaml.YAMLError, ValueError, OverflowError) as error:
             raise _syntax_error(self.where, self.text, error) from error
 
     def document(self) -> Value:
@@ -174,13 +171,8 @@ class _Reading:
 
     def _refuse_indirection(self, event: yaml.Event, path: Steps) -> None:
         if isinstance(event, yaml.AliasEvent):
-            self._refuse(
-                event,
-                path,
-                _PLAINLY,
-                f"the alias `*{shorten(event.anchor or '')}`",
-                "write the value here again",
-            )
+            found = f"the alias `*{shorten(event.anchor or '')}`"
+            self._refuse(event, path, _PLAINLY, found, "write the value here again")
         if (anchor := getattr(event, "anchor", None)) is not None:
             self._refuse(event, path, _PLAINLY, f"the anchor `&{shorten(anchor)}`", "remove it")
         if (tag := getattr(event, "tag", None)) is not None:

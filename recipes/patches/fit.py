@@ -103,7 +103,8 @@ def fit_changes(patch: ParsedPatch, tree: Path) -> list[ChangeFit]:
         reverse = _fit_all([_reversed(change) for change in patch.changes], tree)
         for index, (each, back) in enumerate(zip(fits, reverse, strict=True)):
             if back.is_exact and not each.is_exact:
-                fits[index] = each._replace(reports=_applied(each.change, back.reports))
+                reports = (replace(one, path=each.change.path, fit=Fit.APPLIED) for one in back.reports)
+                fits[index] = each._replace(reports=tuple(reports))
     return fits
 
 
@@ -125,10 +126,6 @@ def _reversed(change: FileChange) -> FileChange:
     )
     paths, modes = (change.new_path, change.old_path), (change.new_mode, change.old_mode)
     return FileChange(change.row, *paths, *modes, tuple(hunks))
-
-
-def _applied(change: FileChange, reports: Sequence[HunkReport]) -> tuple[HunkReport, ...]:
-    return tuple(replace(report, path=change.path, fit=Fit.APPLIED) for report in reports)
 
 
 def _fit_file(change: FileChange, tree: Path, gone: Collection[str]) -> ChangeFit:

@@ -182,9 +182,8 @@ def _parse_lines(reader: PatchRows, old_count: int, new_count: int) -> tuple[tup
     old_left, new_left = old_count, new_count
     while old_left or new_left:
         row = reader.row
-        sign = (
-            chr(row[0]) if row else " " if row == b"" else ""
-        )  # some tools leave an empty context line empty
+        # some tools leave an empty context line empty
+        sign = chr(row[0]) if row else " " if row == b"" else ""
         old_left -= sign in {" ", "-"}
         new_left -= sign in {" ", "+"}
         if sign not in {" ", "-", "+"} or old_left < 0 or new_left < 0:

@@ -43,8 +43,8 @@ class BlobStore:
     def verified_blob(self, sha: Sha256, size_bytes: int | None = None) -> Path | None:
         """Return a file of the store after hashing it again, or None where there is none.
 
-        A file that has not the pinned size is refused without reading it. Raises StoreError where the file no longer
-        has the digest that it is named by, or cannot be read.
+        A file of another size than the pinned one is refused without reading it. Raises StoreError where the file no
+        longer has the digest that it is named by, or cannot be read.
         """
         path = self.blob_path(sha)
         with storage_errors(path):

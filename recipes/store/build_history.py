@@ -37,7 +37,8 @@ class History:
 
     def record_inputs(self, name: str, inputs: Mapping[str, str]) -> None:
         """Remember the inputs of a build; writes nothing where they are the last ones already."""
-        if _same(self.last_inputs(name), inputs):
+        last = self.last_inputs(name)
+        if last is not None and list(last.items()) == list(inputs.items()):
             return
         path = self._path(name)
         with storage_errors(path), hold(self._lock):
@@ -50,7 +51,7 @@ class History:
 
 
 def explain_rebuild(before: Mapping[str, str] | None, after: Mapping[str, str]) -> str:
-    """Return a line that says which input changed since the last build, of which `before` is None where none is known.
+    """Return a line that says which input changed since the last build; `before` is None where none is known.
 
     >>> explain_rebuild({"version": "1", "flags": "-O2"}, {"version": "1", "flags": "-O3"})
     'flags: -O2 -> -O3'
@@ -61,7 +62,7 @@ def explain_rebuild(before: Mapping[str, str] | None, after: Mapping[str, str]) 
         *(
             f"{shown(name)}: {_change(before[name], after[name])}"
             for name in after
-            if _differs(name, before, after)
+            if name in before and before[name] != after[name]
         ),
         *(f"{shown(name)}: new" for name in after if name not in before),
         *(f"{shown(name)}: no longer an input" for name in before if name not in after),
@@ -71,10 +72,6 @@ def explain_rebuild(before: Mapping[str, str] | None, after: Mapping[str, str]) 
             return "the same inputs in another order"
         return "no input changed: the result is no longer in the store"
     return changes[0] + (f", +{len(changes) - 1} more" if len(changes) > 1 else "")
-
-
-def _differs(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> bool:
-    return name in before and before[name] != after[name]
 
 
 def _change(old: str, new: str) -> str:
@@ -99,7 +96,3 @@ def _clip(old: str, new: str) -> tuple[str, str]:
         for value in (old, new)
     )
     return first, second
-
-
-def _same(before: Mapping[str, str] | None, after: Mapping[str, str]) -> bool:
-    return before is not None and list(before.items()) == list(after.items())

@@ -39,7 +39,7 @@ class Staging:
 
 
 class StagingArea:
-    """Folders in progress, on the store's file system; each is named by a purpose, a dot and random digits."""
+    """Folders in progress, each named by a purpose, a dot and random digits; on the same file system as the store."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

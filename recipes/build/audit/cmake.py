@@ -76,17 +76,8 @@ def check_used(output: str, *, where: str) -> None:
     """
     _, _, listed = output.partition(UNUSED)
     names = [name for name in UNUSED_NAME.findall(listed.partition("\n\n\n")[0]) if name]
-    refuse(
-        where,
-        [
-            Violation(
-                "options that the project asks for",
-                name,
-                "correct or remove it under `cmake:` in the manifest",
-            )
-            for name in names
-        ],
-    )
+    fix = "correct or remove it under `cmake:` in the manifest"
+    refuse(where, [Violation("options that the project asks for", name, fix) for name in names])
 
 
 def check_cache(

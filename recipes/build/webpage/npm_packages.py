@@ -39,11 +39,8 @@ INSTALL = (
     *("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"),
     *("--include=dev", "--include=optional"),
 )
-PASSED_ON = (
-    "HOME",
-    "XDG_CONFIG_HOME",
-    "PATH",
-)  # of the user's environment: where npm finds its configuration
+# of the user's environment: where npm finds its configuration
+PASSED_ON = ("HOME", "XDG_CONFIG_HOME", "PATH")
 
 
 def packages_key(source: Sha256, folder: str, node: str) -> str:
@@ -101,11 +98,9 @@ def npm_command(node: Path, *words: str) -> tuple[str, ...]:
 def link_cache(packages: Path, into: Path) -> None:
     """Lay out a cache that npm finds the packages in, by their digests alone."""
     (into / "_cacache").mkdir(parents=True)
-    copy_tree(packages / CONTENT, into / "_cacache" / CONTENT, _link)
-
-
-def _link(source: str, target: Path) -> None:
-    target.symlink_to(source)
+    copy_tree(
+        packages / CONTENT, into / "_cacache" / CONTENT, lambda source, target: target.symlink_to(source)
+    )
 
 
 def _fetch(folder: Path, node: Entry, cache: Path, work: Path, where: str, settings: Settings) -> None:  # noqa: PLR0913, PLR0917 - one call

@@ -188,9 +188,7 @@ def _signature_faults(facts: MachFacts, signature: Signature) -> Iterator[tuple[
         yield "an ad-hoc code signature", f"flags {signature.flags:#x}, or an identity's own signature"
     if signature.hash_name != "sha256":
         yield "pages hashed by sha256", signature.hash_name
-    if not is_linked_as(
-        facts.leaf, signature.identifier
-    ):  # anything else would follow from where it was built
+    if not is_linked_as(facts.leaf, signature.identifier):  # else it would follow from where it was built
         yield f"the identifier {facts.leaf}", signature.identifier
     if signature.code_limit_bytes != facts.signed_from_bytes:
         yield (
