@@ -379,10 +379,7 @@ T = TypeVar("T", bound=_Pin)
 def convert(data: object, kind: type[T]) -> T:
     """Return the typed manifest that plain data (all scalars text) describes.
 
-    Raises
-    ------
-    msgspec.ValidationError
-        With the path of the first value that does not fit, as `... - at `$.source.tree``.
+    Raises msgspec.ValidationError with the path of the first value that does not fit, as `... - at `$.source.tree``.
     """
     return msgspec.convert(data, kind, strict=False, dec_hook=_decode)
 
