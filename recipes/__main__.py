@@ -1,10 +1,10 @@
 """`python -m recipes SESSION`: what the nox sessions call."""
 
 import io
-import os
 import signal
 import sys
 
+from recipes.bootstrap import open_streams
 from recipes.cli.main import main
 from recipes.core.process import ENDINGS
 
@@ -16,20 +16,11 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def open_streams() -> None:
-    """Open what of standard input, output and error the caller closed, or a file would take its number."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for the whole run
-    if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks is shown by its escape
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
 open_streams()
+if sys.stderr is None:
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for the whole run
+if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks is shown by its escape
+    sys.stdout.reconfigure(errors="backslashreplace")
 for ending in ENDINGS:
     if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup and a script's background have it
         signal.signal(ending, interrupt)

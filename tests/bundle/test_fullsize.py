@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from recipes.bootstrap import environment_python
 from recipes.core.errors import INTERRUPTED
 from recipes.manifest.load import PROJECT
 from tests.support.llama_service import descendants, is_running
@@ -17,17 +17,10 @@ from tests.support.signals import end_on_signals
 if TYPE_CHECKING:
     from pathlib import Path
 
-ENVIRONMENT = (
-    sys.executable,
-    "-c",
-    f"import runpy; print(runpy.run_path({str(PROJECT / 'noxfile.py')!r})['environment_python']('bench'))",
-)
-
 
 @pytest.fixture(scope="module")
 def argv() -> tuple[str, ...]:
-    done = subprocess.run(ENVIRONMENT, capture_output=True, text=True, check=True)
-    return (done.stdout.split()[-1], "-m", "tests.fullsize", "--quick", "--folder")
+    return (environment_python("bench"), "-m", "tests.fullsize", "--quick", "--folder")
 
 
 def test_it_goes_all_the_way_and_leaves_nothing(argv: tuple[str, ...], tmp_path: Path) -> None:

@@ -28,6 +28,10 @@ ENTRY_POINTS = {
 }
 
 
+# Before all rooms: it installs what they import, so it can import none of them; test_noxfile.py holds that.
+BOOTSTRAP = "bootstrap"
+
+
 def imports_of(path: Path) -> Iterator[str]:
     """Give the names below `recipes` that a file imports: `core.digest`, `core.digest.Digest`."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -61,7 +65,7 @@ def folder(module: str) -> str:
 
 def wrong_way(graph: dict[str, frozenset[str]]) -> list[tuple[str, str]]:
     """Give each import that goes from a room to one that stands after it."""
-    place = {name: index for index, name in enumerate(ROOMS)}
+    place = {name: index for index, name in enumerate((BOOTSTRAP, *ROOMS))}
     return [
         (module, other)
         for module, others in sorted(graph.items())
@@ -76,7 +80,7 @@ def test_every_module_of_the_package_is_read() -> None:
 
 
 def test_every_module_lies_in_a_room_and_every_room_says_what_it_is_for() -> None:
-    assert {room(module) for module in modules()} == {*ROOMS, "__main__"}
+    assert {room(module) for module in modules()} == {*ROOMS, BOOTSTRAP, "__main__"}
     for path in {PACKAGE / name for name in ROOMS} | {path.parent for path in PACKAGE.rglob("*.py")}:
         assert ast.get_docstring(ast.parse((path / "__init__.py").read_text(encoding="utf-8"))), path
 
@@ -96,6 +100,7 @@ def test_a_room_imports_only_rooms_before_it() -> None:
 def test_an_import_of_a_later_room_is_found() -> None:
     first, last = ROOMS[0], ROOMS[-1]
     assert wrong_way({f"{first}.a": frozenset({f"{last}.b"}), f"{last}.b": frozenset()})
+    assert wrong_way({BOOTSTRAP: frozenset({f"{first}.a"})})
 
 
 def test_the_folders_of_a_room_are_one_way_too() -> None:
@@ -114,11 +119,11 @@ def test_only_entry_points_are_imported_by_nothing() -> None:
     assert set(modules()) - set(itertools.chain.from_iterable(modules().values())) == ENTRY_POINTS
 
 
-def test_only_one_module_starts_programs() -> None:
+def test_only_one_module_and_the_bootstrap_start_programs() -> None:
     starters = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
         if "import subprocess" in path.read_text(encoding="utf-8")
         or "os.exec" in path.read_text(encoding="utf-8")
     }
-    assert starters == {"core/process.py"}
+    assert starters == {"bootstrap.py", "core/process.py"}
