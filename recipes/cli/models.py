@@ -149,11 +149,11 @@ def _inspect(manifests: Manifests, context: Context, options: argparse.Namespace
         print("\n".join(inspection_lines(found, options.context)))
         if options.picture:
             with storage_errors(options.picture):
-                picture = draw_mix(
+                image = draw_mix(
                     f"{title}: bytes by part and type", (*found.model_shares, *found.mmproj_shares)
                 )
-                options.picture.write_text(picture, encoding="utf-8")
-            print(f"picture: {options.picture}")
+                options.picture.write_text(image, encoding="utf-8")
+            print(f"image: {options.picture}")
         demand_sound(found, title)
     return 0
 

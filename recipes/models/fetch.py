@@ -77,7 +77,7 @@ class ModelFetcher:
             return True
         if not file.is_local and not file.path.exists():
             return False
-        verify_pinned(file, self.store, self.console)
+        verify_pinned(file, self.fetcher)
         return True
 
     def _obtain(self, file: PinnedFile, named: Path | None, later_bytes: int) -> None:

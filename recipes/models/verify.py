@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from recipes.core.console import Console
     from recipes.models.files import PinnedFile
     from recipes.store.context import Context
     from recipes.store.store import Store
@@ -54,7 +53,7 @@ def verify_files(
         if not full and is_unchanged(file.path, file.sha256, context.store):
             return Verified(file, "unchanged")
         try:
-            verify_pinned(file, context.store, context.console, cores)
+            verify_pinned(file, context, cores)
         except (VerifyError, StoreError) as error:
             return Verified(file, "BAD", error)
         return Verified(file, "ok")
@@ -64,9 +63,7 @@ def verify_files(
         return tuple(pool.map(verify, listed))
 
 
-def verify_pinned(
-    file: PinnedFile, store: Store, console: Console, pool: ThreadPoolExecutor | None = None
-) -> None:
+def verify_pinned(file: PinnedFile, context: Context, pool: ThreadPoolExecutor | None = None) -> None:
     """Hash a file, demand the pinned digest, and remember its size and times.
 
     If the digests of its chunks are known, all cores compare them. Otherwise the whole file is hashed, and the
@@ -79,11 +76,11 @@ def verify_pinned(
     with storage_errors(path):
         try:
             before = Sight.of(path.stat())
-            found = _difference(file, before, store, console, pool)
+            found = _difference(file, before, context, pool)
         except FileNotFoundError:
             found = "no such file"
     if found is None:
-        note_sight(path, file.sha256, store, before)
+        note_sight(path, file.sha256, context.store, before)
     elif file.is_local:
         fix = f"git checkout -- {file.name}"
         raise VerifyError(where=file.where, expected=f"{file.name} with {file.sha256}", found=found, fix=fix)
@@ -93,10 +90,11 @@ def verify_pinned(
 
 
 def _difference(
-    file: PinnedFile, before: Sight, store: Store, console: Console, pool: ThreadPoolExecutor | None
+    file: PinnedFile, before: Sight, context: Context, pool: ThreadPoolExecutor | None
 ) -> str | None:
+    store = context.store
     noted = _read_chunks(file, store)
-    with console.task(f"hash {file.name}", before.size_bytes) as task:
+    with context.console.task(f"hash {file.name}", before.size_bytes) as task:
         if noted is not None:
             with nullcontext(pool) if pool else ThreadPoolExecutor(usable_cores()) as threads:
                 return first_difference(file.path, noted, threads, task.advance)
