@@ -49,21 +49,24 @@ def add_options(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Propose, and write where asked."""
     if options.model:
-        from recipes.lock.model import propose_model_pins
-
         refuse_beside(options, "lock", "--model", OF_A_RECIPE, "a model's pins, or a recipe's")
-        return propose_model_pins(open_job(options, UnfinishedManifests), options)
-    from recipes.lock.recipe import propose
-
-    if options.platform and not options.output:
+    elif options.platform and not options.output:
         raise UsageError(
             where="lock: --platform",
             expected="--output with it: a source and its patches are the same for every platform",
             found="no --output",
             fix="leave --platform out, or add --output",
         )
-    # what lacks a digest can be locked, and nothing else
-    return propose(open_job(options, UnfinishedManifests), options)
+    if not options.output:
+        del options.platform  # so that the recipe need not have this machine's
+    job = open_job(options, UnfinishedManifests)  # what lacks a digest can be locked, and nothing else
+    if options.model:
+        from recipes.lock.model import propose_model_pins
+
+        return propose_model_pins(job, options)
+    from recipes.lock.recipe import propose
+
+    return propose(job, options)
 
 
 SESSION = Session(

@@ -97,7 +97,7 @@ def command_again(options: argparse.Namespace, *more: str) -> str:
     """Return the command that asks the same, without --write, and with more options."""
     words = ["python3", "noxfile.py", "-s", "lock", "--"]
     for name in ("project", "recipe", "platform", "source", *ABOUT_SOURCE, "model"):
-        if (value := getattr(options, name)) is not None:
+        if (value := getattr(options, name, None)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
     if options.output:
         words.append("--output")

@@ -16,6 +16,8 @@ import pytest
 
 from recipes.build.bundle.listing import digest_of_listing
 from recipes.build.pipeline import UNPIN
+from recipes.build.toolchain import toolchain
+from recipes.cli.main import main
 from recipes.cli.parser import parser
 from recipes.core.digest import Sha1, Sha256, hash_tree
 from recipes.core.errors import (
@@ -532,7 +534,7 @@ def test_a_project_that_cannot_be_written_to_is_named(workshop: Workshop) -> Non
 
 def test_the_command_line_prints_the_difference_alone_to_standard_output(workshop: Workshop) -> None:
     workshop.tag("b8")
-    arguments = ("--project", str(workshop.project), "--recipe", "small", "--platform", PLATFORM)
+    arguments = ("--project", str(workshop.project), "--recipe", "small")
     done = run_lock(workshop, *arguments, "--source", "b8")
     assert done.returncode == 0
     assert done.stdout.startswith(f"--- a/{RECIPE}\n+++ b/{RECIPE}\n")
@@ -540,6 +542,16 @@ def test_the_command_line_prints_the_difference_alone_to_standard_output(worksho
     assert done.stderr.endswith(f": {again}\n")
     done = run_lock(workshop, *arguments, "--source", "b 8")
     assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_only_an_output_needs_a_platform(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    workshop.tag("b8")
+    monkeypatch.setenv("PINNED_LLAMA_STORE", str(workshop.root))
+    monkeypatch.setattr(toolchain, "host_name", lambda: "a machine of which there is none")
+    words = ["lock", "--project", str(workshop.project), "--recipe", "small"]
+    assert main([*words, "--source", "b8"]) == 0
+    assert main([*words, "--output"]) == UsageError.exit_code
+    assert main([*words, "--source", "b8", "--platform", PLATFORM]) == UsageError.exit_code
 
 
 def run_lock(workshop: Workshop, *arguments: str) -> subprocess.CompletedProcess[str]:
