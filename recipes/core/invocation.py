@@ -47,6 +47,22 @@ def corrected(option: str, wrong: str, right: str, *, default: str) -> str:
     return command_line([*words, *filter(None, (option, right))])
 
 
+def typed_options(*options: str) -> tuple[str, ...]:
+    """Return those options of the command that runs, each with its value, for the fix that names another session.
+
+    >>> with typed(["serve", "--architecture", "gfx90a", "--port", "1", "--architecture=gfx942"]):
+    ...     typed_options("--architecture")
+    ('--architecture', 'gfx90a', '--architecture=gfx942')
+    """
+    found: list[str] = []
+    for word, after in zip(_typed, [*_typed[1:], ""], strict=True):
+        if word in options:
+            found += (word, after)
+        elif word.partition("=")[0] in options:
+            found.append(word)
+    return tuple(found)
+
+
 def command_line(words: Sequence[str]) -> str:
     """Return a session and its options as they are typed in a shell.
 

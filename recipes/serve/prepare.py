@@ -10,6 +10,7 @@ from recipes.build.pipeline import find_bundle
 from recipes.core.cores import threads_to_ask_for
 from recipes.core.errors import BundleMissingError
 from recipes.core.filesystem import size_text
+from recipes.core.invocation import command_line, typed_options
 from recipes.serve.free_memory import free_memory
 from recipes.serve.lifecycle import Service, start_seconds
 from recipes.serve.llamacpp.installation import SERVER, Installation, find_installation
@@ -70,11 +71,12 @@ def find_server(job: Job, bundle: Path | None) -> Installation:
     plan = job.plan()
     found = find_bundle(job, plan)
     if found is None:
+        same = ("--recipe", plan.recipe, "--platform", plan.platform)
         raise BundleMissingError(
             where=f"{plan.name}, in {job.store.root}",
             expected="the recipe's bundle, whose llama-server is run",
             found="it was not built here",
-            fix=f"python3 noxfile.py -s build -- --recipe {plan.recipe} --platform {plan.platform}",
+            fix=command_line(("build", *same, *typed_options("--project", "--architecture"))),
         )
     return find_installation(found.entry.path)
 

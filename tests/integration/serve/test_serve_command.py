@@ -218,7 +218,9 @@ def test_a_recipe_that_was_not_built(bench: Bench, port: str) -> None:
     code, _, err = bench.run("serve", "--model", "hub", "--port", port, bundle=False)
     assert code == 27
     assert row(err, "where").endswith(f", in {bench.store.root}")
-    assert row(err, "fix").startswith("python3 noxfile.py -s build -- --recipe ")
+    fix = row(err, "fix")
+    assert fix.startswith("python3 noxfile.py -s build -- --recipe ")
+    assert fix.endswith(f" --project {bench.folder / 'project'}")
 
 
 @pytest.mark.parametrize(

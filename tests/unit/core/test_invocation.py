@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recipes.core.invocation import corrected, this_command, typed
+from recipes.core.invocation import corrected, this_command, typed, typed_options
 
 
 def test_the_command_is_the_typed_one_with_its_options() -> None:
@@ -26,6 +26,22 @@ def test_the_command_is_the_typed_one_with_its_options() -> None:
 def test_one_value_is_corrected_where_it_was_typed(words: list[str], fixed: str) -> None:
     with typed(words):
         assert corrected("--recipe", "b675", "b6751", default="build") == f"python3 noxfile.py -s {fixed}"
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["serve", "--port", "1"], ()),
+        (["serve", "--model", "a", "--architecture=b", "--port=1"], ("--architecture=b",)),
+        (
+            ["ask", "--architecture", "a", "--architecture", "b", "what"],
+            ("--architecture", "a", "--architecture", "b"),
+        ),
+    ],
+)
+def test_options_are_passed_on_as_typed(words: list[str], found: tuple[str, ...]) -> None:
+    with typed(words):
+        assert typed_options("--architecture") == found
 
 
 def test_an_error_of_an_inner_command_leaves_the_outer_one() -> None:
