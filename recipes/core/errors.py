@@ -44,10 +44,10 @@ class RecipeError(Exception):
 
 
 class UsageError(RecipeError):
-    """An unknown recipe or platform, or options that exclude each other."""
+    """An unknown recipe or platform, options that exclude each other, or a setting that is not valid."""
 
     exit_code = 2
-    title = "the command line is not valid"
+    title = "the command line or a setting is not valid"
 
 
 class ManifestError(RecipeError):
