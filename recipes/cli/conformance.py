@@ -56,7 +56,14 @@ def run(options: argparse.Namespace) -> int:
         refuse_beside(options, "conformance", "--bundle", OF_THE_BUNDLE, "both say which llama.cpp is run")
     from recipes.conformance.command import conform
 
-    return conform(open_job(options), options)
+    return conform(
+        open_job(options),
+        bundle=options.bundle,
+        model=options.model,
+        gpu_layers=options.gpu_layers,
+        with_page=options.without != "web-page",
+        folder=options.report,
+    )
 
 
 SESSION = Session(

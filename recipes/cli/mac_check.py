@@ -38,9 +38,11 @@ def run(options: argparse.Namespace) -> int:
     if options.compare:
         names = ("recipe", "platform", "bundle", "result")
         refuse_beside(options, "mac-check", "--compare", names, "it runs nothing")
-    from recipes.conformance.mac_check import run_mac_check
+    from recipes.conformance.mac_check import compare_files, run_mac_check
 
-    return run_mac_check(open_job(options), options)
+    if options.compare:
+        return compare_files(*options.compare)
+    return run_mac_check(open_job(options), options.bundle, options.result or Path("out") / "mac-check.json")
 
 
 SESSION = Session(

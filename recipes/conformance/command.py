@@ -21,8 +21,6 @@ from recipes.core.log import step
 from recipes.serve.llamacpp.installation import find_installation
 
 if TYPE_CHECKING:
-    import argparse
-
     from recipes.build.context import Job
     from recipes.conformance.results.result import Result
     from recipes.serve.llamacpp.installation import Installation
@@ -30,8 +28,16 @@ if TYPE_CHECKING:
 SHOWN = 6  # failures that the error names; the page has all
 
 
-def conform(job: Job, options: argparse.Namespace) -> int:
-    """Check the llama.cpp that the options name.
+def conform(  # noqa: PLR0913 - the session's options
+    job: Job,
+    *,
+    bundle: Path | None,
+    model: str | None,
+    gpu_layers: int | None,
+    with_page: bool,
+    folder: Path | None,
+) -> int:
+    """Check the llama.cpp in the folder `bundle`, by default the recipe's; the report goes to `folder`.
 
     1. Verify the model's files, and that the reference was computed from these files and prompts.
     2. Find the llama.cpp: a folder that the user names, or the recipe's bundle, built where it is missing.
@@ -42,23 +48,23 @@ def conform(job: Job, options: argparse.Namespace) -> int:
     A ConformanceError is raised where it must not be shipped, another RecipeError where it cannot be checked.
     """
     # 1. The model and its reference.
-    step(1, 5, "model and reference", model=options.model or "the default")
-    reference = load_reference_model(job.manifests, options.model)
+    step(1, 5, "model and reference", model=model or "the default")
+    reference = load_reference_model(job.manifests, model)
     # 2. The llama.cpp to check: a folder that the user names, or the recipe's bundle.
-    step(2, 5, "llama.cpp", bundle=options.bundle or job.plan().name)
-    subject = find_installation(options.bundle or ensure_bundle(job, job.plan()).entry.path)
-    if options.gpu_layers is not None:
-        subject = replace(subject, model_options=("-ngl", str(options.gpu_layers)))
-    name = options.bundle.absolute().name if options.bundle else f"{job.recipe.name}-{job.platform_name}"
-    folder = options.report or Path("out") / "conformance" / re.sub(r"[^A-Za-z0-9._-]", "-", name)
+    step(2, 5, "llama.cpp", bundle=bundle or job.plan().name)
+    subject = find_installation(bundle or ensure_bundle(job, job.plan()).entry.path)
+    if gpu_layers is not None:
+        subject = replace(subject, model_options=("-ngl", str(gpu_layers)))
+    name = bundle.absolute().name if bundle else f"{job.recipe.name}-{job.platform_name}"
+    folder = folder or Path("out") / "conformance" / re.sub(r"[^A-Za-z0-9._-]", "-", name)
     with tempfile.TemporaryDirectory(prefix="conformance-") as work:
         # 3. The checks.
         step(3, 5, "checks", title=subject.title, digest=subject.digest)
-        inputs = reference.inputs(subject, Path(work), with_page=options.without != "web-page")
+        inputs = reference.inputs(subject, Path(work), with_page=with_page)
         result = run_suite(inputs, job.console, this_command("conformance"))
         # 4. The baseline; only a recipe says that something may be built.
         step(4, 5, "baseline", recipe=reference.manifest.baseline)
-        if reference.manifest.baseline and not options.bundle:
+        if reference.manifest.baseline and not bundle:
             refused = baseline.check(job, reference.manifest.baseline, inputs.model, inputs.work)
             result = replace(result, outcomes=(*result.outcomes, refused))
         # 5. The report.

@@ -30,7 +30,6 @@ from recipes.fetch.archives.unpack import unpack
 from recipes.serve.llamacpp.installation import SERVER, find_installation
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
 
     from recipes.build.context import Job
@@ -57,16 +56,13 @@ class Step:
     words: str
 
 
-def run_mac_check(job: Job, options: argparse.Namespace) -> int:
-    """Try a bundle, or compare the results of two runs.
+def run_mac_check(job: Job, bundle: Path | None, path: Path) -> int:
+    """Try a bundle, by default the recipe's, and write the result to `path`.
 
     A ConformanceError is raised where something failed, or could not be tried; the JSON is written before. Another
-    RecipeError is raised where there is no bundle to try, or a result cannot be read.
+    RecipeError is raised where there is no bundle to try.
     """
-    if options.compare:
-        return _compare(*options.compare)
-    path = options.result or Path("out") / "mac-check.json"
-    with _bundle(job, options.bundle) as folder:
+    with _bundle(job, bundle) as folder:
         subject = find_installation(folder)
         steps = [*check_files(subject), check_version(job, subject), list_devices(subject)]
         results: dict[str, Any] = {}
@@ -165,7 +161,8 @@ def _bundle(job: Job, path: Path | None) -> Iterator[Path]:
         yield path
 
 
-def _compare(first: Path, second: Path) -> int:
+def compare_files(first: Path, second: Path) -> int:
+    """Compare the results of two runs; a ConformanceError is raised where they differ."""
     differences = compare_results(read_result(first), read_result(second))
     if differences:
         raise ConformanceError(
