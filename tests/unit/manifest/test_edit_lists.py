@@ -27,42 +27,36 @@ last: yes
 """
 
 
-def test_all_items_that_stay_leave_the_text_as_it_is() -> None:
-    assert rewrite_list(TEXT, ("items",), (0, 1, 2)) == TEXT
+FIRST = "  # the first one\n  - kind: one # of its kind\n    list: [a, b]\n\n"
+SECOND = "  - kind: two\n    inner:\n      - deep # down\n"
+COMMENT = "  # the second one,\n  # in two lines\n"
+NEW, WRITTEN = NewItem("kind: new\nlist:\n  - x\n"), "  - kind: new\n    list:\n      - x\n"
 
 
-def test_an_item_goes_with_the_comments_above_it_and_no_others() -> None:
-    assert rewrite_list(TEXT, ("items",), (0, 2)) == TEXT.replace(
-        "  # the second one,\n  # in two lines\n  - kind: two\n    inner:\n      - deep # down\n", ""
-    )
-    assert rewrite_list(TEXT, ("items",), (1, 2)) == TEXT.replace(
-        "  # the first one\n  - kind: one # of its kind\n    list: [a, b]\n\n", ""
-    )
-    assert rewrite_list(TEXT, ("items",), (0, 1)) == TEXT.replace("  - kind: three\n", "")
+@pytest.mark.parametrize(
+    ("items", "old", "new"),
+    [
+        ((0, 1, 2), "", ""),
+        ((0, 2), COMMENT + SECOND, ""),
+        ((1, 2), FIRST, ""),
+        ((0, 1), "  - kind: three\n", ""),
+        ((NEW, 0, 1, 2), FIRST, WRITTEN + FIRST),
+        ((0, 1, 2, NEW), "# the end", WRITTEN + "# the end"),
+        ((0, NewItem("kind: new\n", 1), 2), SECOND, "  - kind: new\n"),
+    ],
+    ids=["all stay", "second goes", "first goes", "last goes", "new first", "new last", "comments stay"],
+)
+def test_an_item_goes_and_comes_with_its_comments_and_no_others(
+    items: tuple[int | NewItem, ...], old: str, new: str
+) -> None:
+    assert not old or TEXT.count(old) == 1
+    assert rewrite_list(TEXT, ("items",), items) == (TEXT.replace(old, new) if old else TEXT)
 
 
-def test_a_new_item_is_written_where_it_stands_in_the_order() -> None:
-    new = NewItem("kind: new\nlist:\n  - x\n")
-    written = "  - kind: new\n    list:\n      - x\n"
-    assert rewrite_list(TEXT, ("items",), (new, 0, 1, 2)) == TEXT.replace(
-        "  # the first", written + "  # the first"
-    )
-    assert rewrite_list(TEXT, ("items",), (0, 1, 2, new)) == TEXT.replace("# the end", written + "# the end")
-
-
-def test_a_new_item_that_succeeds_another_keeps_its_comments() -> None:
-    assert rewrite_list(TEXT, ("items",), (0, NewItem("kind: new\n", 1), 2)) == TEXT.replace(
-        "  - kind: two\n    inner:\n      - deep # down\n", "  - kind: new\n"
-    )
-
-
-def test_items_change_places() -> None:
-    text = "a:\n- x: 1\n- x: 2\n"
-    assert rewrite_list(text, ("a",), (1, 0)) == "a:\n- x: 2\n- x: 1\n"
-
-
-def test_a_list_at_the_end_of_a_text_without_a_final_newline_can_be_rewritten() -> None:
-    assert rewrite_list("a:\n  - x: 1\n  - x: 2", ("a",), (1, 0)) == "a:\n  - x: 2\n  - x: 1\n"
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_items_change_places_at_any_indentation_and_end(end: str) -> None:
+    assert rewrite_list(f"a:\n- x: 1\n- x: 2{end}", ("a",), (1, 0)) == "a:\n- x: 2\n- x: 1\n"
+    assert rewrite_list(f"a:\n  - x: 1\n  - x: 2{end}", ("a",), (1, 0)) == "a:\n  - x: 2\n  - x: 1\n"
 
 
 @pytest.mark.parametrize(

@@ -60,57 +60,52 @@ def test_one_scalar_is_changed_where_it_stands(path: Steps, value: str, old: str
     assert replace_pins(TEXT, {path: value}) == TEXT.replace(old, new)
 
 
-def test_several_scalars_are_changed_at_once() -> None:
-    assert replace_pins("a: 1\nb: {c: 2, d: 3}\n", {("b", "d"): "30", ("a",): "10", ("b", "c"): "20"}) == (
-        "a: 10\nb: {c: 20, d: 30}\n"
-    )
+@pytest.mark.parametrize(
+    ("text", "changes", "edited"),
+    [
+        (
+            "a: 1\nb: {c: 2, d: 3}\n",
+            {("b", "d"): "30", ("a",): "10", ("b", "c"): "20"},
+            "a: 10\nb: {c: 20, d: 30}\n",
+        ),
+        ("a: u\n", {("b",): "v", ("a2",): "w", ("a",): "x"}, "a: x\nb: v\na2: w\n"),
+        ("a: u", {("b",): "v"}, "a: u\nb: v"),
+    ],
+    ids=["several at once", "new keys in the order given", "no final line break"],
+)
+def test_scalars_are_changed_and_added(text: str, changes: dict[Steps, str], edited: str) -> None:
+    assert replace_pins(text, changes) == edited
 
 
-def test_several_keys_are_added_in_the_order_given() -> None:
-    changes: dict[Steps, str] = {("b",): "v", ("a2",): "w", ("a",): "x"}
-    assert replace_pins("a: u\n", changes) == "a: x\nb: v\na2: w\n"
-
-
-def test_a_key_is_added_to_a_text_without_a_final_line_break() -> None:
-    assert replace_pins("a: u", {("b",): "v"}) == "a: u\nb: v"
+LINE = "is not a scalar within a line"
 
 
 @pytest.mark.parametrize(
-    ("path", "message"),
+    ("path", "message", "text"),
     [
-        (("source",), "source is not a scalar within a line"),
-        (("source", "origins"), "source.origins is not a scalar within a line"),
-        (("source", "origins", 1), r"source.origins\[1\] is not a scalar within a line"),
-        (("source", "reason"), "source.reason is not a scalar within a line"),
-        ((), " is not a scalar within a line"),
-        (("source", "origins", 2), r"there is no place for source.origins\[2\]"),
-        (("absent", "key"), "there is no place for absent.key"),
-        (("name", "key"), "there is no place for name.key"),
+        (("source",), f"source {LINE}", TEXT),
+        (("source", "origins"), f"source.origins {LINE}", TEXT),
+        (("source", "origins", 1), rf"source.origins\[1\] {LINE}", TEXT),
+        (("source", "reason"), f"source.reason {LINE}", TEXT),
+        ((), f" {LINE}", TEXT),
+        (("source", "origins", 2), r"no place for source.origins\[2\]", TEXT),
+        (("absent", "key"), "no place for absent.key", TEXT),
+        (("name", "key"), "no place for name.key", TEXT),
+        (("a", "c"), r"no place for a\.c", "a:\n  b:\n    c: d\n"),
+        (("a",), "no place for a", "just text\n"),
     ],
 )
-def test_what_is_no_place_for_a_scalar_is_refused(path: Steps, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{message}$"):
-        replace_pins(TEXT, {path: "v"})
+def test_what_is_no_place_for_a_scalar_is_refused(path: Steps, message: str, text: str) -> None:
+    with pytest.raises(ValueError, match=f"{message}$"):
+        replace_pins(text, {path: "v"})
 
 
-def test_an_object_of_objects_has_no_place_for_a_scalar() -> None:
-    with pytest.raises(ValueError, match=r"^there is no place for a\.c$"):
-        replace_pins("a:\n  b:\n    c: d\n", {("a", "c"): "v"})
-
-
-def test_a_text_that_is_one_scalar_has_no_place_for_a_key() -> None:
-    with pytest.raises(ValueError, match=r"^there is no place for a$"):
-        replace_pins("just text\n", {("a",): "v"})
-
-
-def test_a_value_that_no_manifest_may_hold_is_refused() -> None:
-    with pytest.raises(ManifestError, match="a tab"):
-        replace_pins(TEXT, {("name",): "a\tb"})
-
-
-def test_a_text_that_is_no_manifest_is_refused() -> None:
-    with pytest.raises(ManifestError, match="each key once"):
-        replace_pins("a: 1\na: 2\n", {("a",): "3"})
+@pytest.mark.parametrize(
+    ("text", "value", "word"), [(TEXT, "a\tb", "a tab"), ("a: 1\na: 2\n", "3", "each key once")]
+)
+def test_what_no_manifest_may_hold_is_refused(text: str, value: str, word: str) -> None:
+    with pytest.raises(ManifestError, match=word):
+        replace_pins(text, {("name",): value})
 
 
 def test_the_canonical_form_has_the_schemas_order_and_no_defaults() -> None:

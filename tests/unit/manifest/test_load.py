@@ -92,23 +92,32 @@ def test_a_misspelled_pin_is_told_as_misspelled_and_not_as_missing(project: Path
     assert refusal(project).found == "unknown key `sha265`, did you mean `sha256`?"
 
 
-def test_of_several_problems_the_first_in_the_file_is_told(project: Path) -> None:
-    edit(project, RECIPE, "epoch: 1700000000", "epoch: soon")
-    edit(project, RECIPE, "build_number: 7", "build_number: seven")
-    assert refusal(project).where == "manifests/recipes/small.yaml:9: source.build_number"
-
-
-def test_what_an_object_lacks_is_told_before_what_is_wrong_inside_it(project: Path) -> None:
-    edit(project, RECIPE, "epoch: 1700000000", "epoch: soon")
-    edit(project, RECIPE, "  licence: MIT\n", "")
-    assert refusal(project).where == "manifests/recipes/small.yaml:6: source"
-
-
-def test_a_number_at_its_limit_is_not_what_is_wrong(project: Path) -> None:
-    edit(project, RECIPE, "size_bytes: 3000", f"size_bytes: {1 << 40}")
-    assert Manifests(project).recipe("small").source.build_number == 7
-    edit(project, RECIPE, "max_bytes: 4000", "max_bytes: lots")
-    assert refusal(project).where == "manifests/recipes/small.yaml:26: source.origins[1].max_bytes"
+@pytest.mark.parametrize(
+    ("one", "other", "where"),
+    [
+        (
+            ("epoch: 1700000000", "epoch: soon"),
+            ("build_number: 7", "build_number: x"),
+            "9: source.build_number",
+        ),
+        (("epoch: 1700000000", "epoch: soon"), ("  licence: MIT\n", ""), "6: source"),
+        (
+            *(("size_bytes: 3000", f"size_bytes: {1 << 40}"), ("max_bytes: 4000", "max_bytes: lots")),
+            "26: source.origins[1].max_bytes",
+        ),
+    ],
+    ids=[
+        "the first in the file",
+        "what an object lacks, before what is wrong in it",
+        "not a number at its limit",
+    ],
+)
+def test_of_several_problems_one_is_told(
+    project: Path, one: tuple[str, str], other: tuple[str, str], where: str
+) -> None:
+    edit(project, RECIPE, *one)
+    edit(project, RECIPE, *other)
+    assert refusal(project).where == f"manifests/recipes/small.yaml:{where}"
 
 
 @pytest.mark.parametrize(("old", "new"), [("0001-first", "0003-third"), ("0002-second", "0001-second")])
@@ -315,35 +324,27 @@ def test_a_file_outside_the_project_is_named_in_full(project: Path) -> None:
 # The committed manifests
 
 COMMITTED = [
-    *((path, "recipe", "../") for path in sorted((PROJECT / "manifests/recipes").glob("*.yaml"))),
-    *((path, "toolchain", "../") for path in sorted((PROJECT / "manifests/toolchains").glob("*.yaml"))),
-    *((path, "model", "../") for path in sorted((PROJECT / "manifests/models").glob("*.yaml"))),
-    (PROJECT / "manifests/defaults.yaml", "defaults", ""),
+    *((path, kind) for kind in SCHEMAS for path in sorted((PROJECT / f"manifests/{kind}s").glob("*.yaml"))),
+    (PROJECT / "manifests/defaults.yaml", "defaults"),
 ]
 
 
 def load(path: Path, kind: str) -> object:
     manifests = Manifests()
-    if kind == "defaults":
-        return manifests.defaults()
     loaders = {"recipe": manifests.recipe, "toolchain": manifests.toolchain, "model": manifests.model}
-    return loaders[kind](path.stem)
+    return loaders[kind](path.stem) if kind in loaders else manifests.defaults()
 
 
 def test_each_kind_of_manifest_is_committed() -> None:
-    assert {kind for _, kind, _ in COMMITTED} == set(SCHEMAS)
+    assert {kind for _, kind in COMMITTED} == set(SCHEMAS)
 
 
-@pytest.mark.parametrize(("path", "kind", "up"), COMMITTED, ids=[path.name for path, _, _ in COMMITTED])
-def test_a_committed_manifest_is_valid(path: Path, kind: str, up: str) -> None:  # noqa: ARG001 - one table for all
+@pytest.mark.parametrize(("path", "kind"), COMMITTED, ids=[path.name for path, _ in COMMITTED])
+def test_a_committed_manifest_is_valid_and_names_its_schema_in_its_first_line(path: Path, kind: str) -> None:
     assert isinstance(load(path, kind), SCHEMAS[kind])
-
-
-@pytest.mark.parametrize(("path", "kind", "up"), COMMITTED, ids=[path.name for path, _, _ in COMMITTED])
-def test_a_committed_manifest_names_its_schema_in_its_first_line(path: Path, kind: str, up: str) -> None:
-    first = path.read_text().splitlines()[0]
-    assert first == f"# yaml-language-server: $schema={up}schema/{kind}.schema.json"
-    assert (path.parent / up / "schema" / f"{kind}.schema.json").is_file()
+    schema = f"{'' if kind == 'defaults' else '../'}schema/{kind}.schema.json"
+    assert path.read_text().splitlines()[0] == f"# yaml-language-server: $schema={schema}"
+    assert (path.parent / schema).is_file()
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
@@ -353,12 +354,7 @@ def test_the_committed_schema_is_the_generated_one(kind: str) -> None:
 
 def test_schemas_are_written_to_a_folder(tmp_path: Path) -> None:
     paths = write_schemas(tmp_path / "new/schema")
-    assert [path.name for path in paths] == [
-        "recipe.schema.json",
-        "toolchain.schema.json",
-        "model.schema.json",
-        "defaults.schema.json",
-    ]
+    assert [path.name for path in paths] == [f"{kind}.schema.json" for kind in SCHEMAS]
     assert [path.read_text() for path in paths] == [schema_text(kind) for kind in SCHEMAS]
 
 
