@@ -62,13 +62,7 @@ def add_options(parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Answer the question.
-
-    Raises
-    ------
-    RecipeError
-        Where it cannot be answered.
-    """
+    """Answer the question; raise a RecipeError where it cannot be answered."""
     paths, question = split_words(options.image, options.question)
     demand_question(options, question)
     job = open_job(options)
@@ -121,13 +115,7 @@ def is_file_name(word: str) -> bool:
 
 
 def demand_question(options: argparse.Namespace, question: str) -> None:
-    """Demand that something is asked, and that no option is given that has no effect.
-
-    Raises
-    ------
-    UsageError
-        Otherwise.
-    """
+    """Raise a UsageError unless something is asked, and no option is given that has no effect."""
     if not question.strip():
         raise UsageError(
             where="ask",

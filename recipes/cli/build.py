@@ -79,13 +79,7 @@ def pinned_platforms(job: Job) -> list[str]:
 
 
 def write_archive(job: Job, bundle: Bundle, folder: Path) -> Path:
-    """Write a bundle as a deterministic archive, and return its path.
-
-    Raises
-    ------
-    StoreError
-        Where the folder cannot be written to.
-    """
+    """Write a bundle as a deterministic archive, and return its path; raise a StoreError if the disk refuses."""
     archive = folder / f"llama.cpp-{job.recipe.name}-{job.platform_name}.tar.zst"
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

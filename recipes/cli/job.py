@@ -25,13 +25,7 @@ if TYPE_CHECKING:
 
 
 def open_manifests(options: argparse.Namespace, kind: type[Manifests] = Manifests) -> Manifests:
-    """Return the manifests of the project that the options name.
-
-    Raises
-    ------
-    UsageError
-        Where that is no project.
-    """
+    """Return the manifests of the project that the options name; raise a UsageError where that is none."""
     if options.project is None:
         return kind()
     if not (options.project / "manifests").is_dir():
@@ -47,10 +41,7 @@ def open_manifests(options: argparse.Namespace, kind: type[Manifests] = Manifest
 def open_context() -> Context:
     """Return the store, the console and the settings; from here on the log is also written to the store.
 
-    Raises
-    ------
-    RecipeError
-        Where a setting is not valid, or there is no store and none can be made.
+    A RecipeError is raised where a setting is not valid, or there is no store and none can be made.
     """
     settings = read_settings()
     log.hide(settings.hub_token)
@@ -62,17 +53,8 @@ def open_context() -> Context:
 def open_job(options: argparse.Namespace, kind: type[Manifests] = Manifests) -> Job:
     """Return the recipe and the platform that the options name, with what they are built with.
 
-    Parameters
-    ----------
-    options
-        As parsed; a session that takes no platform gets this machine's, or any where it has none.
-    kind
-        How manifests are read.
-
-    Raises
-    ------
-    RecipeError
-        Where there is no such recipe or platform, or a setting is not valid.
+    Without an option for it, the platform is any of the recipe's. `kind` is how manifests are read. A RecipeError is
+    raised where there is no such recipe or platform, or a setting is not valid.
     """
     context = open_context()
     manifests = open_manifests(options, kind)

@@ -84,13 +84,7 @@ def add_options(parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what the action says.
-
-    Raises
-    ------
-    RecipeError
-        Where it cannot be done.
-    """
+    """Do what the action says; raise a RecipeError where it cannot be done."""
     actions: dict[str, Callable[[Manifests, Context, argparse.Namespace], int]] = {
         "fetch": _fetch,
         "verify": _verify,

@@ -54,14 +54,7 @@ class Session:
 class Parser(argparse.ArgumentParser):
     """argparse's parser with our errors, no abbreviations, and options before, between or after the words.
 
-    Parameters
-    ----------
-    title
-        The session, with its action: what errors name.
-    summary
-        What it does.
-    example
-        A command line of it, from the session's name.
+    `title` is the session with its action, as errors name it; `example` a command line of it, from the session's name.
     """
 
     def __init__(
@@ -108,13 +101,7 @@ class Parser(argparse.ArgumentParser):
         return options, unknown
 
     def error(self, message: str) -> NoReturn:
-        """Refuse a command line in one line.
-
-        Raises
-        ------
-        CommandLineError
-            Always.
-        """
+        """Refuse a command line by a CommandLineError."""
         where = f"{self.title}: " if self.title else ""
         raise CommandLineError(f"error: {where}{message} (see {self.prog} --help)")
 
@@ -151,14 +138,7 @@ def _nearest(word: str, known: Sequence[str]) -> str:
 def add_common(parser: Parser, *, reads_manifests: bool, default: object = None) -> None:
     """Add what every session takes.
 
-    Parameters
-    ----------
-    parser
-        Of a session or of one of its actions.
-    reads_manifests
-        Whether it reads a project.
-    default
-        `argparse.SUPPRESS` for an action, which must not undo what stands before its name.
+    For an action `default` is `argparse.SUPPRESS`: it must not undo what stands before its name.
     """
     if reads_manifests:
         parser.add_argument(
@@ -211,25 +191,10 @@ def add_compile(parser: Parser) -> None:
 def refuse_beside(
     options: argparse.Namespace, title: str, chosen: str, names: Iterable[str], reason: str
 ) -> None:
-    """Refuse options that have no effect beside another one.
+    """Raise a UsageError for the first of some options that is given and has no effect beside another one, `chosen`.
 
-    Parameters
-    ----------
-    options
-        As parsed; what was not given is None, False or empty.
-    title
-        The session.
-    chosen
-        The option beside which they have none.
-    names
-        Their names in `options`.
-    reason
-        Why, as "it already has its model".
-
-    Raises
-    ------
-    UsageError
-        Naming the first.
+    `names` are theirs in `options`, where what was not given is None, False or empty. `reason` says why, as "it already
+    has its model".
     """
     for name in names:
         if getattr(options, name):
@@ -243,26 +208,14 @@ def refuse_beside(
 
 
 def positive(text: str) -> int:
-    """Read a whole number that is at least 1.
-
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        Where it is none.
-    """
+    """Read a whole number that is at least 1, or raise an ArgumentTypeError."""
     if text.isascii() and text.isdecimal() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"a whole number from 1 is expected, not {text!r}")
 
 
 def not_negative(text: str) -> float:
-    """Read a number that is at least 0.
-
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        Where it is none.
-    """
+    """Read a number that is at least 0, or raise an ArgumentTypeError."""
     number = _number(text)
     if 0 <= number < math.inf:
         return number
@@ -270,13 +223,7 @@ def not_negative(text: str) -> float:
 
 
 def seconds(text: str) -> float:
-    """Read a time in seconds.
-
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        Where it is none.
-    """
+    """Read a time in seconds, or raise an ArgumentTypeError."""
     number = _number(text)
     if 0 < number < math.inf:
         return number
@@ -284,13 +231,7 @@ def seconds(text: str) -> float:
 
 
 def port(text: str) -> int:
-    """Read the number of a port.
-
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        Where it is none.
-    """
+    """Read the number of a port, or raise an ArgumentTypeError."""
     try:
         return int(text)
     except ValueError:

@@ -28,12 +28,8 @@ def add_options(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print each file's payload digest; or compare two bundles.
 
-    Raises
-    ------
-    UsageError
-        Where a folder cannot be read as a bundle.
-    VerifyError
-        Where the two differ in more than their signatures, naming the files.
+    A UsageError is raised where a folder cannot be read as a bundle, a VerifyError with the files' names where the two
+    differ in more than their signatures.
     """
     rows = read_payload(options.bundle)
     if options.other is None:
@@ -56,10 +52,7 @@ def run(options: argparse.Namespace) -> int:
 def read_payload(folder: Path) -> dict[str, Sha256]:
     """Return each file of a bundle with its payload's digest.
 
-    Raises
-    ------
-    UsageError
-        Where it is no folder, is empty, or holds a Mach-O file that cannot be read.
+    A UsageError is raised where it is no folder, is empty, or holds a Mach-O file that cannot be read.
     """
     found = "nothing there"
     if folder.is_dir():

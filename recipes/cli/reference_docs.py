@@ -45,12 +45,7 @@ VARIABLE = re.compile(r"^  ([A-Z_]+) +(.+)$", re.MULTILINE)
 def write_reference(project: Path, commands: Parser) -> tuple[Path, ...]:
     """Write the generated files below docs/ of a folder with manifests/, and the JSON Schemas to manifests/schema/.
 
-    Raises
-    ------
-    RecipeError
-        Where a manifest is not valid.
-    StoreError
-        Where a file cannot be written.
+    A RecipeError is raised where a manifest is not valid, a StoreError where a file cannot be written.
     """
     folder = project / "docs"
     files = generated_files(Manifests(project), commands)
@@ -69,13 +64,7 @@ def write_reference(project: Path, commands: Parser) -> tuple[Path, ...]:
 
 
 def generated_files(manifests: Manifests, commands: Parser) -> dict[str, str]:
-    """Return each generated text by its path below docs/; equal inputs give equal texts.
-
-    Raises
-    ------
-    RecipeError
-        Where a manifest is not valid.
-    """
+    """Return each generated text by its path below docs/; raise a RecipeError where a manifest is not valid."""
     pages = {f"manifest-{kind}.md": manifest_page(kind) for kind in SCHEMAS}
     pages["exit-codes.md"] = exit_codes_page()
     pages["command-line.md"] = command_line_page(commands)

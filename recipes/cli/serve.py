@@ -89,10 +89,7 @@ def add_server(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal comes or the server ends; return its exit code.
 
-    Raises
-    ------
-    RecipeError
-        Where it cannot be started, or ends by itself.
+    A RecipeError is raised where it cannot be started, or ends by itself.
     """
     demand_one_program(options, "serve")
     job = open_job(options)
@@ -126,13 +123,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def demand_one_program(options: argparse.Namespace, title: str) -> None:
-    """Demand that a recipe's bundle or a folder is named, not both.
-
-    Raises
-    ------
-    UsageError
-        Where both are.
-    """
+    """Raise a UsageError where both a recipe's bundle and a folder are named."""
     if options.bundle is not None:
         refuse_beside(options, title, "--bundle", OF_THE_BUNDLE, "both say which llama.cpp is run")
 

@@ -32,33 +32,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One place that may have a file.
-
-    Its address, or how to find that out: this raises an OriginError where it cannot. Where the place is a model hub,
-    the credential says who may get the user's token.
-    """
+    """One place that may have a file; of a model hub, `credential` says who may get the user's token."""
 
     label: str
-    address: str | Callable[[], str]
+    address: str | Callable[[], str]  # or how to find it, which may raise an OriginError
     credential: Credential | None = None
 
     def route(self) -> Route:
         """Return the way to it."""
-        address = self.address if isinstance(self.address, str) else self.address()
-        return Route(address, self.credential)
+        return Route(self.address if isinstance(self.address, str) else self.address(), self.credential)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why one place did not deliver.
-
-    `advice` is what to do where a whole file came that is not the pinned one, else None.
-    """
+    """Why one place did not deliver."""
 
     label: str
     reason: str
     may_pass: bool = False
-    advice: str | None = None
+    advice: str | None = None  # what to do where a whole file came that is not the pinned one
 
     def __str__(self) -> str:
         return f"{self.label}: {self.reason}"
@@ -78,13 +70,10 @@ Receiver = Callable[[Downloader, Route | None], Path]
 
 @dataclass(frozen=True)
 class Fetcher(Context):
-    """What downloads are made with.
+    """What downloads are made with."""
 
-    `tempo` is by default as the settings say: read `pace`. `connections` are for each file.
-    """
-
-    tempo: Tempo | None = None
-    connections: int = 1
+    tempo: Tempo | None = None  # by default as the settings say: read `pace`
+    connections: int = 1  # for each file
     piece_bytes: int = PIECE_BYTES
 
     @classmethod
@@ -100,24 +89,15 @@ class Fetcher(Context):
     @property
     def index(self) -> PackageIndex:
         """The package index that the user has."""
-        settings = self.settings
-        return PackageIndex(settings.index_url, self.pace.patience.timeout_s, settings.certificates)
+        timeout_s = self.pace.patience.timeout_s
+        return PackageIndex(self.settings.index_url, timeout_s, self.settings.certificates)
 
     def fetch_blob(self, pin: BlobPin, candidates: Sequence[Candidate], where: str) -> Path:
         """Return a pinned file of the store, downloaded if it is not there.
 
         The places are asked in order; the user's mirrors come before them. `where` is what the file is to the user.
-
-        Raises
-        ------
-        FetchError
-            Where no place delivered, with the reason of each.
-        VerifyError
-            Where one did, and other bytes than the pinned ones.
-        PinMissingError
-            Where nothing says how large it may be.
-        StoreError
-            Where the store cannot be read or written, or its file was changed.
+        Where no place delivered, a FetchError lists the reason of each; where one sent other bytes, a VerifyError. A
+        PinMissingError is raised where nothing says how large it may be, a StoreError where the store fails.
         """
         delivery = self.try_blob(pin, candidates, where)
         if delivery.blob is None:
@@ -152,12 +132,7 @@ class Fetcher(Context):
     ) -> Delivery:
         """Use what has arrived where that is all, else ask each place; the caller holds the store's lock of the file.
 
-        Parameters
-        ----------
-        pin, candidates, where
-            As for `fetch_blob`.
-        receive
-            Makes what a downloader brings a file of the store; raises an OriginError where it cannot.
+        `receive` makes what a downloader brings a file of the store, and raises an OriginError where it cannot.
         """
         failures: list[Failure] = []
         has_all = self._downloader(SAVED, pin).has_all  # killed after the last byte

@@ -37,28 +37,18 @@ SHOWN_LINES = 3
 
 @dataclass(frozen=True)
 class GitClient:
-    """How git is run.
+    """How git is run."""
 
-    `scratch` is an empty folder on the file system of the tree that is wanted; `network` are the variables that lead
-    through a proxy or to certificates; `timeout_s` is how long a server may be silent.
-    """
-
-    scratch: Path
-    network: tuple[tuple[str, str], ...] = ()
-    timeout_s: float = 30.0
+    scratch: Path  # an empty folder on the file system of the tree that is wanted
+    network: tuple[tuple[str, str], ...] = ()  # the variables that lead through a proxy or to certificates
+    timeout_s: float = 30.0  # how long a server may be silent
     runner: Runner = run
 
     def lay_out(self, url: str, commit: Sha1, into: Path) -> None:
         """Fetch one commit, and write its tree.
 
-        The folder exists and is empty. git itself verifies that what comes has the commit's full id.
-
-        Raises
-        ------
-        OriginError
-            Where there is no git, or it fails; with the last lines it said.
-        StoreError
-            Where the disk is full.
+        The folder exists and is empty. git itself verifies that what comes has the commit's full id. An OriginError
+        with git's last lines is raised where it fails or there is none, a StoreError where the disk is full.
         """
         repository = self.scratch / "repository"
         self._run("init", "--quiet", "--template=", str(repository), url=url, into=into)

@@ -42,16 +42,12 @@ class Tree:
 
 @dataclass(frozen=True)
 class OriginResult:
-    """What one origin gave.
-
-    `tree` is None where it gave none; `failures` say why, and which mirrors were skipped before; `refused` is the
-    error where its archive is the pinned one and cannot be unpacked.
-    """
+    """What one origin gave."""
 
     label: str
     tree: Tree | None
-    failures: tuple[Failure, ...] = ()
-    refused: ArchiveError | None = None
+    failures: tuple[Failure, ...] = ()  # why it gave no tree, and which mirrors were skipped before
+    refused: ArchiveError | None = None  # where its archive is the pinned one and cannot be unpacked
 
 
 @dataclass(frozen=True)
@@ -65,12 +61,8 @@ class FetchedSource:
 def fetch_wheel(wheel: Wheel, where: str, context: Context) -> Path:
     """Return a pinned wheel of the store, downloaded from the package index if it is not there.
 
-    Raises
-    ------
-    FetchError, VerifyError
-        Where neither a mirror nor the index delivered the pinned bytes.
-    StoreError
-        Where the store cannot be read or written.
+    Where neither a mirror nor the index delivered the pinned bytes, a FetchError or a VerifyError is raised; where the
+    store fails, a StoreError.
     """
     fetcher = Fetcher.of(context)
     return fetcher.fetch_blob(BlobPin(wheel.sha256, wheel.size_bytes), (_indexed(wheel, fetcher),), where)
@@ -81,18 +73,9 @@ def fetch_source(
 ) -> FetchedSource:
     """Lay out the pinned tree, from the first origin that gives it; what the store holds is tried first.
 
-    `into` is an empty folder on the store's file system; `where` is the place of the origins in the manifest.
-
-    Raises
-    ------
-    VerifyError
-        Where all origins delivered, and each gave another tree; or one gave an archive with other bytes.
-    ArchiveError
-        Where there is one origin, and its archive cannot be unpacked.
-    FetchError
-        Where no origin gave the tree for more than one kind of reason.
-    StoreError
-        Where the store cannot be read or written.
+    `into` is an empty folder on the store's file system; `where` is the place of the origins in the manifest. Where no
+    origin gives the tree: a VerifyError if each gave another one or an archive has other bytes, the ArchiveError of a
+    single origin, else a FetchError with all reasons; a StoreError where the store fails.
     """
     fetcher = Fetcher.of(context)
     wanted = Tree(source.tree, source.tree_sha256)

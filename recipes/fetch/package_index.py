@@ -34,22 +34,16 @@ class IndexFile:
 
 @dataclass(frozen=True)
 class PackageIndex:
-    """A package index, as this user reaches it.
+    """A package index, as this user reaches it."""
 
-    Without an address, it is the client library's own default. `timeout_s` is how long it may be silent.
-    """
-
-    url: str | None
-    timeout_s: float
+    url: str | None  # None: the client library's own default
+    timeout_s: float  # how long it may be silent
     certificates: str | None = None
 
     def find_address(self, wanted: IndexFile) -> str | TryLater:
         """Ask for the address of a pinned file; a yanked one counts as well, since it is pinned.
 
-        Raises
-        ------
-        OriginError
-            Where the index cannot be asked, lacks the file, or says another digest or size of it.
+        An OriginError is raised where the index cannot be asked, lacks the file, or says another digest or size of it.
         """
         page = self.ask_page(wanted.project)
         if isinstance(page, TryLater):
@@ -63,12 +57,8 @@ class PackageIndex:
     def ask_page(self, project: str) -> ProjectPage | TryLater:
         """Ask for what the index has of a project.
 
-        Raises
-        ------
-        OriginError
-            Where it cannot be asked, or has no such project.
-        UsageError
-            Where the user's proxy, certificates or logins cannot be used.
+        An OriginError is raised where it cannot be asked or has no such project; a UsageError where the user's proxy,
+        certificates or logins cannot be used.
         """
         # costly, and not needed where all files are in the store
         from pypi_simple import (

@@ -27,23 +27,9 @@ PROGRAM_MODE, DATA_MODE = 0o755, 0o644
 def pack(root: Path, archive: Path, *, mtime: int, prefix: str = "") -> None:
     """Write a .tar.zst that depends on the names, bytes and execute bits below a folder and on nothing else.
 
-    Parameters
-    ----------
-    root
-        A folder of regular files; a folder without files is not packed, as in git.
-    archive
-        The file to write; it appears whole or not at all.
-    mtime
-        Seconds since 1970 that each entry carries as its time.
-    prefix
-        A folder to put everything in, so that unpacking by hand makes one folder; "" for none.
-
-    Raises
-    ------
-    BuildError
-        Where the folder holds a link or a device.
-    StoreError
-        Where the disk is full or refuses.
+    `mtime` is the time of each entry, in seconds since 1970; `prefix` a folder to put everything in, so that unpacking
+    by hand makes one. A folder without files is not packed, as in git; a link or a device is a BuildError. The archive
+    appears whole or not at all; where the disk refuses, a StoreError is raised.
     """
     import tarfile
 

@@ -87,28 +87,15 @@ _FIX = (
 def unpack(archive: Path, into: Path, *, subdirectory: str, drop: tuple[str, ...], where: str) -> None:
     """Write what lies below one folder of an archive, with that folder's name removed.
 
-    Files get mode 0644, or 0755 where their owner may execute them; folders get 0755, whatever the umask.
-    Times are those of unpacking. After any failure `into` is empty, or absent if it was.
+    The archive is a tar, plain or compressed by gzip, xz or zstd, or a zip, such as a wheel. `subdirectory` is a POSIX
+    path in it, "." for all; `drop` are files below that to leave out, each of which must be there. `where` is what the
+    archive is to the user, such as an origin.
 
-    Parameters
-    ----------
-    archive
-        A tar archive, plain or compressed by gzip, xz or zstd; or a zip archive, such as a wheel.
-    into
-        A folder that is empty or does not exist yet.
-    subdirectory
-        The folder wanted, as a POSIX path in the archive; "." for all of it.
-    drop
-        Files to leave out, as POSIX paths below `subdirectory`; each must be there.
-    where
-        What the archive is to the user, such as an origin; an ArchiveError's `where` begins with it.
+    Files get mode 0644, or 0755 where their owner may execute them; folders get 0755, whatever the umask. Times are
+    those of unpacking. After any failure `into` is empty, or absent if it was.
 
-    Raises
-    ------
-    ArchiveError
-        Where the archive is damaged, is no archive, or holds anything unsafe, wanted or not.
-    StoreError
-        Where `into` is not empty, or the file system refuses.
+    An ArchiveError is raised where the archive is damaged, is none, or holds anything unsafe, wanted or not; a
+    StoreError where `into` is not empty, or the file system refuses.
     """
     contents = Contents("" if subdirectory == "." else subdirectory, frozenset(drop))
     with _explained(archive, into, where), _emptied_on_failure(into), archive.open("rb") as file:

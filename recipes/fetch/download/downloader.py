@@ -58,10 +58,7 @@ SAVED = "what had arrived"
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file that is there whole.
-
-    Its digest is None where it was not asked for.
-    """
+    """A file that is there whole; its digest is None where it was not asked for."""
 
     path: Path
     digest: Sha256 | None
@@ -69,10 +66,7 @@ class Fetched:
 
 
 class Downloader:
-    """A download of one file. The caller holds the store's lock of it.
-
-    The pieces are kept at `path`, and survive this process. The pin's limit is known.
-    """
+    """A download of one file, whose pieces survive this process at `path`; the caller holds the store's lock of it."""
 
     def __init__(  # noqa: PLR0913 - one download's whole environment
         self,
@@ -115,24 +109,13 @@ class Downloader:
     ) -> Fetched:
         """Return the whole file; whether it is the pinned one, the caller checks.
 
-        Parameters
-        ----------
-        route
-            The way to it; None to use what has arrived, without the network.
-        check_room
-            Called with the file's size before a byte of it is asked for; raises where the disk has no room.
-        hashes
-            Whether to hash it, and to fetch again what does not fit where the digest is not the pinned one.
-            Without, the caller hashes it, and calls `drop_misfits`.
+        Without a route, what has arrived is used. `check_room` is called with the file's size before a byte of it is
+        asked for, and raises where the disk has no room. `hashes` also fetches again what does not fit where the digest
+        is not the pinned one; without it the caller hashes, and calls `drop_misfits`.
 
-        Raises
-        ------
-        OriginError
-            Where this place does not deliver; what has arrived is kept, and `strange` is the start of what it sent.
-        StoreError
-            Where the disk refuses.
-        UsageError
-            Where the user's proxy or certificates cannot be used.
+        An OriginError is raised where this place does not deliver: what has arrived is kept, and `strange` is the start
+        of what it sent. A StoreError is raised where the disk refuses, a UsageError where the user's proxy or
+        certificates cannot be used.
         """
         self._hashes = hashes
         self._ended.clear()

@@ -45,13 +45,10 @@ class PieceLayout:
 
 @dataclass(frozen=True)
 class Version:
-    """Which bytes these are, as far as a server says it.
+    """Which bytes these are, as far as a server says it."""
 
-    `place` is where they came from, `tag` the server's ETag, or date; empty where it says none.
-    """
-
-    place: str
-    tag: str = ""
+    place: str  # where they came from
+    tag: str = ""  # the server's ETag, or date
 
 
 @dataclass(frozen=True)
@@ -64,10 +61,7 @@ class PieceNote:
 
 @dataclass(frozen=True)
 class Note:
-    """What is noted of a file.
-
-    The versions are in the order that they were met; a piece names one by its number.
-    """
+    """What is noted of a file; a piece names a version by its number, in the order that they were met."""
 
     layout: PieceLayout
     versions: tuple[Version, ...]

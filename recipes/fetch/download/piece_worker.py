@@ -50,20 +50,16 @@ class OtherSizeError(Exception):
 
 @dataclass
 class Transfer:
-    """What the connections of one download share.
-
-    `strange` is the start of an answer that was not the file; `streamer` says which connection takes the whole file in,
-    where the server knows no ranges; `latest` is the number of the version that was met last.
-    """
+    """What the connections of one download share."""
 
     label: str
     pin: BlobPin | Unpinned
     route: Route
     console: Console
     tempo: Tempo
-    strange: bytes = b""
-    streamer: int | None = None
-    latest: int | None = None
+    strange: bytes = b""  # the start of an answer that was not the file
+    streamer: int | None = None  # the connection that takes the whole file in: the server knows no ranges
+    latest: int | None = None  # the number of the version that was met last
     error: BaseException | None = None
     has_answered: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -95,12 +91,8 @@ class Transfer:
         """Make one request, and hand a body that is the file's to `receive`.
 
         `start` and `end` say which part, without the byte at `end`; the whole file is asked for where `start` is None.
-        `size_bytes` is that of the whole file, where it is known.
-
-        Raises
-        ------
-        UsageError
-            Where the user's proxy or certificates cannot be used.
+        `size_bytes` is that of the whole file, where it is known. A UsageError is raised where the user's proxy or
+        certificates cannot be used.
         """
         from requests import RequestException
         from urllib3.exceptions import HTTPError
@@ -156,14 +148,8 @@ class Connection:
     def work(self) -> None:
         """Fetch run after run, until nothing is left or this connection is of no use.
 
-        Raises
-        ------
-        OriginError
-            Where this place does not deliver.
-        OtherSizeError
-            Where its file has another size than before.
-        StoreError
-            Where the disk refuses.
+        An OriginError is raised where this place does not deliver, an OtherSizeError where its file has another size
+        than before, a StoreError where the disk refuses.
         """
         while (run := self._board.take()) is not None:
             if not self._fetch(run):

@@ -24,17 +24,10 @@ ADVICE = "fetch it from another mirror, or correct the pin"
 def fetch_checked(downloader: Downloader, pin: BlobPin, route: Route | None, store: BlobStore) -> Path:
     """Download a file, have pooch check it, and make it one of the store.
 
-    The file is hashed once, by pooch, after its last byte. pooch gets a hard link: it deletes what has another
-    hash, and those bytes are kept for diagnosis.
-
-    Without a route, what has arrived is used. The caller holds the store's lock of this file.
-
-    Raises
-    ------
-    OriginError
-        Where this place does not deliver the pinned bytes.
-    StoreError
-        Where the disk refuses.
+    The file is hashed once, by pooch, after its last byte. pooch gets a hard link: it deletes what has another hash,
+    and those bytes are kept for diagnosis. Without a route, what has arrived is used. The caller holds the store's lock
+    of this file. An OriginError is raised where this place does not deliver the pinned bytes, a StoreError where the
+    disk refuses.
     """
     import pooch
 

@@ -16,14 +16,9 @@ UNSET = "correct it, or unset it"
 
 
 def check_environment(error: Exception, url: str, certificates: str | None) -> None:
-    """Raise the user's own mistake, where one explains why a request failed.
+    """Raise a UsageError where a variable, or a file that it names, cannot be used and explains why a request failed.
 
     `certificates` is the file or folder that the user named for pip.
-
-    Raises
-    ------
-    UsageError
-        Where a variable, or a file that it names, cannot be used.
     """
     from requests import RequestException
     from requests.exceptions import SSLError

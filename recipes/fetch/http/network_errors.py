@@ -18,14 +18,8 @@ _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
 class OriginError(Exception):
     """One place did not deliver. Never shown alone: a FetchError lists them all.
 
-    Parameters
-    ----------
-    reason
-        Why.
-    may_pass
-        Whether it may deliver later, as it is.
-    advice
-        What to do, where a whole file came that is not the pinned one; None where none came.
+    `may_pass` says that it may later, as it is; `advice` is what to do where a whole file came that is not the pinned
+    one.
     """
 
     def __init__(self, reason: str, *, may_pass: bool = False, advice: str | None = None) -> None:

@@ -71,12 +71,8 @@ class Route:
     def ask(self, session: Session, start: int | None, end: int, timeout_s: float) -> RouteReply:
         """Ask for a part of the file: from `start` to `end`, without the byte at `end`; for all where `start` is None.
 
-        Raises
-        ------
-        RequestException, OSError, ValueError
-            As the session does.
-        UsageError
-            Where the user's proxy, certificates or logins cannot be used.
+        Raises what the session does (RequestException, OSError, ValueError), or a UsageError where the user's proxy,
+        certificates or logins cannot be used.
         """
         from requests import TooManyRedirects
         from requests.exceptions import InvalidURL

@@ -24,21 +24,11 @@ GONE = frozenset({404, 410})
 
 @dataclass(frozen=True)
 class BlobPin:
-    """What identifies one file.
-
-    Parameters
-    ----------
-    sha256
-        Of its bytes.
-    size_bytes
-        Its length, where it was ever seen.
-    max_bytes
-        What caps the download where its length is not known.
-    """
+    """What identifies one file."""
 
     sha256: Sha256
-    size_bytes: int | None = None
-    max_bytes: int | None = None
+    size_bytes: int | None = None  # where it was ever seen
+    max_bytes: int | None = None  # what caps the download where its size is not known
 
     @property
     def limit_bytes(self) -> int | None:
@@ -65,13 +55,10 @@ class TryLater:
 
 @dataclass(frozen=True)
 class Refuse:
-    """The server does not have the wanted file: asking again now would not help.
-
-    `may_pass` says that it could later, as with a network that is gone.
-    """
+    """The server does not have the wanted file: asking again now would not help."""
 
     reason: str
-    may_pass: bool = False
+    may_pass: bool = False  # it could help later, as with a network that is gone
 
 
 @dataclass(frozen=True)
@@ -83,12 +70,9 @@ class PartBody:
 
 @dataclass(frozen=True)
 class WholeBody:
-    """The body is the whole file: no part was asked for, or the server does not know ranges.
+    """The body is the whole file: no part was asked for, or the server does not know ranges."""
 
-    `total_bytes` is None where neither the server nor the pin says its size.
-    """
-
-    total_bytes: int | None
+    total_bytes: int | None  # where the server or the pin says it
 
 
 @dataclass(frozen=True)
@@ -110,16 +94,12 @@ Answer = PartBody | WholeBody | Expired | OtherSize | TryLater | Refuse
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked for.
+    """What was asked for."""
 
-    From the byte `start`, or the whole file where that is None; `size_bytes` of the whole file, where it is known.
-    `is_redirected`: a server named the address that answered. `is_hub`: it gives some files only to whom it knows.
-    """
-
-    start: int | None = None
-    size_bytes: int | None = None
-    is_redirected: bool = False
-    is_hub: bool = False
+    start: int | None = None  # the first byte; None for the whole file
+    size_bytes: int | None = None  # of the whole file, where it is known
+    is_redirected: bool = False  # a server named the address that answered
+    is_hub: bool = False  # it gives some files only to whom it knows
 
 
 def interpret_answer(

@@ -23,28 +23,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Patience:
-    """How long and how often a download is tried.
+    """How long and how often a download is tried."""
 
-    Parameters
-    ----------
-    tries
-        In a row without any new bytes worth mentioning (PROGRESS_BYTES).
-    all_tries
-        By one connection, however much comes each time.
-    first_wait_s, longest_wait_s
-        Between two tries: doubled from the first up to the longest.
-    longest_asked_wait_s
-        The most that a server may ask for by Retry-After.
-    timeout_s
-        How long a server may be silent, or send less than LEAST_BYTES.
-    """
-
-    tries: int = 5
-    all_tries: int = 100
-    first_wait_s: float = 1.0
+    tries: int = 5  # in a row without any new bytes worth mentioning (PROGRESS_BYTES)
+    all_tries: int = 100  # by one connection, however much comes each time
+    first_wait_s: float = 1.0  # doubled after each try, up to the longest
     longest_wait_s: float = 30.0
-    longest_asked_wait_s: float = 120.0
-    timeout_s: float = 30.0
+    longest_asked_wait_s: float = 120.0  # the most that a server may ask for by Retry-After
+    timeout_s: float = 30.0  # how long a server may be silent, or send less than LEAST_BYTES
 
     def next_wait(self, failures: int, asked_s: float | None = None) -> float | None:
         """How long to wait before the next try, in seconds; None is to give up.
@@ -66,13 +52,7 @@ class Tempo:
     clock: Callable[[], float] = time.monotonic
 
     def persist(self, label: str, attempt: Callable[[], T | TryLater], console: Console) -> T:
-        """Repeat what may fail for a while, as often as patience allows.
-
-        Raises
-        ------
-        OriginError
-            With the last reason, once patience is at its end.
-        """
+        """Repeat what may fail for a while; once patience ends, raise an OriginError with the last reason."""
         failures = 0
         while isinstance(outcome := attempt(), TryLater):
             failures += 1
@@ -80,13 +60,7 @@ class Tempo:
         return outcome
 
     def pause(self, label: str, fault: TryLater, failures: int, console: Console) -> None:
-        """Wait before the next try, and say so.
-
-        Raises
-        ------
-        OriginError
-            Where there is to be none.
-        """
+        """Wait before the next try, and say so; raise an OriginError where there is to be none."""
         wait_s = self.patience.next_wait(failures, fault.wait_s)
         if wait_s is None:
             asked = f", and asks to wait {fault.wait_s:g} s" if fault.wait_s else ""
@@ -97,10 +71,7 @@ class Tempo:
 
 
 class Pace:
-    """Whether the bytes of one answer come fast enough, and when to report them.
-
-    `size_bytes` of the file are there before.
-    """
+    """Whether one answer comes fast enough, and when to report it; `size_bytes` of the file are there before."""
 
     def __init__(self, tempo: Tempo, size_bytes: int) -> None:
         self._clock, self.timeout_s = tempo.clock, tempo.patience.timeout_s

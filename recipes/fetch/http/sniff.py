@@ -15,10 +15,7 @@ SHOWN_CHARACTERS = 80
 def name_wrong_start(start: bytes) -> str | None:
     """Return what was sent in a file's place: a web page, an error, a pointer; None where the start tells nothing.
 
-    Parameters
-    ----------
-    start
-        The first bytes, SNIFF_BYTES of them where there are so many.
+    `start` are the first SNIFF_BYTES, or all where there are fewer.
     """
     if not start:
         return "nothing, an empty file"
