@@ -75,18 +75,14 @@ def run(options: argparse.Namespace) -> int:
     if options.url is not None:
         key = read_api_key(options.api_key_file)
         log.hide(key)
-        pieces = ask_server(
-            parse_url(options.url), images, question, key=key, temperature=options.temperature
-        )
-        show(pieces, job.console)
+        base = parse_url(options.url)
+        show(ask_server(base, images, question, key=key, temperature=options.temperature), job.console)
         return 0
     prepared = prepare(job, options, text_only=not images, host=LOOPBACK, port=free_port(), api_key=None)
     with serving(prepared.service) as server:
         try:
-            show(
-                ask_server(server.base, images, question, key=None, temperature=options.temperature),
-                job.console,
-            )
+            pieces = ask_server(server.base, images, question, key=None, temperature=options.temperature)
+            show(pieces, job.console)
         except AnswerError as error:
             # a server that died hung up; one that refuses lives on
             status = server.process.wait(GONE_S if error.__cause__ else 0)

@@ -62,8 +62,7 @@ def open_job(options: argparse.Namespace, kind: type[Manifests] = Manifests) -> 
     platform_name = _platform_name(options, manifests, recipe)
     if getattr(options, "toolchain", None):
         recipe = on_host(recipe, platform_name)
-    chosen = tuple(getattr(options, "architecture", None) or ())
-    recipe = with_architectures(recipe, platform_name, chosen)
+    recipe = with_architectures(recipe, platform_name, tuple(getattr(options, "architecture", None) or ()))
     log.LOGGER.info("recipe %s, platform %s, store %s", recipe.name, platform_name, context.store.root)
     return Job(
         manifests=manifests,

@@ -99,8 +99,7 @@ def _named(manifests: Manifests, options: argparse.Namespace) -> list[Model]:
 
 
 def _fetch(manifests: Manifests, context: Context, options: argparse.Namespace) -> int:
-    downloads = replace(Fetcher.of(context), connections=options.connections)
-    fetcher = ModelFetcher(manifests, downloads)
+    fetcher = ModelFetcher(manifests, replace(Fetcher.of(context), connections=options.connections))
     for model in _named(manifests, options):
         for file in fetcher.fetch(model, options.from_):
             print(f"{file.file.role:<7} {file.path}")
@@ -143,9 +142,8 @@ def _inspect(manifests: Manifests, context: Context, options: argparse.Namespace
         print("\n".join(inspection_lines(found, options.context)))
         if options.picture:
             with storage_errors(options.picture):
-                image = draw_mix(
-                    f"{title}: bytes by part and type", (*found.model_shares, *found.mmproj_shares)
-                )
+                shares = (*found.model_shares, *found.mmproj_shares)
+                image = draw_mix(f"{title}: bytes by part and type", shares)
                 options.picture.write_text(image, encoding="utf-8")
             print(f"image: {options.picture}")
         demand_sound(found, title)
@@ -175,22 +173,16 @@ def _list(manifests: Manifests, context: Context, options: argparse.Namespace) -
 def _states(manifests: Manifests, context: Context, model: Model) -> list[str]:
     if any(file.sha256 is None for file in model.files):
         lock = f"python3 noxfile.py -s lock -- --model {model.name}"
-        return [
-            f"unlocked, and refused until {lock} --write" if f.sha256 is None else "pinned"
-            for f in model.files
-        ]
+        unlocked = f"unlocked, and refused until {lock} --write"
+        return [unlocked if file.sha256 is None else "pinned" for file in model.files]
     return [_state(context, file) for file in pinned_files(model, manifests, context.store)]
 
 
 def _state(context: Context, file: PinnedFile) -> str:
     if file.path.exists():
-        return (
-            "here"
-            if is_unchanged(file.path, file.sha256, context.store)
-            else "here, not verified since it changed"
-        )
-    note = read_note(pieces_path(context.store, file.sha256))
-    if note is not None and note.pieces:
+        verified = is_unchanged(file.path, file.sha256, context.store)
+        return "here" if verified else "here, not verified since it changed"
+    if (note := read_note(pieces_path(context.store, file.sha256))) and note.pieces:
         return f"{len(note.pieces) / note.layout.count:.0%} of it has arrived"
     return "not here"
 

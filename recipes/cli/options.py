@@ -216,16 +216,14 @@ def positive(text: str) -> int:
 
 def not_negative(text: str) -> float:
     """Read a number that is at least 0, or raise an ArgumentTypeError."""
-    number = _number(text)
-    if 0 <= number < math.inf:
+    if 0 <= (number := _number(text)) < math.inf:
         return number
     raise argparse.ArgumentTypeError(f"a number from 0 is expected, not {text!r}")
 
 
 def seconds(text: str) -> float:
     """Read a time in seconds, or raise an ArgumentTypeError."""
-    number = _number(text)
-    if 0 < number < math.inf:
+    if 0 < (number := _number(text)) < math.inf:
         return number
     raise argparse.ArgumentTypeError(f"seconds, more than 0, are expected, not {text!r}")
 

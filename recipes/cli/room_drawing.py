@@ -72,7 +72,10 @@ def draw_rooms(rooms: Iterable[Room]) -> str:
         *(line for index, room in enumerate(rooms) for line in _box(index, room)),
         *(_line_out(index, room, row) for index, room in enumerate(rooms) if room.imports),
         *(line for index, room in enumerate(rooms) for line in _lines_in(index, room.name, rooms, row)),
-        *(_note(number, line) for number, line in enumerate(NOTE)),
+        *(
+            f'<text class="note" x="{_column(1)}" y="{MARGIN + 21 + 17 * number}">{line}</text>'
+            for number, line in enumerate(NOTE)
+        ),
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
@@ -115,10 +118,6 @@ def _box(row: int, room: Room) -> Iterator[str]:
     )
     for number, line in enumerate(textwrap.wrap(room.purpose, LINE_CHARACTERS)[:2]):
         yield f'<text x="{MARGIN + 12}" y="{top + 36 + 15 * number}">{escape(line)}</text>'
-
-
-def _note(number: int, line: str) -> str:
-    return f'<text class="note" x="{_column(1)}" y="{MARGIN + 21 + 17 * number}">{line}</text>'
 
 
 def _column(row: int) -> int:

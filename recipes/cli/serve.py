@@ -107,10 +107,8 @@ def run(options: argparse.Namespace) -> int:
     with serving(prepared.service) as server:
         try:
             words = key_words(options.api_key_file) if api_key else None
-            lines = ready_lines(
-                prepared.ready, prepared.installation.title, server.base, prepared.service.log, words
-            )
-            print("\n".join(lines), flush=True)
+            title, log_path = prepared.installation.title, prepared.service.log
+            print("\n".join(ready_lines(prepared.ready, title, server.base, log_path, words)), flush=True)
             status = server.process.wait()
         except KeyboardInterrupt:  # any signal that ends us; what it asks is passed on
             status = server.process.end()

@@ -33,10 +33,8 @@ class PieceFile:
     """A file whose pieces come in any order. Use it as a context manager, by one process at a time.
 
     Bytes are written first and noted after. A piece that is noted was there whole when it was; whether it still is, its
-    checksum says.
-
-    It is made where there is none. Where the note is of another layout, nothing counts as being there.
-    Where the disk refuses, a StoreError is raised.
+    checksum says. The file is made where there is none. Where the note is of another layout, nothing counts as being
+    there. Where the disk refuses, a StoreError is raised.
     """
 
     def __init__(self, path: Path, layout: PieceLayout) -> None:
@@ -45,7 +43,7 @@ class PieceFile:
         self._is_abandoned = False
         self._buffer = bytearray(min(layout.piece_bytes, layout.size_bytes))
         found = read_note(path)
-        if found is None or found.layout != layout:
+        if found and found.layout != layout:
             found = None
         self.inherited = dict(found.pieces) if found else {}
         self.pieces = dict(self.inherited)
@@ -65,18 +63,13 @@ class PieceFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        if not self._is_abandoned:
+            os.close(self._data)
+            os.close(self._note)
 
     def abandon(self) -> None:
         """Leave both files open to the end of the process: somebody may still write."""
         self._is_abandoned = True
-
-    def close(self) -> None:
-        """Let go of both files; nobody may write any more."""
-        if self._is_abandoned:
-            return
-        os.close(self._data)
-        os.close(self._note)
 
     def version(self, version: Version) -> int:
         """Return the number of a version, noted where it was not met before."""

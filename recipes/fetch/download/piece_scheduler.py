@@ -40,22 +40,12 @@ class Board:
         self._states = bytearray(layout.count)
         self._layout = layout
         self._changed = threading.Condition()
-        self._ended = False
+        self.is_ended = False  # whether nobody should go on
         self._workers = 0
-        self._held_bytes = 0
+        self.held_bytes = 0  # of the pieces that are there
         for index in held:
             self._states[index] = HELD
-            self._held_bytes += layout.size_of(index)
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of the pieces that are there."""
-        return self._held_bytes
-
-    @property
-    def is_ended(self) -> bool:
-        """Whether nobody should go on."""
-        return self._ended
+            self.held_bytes += layout.size_of(index)
 
     @property
     def has_one_worker(self) -> bool:
@@ -70,10 +60,9 @@ class Board:
         """Return work, waiting until there is some; None once there will be none."""
         with self._changed:
             while True:
-                if self._ended:
+                if self.is_ended:
                     return None
-                run = next_run(self._states, RUN_PIECES)
-                if run is not None:
+                if run := next_run(self._states, RUN_PIECES):
                     self._states[run.first : run.end] = bytes([BUSY]) * (run.end - run.first)
                     return run
                 self._changed.wait()
@@ -102,14 +91,14 @@ class Board:
         with self._changed:
             if self._states[index] != HELD:
                 self._states[index] = HELD
-                self._held_bytes += self._layout.size_of(index)
+                self.held_bytes += self._layout.size_of(index)
             self._changed.notify_all()
 
     def lose(self, index: int) -> None:
         """Say that a piece is there no more."""
         with self._changed:
             if self._states[index] == HELD:
-                self._held_bytes -= self._layout.size_of(index)
+                self.held_bytes -= self._layout.size_of(index)
             self._states[index] = MISSING
             self._changed.notify_all()
 
@@ -120,14 +109,14 @@ class Board:
     def wait_for(self, index: int, timeout_s: float) -> bool:
         """Wait until a piece is there or all has ended, or for so long; return whether it is there."""
         with self._changed:
-            if self._states[index] != HELD and not self._ended:
+            if self._states[index] != HELD and not self.is_ended:
                 self._changed.wait(timeout_s)
             return self._states[index] == HELD
 
     def end(self) -> None:
         """Have everybody stop."""
         with self._changed:
-            self._ended = True
+            self.is_ended = True
             self._changed.notify_all()
 
     def retire(self) -> bool:

@@ -67,9 +67,8 @@ class Transfer:
     def meet(self, response: Response, file: PieceFile) -> int:
         """Return the number of the version that an answer is of."""
         tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
-        version = Version(shown_url(self.route.address), tag)
         with self.lock:
-            self.latest = file.version(version)
+            self.latest = file.version(Version(shown_url(self.route.address), tag))
             return self.latest
 
     def is_streamer(self, number: int) -> bool:
@@ -177,12 +176,12 @@ class Connection:
         return True
 
     def _wait(self, fault: TryLater, *, progress_bytes: int) -> None:
-        everything = self._all
+        tempo = self._all.tempo
         self._requests += 1
         self._failures = 1 if progress_bytes >= PROGRESS_BYTES else self._failures + 1
-        if self._requests >= everything.tempo.patience.all_tries:
+        if self._requests >= tempo.patience.all_tries:
             raise OriginError(f"{fault.reason}; given up after {self._requests} requests", may_pass=True)
-        everything.tempo.pause(everything.label, fault, self._failures, everything.console)
+        tempo.pause(self._all.label, fault, self._failures, self._all.console)
 
     def _begin(self, index: int) -> None:
         self._index, self._checksum = index, 0

@@ -30,10 +30,7 @@ def check_environment(error: Exception, url: str, certificates: str | None) -> N
     if url.startswith("https:"):
         for name in CERTIFICATE_VARIABLES:
             _check_certificates(f"the variable {name}", os.environ.get(name, ""))
-        _check_certificates(
-            f"the variable {PIP_CERT_VARIABLE}, or `cert` of pip.conf",
-            certificates if isinstance(certificates, str) else "",
-        )
+        _check_certificates(f"the variable {PIP_CERT_VARIABLE}, or `cert` of pip.conf", certificates or "")
     _check_logins()
 
 

@@ -45,6 +45,4 @@ def _place(url: str) -> tuple[str, str, int] | None:
         port = parts.port
     except ValueError:
         return None
-    if not parts.hostname:
-        return None
-    return parts.scheme, parts.hostname, port or _PORTS[parts.scheme]
+    return (parts.scheme, parts.hostname, port or _PORTS[parts.scheme]) if parts.hostname else None

@@ -39,7 +39,8 @@ def describe_fault(error: BaseException, timeout_s: float) -> str:
     by_system = [str(cause.strerror) for cause in causes if isinstance(cause, OSError) and cause.strerror]
     if by_system:
         return place + by_system[-1].lower()
-    return _split_name(type(error).__name__)  # not its text: that can hold an address with its secrets
+    # not its text, which can hold an address with its secrets: `TooManyRedirects` is `too many redirects`
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
 
 
 def is_lasting(error: BaseException, *, has_answered: bool) -> bool:
@@ -80,11 +81,6 @@ def _known(cause: BaseException, timeout_s: float) -> str | None:
     if isinstance(cause, TimeoutError):
         return f"nothing came for {timeout_s:g} s"
     return None
-
-
-def _split_name(name: str) -> str:
-    """Return `TooManyRedirects` as `too many redirects`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -89,10 +89,10 @@ class Route:
             try:
                 response = session.get(url, headers=headers, auth=auth, stream=True, timeout=timeout_s)
             except (OSError, ValueError) as error:
-                trusted = session.verify if isinstance(session.verify, str) else None
-                check_environment(error, url, trusted)
+                check_environment(error, url, session.verify if isinstance(session.verify, str) else None)
                 raise
-            self._hear(response.headers, url)
+            if url == self.address and (statement := parse_statement(response.headers)):
+                self.statement = statement
             if not response.is_redirect:
                 if is_redirected and response.ok:
                     with self._lock:
@@ -109,10 +109,6 @@ class Route:
         """Ask the pinned address again the next time."""
         with self._lock:
             self._target = None
-
-    def _hear(self, headers: Mapping[str, str], url: str) -> None:
-        if url == self.address and (statement := parse_statement(headers)):
-            self.statement = statement
 
 
 def _as_it_is(request: PreparedRequest) -> PreparedRequest:
