@@ -87,10 +87,7 @@ def add_server(parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until a signal comes or the server ends; return its exit code.
-
-    A RecipeError is raised where it cannot be started, or ends by itself.
-    """
+    """Serve until a signal comes or the server ends: return its exit code, or raise a RecipeError where it failed."""
     demand_one_program(options, "serve")
     job = open_job(options)
     host = parse_host(options.host)

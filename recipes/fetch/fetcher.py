@@ -97,7 +97,8 @@ class Fetcher(Context):
 
         The places are asked in order; the user's mirrors come before them. `where` is what the file is to the user.
         Where no place delivered, a FetchError lists the reason of each; where one sent other bytes, a VerifyError. A
-        PinMissingError is raised where nothing says how large it may be, a StoreError where the store fails.
+        PinMissingError is raised where nothing says how large it may be, a StoreError where the store fails or its file
+        was changed.
         """
         delivery = self.try_blob(pin, candidates, where)
         if delivery.blob is None:
