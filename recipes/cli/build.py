@@ -54,11 +54,9 @@ def run(options: argparse.Namespace) -> int:
     if options.all_platforms:
         refuse_beside(options, "build", "--all-platforms", PARTS, "the first builds each platform whole")
     job = open_job(options)
-    jobs = [job]
-    if options.all_platforms:
-        jobs = [replace(job, platform_name=name) for name in pinned_platforms(job)]
+    names = pinned_platforms(job) if options.all_platforms else [job.platform_name]
     warn_known_issues(job, refuse=options.refuse_known_issues or REFUSE_KNOWN_ISSUES in job.settings.policy)
-    for each in jobs:
+    for each in (replace(job, platform_name=name) for name in names):
         bundle = ensure_bundle(each, chosen_plan(each, options.target))
         print_bundle(each, bundle)
         if options.archive:

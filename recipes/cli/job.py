@@ -39,10 +39,7 @@ def open_manifests(options: argparse.Namespace, kind: type[Manifests] = Manifest
 
 
 def open_context() -> Context:
-    """Return the store, the console and the settings; from here on the log is also written to the store.
-
-    A RecipeError is raised where a setting is not valid, or there is no store and none can be made.
-    """
+    """Return store, console and settings; from now on log to the store. Raises a RecipeError if one is not valid."""
     settings = read_settings()
     log.hide(settings.hub_token)
     store = Store.open(settings.store)

@@ -136,10 +136,7 @@ def _nearest(word: str, known: Sequence[str]) -> str:
 
 
 def add_common(parser: Parser, *, reads_manifests: bool, default: object = None) -> None:
-    """Add what every session takes.
-
-    For an action `default` is `argparse.SUPPRESS`: it must not undo what stands before its name.
-    """
+    """Add what every session takes; for an action `default` is SUPPRESS, to keep what stands before its name."""
     if reads_manifests:
         parser.add_argument(
             "--project",

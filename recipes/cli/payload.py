@@ -50,10 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def read_payload(folder: Path) -> dict[str, Sha256]:
-    """Return each file of a bundle with its payload's digest.
-
-    A UsageError is raised where it is no folder, is empty, or holds a Mach-O file that cannot be read.
-    """
+    """Return the payload digest of each file of a bundle; raise a UsageError where it is none, empty or unreadable."""
     found = "nothing there"
     if folder.is_dir():
         try:

@@ -33,6 +33,7 @@ NO_CONFIG = {
 RAW_ATTRIBUTES = "* -text -ident !eol !filter !working-tree-encoding\n"
 LEAST_BYTES_PER_S = 1000  # git gives up where less comes for as long as a server may be silent
 SHOWN_LINES = 3
+FETCH = ("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance")
 
 
 @dataclass(frozen=True)
@@ -56,20 +57,7 @@ class GitClient:
             (repository / ".git/info").mkdir(exist_ok=True)
             (repository / ".git/info/attributes").write_text(RAW_ATTRIBUTES, encoding="utf-8")
         inside = (f"--git-dir={repository / '.git'}", f"--work-tree={into}")
-        self._run(
-            *inside,
-            *(
-                "fetch",
-                "--quiet",
-                "--depth=1",
-                "--no-tags",
-                "--no-recurse-submodules",
-                "--no-auto-maintenance",
-            ),
-            *(url, commit.hex),
-            url=url,
-            into=into,
-        )
+        self._run(*inside, *FETCH, url, commit.hex, url=url, into=into)
         self._run(*inside, "read-tree", commit.hex, url=url, into=into)
         self._run(*inside, "checkout-index", "--all", "--force", url=url, into=into)
 

@@ -35,6 +35,8 @@ def check_environment(error: Exception, url: str, certificates: str | None) -> N
 
 
 def _check_proxy(url: str) -> None:
+    from importlib.util import find_spec
+
     from requests.utils import get_environ_proxies, select_proxy
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url
@@ -48,7 +50,7 @@ def _check_proxy(url: str) -> None:
         is_socks = (parts.scheme or "").startswith("socks")
     except LocationParseError:
         is_good = is_socks = False
-    if is_good or (is_socks and _has_socks()):
+    if is_good or (is_socks and find_spec("socks")):
         return
     names = [name for name, value in os.environ.items() if name.lower().endswith("_proxy") and value == proxy]
     shown = repr(re.sub(r"^(\w+://)?[^/@]*@", r"\1***@", proxy))  # it can carry a password
@@ -58,12 +60,6 @@ def _check_proxy(url: str) -> None:
         found=f"{shown}, a SOCKS proxy: PySocks, which it needs, is not installed" if is_socks else shown,
         fix=f"{UNSET}, or list the hosts that need no proxy in NO_PROXY",
     )
-
-
-def _has_socks() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("socks") is not None
 
 
 def _check_certificates(where: str, value: str) -> None:

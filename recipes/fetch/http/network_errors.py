@@ -44,10 +44,7 @@ def describe_fault(error: BaseException, timeout_s: float) -> str:
 
 
 def is_lasting(error: BaseException, *, has_answered: bool) -> bool:
-    """Whether asking the same address again would not help.
-
-    One that cannot be reached may come back, if it has answered before in this run.
-    """
+    """Whether asking the same address again would not help; one that answered before in this run may come back."""
     from requests import exceptions
 
     if isinstance(error, exceptions.TooManyRedirects | exceptions.SSLError | ValueError):

@@ -13,10 +13,7 @@ SHOWN_CHARACTERS = 80
 
 
 def name_wrong_start(start: bytes) -> str | None:
-    """Return what was sent in a file's place: a web page, an error, a pointer; None where the start tells nothing.
-
-    `start` are the first SNIFF_BYTES, or all where there are fewer.
-    """
+    """Return what these first SNIFF_BYTES are instead of the file: a page, an error, a pointer; None where unclear."""
     if not start:
         return "nothing, an empty file"
     if pointer := _POINTER.match(start):
