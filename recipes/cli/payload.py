@@ -26,11 +26,7 @@ def add_options(parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print each file's payload digest; or compare two bundles.
-
-    A UsageError is raised where a folder cannot be read as a bundle, a VerifyError with the files' names where the two
-    differ in more than their signatures.
-    """
+    """Print each file's payload digest, or compare two bundles: a VerifyError names the files that differ."""
     rows = read_payload(options.bundle)
     if options.other is None:
         for name, found in rows.items():

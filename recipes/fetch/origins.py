@@ -59,11 +59,7 @@ class FetchedSource:
 
 
 def fetch_wheel(wheel: Wheel, where: str, context: Context) -> Path:
-    """Return a pinned wheel of the store, downloaded from the package index if it is not there.
-
-    Where neither a mirror nor the index delivered the pinned bytes, a FetchError or a VerifyError is raised; where the
-    store fails, a StoreError.
-    """
+    """Return a pinned wheel of the store, downloaded if it is not there; raises what `Fetcher.fetch_blob` does."""
     fetcher = Fetcher.of(context)
     return fetcher.fetch_blob(BlobPin(wheel.sha256, wheel.size_bytes), (_indexed(wheel, fetcher),), where)
 
@@ -89,14 +85,12 @@ def fetch_source(
     if len(results) == 1 and results[0].refused:
         raise results[0].refused
     if all(result.tree for result in results):
+        relock = f"python3 noxfile.py -s lock -- --recipe {recipe_name} --source {_place(source)}"
         raise VerifyError(
             where=where,
             expected=str(wanted),
             found="\n".join(str(failure) for failure in failures),
-            fix=(
-                f"python3 noxfile.py -s lock -- --recipe {recipe_name} --source {_place(source)}"
-                "  # proposes what it gives now"
-            ),
+            fix=f"{relock}  # proposes what it gives now",
         )
     raise fetcher.error(where, str(wanted), failures)
 
@@ -147,9 +141,8 @@ def _try_origin(origin: Origin, source: Source, where: str, fetcher: Fetcher, in
         return OriginResult(label, None, (Failure(label, str(error), error.may_pass),))
     except ArchiveError as error:
         member = error.where.removeprefix(place).lstrip(":, ")
-        reason = (
-            f"its archive{f', {member}' if member else ''}: expected {error.expected}, found {error.found}"
-        )
+        shown = f", {member}" if member else ""
+        reason = f"its archive{shown}: expected {error.expected}, found {error.found}"
         return OriginResult(label, None, (*skipped, Failure(label, reason)), error)
     tree = Tree(hash_tree(into, Sha1), hash_tree(into, Sha256))
     pinned = Tree(source.tree, source.tree_sha256)

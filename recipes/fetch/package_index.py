@@ -41,10 +41,7 @@ class PackageIndex:
     certificates: str | None = None
 
     def find_address(self, wanted: IndexFile) -> str | TryLater:
-        """Ask for the address of a pinned file; a yanked one counts as well, since it is pinned.
-
-        An OriginError is raised where the index cannot be asked, lacks the file, or says another digest or size of it.
-        """
+        """Return a pinned file's address, yanked or not; raise an OriginError if the index lacks or contradicts it."""
         page = self.ask_page(wanted.project)
         if isinstance(page, TryLater):
             return page

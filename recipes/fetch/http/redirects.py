@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from recipes.fetch.http.hub_token import Credential
 
 MOST_REDIRECTS = 10
-HEADERS = {
-    "User-Agent": "pinned-llama",
-    "Accept-Encoding": "identity",
-}  # identity: the very bytes that are pinned
+HEADERS = {"User-Agent": "pinned-llama", "Accept-Encoding": "identity"}  # the very bytes that are pinned
 
 
 @dataclass(frozen=True)
@@ -51,10 +48,7 @@ class RouteReply:
 
 
 class Route:
-    """One pinned address. Every method may be called from any thread.
-
-    The credential says who may get the user's token; None for a place that is no hub.
-    """
+    """One pinned address, with a hub's credential if it leads to one; every method may be called from any thread."""
 
     def __init__(self, address: str, credential: Credential | None = None) -> None:
         self.address = address
