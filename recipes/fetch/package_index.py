@@ -52,11 +52,7 @@ class PackageIndex:
         return self.address_of(found)
 
     def ask_page(self, project: str) -> ProjectPage | TryLater:
-        """Ask for what the index has of a project.
-
-        An OriginError is raised where it cannot be asked or has no such project; a UsageError where the user's proxy,
-        certificates or logins cannot be used.
-        """
+        """Return the index's page of a project; an OriginError if there is none, a UsageError for bad user settings."""
         # costly, and not needed where all files are in the store
         from pypi_simple import (
             PYPI_SIMPLE_ENDPOINT,

@@ -145,11 +145,7 @@ class Connection:
         self._failures, self._requests = 0, 0
 
     def work(self) -> None:
-        """Fetch run after run, until nothing is left or this connection is of no use.
-
-        An OriginError is raised where this place does not deliver, an OtherSizeError where its file has another size
-        than before, a StoreError where the disk refuses.
-        """
+        """Fetch until nothing is left or this is of no use; raises an OriginError, OtherSizeError or StoreError."""
         while (run := self._board.take()) is not None:
             if not self._fetch(run):
                 return

@@ -16,10 +16,7 @@ UNSET = "correct it, or unset it"
 
 
 def check_environment(error: Exception, url: str, certificates: str | None) -> None:
-    """Raise a UsageError where a variable, or a file that it names, cannot be used and explains why a request failed.
-
-    `certificates` is the file or folder that the user named for pip.
-    """
+    """Raise a UsageError where a variable, a login or `certificates`, which the user named for pip, is the fault."""
     from requests import RequestException
     from requests.exceptions import SSLError
 

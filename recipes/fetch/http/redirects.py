@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from recipes.fetch.http.hub_token import Credential
 
 MOST_REDIRECTS = 10
-HEADERS = {"User-Agent": "pinned-llama", "Accept-Encoding": "identity"}  # the very bytes that are pinned
+HEADERS = {"User-Agent": "pinned-llama", "Accept-Encoding": "identity"}  # identity: the pinned bytes
 
 
 @dataclass(frozen=True)
