@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 from pathlib import Path
@@ -153,11 +152,6 @@ def test_a_record_takes_only_values_with_one_spelling(tmp_path: Path, value: obj
     with pytest.raises(TypeError, match="has no single spelling in JSON"):
         write_record(tmp_path, {"a": [value]})
     assert not (tmp_path / "build.json").exists()
-
-
-def test_a_record_reads_back_as_json(tmp_path: Path) -> None:
-    record = {"text": 'a"\\\n\x00ü', "number": -(2**70), "list": [], "truth": False}
-    assert json.loads(write_record(tmp_path, record).read_bytes()) == record
 
 
 def test_what_is_in_a_bundle_is_described_in_the_order_of_the_names(

@@ -39,46 +39,41 @@ def test_a_path_baked_into_a_program_is_shown_with_its_section(pair: tuple[Path,
     left, right = pair
     data = elf_bytes(replace(SPEC, rodata=SPEC.rodata.replace(b"one", b"two")))
     (right / "bin" / "tool").write_bytes(data)
-    (difference,) = compare(left, right)
     offset = data.index(b"two")
-    assert difference == FileDifference(
-        "bin/tool",
+    what, texts = (
         f"{len(data)} bytes, first different at {offset:#x}",
-        offset,
-        ".rodata+0x8",
-        "/home/one/src/a.c",
-        "/home/two/src/a.c",
+        ("/home/one/src/a.c", "/home/two/src/a.c"),
     )
-    assert str(difference) == (
-        f"bin/tool: {len(data)} bytes, first different at {offset:#x}, in .rodata+0x8:"
-        " '/home/one/src/a.c' against '/home/two/src/a.c'"
-    )
-
-
-def test_bytes_without_text_are_shown_by_place_only(pair: tuple[Path, Path]) -> None:
-    left, right = pair
-    data = bytearray((right / "bin" / "tool").read_bytes())
-    place = data.index(b"a.c\0") + 20
-    data[place] = 0xFF
-    (right / "bin" / "tool").write_bytes(data)
     (difference,) = compare(left, right)
-    assert str(difference) == f"bin/tool: {len(data)} bytes, first different at {place:#x}, in .rodata+0x24"
+    assert difference == FileDifference("bin/tool", what, offset, ".rodata+0x8", *texts)
+    assert str(difference) == f"bin/tool: {what}, in .rodata+0x8: '{texts[0]}' against '{texts[1]}'"
 
 
-def test_the_last_character_of_a_text_belongs_to_it(pair: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "shown"),
+    [
+        (b"a.c\0" + bytes(16), b"a.c\0" + bytes(16) + b"\xff", "in .rodata+0x24"),
+        (b"a.c", b"a.h", "in .rodata+0x12: '/home/one/src/a.c' against '/home/one/src/a.h'"),
+    ],
+    ids=["bytes without text", "the last character of a text"],
+)
+def test_a_difference_is_shown_with_the_text_around_it(
+    pair: tuple[Path, Path], old: bytes, new: bytes, shown: str
+) -> None:
     left, right = pair
-    data = elf_bytes(replace(SPEC, rodata=SPEC.rodata.replace(b"a.c", b"a.h")))
-    (right / "bin" / "tool").write_bytes(data)
+    changed = SPEC.rodata.replace(old, new)[: len(SPEC.rodata)]
+    (right / "bin" / "tool").write_bytes(elf_bytes(replace(SPEC, rodata=changed)))
     (difference,) = compare(left, right)
-    assert (difference.left_text, difference.right_text) == ("/home/one/src/a.c", "/home/one/src/a.h")
+    assert str(difference).endswith(f", {shown}")
 
 
 def test_a_text_file_is_placed_by_line(pair: tuple[Path, Path]) -> None:
     left, right = pair
     (right / "note").write_text("one\ntwo\nthr33\nfour\n")
     (difference,) = compare(left, right)
-    assert str(difference) == (
-        "note: 14 bytes against 19, first different at 0xb, in line 3: 'three' against 'thr33'"
+    assert (
+        str(difference)
+        == "note: 14 bytes against 19, first different at 0xb, in line 3: 'three' against 'thr33'"
     )
 
 

@@ -101,60 +101,58 @@ def test_words_behind_the_assembler_and_the_preprocessor_are_checked_too() -> No
 
 
 @pytest.mark.parametrize(
-    ("words", "shown"),
+    "words",
     [
-        (("-I/usr/include",), "-I/usr/include"),
-        (("-I", "/usr/include"), "-I /usr/include"),
-        (("-I../../usr/include",), "-I../../usr/include"),
-        (("-isystem/usr/include",), "-isystem/usr/include"),
-        (("-isystem", "/usr/include"), "-isystem /usr/include"),
-        (("-include", "/etc/config.h"), "-include /etc/config.h"),
-        (("-L/usr/lib",), "-L/usr/lib"),
-        (("--sysroot=/",), "--sysroot=/"),
-        (("-isysroot", "/Applications/Xcode.app"), "-isysroot /Applications/Xcode.app"),
-        (("-B/usr/bin",), "-B/usr/bin"),
-        (("-fdebug-compilation-dir=/home/me",), "-fdebug-compilation-dir=/home/me"),
-        (("-ffile-prefix-map=/home/me=/source",), "-ffile-prefix-map=/home/me=/source"),
-        (("/usr/lib/crt1.o",), "/usr/lib/crt1.o"),
-        (('-DDATA="/usr/share/x"',), '-DDATA="/usr/share/x"'),
-        (("-D", "DATA=/usr/share/x"), "-D DATA=/usr/share/x"),
+        ("-I/usr/include",),
+        ("-I", "/usr/include"),
+        ("-I../../usr/include",),
+        ("-isystem/usr/include",),
+        ("-isystem", "/usr/include"),
+        ("-include", "/etc/config.h"),
+        ("-L/usr/lib",),
+        ("--sysroot=/",),
+        ("-isysroot", "/Applications/Xcode.app"),
+        ("-B/usr/bin",),
+        ("-fdebug-compilation-dir=/home/me",),
+        ("-ffile-prefix-map=/home/me=/source",),
+        ("/usr/lib/crt1.o",),
+        ('-DDATA="/usr/share/x"',),
+        ("-D", "DATA=/usr/share/x"),
     ],
 )
-def test_a_path_of_the_host_is_refused_with_its_option(words: tuple[str, ...], shown: str) -> None:
-    assert found(*words) == [shown]
+def test_a_path_of_the_host_is_refused_with_its_option(words: tuple[str, ...]) -> None:
+    assert found(*words) == [" ".join(words)]
 
 
-def test_a_folder_of_this_build_in_a_macro_is_refused_because_no_prefix_map_reaches_it() -> None:
-    command = ("/somewhere/tools/cc", "-O3", '-DROOT="/somewhere/source/x"')
+CC, SOURCE = "/somewhere/tools/cc", '-DROOT="/somewhere/source/x"'
+
+
+@pytest.mark.parametrize(
+    ("command", "expected", "refused"),
+    [
+        (
+            (CC, "-O3", SOURCE),
+            "no folder of the build machine in a macro",
+            SOURCE,
+        ),  # no prefix map reaches it
+        (("/usr/bin/ccache", CC, "-O3", "-c", "a.c"), "without a launcher", "/usr/bin/ccache"),
+        (("cc", "-O3"), "compiler", "cc"),
+        ((CC, "-c", "a.c"), "one of -O3", "no -O"),
+    ],
+    ids=["a folder in a macro", "a launcher", "a compiler found by name", "no optimisation"],
+)
+def test_a_command_that_is_not_the_plans_is_refused(
+    command: tuple[str, ...], expected: str, refused: str
+) -> None:
     (violation,) = compile_violations(command, ALLOWED, ROOTS, "/somewhere/build")
-    assert violation.expected == "no folder of the build machine in a macro"
-    assert violation.found == '-DROOT="/somewhere/source/x"'
-
-
-def test_a_launcher_before_the_compiler_is_refused() -> None:
-    command = ("/usr/bin/ccache", "/somewhere/tools/cc", "-O3", "-c", "a.c")
-    (violation,) = compile_violations(command, ALLOWED, ROOTS, "/somewhere/build")
-    assert violation.expected == "the plan's compiler, without a launcher before it"
-    assert violation.found == "/usr/bin/ccache"
-
-
-def test_a_compiler_found_by_name_is_refused() -> None:
-    (violation,) = compile_violations(("cc", "-O3"), ALLOWED, ROOTS, "/somewhere/build")
-    assert violation.found == "cc"
+    assert expected in violation.expected
+    assert violation.found == refused
 
 
 def test_a_compiler_that_the_plan_names_may_lie_outside() -> None:
     assert list(compile_violations(("/usr/bin/clang", "-O3"), ALLOWED, ROOTS, "/somewhere/build")) == []
 
 
-def test_a_command_without_the_plans_optimisation_is_refused() -> None:
-    (violation,) = compile_violations(
-        ("/somewhere/tools/cc", "-c", "a.c"), ALLOWED, ROOTS, "/somewhere/build"
-    )
-    assert (violation.expected, violation.found) == ("one of -O3", "no -O")
-
-
 def test_an_empty_command_is_refused() -> None:
-    assert [
-        item.found for item in compile_violations((), AllowedFlags(optimise=()), ROOTS, "/somewhere/build")
-    ] == ["no compiler"]
+    (violation,) = compile_violations((), AllowedFlags(optimise=()), ROOTS, "/somewhere/build")
+    assert violation.found == "no compiler"

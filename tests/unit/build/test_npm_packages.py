@@ -61,25 +61,17 @@ def test_a_cache_for_npm_holds_the_packages_and_writes_beside_them_alone(tmp_pat
 
 
 def test_npm_sees_its_own_configuration_and_ours_and_nothing_else_of_the_user() -> None:
-    settings = replace(
-        read_settings(), network=(("https_proxy", "http://proxy.invalid"),), certificates="ca.pem"
-    )
-    environ = {
+    proxy = {"https_proxy": "http://proxy.invalid"}
+    settings = replace(read_settings(), network=tuple(proxy.items()), certificates="ca.pem")
+    kept = {
         "HOME": "/home/u",
-        "PATH": "/usr/bin",
         "NPM_CONFIG_REGISTRY": "http://mirror.invalid",
         "npm_config_strict_ssl": "true",
-        "NODE_OPTIONS": "--require evil",
-        "SECRET": "x",
     }
-    assert npm_environment(environ, Path("/node"), settings) == {
-        "HOME": "/home/u",
-        "PATH": "/node/bin:/usr/bin",
-        "NPM_CONFIG_REGISTRY": "http://mirror.invalid",
-        "npm_config_strict_ssl": "true",
-        "https_proxy": "http://proxy.invalid",
-        "NODE_EXTRA_CA_CERTS": "ca.pem",
-    }
+    hidden = {"NODE_OPTIONS": "--require evil", "SECRET": "x"}
+    ours = {"PATH": "/node/bin:/usr/bin", "NODE_EXTRA_CA_CERTS": "ca.pem"}
+    seen = npm_environment({**kept, **hidden, "PATH": "/usr/bin"}, Path("/node"), settings)
+    assert seen == kept | proxy | ours
 
 
 def test_packages_are_named_by_the_source_the_folder_and_node() -> None:
