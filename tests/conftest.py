@@ -17,8 +17,11 @@ from tests.support.paths import PROJECT
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# how long an example takes depends on the machine, and proves nothing
-settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# how long an example takes depends on the machine, and proves nothing; where CI is set, hypothesis draws the same
+# examples each time
+settings.register_profile(
+    "project", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("fast", settings.get_profile("project"), max_examples=20)
 settings.load_profile("project")
 

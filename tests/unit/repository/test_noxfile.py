@@ -17,6 +17,7 @@ import pytest
 from recipes import bootstrap
 from recipes.core import errors
 from tests.support.paths import PROJECT
+from tests.support.signals import end_on_signals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -192,7 +193,11 @@ except KeyboardInterrupt:
     sys.exit(130)
 """
     with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=PROJECT, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=end_on_signals,  # noqa: PLW1509 - the tests run no thread
     ) as process:
         while not (begun.exists() and begun.read_text()):
             assert process.poll() is None
