@@ -72,7 +72,7 @@ def test_a_hidden_weak_symbol_could_be_replaced_and_then_cannot(linker: Linker) 
     path = linker.link(USE, HIDDEN)
     before = path.read_bytes()
     assert bound(path) == [SYMBOL], (
-        "the linker has mended this: recipes/build/audit/macho/weak_symbols.py can go"
+        "the linker no longer does this: recipes/build/audit/macho/weak_symbols.py can go"
     )
     assert [each.library for each in inspect(path, "it").imports if each.symbol == SYMBOL] == [""]
     assert keep_hidden_symbols(path.parent.parent) == 1
