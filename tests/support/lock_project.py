@@ -151,13 +151,10 @@ class Workshop:
 
     def job(self, *, platform: str = PLATFORM, offline: bool = False, log: io.StringIO | None = None) -> Job:
         manifests = UnfinishedManifests(self.project)
-        settings = Settings(self.root, index_url=self.server.url("/simple"), offline=offline, timeout_s=10)
-        console = Plain(log or io.StringIO())
-        store = Store.open(self.root)
         return Job(
-            store=store,
-            console=console,
-            settings=settings,
+            store=Store.open(self.root),
+            console=Plain(log or io.StringIO()),
+            settings=Settings(self.root, index_url=self.server.url("/simple"), offline=offline, timeout_s=10),
             manifests=manifests,
             recipe=manifests.recipe("small"),
             platform_name=platform,
@@ -283,24 +280,16 @@ platforms:
     target: x86_64-linux-gnu.2.28
     cpu: x86_64
     cmake: {{}}
-    flags:
-      c: []
-      cxx: []
-      link: []
-    bundle:
-      bin: [server]
+    flags: {{c: [], cxx: [], link: []}}
+    bundle: {{bin: [server]}}
     output: {"d1" * 32} # of the machine at work
   macos-arm64-metal:
     toolchain: host
     target: arm64-apple-macos13.0
     cpu: apple-m1
     cmake: {{}}
-    flags:
-      c: []
-      cxx: []
-      link: []
-    bundle:
-      bin: [server]
+    flags: {{c: [], cxx: [], link: []}}
+    bundle: {{bin: [server]}}
     output_unpinned: the host toolchain is not pinned
 """,
         encoding="utf-8",
