@@ -68,52 +68,7 @@ cmake:
   FIXTURE_BUILD_NUMBER: 7
   FIXTURE_COMMIT: 01234567
 platforms:
-  linux-x86_64-cpu:
-    toolchain: zig-0.17.1
-    target: x86_64-linux-gnu.2.28
-    cpu: x86_64
-    cmake:
-      CMAKE_INSTALL_RPATH: "$ORIGIN;$ORIGIN/../lib"
-      CMAKE_SYSTEM_NAME: Linux
-      CMAKE_SYSTEM_PROCESSOR: x86_64
-    isa_flags: [-mavx2, -mfma]
-    flags: {flags}
-    bundle:
-      bin: [fixture, fixture-tool, libmodule-plain.so, libmodule-avx2.so]
-      lib: [libshapes.so.0]
-      licences: [LICENSE]
-    output_unpinned: a test pins it
-  linux-aarch64-cpu:
-    toolchain: zig-0.17.1
-    target: aarch64-linux-gnu.2.28
-    cpu: generic
-    cmake:
-      CMAKE_INSTALL_RPATH: "$ORIGIN;$ORIGIN/../lib"
-      CMAKE_SYSTEM_NAME: Linux
-      CMAKE_SYSTEM_PROCESSOR: aarch64
-    march:
-      armv8.2-a+dotprod: generic+v8_2a+dotprod
-    flags: {flags}
-    bundle:
-      bin: [fixture, fixture-tool, libmodule-plain.so, libmodule-dotprod.so]
-      lib: [libshapes.so.0]
-      licences: [LICENSE]
-    output_unpinned: a test pins it
-  linux-x86_64-own:
-    toolchain: own
-    target: x86_64-linux-gnu
-    cpu: x86-64
-    cmake:
-      CMAKE_INSTALL_RPATH: "$ORIGIN;$ORIGIN/../lib"
-      CMAKE_SYSTEM_NAME: Linux
-      CMAKE_SYSTEM_PROCESSOR: x86_64
-    isa_flags: [-mavx2, -mfma]
-    flags: {own_flags}
-    bundle:
-      bin: [fixture, fixture-tool, libmodule-plain.so, libmodule-avx2.so]
-      lib: [libshapes.so.0]
-      licences: [LICENSE]
-    output_unpinned: the compiler is the machine's own
+{linux}\
   macos-arm64-metal:
     toolchain: host
     target: arm64-apple-macos13.0
@@ -123,6 +78,24 @@ platforms:
     bundle:
       bin: [fixture, fixture-tool]
     output_unpinned: the host toolchain is not pinned
+"""
+# a platform of Linux: its name, toolchain, target and processor, what is of it alone, flags, module and reason
+LINUX = """\
+  {}:
+    toolchain: {}
+    target: {}
+    cpu: {}
+    cmake:
+      CMAKE_INSTALL_RPATH: "$ORIGIN;$ORIGIN/../lib"
+      CMAKE_SYSTEM_NAME: Linux
+      CMAKE_SYSTEM_PROCESSOR: {}
+    {}
+    flags: {}
+    bundle:
+      bin: [fixture, fixture-tool, libmodule-plain.so, libmodule-{}.so]
+      lib: [libshapes.so.0]
+      licences: [LICENSE]
+    output_unpinned: {}
 """
 FLAGS = (
     '{c: [-O3, -s, -g0, "-ffile-prefix-map={source}=/source", "-ffile-prefix-map={build}=/build",'
@@ -134,6 +107,25 @@ FLAGS = (
 OWN_FLAGS = (
     '{c: [-O3, "-ffile-prefix-map={source}=/source"],'
     ' cxx: [-O3, "-ffile-prefix-map={source}=/source"], link: [-s]}'
+)
+
+ISA, MARCH = "isa_flags: [-mavx2, -mfma]", "march:\n      armv8.2-a+dotprod: generic+v8_2a+dotprod"
+ZIG, PINS = "zig-0.17.1", "a test pins it"
+X86, ARM, OWN = "linux-x86_64-cpu", "linux-aarch64-cpu", "linux-x86_64-own"
+PLATFORMS = (
+    (X86, ZIG, "x86_64-linux-gnu.2.28", "x86_64", "x86_64", ISA, FLAGS, "avx2", PINS),
+    (ARM, ZIG, "aarch64-linux-gnu.2.28", "generic", "aarch64", MARCH, FLAGS, "dotprod", PINS),
+    (
+        OWN,
+        "own",
+        "x86_64-linux-gnu",
+        "x86-64",
+        "x86_64",
+        ISA,
+        OWN_FLAGS,
+        "avx2",
+        "the compiler is the machine's own",
+    ),
 )
 
 
@@ -173,7 +165,7 @@ class FixtureProject:
     def recipes(self, *argv: str, **environ: str) -> Answer:
         """Run a command of ours in a process of its own."""
         done = subprocess.run(
-            [sys.executable, "-m", "recipes", argv[0], "--project", str(self.root), *argv[1:]],
+            self.command(*argv),
             cwd=REPOSITORY,
             env=self.environment(**environ),
             stdin=subprocess.DEVNULL,
@@ -182,6 +174,9 @@ class FixtureProject:
             check=False,
         )
         return Answer(done.returncode, done.stdout, done.stderr)
+
+    def command(self, name: str, *argv: str) -> list[str]:
+        return [sys.executable, "-m", "recipes", name, "--project", str(self.root), *argv]
 
     def environment(self, **environ: str) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
@@ -222,8 +217,7 @@ def make_project(folder: Path, store: Path, source: Path | None = None) -> Fixtu
         patch_sha256=hashlib.sha256(patch).hexdigest(),
         patched=hash_tree(patched, Sha1).hex,
         patched_sha256=hash_tree(patched, Sha256).hex,
-        flags=FLAGS,
-        own_flags=OWN_FLAGS,
+        linux="".join(LINUX.format(*platform) for platform in PLATFORMS),
     )
     project = FixtureProject(root, archive, store)
     project.manifest.write_text(text)

@@ -105,7 +105,7 @@ class Bench:
         context = Context(self.store, Silent(), self.settings)
         return ensure_packages(self.key, self.folder, self.node, "test: page", context)
 
-    def job(self, page: Page, settings: Settings | None = None) -> PageJob:
+    def job(self, page: Page) -> PageJob:
         recipe = recipe_with(page, hash_tree(self.source, Sha256))
         return PageJob(
             recipe=recipe,
@@ -115,7 +115,7 @@ class Bench:
             node=self.node,
             store=self.store,
             console=Silent(),
-            settings=settings or self.settings,
+            settings=self.settings,
             surroundings=Surroundings(jobs=1),
         )
 
@@ -144,19 +144,8 @@ def bench(tmp_path: Path, node: Entry, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.delenv("PINNED_LLAMA_OFFLINE", raising=False)
     with Server() as registry:
         made = Bench(source, registry, Store.open(tmp_path / "store"), node, read_settings())
-        made.write_lock(registry.url(PATH))
+        made.write_lock(registry.serve(PATH, TINY))
         yield made
-
-
-def page_of(tree: Sha256, extra: str = "") -> Page:
-    return Page(
-        folder="ui",
-        toolchain=NODE.name,
-        command=("run", "build"),
-        environment={"OUT": "{page}", "EXTRA": extra},
-        into="ui/dist",
-        tree_sha256=tree,
-    )
 
 
 def tree_of_page(folder: Path, text: str) -> Sha256:
@@ -165,8 +154,19 @@ def tree_of_page(folder: Path, text: str) -> Sha256:
     return hash_tree(folder, Sha256)
 
 
+def page_of(folder: Path, text: str, extra: str = "") -> Page:
+    """Return a page that is pinned by its text."""
+    return Page(
+        folder="ui",
+        toolchain=NODE.name,
+        command=("run", "build"),
+        environment={"OUT": "{page}", "EXTRA": extra},
+        into="ui/dist",
+        tree_sha256=tree_of_page(folder / "wanted", text),
+    )
+
+
 def test_what_the_lock_names_is_fetched_and_nothing_else(bench: Bench) -> None:
-    bench.registry.serve(PATH, TINY)
     entry = bench.fetch()
     files = [path for path in entry.path.rglob("*") if path.is_file()]
     assert files == [entry.path / CONTENT / content_of(TINY)]
@@ -209,14 +209,12 @@ def test_a_registry_that_misbehaves_gives_nothing_and_a_good_one_mends_it(
 
 
 def test_a_registry_that_is_not_there_is_said(bench: Bench) -> None:
-    bench.registry.serve(PATH, TINY)
     bench.registry.stop()
     with pytest.raises(FetchError, match="ECONNREFUSED"):
         bench.fetch()
 
 
 def test_offline_nothing_is_asked_and_the_command_that_fetches_is_named(bench: Bench) -> None:
-    bench.registry.serve(PATH, TINY)
     offline = replace(bench, settings=replace(bench.settings, offline=True))
     with pytest.raises(FetchError) as caught:
         offline.fetch()
@@ -234,21 +232,18 @@ def test_a_lock_of_the_public_registry_is_fetched_from_the_users_own(
     ).stdout.strip()
     assert public.startswith("https://")
     bench.write_lock(public.rstrip("/") + PATH)
-    bench.registry.serve(PATH, TINY)
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", bench.registry.base)
     bench.fetch()
     assert [request.path for request in bench.registry.log] == [PATH]
 
 
 def test_a_users_wish_for_less_leaves_nothing_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench.registry.serve(PATH, TINY)
     monkeypatch.setenv("NPM_CONFIG_OMIT", "dev")
     assert (bench.fetch().path / CONTENT / content_of(TINY)).is_file()
 
 
 def test_the_page_is_built_without_a_network_from_what_is_pinned(bench: Bench, tmp_path: Path) -> None:
-    bench.registry.serve(PATH, TINY)
-    page = page_of(tree_of_page(tmp_path / "wanted", "a page"))
+    page = page_of(tmp_path, "a page")
     entry = ensure_page(bench.job(page))
     assert (entry.path / "index.html").read_text() == "a page"
     asked = len(bench.registry.log)
@@ -258,8 +253,7 @@ def test_the_page_is_built_without_a_network_from_what_is_pinned(bench: Bench, t
 
 
 def test_another_page_than_the_pinned_one_is_refused_and_kept(bench: Bench, tmp_path: Path) -> None:
-    bench.registry.serve(PATH, TINY)
-    page = page_of(tree_of_page(tmp_path / "wanted", "a page"), extra=" and more")
+    page = page_of(tmp_path, "a page", extra=" and more")
     with pytest.raises(VerifyError) as caught:
         ensure_page(bench.job(page))
     found = tree_of_page(tmp_path / "found", "a page and more")
@@ -271,9 +265,8 @@ def test_another_page_than_the_pinned_one_is_refused_and_kept(bench: Bench, tmp_
 
 
 def test_a_build_that_fails_names_the_command_and_its_log(bench: Bench, tmp_path: Path) -> None:
-    bench.registry.serve(PATH, TINY)
     (bench.folder / "build.js").write_text("console.log('no page today'); process.exit(3);")
-    job = bench.job(page_of(tree_of_page(tmp_path / "wanted", "a page")))
+    job = bench.job(page_of(tmp_path, "a page"))
     with pytest.raises(BuildError, match="npm run build") as caught:
         ensure_page(job)
     assert "no page today" in caught.value.found
@@ -283,7 +276,6 @@ def test_a_build_that_fails_names_the_command_and_its_log(bench: Bench, tmp_path
 def test_the_build_of_a_page_has_no_network_and_not_the_users_environment(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.registry.serve(PATH, TINY)
     bench.registry.serve("/more", b"more")
     monkeypatch.setenv("SECRET", "seen")
     (bench.folder / "build.js").write_text(
@@ -291,6 +283,6 @@ def test_the_build_of_a_page_has_no_network_and_not_the_users_environment(
         f"http.get('{bench.registry.url('/more')}', () => done('network')).on('error', () => done('none'));"
         "function done(text) { fs.writeFileSync(process.env.OUT + '/index.html', text + process.env.SECRET); }"
     )
-    page = page_of(tree_of_page(tmp_path / "wanted", "noneundefined"))
+    page = page_of(tmp_path, "noneundefined")
     ensure_page(bench.job(page))
     assert [request.path for request in bench.registry.log] == [PATH]
