@@ -35,12 +35,7 @@ def test_it_counts_every_difference_and_names_the_first(
     differing = changed + new + gone
     line = explain_rebuild(before, after)
     if not differing:
-        same = list(before) == list(after)
-        assert line == (
-            "no input changed: the result is no longer in the store"
-            if same
-            else "the same inputs in another order"
-        )
+        assert ("no input changed" if list(before) == list(after) else "another order") in line
         return
     assert line.startswith(f"{differing[0]}: ")
     assert line.endswith(f", +{len(differing) - 1} more") == (len(differing) > 1)

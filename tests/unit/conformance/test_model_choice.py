@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from recipes.conformance.results.model_choice import reference_of
-from recipes.core.errors import PinMissingError
+from recipes.core.errors import ManifestError, PinMissingError
 from recipes.manifest.load import PROJECT, Manifests
 from tests.support.model_manifests import HUB, LOCAL, a_project
 
@@ -31,5 +31,5 @@ def test_a_fetched_model_is_refused_and_the_fix_names_the_default_model() -> Non
 
 def test_a_hub_model_with_a_reference_is_no_manifest(tmp_path: Path) -> None:
     text = HUB.replace("unlocked: no digest is known", f"sha256: {'a1' * 32}") + "golden: tests/golden.json\n"
-    with pytest.raises(Exception, match="conformance takes models whose files lie in this repository"):
+    with pytest.raises(ManifestError, match="no `golden`"):
         a_project(tmp_path, hub=text).model("hub")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import sys
 import threading
 from contextlib import contextmanager
@@ -69,13 +70,14 @@ def test_a_large_download_says_each_twentieth_how_fast_it_is_and_how_long_it_tak
         task.position(100_000_000)
         clock[0] = 4.0
         task.position(320_000_000)
-    assert said.getvalue().splitlines() == [
-        "fetch (2.00 GB)",
-        "fetch: 5% of 2.00 GB, 50.0 MB/s, 38 s left",
-        "fetch: 10% of 2.00 GB, 80.0 MB/s, 21 s left",
-        "fetch: 15% of 2.00 GB, 80.0 MB/s, 21 s left",
-        "fetch: done in 4.0 s",
+    first, *between, last = said.getvalue().splitlines()
+    assert "2.00 GB" in first
+    assert [re.findall(r" (\d+%) .* ([\d.]+) MB/s, (\d+) s ", line) for line in between] == [
+        [("5%", "50.0", "38")],
+        [("10%", "80.0", "21")],
+        [("15%", "80.0", "21")],
     ]
+    assert last.endswith(" 4.0 s")
 
 
 @pytest.mark.usefixtures("slow")
@@ -85,7 +87,7 @@ def test_what_had_arrived_before_does_not_count_for_the_rate(clock: list[float])
         task.position(1_900_000)
         clock[0] = 1.0
         task.position(2_000_000)
-    assert said.getvalue().splitlines()[2] == "fetch: 50% of 4.0 MB, 0.1 MB/s, 20 s left"
+    assert ", 0.1 MB/s, 20 s" in said.getvalue().splitlines()[2]
 
 
 @pytest.mark.usefixtures("slow")

@@ -157,13 +157,11 @@ def test_an_origin_that_is_not_here_and_one_with_another_tree_are_an_error_of_fe
     git = GitOrigin(url="https://three.example/x.git")
     with pytest.raises(FetchError) as caught:
         desk.fetch(desk.source(desk.origin("one", tar_of(CHANGED)), missing, git))
-    lines = caught.value.found.splitlines()
-    assert lines[0].startswith("archive https://one.example/x.tar.gz: it gives tree ")
-    forbidden = "PINNED_LLAMA_OFFLINE=1 forbids the network"
-    assert lines[1:] == [
-        f"x.yaml: origins, archive https://two.example/x: not in the store, and {forbidden}",
-        f"git https://three.example/x.git: {forbidden}",
-    ]
+    first, second, third = caught.value.found.splitlines()
+    assert first.startswith("archive https://one.example/x.tar.gz: it gives tree ")
+    assert "archive https://two.example/x: " in second
+    assert third.startswith("git https://three.example/x.git: ")
+    assert all("PINNED_LLAMA_OFFLINE=1" in line for line in (second, third))
 
 
 def test_what_the_store_holds_is_tried_before_what_it_would_have_to_fetch(desk: Desk) -> None:

@@ -34,12 +34,11 @@ def test_any_spelling_of_a_version_finds_its_file(version: str, file: str) -> No
 def test_a_version_without_one_is_refused_with_the_newest_that_have_one(version: str) -> None:
     with pytest.raises(OriginError) as caught:
         choose_sdist(packages(), "a", version)
-    assert (
-        str(caught.value) == f"the index has no source distribution of a {version}; newest of all: 2.0, 1.0"
-    )
+    assert f" a {version}; " in str(caught.value)
+    assert str(caught.value).endswith(": 2.0, 1.0")
 
 
 def test_an_index_without_any_is_told_so() -> None:
     with pytest.raises(OriginError) as caught:
         choose_sdist([], "a", "1")
-    assert str(caught.value) == "the index has no source distribution of a 1; newest of all: none"
+    assert str(caught.value).endswith(": none")

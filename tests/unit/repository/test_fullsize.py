@@ -100,7 +100,7 @@ def test_the_kernel_s_words_and_the_servers_are_read() -> None:
 
 
 def test_where_memory_cannot_be_read_it_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UnmeasurableError, match="run it on Linux"):
+    with pytest.raises(UnmeasurableError, match="Linux"):
         resident(os.getpid(), tmp_path)
 
 
@@ -123,7 +123,7 @@ def test_a_module_that_fails_is_said_with_its_last_words(tmp_path: Path) -> None
 def test_an_answer_that_is_cut_or_has_no_timings_is_no_figure() -> None:
     said = {"prompt_n": 5, "prompt_per_second": 2.5, "predicted_n": 4, "predicted_per_second": 8}
     assert parse_timing({"timings": said}, 4, 1.5) == Timing(5, 2.5, 4, 8.0, 1.5)
-    with pytest.raises(UnmeasurableError, match="4 tokens of 64"):
+    with pytest.raises(UnmeasurableError, match=r"4 .* 64"):
         parse_timing({"timings": said}, 64, 1.5)
     with pytest.raises(UnmeasurableError, match="without timings"):
         parse_timing({}, 4, 1.5)

@@ -58,7 +58,7 @@ def test_the_bootstrap_imports_only_what_is_there() -> None:
 
 def test_the_first_line_that_python_2_cannot_parse_says_what_is_needed() -> None:
     first = next(node for node in ast.parse(TEXT).body if isinstance(node, ast.AnnAssign | ast.FunctionDef))
-    assert re.search(r"Python 2 .* Python 3\.11 or newer$", TEXT.splitlines()[first.lineno - 1])
+    assert re.search(r"Python 2 .* 3\.11 ", TEXT.splitlines()[first.lineno - 1])
 
 
 def test_all_say_the_same_version() -> None:
@@ -163,7 +163,7 @@ def test_a_full_disk_is_said_to_be_full(
     with pytest.raises(SystemExit) as caught:
         bootstrap.environment_python("run")
     assert caught.value.code == errors.ToolchainError.exit_code
-    assert "found:    No space left on device" in capsys.readouterr().err
+    assert "No space left" in capsys.readouterr().err
 
 
 def test_an_environment_that_lost_its_python_is_made_again(

@@ -150,7 +150,8 @@ def test_a_program_that_does_not_end_is_ended(tmp_path: Path) -> None:
     endless = program(tmp_path / "llama-cli", "while :; do :; done\n")
     with pytest.raises(TimeoutError) as late:
         find_installation(tmp_path).run("llama-cli", (), tmp_path, timeout_s=0.05)
-    assert str(late.value) == f"{endless} did not end within 0.05 s"
+    assert str(endless) in str(late.value)
+    assert "0.05 s" in str(late.value)
 
 
 def test_the_options_that_a_server_knows_are_read_from_its_help(tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_a_folder_may_be_named_as_seen_from_here(tmp_path: Path, monkeypatch: py
     program(tmp_path / "llama" / "bin" / SERVER, 'echo "version: 1 $1"\n')
     monkeypatch.chdir(tmp_path)
     found = find_installation(Path("llama"))
-    assert found.title == "not built by this project, version: 1 --version"
+    assert found.title.endswith(", version: 1 --version")
     (tmp_path / "work").mkdir()
     assert found.run(SERVER, ("a",), tmp_path / "work").out == "version: 1 a\n"
 

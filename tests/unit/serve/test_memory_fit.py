@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,8 +39,9 @@ def test_what_does_not_is_refused_with_both_figures_and_what_would() -> None:
     with pytest.raises(MemoryShortError) as caught:
         demand_memory(DEMAND, FreeMemory(20 * GB, "MemAvailable of /proc/meminfo"), {"pocket": 56_400_000})
     error = caught.value
-    assert (error.exit_code, error.where) == (24, "large, 8192 tokens of context, with images")
-    assert error.expected.startswith("21.2 GB: 18.6 GB weights, 805.3 MB ")
+    assert error.exit_code == 24
+    assert error.where.startswith("large, 8192 ")
+    assert re.findall(r"[\d.]+ .B", error.expected)[:3] == ["21.2 GB", "18.6 GB", "805.3 MB"]
     assert error.found == "20.0 GB (MemAvailable of /proc/meminfo)"
     first, second, last = error.fix.splitlines()
     assert (first, second) == ("--text-only needs 19.8 GB", "--model pocket needs 56.4 MB")
@@ -53,7 +56,8 @@ def test_a_shorter_context_is_proposed_where_it_is_of_use() -> None:
 
 
 def test_where_nothing_fits_it_is_said_what_is_missing() -> None:
-    assert lines(10 * GB) == ["close other programs that use 11.2 GB"]
+    (line,) = lines(10 * GB)
+    assert line.endswith(" 11.2 GB")
     assert lines(10 * GB, a=GB, b=2 * GB, c=11 * GB, large=3 * GB) == ["--model b needs 2.0 GB"]
 
 
