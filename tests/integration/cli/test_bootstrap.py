@@ -60,7 +60,7 @@ def test_a_closed_stream(closed: str, code: int) -> None:
 def test_a_full_standard_output(words: tuple[str, ...]) -> None:
     done = nox(*words, closed=">/dev/full")
     assert done.returncode == OperatingSystemError.exit_code
-    assert "found:    No space left on device" in done.stderr
+    assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
 
 

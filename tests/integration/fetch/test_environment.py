@@ -95,7 +95,7 @@ def refusal(folder: Path, server: Server, certificates: str | None = None) -> Us
 def test_an_unknown_authority_is_refused_and_the_fix_names_the_variable(
     tls_server: Server, tmp_path: Path
 ) -> None:
-    with pytest.raises(FetchError, match="its certificate is not trusted") as caught:
+    with pytest.raises(FetchError, match="certificate") as caught:
         fetch(tmp_path / "store", tls_server)
     assert caught.value.fix.startswith("PIP_CERT=")
     assert tls_server.log == []  # nothing was said to a server that is not trusted
@@ -201,7 +201,7 @@ def test_a_proxy_where_nobody_listens_is_said_to_be_the_proxy(
     server: Server, tmp_path: Path, clean: pytest.MonkeyPatch
 ) -> None:
     clean.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
-    with pytest.raises(FetchError, match="the server: its proxy: connection refused"):
+    with pytest.raises(FetchError, match="its proxy: "):
         fetch(tmp_path / "store", server)
 
 
@@ -232,6 +232,6 @@ def test_an_index_behind_a_dead_proxy_is_an_origin_that_failed(
     server: Server, tmp_path: Path, clean: pytest.MonkeyPatch
 ) -> None:
     clean.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
-    with pytest.raises(OriginError, match="its proxy: connection refused") as caught:
+    with pytest.raises(OriginError, match="its proxy: ") as caught:
         fetcher(tmp_path / "store", server).index.ask_page("thing")
     assert not isinstance(caught.value, RecipeError)

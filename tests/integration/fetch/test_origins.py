@@ -208,7 +208,7 @@ def test_comparing_names_the_origin_that_differs_and_the_one_that_is_gone(bench:
     other = Tree(hash_tree(bench.tree, Sha1), hash_tree(bench.tree, Sha256))
     assert [result.tree for result in results] == [Tree(source.tree, source.tree_sha256), other, None]
     assert results[1].failures[0].reason.startswith(f"it gives {other}, kept in {bench.store.rejected}")
-    assert "git fetch ended with status 128" in results[2].failures[0].reason
+    assert "status 128" in results[2].failures[0].reason
 
 
 def test_an_origin_that_is_gone_and_one_with_a_changed_byte_are_skipped(bench: Bench) -> None:
@@ -280,7 +280,7 @@ def test_what_the_index_says_of_a_file_is_checked_before_the_download(
     assert [request.path for request in bench.server.log] == ["/simple/some-thing/"]
 
 
-NO_PAGE = "the index's answer is not a page of Some.Thing"
+NO_PAGE = "not a page"
 
 
 @pytest.mark.parametrize(
@@ -294,9 +294,9 @@ NO_PAGE = "the index's answer is not a page of Some.Thing"
             NO_PAGE,
         ),
         (Behaviour(body=b"x", headers=(("Content-Type", "image/png"),)), NO_PAGE),
-        (servers.WEB_PAGE, "the index has no file thing-1.0.tar.gz of Some.Thing"),
-        (servers.NOT_FOUND, "the index has no project Some.Thing"),
-        (Behaviour(status=403), "the index: HTTP 403 Forbidden"),
+        (servers.WEB_PAGE, "no file thing-1.0.tar.gz"),
+        (servers.NOT_FOUND, "no project"),
+        (Behaviour(status=403), "HTTP 403"),
     ],
 )
 def test_an_index_that_does_not_have_the_file_is_said_so(
@@ -304,13 +304,17 @@ def test_an_index_that_does_not_have_the_file_is_said_so(
 ) -> None:
     origin = bench.pypi_origin(tar_of(bench.tree, "top"))
     bench.server.serve("/simple/some-thing/", b"", answer)
-    assert bench.reasons(origin) == [f"pypi Some.Thing 1.0: {reason}"]
+    (found,) = bench.reasons(origin)
+    assert found.startswith("pypi Some.Thing 1.0: ")
+    assert reason in found
 
 
 def test_an_index_that_is_not_there_is_said_so(bench: Bench) -> None:
     origin = bench.pypi_origin(tar_of(bench.tree, "top"))
     bench.settings = replace(bench.settings, index_url=f"http://127.0.0.1:{servers.closed_port()}/simple")
-    assert bench.reasons(origin) == ["pypi Some.Thing 1.0: the index: connection refused"]
+    (reason,) = bench.reasons(origin)
+    assert reason.startswith("pypi Some.Thing 1.0: the index: ")
+    assert "refused" in reason
 
 
 def test_an_index_that_is_busy_is_asked_again_when_it_says(bench: Bench) -> None:
@@ -329,9 +333,9 @@ def test_an_index_that_is_busy_is_asked_again_when_it_says(bench: Bench) -> None
 def test_an_index_that_is_silent_is_tried_later(bench: Bench) -> None:
     bench.server.serve("/simple/some-thing/", b"", servers.SILENT)
     wanted = IndexFile("some-thing", "x", Sha256.of_bytes(b""), 1)
-    assert PackageIndex(bench.settings.index_url, 0.05).find_address(wanted) == TryLater(
-        "the index: nothing came for 0.05 s"
-    )
+    found = PackageIndex(bench.settings.index_url, 0.05).find_address(wanted)
+    assert isinstance(found, TryLater)
+    assert "0.05 s" in found.reason
 
 
 def test_the_indexs_password_is_used_for_its_own_files_and_for_no_others(bench: Bench) -> None:
@@ -367,10 +371,9 @@ def test_a_wheel_that_no_place_has_is_an_error_that_names_them(bench: Bench) -> 
     wheel = Wheel(project="none", version="1", file="x.whl", size_bytes=5, sha256=Sha256("0" * 64))
     with pytest.raises(FetchError) as caught:
         fetch_wheel(wheel, "zig.yaml: hosts", bench.fetcher)
-    assert (caught.value.where, caught.value.found) == (
-        "zig.yaml: hosts",
-        "pypi none 1: the index has no project none",
-    )
+    assert caught.value.where == "zig.yaml: hosts"
+    assert "pypi none 1: " in caught.value.found
+    assert "no project" in caught.value.found
 
 
 # --- git ---
@@ -421,14 +424,17 @@ def test_a_commit_that_the_repository_lacks_is_said_in_gits_words(bench: Bench) 
     repository = bench.root / "repository.git"
     make_repository(repository, bench.tree)
     (reason,) = bench.reasons(GitOrigin(url=f"file://{repository}"), commit=Sha1("2" * 40))
-    assert reason.startswith(f"git file://{repository}: git fetch ended with status 128: ")
+    assert reason.startswith(f"git file://{repository}: ")
+    assert "status 128" in reason
     assert "2" * 40 in reason
 
 
 def test_a_machine_without_git_is_said_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(bench.root))
     url = f"file://{bench.root}/x.git"
-    assert bench.reasons(GitOrigin(url=url)) == [f"git {url}: the program git is not installed"]
+    (reason,) = bench.reasons(GitOrigin(url=url))
+    assert reason.startswith(f"git {url}: ")
+    assert "not installed" in reason
 
 
 def test_a_password_in_gits_address_is_not_shown(bench: Bench) -> None:

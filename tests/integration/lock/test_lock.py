@@ -231,7 +231,7 @@ def test_where_git_cannot_be_asked_the_proposal_says_that_the_commit_was_not_com
     workshop.replace(workshop.upstream.url, gone)
     workshop.tag("b8")
     _, said = workshop.lock("--source", "b8")
-    assert f"\nwarning: the commit could not be compared with {gone}: " in said
+    assert f"compared with {gone}: " in said
 
 
 # --- an address ---
@@ -315,7 +315,7 @@ def test_a_version_with_the_pinned_tree_needs_no_commit_and_keeps_the_output(wor
     workshop.publish("0.1.1", sdist("small_source-0.1.1", OLD), digest="")
     diff, said = workshop.lock("--source", "Small_Source == 0.1.1")
     assert "no second source" in said  # the index states no digest
-    assert f"  commit {workshop.upstream.commits['b7']}, which is pinned for the same tree\n" in said
+    assert f"commit {workshop.upstream.commits['b7']}, which is pinned" in said
     assert "+      version: 0.1.1\n" in diff
     assert "output" not in diff
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -131,10 +130,8 @@ def test_more_than_the_cap_is_refused(
 ) -> None:
     monkeypatch.setattr(unpinned_files, "MAX_ARCHIVE_BYTES", len(DATA) - 1)
     found = bench.refuse(server.serve("/a", DATA, Behaviour(framing=framing)))
-    if framing == "length":
-        assert found.startswith("it would send 200000 bytes, the most that may come is 199999")
-    else:
-        assert re.fullmatch(r"it sent more than the 199999 bytes .*, kept in .*/rejected/archive.*", found)
+    assert str(len(DATA) - 1) in found
+    assert (f"{len(DATA)} bytes" if framing == "length" else "/rejected/archive") in found
 
 
 def test_exactly_the_cap_is_taken(bench: Bench, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
