@@ -253,8 +253,7 @@ def test_a_symbol_in_the_wrong_stub_is_named(tmp_path: Path, sdk: Path, bindings
     file = sdk / "System/Library/Frameworks/CoreFoundation.framework/CoreFoundation.tbd"
     copy = tmp_path / file.name
     copy.write_text(file.read_text().replace("objc-classes: [", "objc-classes: [ MTLCompileOptions,"))
-    assert (
-        "_OBJC_CLASS_$_MTLCompileOptions: in the stub of"
-        " /System/Library/Frameworks/CoreFoundation.framework/Versions/A/CoreFoundation, Apple's linker has"
-        " /System/Library/Frameworks/Metal.framework/Versions/A/Metal"
-    ) in comparison.compare_stubs(read_stubs([copy]), bindings)
+    found = comparison.compare_stubs(read_stubs([copy]), bindings)
+    (line,) = (line for line in found if line.startswith("_OBJC_CLASS_$_MTLCompileOptions: "))
+    assert "/CoreFoundation.framework/Versions/A/CoreFoundation, " in line
+    assert line.endswith("/Metal.framework/Versions/A/Metal")

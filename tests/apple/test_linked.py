@@ -142,12 +142,9 @@ def test_a_wrong_constant_of_the_sdk_is_found_in_the_machine_code(  # noqa: PLR0
     assert "MTLBarrierScopeBuffers = 1" in text
     header.write_text(text.replace("MTLBarrierScopeBuffers = 1", "MTLBarrierScopeBuffers = 2"))
     lines, _, _ = differences(build(unpatched, zig, copy, tmp_path), linked[0])
-    assert [line for line in lines if line not in EXPLAINED] == [
-        (
-            "_ggml_metal_encoder_memory_barrier: memoryBarrierWithScope: with the constants [(0, 2)],"
-            " Apple's build has [(0, 1)]"
-        )
-    ]
+    (line,) = (line for line in lines if line not in EXPLAINED)
+    assert line.startswith("_ggml_metal_encoder_memory_barrier: memoryBarrierWithScope: ")
+    assert line.index("[(0, 2)]") < line.index("[(0, 1)]")
     assert "memoryBarrierWithScope:" in ours.selectors().values()
 
 

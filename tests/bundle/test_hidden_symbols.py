@@ -102,7 +102,7 @@ def test_a_pointer_that_leads_elsewhere_is_refused(linker: Linker) -> None:
     with pytest.raises(AuditError) as caught:
         keep_hidden_symbols(path.parent.parent)
     assert caught.value.where == "lib/libtry.dylib"
-    assert "not to the file's own definition" in caught.value.found
+    assert "own definition" in caught.value.found
 
 
 def test_kept_bindings_are_written_as_the_loader_reads_them(linker: Linker) -> None:

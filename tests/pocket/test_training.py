@@ -132,7 +132,9 @@ def test_weights_that_are_not_one_a_task_are_refused_with_an_example(
     with pytest.raises(SystemExit) as ended:
         training.main(["--out", str(tmp_path), "--weights", text])
     assert ended.value.code == 2
-    assert f"{text!r}: write 7 whole numbers with commas, as 5,3,18,30,12,28,4" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert f"{text!r}: " in err
+    assert "5,3,18,30,12,28,4" in err
 
 
 @given(st.integers(0, 20_000), st.integers(1, 20_000))

@@ -99,7 +99,8 @@ def test_a_server_that_asks_to_wait_for_ever_is_given_up_and_what_came_is_kept(b
     assert error.where == "manifests/models/hub.yaml: files[0], model.gguf"
     assert error.expected == f"{SHA}, {len(DATA)} bytes"
     assert "asks to wait 100000 s" in error.found
-    assert error.fix.startswith(f"{AGAIN}  # once the network is back")
+    assert error.fix.startswith(AGAIN)
+    assert "network" in error.fix
     bench.serve()
     before = len(bench.asked())
     assert bench.fetch().read_bytes() == DATA
@@ -109,7 +110,7 @@ def test_a_server_that_asks_to_wait_for_ever_is_given_up_and_what_came_is_kept(b
 def test_a_server_that_does_not_know_ranges_sends_all_once(bench: ModelBench) -> None:
     bench.serve(servers.IGNORES_RANGE)
     assert bench.fetch().read_bytes() == DATA
-    assert "it sends the whole file each time; one connection is used" in bench.said.getvalue()
+    assert "one connection" in bench.said.getvalue()
 
 
 def test_a_tag_that_changes_while_the_bytes_do_not_costs_nothing(bench: ModelBench) -> None:
@@ -123,7 +124,7 @@ def test_a_file_that_changes_its_size_is_fetched_anew_where_the_size_is_not_pinn
     bench.connections = 1
     bench.serve(Behaviour(body=OTHER[:200_000]), Behaviour(body=OTHER[:200_000]), GOOD)
     assert bench.fetch().read_bytes() == DATA
-    assert "the file changed its size at the server; starting over" in bench.said.getvalue()
+    assert "changed its size" in bench.said.getvalue()
 
 
 # Redirects and the token
@@ -148,7 +149,7 @@ def test_a_redirect_that_has_expired_is_asked_for_again_at_once(bench: ModelBenc
 def test_a_redirect_that_never_works_is_given_up(bench: ModelBench) -> None:
     bench.connections = 1
     bench.serve_by_redirect(Behaviour(status=403, body=b"expired"))
-    assert "HTTP 403 Forbidden, where it sent us on to; given up" in bench.refusal(FetchError).found
+    assert "HTTP 403" in bench.refusal(FetchError).found
     assert bench.waits == [1.0, 2.0, 4.0, 8.0]
 
 
@@ -194,7 +195,8 @@ def test_the_token_is_in_nothing_that_is_said_kept_or_noted(bench: ModelBench) -
     bench.set(hub_token="hf_secret")
     bench.serve(Behaviour(status=401, body=b"hf_secret?"))
     error = bench.refusal(FetchError)
-    assert "HTTP 401 Unauthorized: for a gated model, set HF_TOKEN" in error.found
+    assert "HTTP 401" in error.found
+    assert "HF_TOKEN" in error.found
     bench.serve(servers.closes_after(100_000), replace(GOOD, body=OTHER))
     bench.refusal(VerifyError)
     texts = [path.read_bytes() for path in bench.store.root.rglob("*") if path.is_file()]
@@ -215,9 +217,10 @@ def test_other_bytes_are_kept_with_the_cause(bench: ModelBench) -> None:
     error = bench.refusal(VerifyError)
     assert error.where == "manifests/models/hub.yaml: files[0], model.gguf"
     assert error.expected == f"{SHA}, {len(DATA)} bytes"
-    for told in ("it is not a GGUF file", str(Sha256.of_bytes(OTHER)), str(kept(bench))):
+    for told in ("not a GGUF", str(Sha256.of_bytes(OTHER)), str(kept(bench))):
         assert told in error.found
-    assert error.fix == f"fetch it from another network or mirror: {AGAIN}"
+    assert "mirror" in error.fix
+    assert error.fix.endswith(AGAIN)
     assert bench.rejected() == [OTHER]
     assert [path for path in bench.store.partial.iterdir() if path.stat().st_size] == []
     assert list(bench.store.blobs.iterdir()) == []
@@ -285,7 +288,7 @@ def test_a_hub_that_says_it_has_other_bytes_is_refused_before_the_first_of_them(
 
 def test_a_hub_that_says_it_has_the_pinned_bytes_and_sends_others(bench: ModelBench) -> None:
     bench.serve_by_redirect(data=OTHER, headers=linked(DATA))
-    assert "it is not a GGUF file" in bench.refusal(VerifyError).found
+    assert "not a GGUF" in bench.refusal(VerifyError).found
 
 
 # Room, this machine, mirrors, offline
@@ -342,7 +345,7 @@ def test_a_file_of_the_hubs_own_cache_is_reused_without_a_copy(bench: ModelBench
     assert path.read_bytes() == DATA
     assert bench.asked() == []
     assert blob.stat().st_mode == before
-    assert re.search(r"model.gguf: reused local file .* \((reflink|hard link)\)\n", bench.said.getvalue())
+    assert re.search(r"model.gguf: reused .*\((reflink|hard link)\)\n", bench.said.getvalue())
 
 
 def test_a_file_of_the_cache_with_other_bytes_is_left_alone(bench: ModelBench) -> None:
@@ -394,7 +397,7 @@ def test_a_mirror_is_asked_first_and_skipped_where_it_lies(bench: ModelBench) ->
     bench.cdn.serve(f"/{SHA.hex}", OTHER)
     bench.set(mirrors=(bench.cdn.base,))
     assert bench.fetch().read_bytes() == DATA
-    assert f"skipped: mirror {bench.cdn.base}: it is not a GGUF file" in bench.said.getvalue()
+    assert f"skipped: mirror {bench.cdn.base}: " in bench.said.getvalue()
     assert bench.rejected() == [OTHER]
     bench.assert_nothing_wrong_in_store()
 
@@ -545,4 +548,4 @@ def test_a_store_that_was_changed_is_refused(bench: ModelBench) -> None:
     path.write_bytes(OTHER)
     error = bench.refusal(StoreError)
     assert (error.where, error.expected, error.found) == (str(path), str(SHA), str(Sha256.of_bytes(OTHER)))
-    assert error.fix.startswith("python3 noxfile.py -s gc -- --damaged")
+    assert "gc -- --damaged" in error.fix

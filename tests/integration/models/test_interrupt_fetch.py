@@ -62,7 +62,7 @@ def test_ctrl_c_ends_it_at_once_and_keeps_what_came(tmp_path: Path, monkeypatch:
             assert process.stderr is not None
             said = process.stderr.read().decode()
             assert process.wait() == INTERRUPTED
-        assert said.endswith("interrupted: what was verified is kept; the same command goes on from there\n")
+        assert said.splitlines()[-1].startswith("interrupted: ")
         before = len(bench.asked())
         bench.serve(data=LARGE)
         assert bench.fetcher().fetch(bench.manifests.model("hub"))[0].path.read_bytes() == LARGE
