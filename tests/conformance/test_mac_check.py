@@ -111,4 +111,4 @@ def test_two_results_that_differ_are_told_apart(
     assert asked
     second.write_text(first.read_text().replace('"not run"', '"failed"'))
     assert main(["mac-check", "--compare", str(first), str(second)]) == 22
-    assert "signatures: not run in the first" in capsys.readouterr().err
+    assert "signatures: not run in" in capsys.readouterr().err
