@@ -50,6 +50,7 @@ def test_a_mistake_in_the_command_line_is_one_line(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 @pytest.mark.parametrize("words", [("models", "list"), ("build", "--help")], ids=" ".join)
 def test_a_full_standard_output_is_an_error_of_ours(words: tuple[str, ...]) -> None:
@@ -61,6 +62,7 @@ def test_a_full_standard_output_is_an_error_of_ours(words: tuple[str, ...]) -> N
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("closed", "code"), [(">&-", 32), ("2>&-", 0), (">/dev/null 2>&- <&-", 0)])
 def test_a_closed_stream_is_no_traceback(closed: str, code: int, tmp_path: Path) -> None:
     line = f'exec "$@" {closed}'
@@ -76,6 +78,7 @@ def test_a_closed_stream_is_no_traceback(closed: str, code: int, tmp_path: Path)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_ends_it_quietly() -> None:
     line = '{ "$@"; echo "$?" >&2; } | true'  # as `head` does
     done = subprocess.run(

@@ -68,6 +68,7 @@ def test_writing_twice_gives_the_same_bytes_whatever_the_terminal(
     assert len(first) == len(generated_files(Manifests(PROJECT), parser())) + len(SCHEMAS)
 
 
+@pytest.mark.slow
 def test_a_docs_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     project = a_project(tmp_path / "project")
     (project / "docs").write_text("in the way")

@@ -104,6 +104,7 @@ def test_where_memory_cannot_be_read_it_is_said(tmp_path: Path) -> None:
         resident(os.getpid(), tmp_path)
 
 
+@pytest.mark.slow
 @ON_LINUX
 def test_the_peak_is_the_module_s_own_and_not_of_who_started_it(tmp_path: Path) -> None:
     ran = run_module("recipes", ("--help",), os.environ, tmp_path / "peak")
@@ -114,6 +115,7 @@ def test_the_peak_is_the_module_s_own_and_not_of_who_started_it(tmp_path: Path) 
     assert again.peak_mb < 200 < len(held) / 1e6
 
 
+@pytest.mark.slow
 @ON_LINUX
 def test_a_module_that_fails_is_said_with_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(UnmeasurableError, match=r"exit status 2\n(?s:.*)no-such-session"):

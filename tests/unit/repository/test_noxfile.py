@@ -179,6 +179,7 @@ def test_an_environment_that_lost_its_python_is_made_again(
     assert made == [bootstrap.environment_folder("run")] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_bootstrap_ends_what_it_started_without_a_traceback(
     number: int, tmp_path: Path
