@@ -47,7 +47,7 @@ NEW = {
 
 @pytest.fixture(scope="module")
 def unpatched() -> Path:
-    options = parser().parse_args(["patch", "--recipe", "b6751", "--platform", "macos-arm64-metal"])
+    options = parser().parse_args(["patch", "--recipe", "b6751"])
     return ensure_unpatched(open_job(options)).path
 
 
