@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=AnyManifest)
 
+UNEXPLAINED = "a manifest that fits its schema"  # where the type refuses what no rule below names
 _PATTERNS = {
     meta.pattern: meta.description
     for meta in (get_args(kind)[1] for kind in (Name, Url, RelativePath, Repository))
@@ -52,7 +53,7 @@ def parse(document: Document, kind: type[T], lock: str) -> T:
         return convert(document.data, kind)
     except (msgspec.ValidationError, NotImplementedError) as error:
         found = list(_problems(document.data, inspect.type_info(kind), ()))
-        found = found or [Problem((), "a manifest that fits its schema", str(error), "correct it")]
+        found = found or [Problem((), UNEXPLAINED, str(error), "correct it")]
         refuse_first(document, (p._replace(fix=lock) if p.kind is PinMissingError else p for p in found))
         raise  # unreachable: something was found
 
