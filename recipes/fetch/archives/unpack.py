@@ -76,7 +76,7 @@ _ZIP_UNIX = (3, 19)  # made on unix, or on macOS: then the high half of external
 # What tarfile, zipfile and zlib raise for bytes that are not what they claim to be.
 _DAMAGE = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error),
-    *(EOFError, OverflowError, RuntimeError, ValueError),
+    *(EOFError, IndexError, OverflowError, RuntimeError, ValueError),
 )
 _FIX = (
     "do not use this archive: it is not what the pin's author saw; report it to whoever publishes {}, "
@@ -98,7 +98,7 @@ def unpack(archive: Path, into: Path, *, subdirectory: str, drop: tuple[str, ...
     StoreError where `into` is not empty, or the file system refuses.
     """
     contents = Contents("" if subdirectory == "." else subdirectory, frozenset(drop))
-    with _explained(archive, into, where), _emptied_on_failure(into), archive.open("rb") as file:
+    with archive_errors(archive, into, where), _emptied_on_failure(into), archive.open("rb") as file:
         form = _format_of(file.read(tarfile.BLOCKSIZE))
         file.seek(0)
         tree = _Tree(into)
@@ -364,8 +364,8 @@ def _emptied_on_failure(into: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(archive: Path, into: Path, where: str) -> Iterator[None]:
-    """Turn what goes wrong into an error that says where, and what to do."""
+def archive_errors(archive: Path, into: Path, where: str) -> Iterator[None]:
+    """Turn what goes wrong while an archive's bytes are read into an error that says where, and what to do."""
     fix = _FIX.format(where)
     try:
         with storage_errors(into):
