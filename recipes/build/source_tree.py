@@ -68,8 +68,10 @@ def ensure_unpatched(job: Job) -> Entry:
         fetched = fetch_source(job.recipe.name, source, where, job, into=folder)
         for failure in fetched.failures:
             job.console.warn(f"origin skipped: {failure}")
+        proof = "proves" if fetched.proves_commit else "does not prove"
         job.console.say(
-            f"source of {job.recipe.name}: commit {source.commit.hex}, from {fetched.origin_label}"
+            f"source of {job.recipe.name}: commit {source.commit.hex},"
+            f" from {fetched.origin_label}, which {proof} that it is this commit"
         )
 
     inputs = {"commit": str(source.commit), "tree": str(source.tree)}

@@ -42,7 +42,8 @@ class PinCheck:
 def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
     """Return one row for each pin of a recipe and platform.
 
-    1. All origins, where asked for: downloaded, and what they give compared with the pinned tree.
+    1. All origins, where asked for: downloaded, and what they give compared with the pinned tree and commit. The commit
+       is absent where an origin proves none.
     2. The archives and the tree of the source.
     3. The patches, and the patched tree.
     4. The toolchain.
@@ -100,7 +101,7 @@ def _check_pin(what: str, digest: str, check: Callable[[], object]) -> PinCheck:
 def _origins(job: Job) -> Iterator[PinCheck]:
     source, where = job.recipe.source, f"{job.where}: source.origins"
     pinned = Tree(source.tree, source.tree_sha256)
-    results = compare_origins(source, where, Fetcher(job.store, job.console, job.settings))
+    results = compare_origins(job.recipe.name, source, where, Fetcher.of(job))
     for index, result in enumerate(results):
         error: RecipeError | None = result.refused
         if error is None and result.tree != pinned:
@@ -111,6 +112,9 @@ def _origins(job: Job) -> Iterator[PinCheck]:
                 fix="remove this origin from the manifest where it stays so; the others give the pinned source",
             )
         yield PinCheck(f"source from {result.label}", "BAD" if error else "ok", str(source.tree), error)
+        if error is None:
+            state = "ok" if result.proves_commit else "absent"
+            yield PinCheck(f"commit from {result.label}", state, str(source.commit))
 
 
 def _toolchain(toolchain: Toolchain, store: Store) -> Iterator[PinCheck]:

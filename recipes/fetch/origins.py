@@ -1,19 +1,22 @@
 """A source from the first of its origins that gives the pinned tree; toolchain wheels by the same path.
 
 Origins of one source are interchangeable: what identifies the source is the digest of its tree, never the
-archive. An origin that gives another tree is skipped, and the reason is kept.
+archive. An origin that gives another tree, or whose own git directory has another commit, is skipped, and the reason
+is kept.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.core.digest import Sha1, Sha256, hash_tree
-from recipes.core.errors import ArchiveError, VerifyError
+from recipes.core.errors import ArchiveError, RecipeError, VerifyError
 from recipes.core.filesystem import remove_tree, storage_errors
 from recipes.core.settings import OFFLINE_VARIABLE
 from recipes.fetch.archives.unpack import unpack
+from recipes.fetch.commit_proof import commits_of_archive, verify_commit
 from recipes.fetch.fetcher import Candidate, Failure, Fetcher
 from recipes.fetch.git_checkout import GitClient
 from recipes.fetch.http.network_errors import OriginError, shown_url
@@ -47,7 +50,10 @@ class OriginResult:
     label: str
     tree: Tree | None
     failures: tuple[Failure, ...] = ()  # why it gave no tree, and which mirrors were skipped before
-    refused: ArchiveError | None = None  # where its archive is the pinned one and cannot be unpacked
+    refused: RecipeError | None = (
+        None  # where its archive is the pinned one and unsafe, or has another commit
+    )
+    proves_commit: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,30 @@ class FetchedSource:
     """Which origin delivered, and why those before it did not."""
 
     origin_label: str
+    proves_commit: bool
     failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A source, the recipe that pins it, and the place of its origins in the manifest."""
+
+    recipe_name: str
+    source: Source
+    where: str
+
+    @property
+    def tree(self) -> Tree:
+        return Tree(self.source.tree, self.source.tree_sha256)
+
+    def relock(self, origin: Origin) -> str:
+        """Return the command that proposes what an origin gives now."""
+        if isinstance(origin, PypiOrigin):
+            place = f"{origin.project}=={origin.version}"
+        else:
+            place = origin.url if isinstance(origin, ArchiveOrigin) else f"b{self.source.build_number}"
+        lock = f"python3 noxfile.py -s lock -- --recipe {self.recipe_name} --source {place}"
+        return f"{lock}  # proposes what it gives now"
 
 
 def fetch_wheel(wheel: Wheel, where: str, context: Context) -> Path:
@@ -70,47 +99,44 @@ def fetch_source(
     """Lay out the pinned tree, from the first origin that gives it; what the store holds is tried first.
 
     `into` is an empty folder on the store's file system; `where` is the place of the origins in the manifest. Where no
-    origin gives the tree: a VerifyError if each gave another one or an archive has other bytes, the ArchiveError of a
-    single origin, else a FetchError with all reasons; a StoreError where the store fails.
+    origin gives the tree: a VerifyError if each gave another one, an archive has other bytes, or one has the tree and
+    another commit; the ArchiveError of a single origin, else a FetchError with all reasons; a StoreError where the
+    store fails.
     """
     fetcher = Fetcher.of(context)
-    wanted = Tree(source.tree, source.tree_sha256)
+    wanted = _Wanted(recipe_name, source, where)
     results: list[OriginResult] = []
     for origin in sorted(source.origins, key=lambda origin: not _is_here(origin, context.store)):
-        result = _try_origin(origin, source, where, fetcher, into)
+        result = _try_origin(origin, wanted, fetcher, into)
         results.append(result)
-        if result.tree == wanted:
-            return FetchedSource(result.label, _all_failures(results))
+        if result.tree == wanted.tree:
+            return FetchedSource(result.label, result.proves_commit, _all_failures(results))
     failures = _all_failures(results)
+    found = "\n".join(str(failure) for failure in failures)
     if len(results) == 1 and results[0].refused:
         raise results[0].refused
+    for result in results:
+        if isinstance(result.refused, VerifyError):  # certain, and told by name, whatever the others lack
+            others = [str(failure) for other in results if other is not result for failure in other.failures]
+            result.refused.found = "\n".join([result.refused.found, *others])
+            raise result.refused
     if all(result.tree for result in results):
-        relock = f"python3 noxfile.py -s lock -- --recipe {recipe_name} --source {_place(source)}"
         raise VerifyError(
-            where=where,
-            expected=str(wanted),
-            found="\n".join(str(failure) for failure in failures),
-            fix=f"{relock}  # proposes what it gives now",
+            where=where, expected=str(wanted.tree), found=found, fix=wanted.relock(source.origins[0])
         )
-    raise fetcher.error(where, str(wanted), failures)
+    raise fetcher.error(where, str(wanted.tree), failures)
 
 
-def _place(source: Source) -> str:
-    """Return the first origin as `lock --source` takes it."""
-    origin = source.origins[0]
-    if isinstance(origin, PypiOrigin):
-        return f"{origin.project}=={origin.version}"
-    return origin.url if isinstance(origin, ArchiveOrigin) else f"b{source.build_number}"
-
-
-def compare_origins(source: Source, where: str, fetcher: Fetcher) -> tuple[OriginResult, ...]:
+def compare_origins(
+    recipe_name: str, source: Source, where: str, fetcher: Fetcher
+) -> tuple[OriginResult, ...]:
     """Unpack the source from each of its origins, and return what each delivered: the proof that all are one."""
-    results = []
+    wanted, results = _Wanted(recipe_name, source, where), []
     for origin in source.origins:
         with fetcher.store.scratch(f"origin-{source.commit.hex}") as scratch:
             into = scratch / "tree"
             into.mkdir()
-            results.append(_try_origin(origin, source, where, fetcher, into))
+            results.append(_try_origin(origin, wanted, fetcher, into))
     return tuple(results)
 
 
@@ -122,14 +148,20 @@ def origin_label(origin: Origin) -> str:
     return f"{kind} {shown_url(origin.url)}"
 
 
-def _try_origin(origin: Origin, source: Source, where: str, fetcher: Fetcher, into: Path) -> OriginResult:
-    """Lay out what an origin gives and check its tree; if it isn't the pinned one, `into` is empty again."""
+def _try_origin(origin: Origin, wanted: _Wanted, fetcher: Fetcher, into: Path) -> OriginResult:
+    """Lay out what an origin gives, and check its tree and its commit; where it is refused, `into` is empty again.
+
+    1. Bring its bytes, and lay out the source.
+    2. Compare the tree with the pinned one.
+    3. Prove the commit: git fetched it by its id; an archive may carry a git directory.
+    """
     label = origin_label(origin)
-    place = f"{where}, {label}"
+    place = f"{wanted.where}, {label}"
     skipped: tuple[Failure, ...] = ()
+    # 1. The source.
     try:
         if isinstance(origin, GitOrigin):
-            _check_out(origin, source, fetcher, into)
+            _check_out(origin, wanted.source, fetcher, into)
         else:
             delivery = fetcher.try_blob(*_archive_pin(origin, fetcher), place)
             skipped = delivery.failures
@@ -140,17 +172,38 @@ def _try_origin(origin: Origin, source: Source, where: str, fetcher: Fetcher, in
         _empty(into)
         return OriginResult(label, None, (Failure(label, str(error), error.may_pass),))
     except ArchiveError as error:
-        member = error.where.removeprefix(place).lstrip(":, ")
-        shown = f", {member}" if member else ""
-        reason = f"its archive{shown}: expected {error.expected}, found {error.found}"
-        return OriginResult(label, None, (*skipped, Failure(label, reason)), error)
+        return _refusal(label, place, skipped, error)
+    # 2. The tree.
     tree = Tree(hash_tree(into, Sha1), hash_tree(into, Sha256))
-    pinned = Tree(source.tree, source.tree_sha256)
-    if tree == pinned:
-        return OriginResult(label, tree, skipped)
-    kept = fetcher.store.reject(into, f"from {label}\nfound {tree}\npinned {pinned}")
-    _empty(into)
-    return OriginResult(label, tree, (*skipped, Failure(label, f"it gives {tree}, kept in {kept}")))
+    if tree != wanted.tree:
+        kept = fetcher.store.reject(into, f"from {label}\nfound {tree}\npinned {wanted.tree}")
+        _empty(into)
+        return OriginResult(label, tree, (*skipped, Failure(label, f"it gives {tree}, kept in {kept}")))
+    # 3. The commit.
+    try:
+        is_proven = isinstance(origin, GitOrigin) or _prove_commit(origin, wanted, fetcher.store, place)
+    except (ArchiveError, VerifyError) as error:
+        _empty(into)
+        return _refusal(label, place, skipped, error)
+    return OriginResult(label, tree, skipped, proves_commit=is_proven)
+
+
+def _prove_commit(origin: PypiOrigin | ArchiveOrigin, wanted: _Wanted, store: Store, place: str) -> bool:
+    """Prove the pinned commit by the git directory of an archive; return whether it has one."""
+    if origin.git_directory is None:
+        return False
+    where = f"{place}, git directory {origin.git_directory}"
+    archive = store.blob_path(origin.sha256)
+    with closing(commits_of_archive(archive, origin.git_directory, store, where)) as commits:
+        verify_commit(commits, wanted.source, where, wanted.relock(origin))
+    return True
+
+
+def _refusal(label: str, place: str, skipped: tuple[Failure, ...], error: RecipeError) -> OriginResult:
+    part = error.where.removeprefix(place).lstrip(":, ")
+    shown = f", {part}" if part else ""
+    reason = f"its archive{shown}: expected {error.expected}, found {error.found}"
+    return OriginResult(label, None, (*skipped, Failure(label, reason)), error)
 
 
 def _all_failures(results: Iterable[OriginResult]) -> tuple[Failure, ...]:

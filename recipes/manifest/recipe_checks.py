@@ -134,6 +134,8 @@ def _origins(recipe: Recipe) -> Iterator[Problem]:
             yield Problem(
                 path, "each origin once", f"the same place as origins[{first}]", "remove one of the two"
             )
+        if not isinstance(origin, GitOrigin) and origin.git_directory is not None:
+            yield from _git_directory(origin.git_directory, origin.subdirectory, (*path, "git_directory"))
         if isinstance(origin, ArchiveOrigin):
             sizes = [name for name in ("size_bytes", "max_bytes") if getattr(origin, name) is not None]
             if len(sizes) != 1:
@@ -144,6 +146,16 @@ def _origins(recipe: Recipe) -> Iterator[Problem]:
                     "both" if sizes else "neither",
                     "remove `max_bytes`: the size is known" if sizes else fix,
                 )
+
+
+def _git_directory(folder: str, source: str, path: Steps) -> Iterator[Problem]:
+    if PurePosixPath(folder).is_relative_to(PurePosixPath(source)):
+        yield Problem(
+            path,
+            f"a folder outside of `subdirectory`, {source}: no tree holds the commit that names it",
+            f"`{folder}`",
+            "name the git directory outside of it, or remove `git_directory`: then nothing here proves the commit",
+        )
 
 
 def _place(origin: Origin) -> tuple[str, ...]:

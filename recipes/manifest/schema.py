@@ -35,6 +35,10 @@ Repository = Annotated[
         description="a repository of a hub, as OWNER/NAME",
     ),
 ]
+GitDirectory = Annotated[
+    RelativePath | None,
+    Meta(description="where the archive has a git directory, whose objects prove the source's commit"),
+]
 SizeBytes = Annotated[int, Meta(ge=1, le=1 << 40, description="its size, exactly")]
 CmakeValue = Annotated[str, Meta(description="the exact value that CMake's cache must hold after configure")]
 
@@ -56,6 +60,7 @@ class PypiOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="pypi"):
         tuple[RelativePath, ...],
         Meta(description="files in it that are not part of the commit, such as a stray .git"),
     ] = ()
+    git_directory: GitDirectory = None
 
 
 class ArchiveOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="archive"):
@@ -74,6 +79,7 @@ class ArchiveOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="arch
     drop: Annotated[
         tuple[RelativePath, ...], Meta(description="files in it that are not part of the commit")
     ] = ()
+    git_directory: GitDirectory = None
 
 
 class GitOrigin(_Pin, frozen=True, kw_only=True, tag_field="kind", tag="git"):

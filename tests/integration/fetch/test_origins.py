@@ -183,11 +183,11 @@ def test_archives_of_two_kinds_the_package_index_and_git_give_one_tree(bench: Be
     # git itself says which tree the commit has
     assert git("rev-parse", f"{commit.hex}^{{tree}}", cwd=repository) == source.tree.hex
     wanted = Tree(source.tree, source.tree_sha256)
-    assert compare_origins(source, "x.yaml: origins", bench.fetcher) == (
+    assert compare_origins("x", source, "x.yaml: origins", bench.fetcher) == (
         OriginResult(f"archive {bench.server.url('/tar')}", wanted),
         OriginResult(f"archive {bench.server.url('/zip')}", wanted),
         OriginResult("pypi Some.Thing 1.0", wanted),
-        OriginResult(f"git file://{repository}", wanted),
+        OriginResult(f"git file://{repository}", wanted, proves_commit=True),
     )
     assert list(bench.store.rejected.iterdir()) == []
 
@@ -204,7 +204,7 @@ def test_comparing_names_the_origin_that_differs_and_the_one_that_is_gone(bench:
         **{name: getattr(pinned, name) for name in pinned.__struct_fields__}
         | {"origins": (good, changed, gone)}
     )
-    results = compare_origins(source, "x.yaml: origins", bench.fetcher)
+    results = compare_origins("x", source, "x.yaml: origins", bench.fetcher)
     other = Tree(hash_tree(bench.tree, Sha1), hash_tree(bench.tree, Sha256))
     assert [result.tree for result in results] == [Tree(source.tree, source.tree_sha256), other, None]
     assert results[1].failures[0].reason.startswith(f"it gives {other}, kept in {bench.store.rejected}")
