@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.utils import canonicalize_name
 
@@ -16,6 +17,7 @@ from recipes.fetch.archives.unpack import unpack
 from recipes.fetch.fetcher import Fetcher
 from recipes.fetch.http.network_errors import OriginError
 from recipes.lock.git_archive_metadata import ArchiveMetadata, read_metadata
+from recipes.lock.git_directory import MAX_LINK_BYTES, prove_commit, read_git_directory
 from recipes.lock.git_refs import find_commit, find_tree
 from recipes.lock.proposal import NewSource, midnight
 from recipes.lock.request import Address, Release, SourceRequest, Tag, number_of_build
@@ -25,9 +27,18 @@ from recipes.manifest.schema import ArchiveOrigin, GitOrigin, Origin, PypiOrigin
 
 if TYPE_CHECKING:
     from recipes.build.context import Job
+    from recipes.fetch.archives.git_commits import Commit
     from recipes.manifest.load import Manifests
 
 STRAY = ".git"  # what a submodule leaves of itself in a source distribution; no commit holds it
+
+
+class _Unpacked(NamedTuple):
+    """Where the source lay, what was left out of it, and what its `.git` file says."""
+
+    subdirectory: str
+    drop: tuple[str, ...]
+    link: bytes
 
 
 def inspect_source(request: SourceRequest, job: Job, into: Path) -> NewSource:
@@ -35,7 +46,8 @@ def inspect_source(request: SourceRequest, job: Job, into: Path) -> NewSource:
 
     1. Download it. Its digest is trusted on first use, unless the package index states one.
     2. Unpack the folder that holds the source, and hash its tree.
-    3. Find out the commit, and compare the tree with what git has for it.
+    3. Find out the commit, by the archive's own git directory if it has one, and compare the tree with what git has
+       for it.
     4. Find out the build number and the day.
 
     `into` is on the store's file system. Raises what fetching and unpacking raise, UsageError where something cannot be
@@ -52,23 +64,29 @@ def inspect_source(request: SourceRequest, job: Job, into: Path) -> NewSource:
     # 2. The tree.
     metadata = read_metadata(file.blob)
     subdirectory = request.subdirectory or _find_subdirectory(request, file, metadata, job)
-    drop = _unpack(request, file, subdirectory, into, job.recipe)
+    unpacked = _unpack(request, file, subdirectory, into, job.recipe)
     tree, tree_sha256 = hash_tree(into, Sha1), hash_tree(into, Sha256)
     console.say(f"  in it, {subdirectory}: {tree}, {tree_sha256}")
     # 3. The commit.
     is_pinned = (tree, tree_sha256) == (source.tree, source.tree_sha256)
-    commit = _find_commit(request, metadata, source, fetcher, is_pinned=is_pinned)
-    if commit != source.commit or not is_pinned:
+    said = replace(request, commit=request.commit or metadata.commit)
+    directory = read_git_directory(said, file.blob, subdirectory, unpacked.link, fetcher)
+    proven = prove_commit(said, directory, tree, source.commit, fetcher)
+    commit = proven.id if proven else _find_commit(request, metadata, source, fetcher, is_pinned=is_pinned)
+    is_pinned = is_pinned and commit == source.commit
+    if not is_pinned:
         _compare_with_git(request, source, commit, tree, fetcher)
     # 4. The rest.
     return NewSource(
-        origin=_origin(request.place, source, file, subdirectory, drop),
+        origin=_origin(
+            request.place, source, file, unpacked, directory.path if proven and directory else None
+        ),
         git=GitOrigin(url=_repository(source)) if isinstance(request.place, Tag) else None,
         commit=commit,
         build_number=_find_number(request, source, commit),
         tree=tree,
         tree_sha256=tree_sha256,
-        epoch=source.epoch if is_pinned else _find_epoch(metadata, file, job),
+        epoch=source.epoch if is_pinned else _find_epoch(proven, metadata, file, job),
     )
 
 
@@ -123,8 +141,8 @@ def _known_folder(project: str, recipe: Recipe, manifests: Manifests) -> str | N
 
 def _unpack(
     request: SourceRequest, file: SeenFile, subdirectory: str, into: Path, recipe: Recipe
-) -> tuple[str, ...]:
-    """Unpack the source without what is not of the commit; return the names of what was left out."""
+) -> _Unpacked:
+    """Unpack the source without what is not of the commit."""
     try:
         unpack(file.blob, into, subdirectory=subdirectory, drop=(), where=request.where)
     except ArchiveError as error:
@@ -137,14 +155,22 @@ def _unpack(
         for name in origin.drop
     }
     dropped = tuple(sorted(name for name in known | {STRAY} if (into / name).is_file()))
+    link = b""
     with storage_errors(into):
+        if STRAY in dropped:
+            with (into / STRAY).open("rb") as file_of_link:
+                link = file_of_link.read(MAX_LINK_BYTES + 1)
         for name in dropped:
             (into / name).unlink()
-    return dropped
+    return _Unpacked(subdirectory, dropped, link)
 
 
 def _origin(
-    place: Release | Tag | Address, source: Source, file: SeenFile, subdirectory: str, drop: tuple[str, ...]
+    place: Release | Tag | Address,
+    source: Source,
+    file: SeenFile,
+    unpacked: _Unpacked,
+    git_directory: str | None,
 ) -> PypiOrigin | ArchiveOrigin:
     if isinstance(place, Release):
         return PypiOrigin(
@@ -153,15 +179,17 @@ def _origin(
             file=file.name,
             size_bytes=file.size_bytes,
             sha256=file.sha256,
-            subdirectory=subdirectory,
-            drop=drop,
+            subdirectory=unpacked.subdirectory,
+            drop=unpacked.drop,
+            git_directory=git_directory,
         )
     return ArchiveOrigin(
         url=_address(place, source),
         sha256=file.sha256,
         size_bytes=file.size_bytes,
-        subdirectory=subdirectory,
-        drop=drop,
+        subdirectory=unpacked.subdirectory,
+        drop=unpacked.drop,
+        git_directory=git_directory,
     )
 
 
@@ -250,11 +278,11 @@ def _compare_with_git(
     fetcher.console.say(f"  {url} has the same tree of that commit")
 
 
-def _find_epoch(metadata: ArchiveMetadata, file: SeenFile, job: Job) -> int:
+def _find_epoch(proven: Commit | None, metadata: ArchiveMetadata, file: SeenFile, job: Job) -> int:
     """Return the day of the commit, or else that on which the package was published."""
-    time_s = metadata.time_s if metadata.time_s is not None else file.time_s
-    if time_s is not None:
-        return midnight(time_s)
+    for time_s in (proven and proven.time_s, metadata.time_s, file.time_s):
+        if time_s is not None:
+            return midnight(time_s)
     job.console.warn(
         "nothing says when this source was made: `epoch` stays as it is, and must be set by hand"
     )
