@@ -19,7 +19,7 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--all-origins",
         action="store_true",
-        help="also download the source from each of its origins, and prove that all give the same tree, and which of them prove the commit",
+        help="also download the source from each of its origins, and prove its tree, and its commit where one can",
     )
 
 
