@@ -68,7 +68,7 @@ def build(plan: Plan, workplace: Workplace, surroundings: Surroundings, console:
     with console.task(f"configure {plan.name}", None):
         _run(plan, plan.configure, workplace, surroundings)
     configured = workplace.log.read_text(encoding="utf-8", errors="replace")
-    audit.check_used(configured, where=f"{plan.name}: configure")
+    audit.check_used(configured, plan.overridden, where=f"{plan.name}: configure")
     check_configured(plan, workplace.folders())
     _compile(plan, workplace, surroundings, console)
     return workplace.build / "bin"

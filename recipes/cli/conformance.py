@@ -33,6 +33,11 @@ def add_options(parser: Parser) -> None:
         help="layers to offload to a GPU, as llama-server's -ngl (default: the server's own)",
     )
     parser.add_argument(
+        "--founding-failure",
+        action="store_true",
+        help="also show that a llama.cpp from before the model refuses it; always done for that one's own recipe",
+    )
+    parser.add_argument(
         "--report",
         type=Path,
         metavar="FOLDER",
@@ -63,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
         gpu_layers=options.gpu_layers,
         with_page=options.without != "web-page",
         folder=options.report,
+        founding_failure=options.founding_failure,
     )
 
 

@@ -36,13 +36,14 @@ def conform(  # noqa: PLR0913 - the session's options
     gpu_layers: int | None,
     with_page: bool,
     folder: Path | None,
+    founding_failure: bool = False,
 ) -> int:
     """Check the llama.cpp in the folder `bundle`, by default the recipe's; the report goes to `folder`.
 
     1. Verify the model's files, and that the reference was computed from these files and prompts.
     2. Find the llama.cpp: a folder that the user names, or the recipe's bundle, built where it is missing.
     3. Run the checks.
-    4. Build the baseline, and demand that it refuses the model; for a recipe alone.
+    4. Build the baseline, and demand that it refuses the model; for its own recipe, or where it is asked for.
     5. Write the report, and print the grades.
 
     A ConformanceError is raised where it must not be shipped, another RecipeError where it cannot be checked.
@@ -50,6 +51,8 @@ def conform(  # noqa: PLR0913 - the session's options
     # 1. The model and its reference.
     step(1, 5, "model and reference", model=model or "the default")
     reference = load_reference_model(job.manifests, model)
+    of_recipe = None if bundle else job.recipe.name  # only a recipe says that something may be built
+    old = baseline.wanted(reference.manifest, of_recipe, is_asked=founding_failure)
     # 2. The llama.cpp to check: a folder that the user names, or the recipe's bundle.
     step(2, 5, "llama.cpp", bundle=bundle or job.plan().name)
     subject = find_installation(bundle or ensure_bundle(job, job.plan()).entry.path)
@@ -62,10 +65,10 @@ def conform(  # noqa: PLR0913 - the session's options
         step(3, 5, "checks", title=subject.title, digest=subject.digest)
         inputs = reference.inputs(subject, Path(work), with_page=with_page)
         result = run_suite(inputs, job.console, this_command("conformance"))
-        # 4. The baseline; only a recipe says that something may be built.
-        step(4, 5, "baseline", recipe=reference.manifest.baseline)
-        if reference.manifest.baseline and not bundle:
-            refused = baseline.check(job, reference.manifest.baseline, inputs.model, inputs.work)
+        # 4. The baseline.
+        step(4, 5, "baseline", recipe=old)
+        if old:
+            refused = baseline.check(job, old, inputs.model, inputs.work)
             result = replace(result, outcomes=(*result.outcomes, refused))
         # 5. The report.
         step(5, 5, "report", folder=folder, outcomes=len(result.outcomes), seconds=f"{result.seconds:.0f}")

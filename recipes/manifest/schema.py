@@ -347,8 +347,12 @@ class Baseline(_Pin, frozen=True, kw_only=True):
     recipe: Annotated[Name, Meta(description="a manifest in manifests/recipes/")]
     patches: Annotated[int, Meta(ge=0, description="how many of its patches are applied, from the first")]
     target: Annotated[
-        Name, Meta(description="the one program that is built, which takes a model's file and a new one's")
+        Name, Meta(description="the one program that is built, which takes `-m` and a model's file")
     ]
+    cmake: Annotated[
+        dict[Name, CmakeValue],
+        Meta(description="options with another value than the recipe's, so that less is compiled"),
+    ] = {}
     says: Annotated[Text, Meta(description="what it must say")]
 
 

@@ -69,13 +69,15 @@ def parse_cache(text: str) -> dict[str, CacheEntry]:
     return entries
 
 
-def check_used(output: str, *, where: str) -> None:
+def check_used(output: str, overridden: Collection[str] = (), *, where: str) -> None:
     """Demand that the project used each option that it was given: else it is misspelt, or gone from this source.
 
+    Where some are overridden, those alone are looked at: a part that they switch off does not use its options.
     Raises AuditError, naming each option that was not used.
     """
     _, _, listed = output.partition(UNUSED)
-    names = [name for name in UNUSED_NAME.findall(listed.partition("\n\n\n")[0]) if name]
+    names = UNUSED_NAME.findall(listed.partition("\n\n\n")[0])
+    names = [name for name in names if not overridden or name in overridden]
     fix = "correct or remove it under `cmake:` in the manifest"
     refuse(where, [Violation("options that the project asks for", name, fix) for name in names])
 

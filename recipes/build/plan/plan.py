@@ -73,6 +73,9 @@ class Plan:
         A program of the bundle and its arguments, that prints the version; or nothing.
     whole
         False where only some targets are built, so that the bundle has no pinned digest.
+    overridden
+        The options of CMake that have another value than the manifest's; those of a part that they switch off are not
+        used then.
     hermetic
         False where the compiler is the machine's own: then paths of the machine are part of the build.
     """
@@ -97,6 +100,7 @@ class Plan:
     whole: bool = True
     hermetic: bool = True
     libraries: tuple[str, ...] = ()
+    overridden: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> Sha256:
@@ -241,10 +245,31 @@ def with_architectures(recipe: Recipe, platform_name: str, chosen: tuple[str, ..
     return msgspec.structs.replace(recipe, platforms={**recipe.platforms, platform_name: changed})
 
 
-def narrow(plan: Plan, targets: tuple[str, ...]) -> Plan:
-    """Return the plan that builds only some targets; its bundle holds what of the contents they make."""
+def narrow(
+    plan: Plan,
+    targets: tuple[str, ...],
+    *,
+    cmake: Mapping[str, str] | None = None,
+    programs: tuple[str, ...] = (),
+) -> Plan:
+    """Return the plan that builds only some targets; its bundle holds what of the contents they make.
+
+    `cmake` has values that differ from the manifest's, and `programs` are files that the whole bundle does not have.
+    """
     command = plan.compile[: plan.compile.index("{build}") + 1]
-    return replace(plan, compile=(*command, *targets), whole=False)
+    small = replace(plan, compile=(*command, *targets), whole=False)
+    if programs:
+        contents = msgspec.structs.replace(plan.contents, bin=(*plan.contents.bin, *programs))
+        small = replace(small, contents=contents)
+    if cmake:
+        cache = dict(plan.cache) | dict(cmake)
+        small = replace(
+            small,
+            configure=configure_command(cache),
+            cache=tuple(sorted(cache.items())),
+            overridden=tuple(sorted(cmake)),
+        )
+    return small
 
 
 def toolchain_digest(toolchain: Toolchain) -> Sha256:

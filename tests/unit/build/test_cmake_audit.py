@@ -96,6 +96,11 @@ def test_options_that_the_project_did_not_ask_for_are_named() -> None:
     with pytest.raises(AuditError) as caught:
         check_used(output, where=WHERE)
     assert caught.value.found == "GGML_NATVE\nOTHER"
+    # an option that is overridden must be used, and may be the reason that others are not
+    check_used(output, ("GGML_CPU",), where=WHERE)
+    with pytest.raises(AuditError) as caught:
+        check_used(output, ("GGML_CPU", "OTHER"), where=WHERE)
+    assert caught.value.found == "OTHER"
 
 
 def check(text: str, expected: dict[str, str], exceptions: tuple[str, ...] = ()) -> None:

@@ -68,6 +68,17 @@ def test_a_narrow_plan_builds_its_targets_alone_under_another_name(plan: Plan) -
     assert small.compile == ("{toolchain}/bin/ninja", "-C", "{build}", "ggml-base")
     assert small.digest != plan.digest
     assert not small.whole
+    assert (small.cache, small.configure, small.contents) == (plan.cache, plan.configure, plan.contents)
+
+
+def test_a_narrow_plan_may_override_options_and_ship_a_program_of_its_own(plan: Plan) -> None:
+    small = narrow(plan, ("llama-simple",), cmake={"GGML_CPU": "OFF", "NEW": "1"}, programs=("llama-simple",))
+    assert dict(small.cache) == dict(plan.cache) | {"GGML_CPU": "OFF", "NEW": "1"}
+    assert small.configure == configure_command(dict(small.cache))
+    assert {"-DGGML_CPU=OFF", "-DNEW=1"} <= set(small.configure)
+    assert "-DGGML_CPU=ON" not in small.configure
+    assert small.contents.bin == (*plan.contents.bin, "llama-simple")
+    assert small.overridden == ("GGML_CPU", "NEW")
 
 
 def test_the_toolchain_is_named_by_its_wheels_alone() -> None:
