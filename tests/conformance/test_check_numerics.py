@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
-from recipes.conformance.checks.numerics import FAULTY_REST, Precision, outcome
+from recipes.conformance.checks import numerics
+from recipes.conformance.checks.numerics import FAULTY_REST, PRECISIONS, Precision, outcome
 from recipes.conformance.results.numerics import Explained, Tipped
 from recipes.conformance.results.outcome import CheckVerdict, Outcome
 from recipes.conformance.results.result import Distance
 from recipes.evalset.golden import Deviation, GoldenCase, NearTie
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FAILED = CheckVerdict.FAILED
 EXACT = Precision("f32", strict=True, tolerance=0.01)
@@ -95,3 +102,43 @@ def test_a_difference_passes_deviates_or_fails_with_the_place_to_look(  # noqa: 
     assert key_words in found.words
     assert suspect in found.suspect
     assert bool(found.suspect) is (verdict is FAILED)
+
+
+@pytest.mark.parametrize(
+    ("strict", "verdict"),
+    [
+        ({"red": -0.1}, CheckVerdict.PASSED),  # exact: what the default setting is off by is its own noise
+        ({"red": -0.1, "blue": -2.997}, CheckVerdict.DEVIATES),
+        ("the server is gone", CheckVerdict.DEVIATES),  # not known: any deviation may be there
+    ],
+)
+def test_the_default_setting_has_no_deviation_that_the_strict_one_does_not_have(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    strict: dict[str, float] | str,
+    verdict: CheckVerdict,
+) -> None:
+    small = Deviation(name="gelu", words="tanh", where="qwen3vl.cpp")
+    golden_case = GoldenCase(
+        name="one",
+        with_images=True,
+        resized=False,
+        prompt_tokens=9,
+        answer="red",
+        margin=5.0,
+        tokens=("red", "blue"),
+        logprobs={"": (-0.1, -3.0), "gelu": (-0.1, -2.997)},
+    )
+    golden = SimpleNamespace(cases=(golden_case,), deviations=(small,))
+    inputs: Any = SimpleNamespace(golden=golden, work=tmp_path, model=tmp_path, mmproj=tmp_path)
+    noisy = {"red": -0.1, "blue": -2.984}  # 0.016 off, and 0.013 from the deviation
+
+    def measured(_: object, precision: Precision, *_more: object) -> dict[str, dict[str, float]] | str:
+        given = strict if precision.strict else noisy
+        return given if isinstance(given, str) else {"one": {"blue": -3.0} | given}
+
+    monkeypatch.setattr(numerics, "write_f32", lambda _, path: path)
+    monkeypatch.setattr(numerics, "measure", measured)
+    found = numerics.check(inputs, ["one"], PRECISIONS[:2])
+    assert found.outcomes[1].name == "f32, default setting"
+    assert found.outcomes[1].verdict is verdict

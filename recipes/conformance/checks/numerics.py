@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.conformance.results.inputs import STRICT, Findings, messages
-from recipes.conformance.results.numerics import Explained, account, difference, explain
+from recipes.conformance.results.numerics import Explained, account, candidates, difference, explain
 from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
 from recipes.conformance.results.result import Distance
 from recipes.models.gguf.rewrite import write_f32
@@ -72,6 +72,9 @@ def check(
     exact_mmproj = write_f32(inputs.mmproj, inputs.work / "mmproj-f32.gguf")
     found = Findings(())
     known: Sequence[Deviation] = ()
+    strict: dict[
+        str, Sequence[Deviation]
+    ] = {}  # what was found in the strict setting, by the type of the weights
     for precision in precisions:
         try:
             model = model_of(inputs, precision, exact)
@@ -86,8 +89,13 @@ def check(
             continue
         compared = [case for case in inputs.golden.cases if case.name in measured]
         if precision.tells_deviations:
-            explained = explain(measured, compared, inputs.golden.deviations, precision.tolerance)
+            may_be = inputs.golden.deviations
+            if not precision.strict:
+                may_be = tuple(candidates(may_be, strict.get(precision.weights)))
+            explained = explain(measured, compared, may_be, precision.tolerance)
             known = [deviation for deviation, _ in explained.deviations]
+            if precision.strict:
+                strict[precision.weights] = known
         else:  # its deviations are those of f16 and f32
             explained = account(measured, compared, known, precision.tolerance)
         found += compare(precision, compared, measured, explained)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from recipes.evalset.golden import Deviation, GoldenCase, NearTie
 
+# Deviations by name that the default setting may have and the strict one not: 16-bit sums are only in its K and V.
+OF_DEFAULT = frozenset({"half", "half-text"})
 UNSEEN = -30.0  # the logarithm for a token that a server did not list: less than any it lists
 
 
@@ -42,6 +44,15 @@ def difference(measured: Mapping[str, float], tokens: Sequence[str], reference: 
     return max(
         abs(measured.get(token, UNSEEN) - wanted) for token, wanted in zip(tokens, reference, strict=True)
     )
+
+
+def candidates(known: Sequence[Deviation], strict: Sequence[Deviation] | None) -> list[Deviation]:
+    """Return the deviations that the default setting may have: those of the strict one, and its own.
+
+    The strict setting of the same weights tells small deviations from rounding, which 16-bit K and V are too coarse
+    for. `strict` is None where it could not be measured: then it may have any.
+    """
+    return [one for one in known if strict is None or one in strict or one.name in OF_DEFAULT]
 
 
 def explain(

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from recipes.conformance.results.numerics import UNSEEN, difference, explain
-from recipes.evalset.golden import JOIN, Deviation, GoldenCase, NearTie
+from recipes.conformance.results.numerics import OF_DEFAULT, UNSEEN, candidates, difference, explain
+from recipes.evalset.golden import JOIN, Deviation, GoldenCase, NearTie, read_golden
+from recipes.manifest.load import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -159,6 +160,33 @@ def test_a_token_that_is_not_listed_counts_as_less_likely_than_any() -> None:
     explained = explain(measured, WORLD.cases(), KNOWN, LITTLE)
     assert explained.before == EXACT[1] - UNSEEN
     assert explained.worst == "image"
+
+
+@pytest.mark.parametrize(
+    ("strict", "named", "left"),
+    [
+        (None, ["half", "gelu"], 0.013),  # not measured: any may be there
+        ((), ["half"], 0.016),
+        (("gelu",), ["half", "gelu"], 0.013),
+        (("filter",), ["half"], 0.016),
+    ],
+)
+def test_noise_of_16_bits_is_not_taken_for_a_deviation_that_the_strict_setting_does_not_have(
+    strict: tuple[str, ...] | None, named: list[str], left: float
+) -> None:
+    world = World({"image": {"filter": only(0, 0.5), "half": only(2, 0.25), "gelu": only(1, 0.003)}})
+    measured = world.measured({"half"})
+    measured["image"]["blue"] += 0.016
+    known = [FILTER, HALF, deviation("gelu")]
+    found = None if strict is None else [one for one in known if one.name in strict]
+    explained = explain(measured, world.cases(), candidates(known, found), LITTLE)
+    assert names_of(explained.deviations) == named
+    assert explained.after == pytest.approx(left)
+
+
+def test_the_deviations_of_the_default_setting_are_known_ones() -> None:
+    golden = read_golden(PROJECT / "tests/data/pocket/golden.json")
+    assert {one.name for one in golden.deviations} >= OF_DEFAULT
 
 
 @given(st.lists(st.tuples(st.floats(-29, 0), st.floats(-29, 0)), min_size=1, max_size=5))
