@@ -6,13 +6,15 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
 from recipes.conformance.checks import numerics
-from recipes.conformance.checks.numerics import FAULTY_REST, PRECISIONS, Precision, outcome
+from recipes.conformance.checks.numerics import FAULTY_REST, PRECISIONS, Precision, answers_outcome, outcome
 from recipes.conformance.results.numerics import Explained, Tipped
 from recipes.conformance.results.outcome import CheckVerdict, Outcome
 from recipes.conformance.results.result import Distance
 from recipes.evalset.golden import Deviation, GoldenCase, NearTie
+from recipes.serve.llamacpp.server import ChatReply, TokenChoice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,12 +135,34 @@ def test_the_default_setting_has_no_deviation_that_the_strict_one_does_not_have(
     inputs: Any = SimpleNamespace(golden=golden, work=tmp_path, model=tmp_path, mmproj=tmp_path)
     noisy = {"red": -0.1, "blue": -2.984}  # 0.016 off, and 0.013 from the deviation
 
-    def measured(_: object, precision: Precision, *_more: object) -> dict[str, dict[str, float]] | str:
+    def measured(_: object, precision: Precision, *_more: object) -> dict[str, ChatReply] | str:
         given = strict if precision.strict else noisy
-        return given if isinstance(given, str) else {"one": {"blue": -3.0} | given}
+        if isinstance(given, str):
+            return given
+        first = tuple(TokenChoice(*item) for item in ({"blue": -3.0} | given).items())
+        return {"one": ChatReply("red", first)}
 
     monkeypatch.setattr(numerics, "write_f32", lambda _, path: path)
     monkeypatch.setattr(numerics, "measure", measured)
     found = numerics.check(inputs, ["one"], PRECISIONS[:2])
     assert found.outcomes[1].name == "f32, default setting"
     assert found.outcomes[1].verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("margins", "given", "verdict", "key_words"),
+    [
+        # Q8_0 may be off by 0.5: of a lead of 1 the reference is not sure enough
+        ((5.0, 1.0, 1.1), ("red", "blue", "red"), CheckVerdict.PASSED, "2 sure answers of 3"),
+        ((5.0, 1.0, 1.1), ("red", "blue", "blue"), FAILED, "`odd`: 'blue' instead of 'red'"),
+        ((1.0, 0.5, 0.0), ("red", "red", "red"), FAILED, "0 sure answers"),
+    ],
+)
+def test_quantised_weights_give_the_answers_of_which_the_reference_is_sure(
+    margins: tuple[float, ...], given: tuple[str, ...], verdict: CheckVerdict, key_words: str
+) -> None:
+    cases = [structs.replace(one, margin=margin) for one, margin in zip(CASES, margins, strict=True)]
+    answers = dict(zip((one.name for one in CASES), given, strict=True))
+    found = answers_outcome(COARSE, cases, answers)
+    assert (found.name, found.verdict) == ("Q8_0, answers", verdict)
+    assert key_words in found.words

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.conformance.results.inputs import STRICT, Findings, messages
+from recipes.conformance.results.inputs import STRICT, SURE, Findings, messages, pass_or_fail
 from recipes.conformance.results.numerics import Explained, account, candidates, difference, explain
 from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
 from recipes.conformance.results.result import Distance
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
     from recipes.conformance.results.inputs import CheckInputs
     from recipes.evalset.golden import Deviation, GoldenCase
-    from recipes.serve.llamacpp.server import Server
+    from recipes.serve.llamacpp.server import ChatReply, Server
 
 QUANTISE_S = 60.0
 # Of a difference: what a fault may leave unexplained and still be named; it fails either way.
 FAULTY_REST = 0.05
+ANSWER_TOKENS = 16  # more than any answer has
 CHOICES = 512  # the whole vocabulary of the pocket model
 
 
@@ -52,6 +53,11 @@ class Precision:
         """Return whether it tells deviations apart; the noise of coarser types drowns what does."""
         return self.weights in {"f32", "f16"}
 
+    @property
+    def sure(self) -> float:
+        """Return the lead that an answer needs to be the reference's: two logarithms may be off by the tolerance."""
+        return max(SURE, 2 * self.tolerance)
+
 
 # At least twice what b7827 and Debian's 0.7.0 leave, on an AMD EPYC with AVX-512; other processors round otherwise.
 PRECISIONS = (
@@ -60,7 +66,8 @@ PRECISIONS = (
     Precision("f16", strict=True, tolerance=0.03),
     Precision("f16", strict=False, tolerance=0.05),
     Precision("Q8_0", strict=False, tolerance=0.5),
-    Precision("Q4_K_S", strict=False, tolerance=2.5),
+    # of the pocket model's tensors: the experts' gate and up are Q4_K, down is Q5_0 and Q8_0, since its rows are short
+    Precision("Q4_K_M", strict=False, tolerance=2.5),
 )
 
 
@@ -82,11 +89,12 @@ def check(
             found += Findings((_outcome(precision, CheckVerdict.NOT_RUN, str(error)),))
             continue
         mmproj = exact_mmproj if precision.weights == "f32" else inputs.mmproj
-        measured = measure(inputs, precision, model, mmproj, cases)
-        if isinstance(measured, str):
-            failed = _outcome(precision, CheckVerdict.FAILED, measured, "the server does not answer")
+        replies = measure(inputs, precision, model, mmproj, cases)
+        if isinstance(replies, str):
+            failed = _outcome(precision, CheckVerdict.FAILED, replies, "the server does not answer")
             found += Findings((failed,))
             continue
+        measured = {name: reply.logprobs for name, reply in replies.items()}
         compared = [case for case in inputs.golden.cases if case.name in measured]
         if precision.tells_deviations:
             may_be = inputs.golden.deviations
@@ -99,6 +107,9 @@ def check(
         else:  # its deviations are those of f16 and f32
             explained = account(measured, compared, known, precision.tolerance)
         found += compare(precision, compared, measured, explained)
+        if not precision.tells_deviations:
+            given = {name: reply.text.strip() for name, reply in replies.items()}
+            found += Findings((answers_outcome(precision, compared, given),))
     return found
 
 
@@ -122,19 +133,39 @@ def model_of(inputs: CheckInputs, precision: Precision, exact: Path) -> Path:
 
 def measure(
     inputs: CheckInputs, precision: Precision, model: Path, mmproj: Path, cases: Sequence[str]
-) -> dict[str, dict[str, float]] | str:
-    """Return for each case the logarithm of each first token that the server lists; or why there is none."""
+) -> dict[str, ChatReply] | str:
+    """Return for each case the reply, with the logarithm of each first token that the server lists; or why not."""
     try:
         with inputs.server(*(STRICT if precision.strict else ()), model=model, mmproj=mmproj) as server:
-            return {name: first_tokens(inputs, server, name) for name in cases}
+            return {name: ask(inputs, precision, server, name) for name in cases}
     except ServerError as error:
         return str(error)
 
 
-def first_tokens(inputs: CheckInputs, server: Server, name: str) -> dict[str, float]:
-    """Return the logarithm of each first token of a case's answer."""
-    prompt, _ = inputs.case(name)
-    return server.chat(messages(prompt), max_tokens=1, choices=CHOICES).logprobs
+def ask(inputs: CheckInputs, precision: Precision, server: Server, name: str) -> ChatReply:
+    """Return the reply to a case: the first token, and with quantised weights the whole answer."""
+    prompt, case = inputs.case(name)
+    is_whole = not precision.tells_deviations and case.margin > precision.sure
+    return server.chat(messages(prompt), max_tokens=ANSWER_TOKENS if is_whole else 1, choices=CHOICES)
+
+
+def answers_outcome(precision: Precision, cases: Sequence[GoldenCase], given: Mapping[str, str]) -> Outcome:
+    """Return whether quantised weights give each answer of which the reference is surer than their noise."""
+    sure = [case for case in cases if case.margin > precision.sure]
+    wrong = [
+        f"`{case.name}`: {given[case.name]!r} instead of {case.answer!r}"
+        for case in sure
+        if given[case.name] != case.answer
+    ]
+    return pass_or_fail(
+        Part.NUMERICS,
+        f"{precision.weights}, answers",
+        is_right=bool(sure) and not wrong,
+        words="; ".join(wrong)
+        or f"{len(sure)} sure answers of {len(cases)} prompts: all equal the reference's",
+        suspect=suspect(precision, (), ()),
+        sure=len(sure),
+    )
 
 
 def compare(

@@ -34,7 +34,7 @@ class Distance:
     """How far one prompt's first token is from the reference."""
 
     case: str
-    weights: str  # type of the model's weights: f32, f16, Q8_0, Q4_K_S
+    weights: str  # type of the model's weights: f32, f16, Q8_0, Q4_K_M
     setting: str  # `strict` (no flash attention, K and V in f32) or `default`
     resized: bool
     size: float  # the largest of a natural logarithm of probability, over the reference's likeliest tokens
