@@ -84,6 +84,12 @@ def conformance(session: nox.Session) -> None:
     recipes(session, "conformance")
 
 
+@nox.session(default=False)
+def kernels(session: nox.Session) -> None:
+    """Compare a GPU's kernels, or the CPU's, with ggml's plain code at the shapes of Qwen3-VL-MoE (minutes)."""
+    recipes(session)
+
+
 @nox.session(name="mac-check", default=False)
 def mac_check(session: nox.Session) -> None:
     """On a Mac: check a bundle with the GPU and without it, and write one JSON file of the results (minutes)."""

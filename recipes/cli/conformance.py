@@ -38,6 +38,12 @@ def add_options(parser: Parser) -> None:
         help="also show that a llama.cpp from before the model refuses it; always done for that one's own recipe",
     )
     parser.add_argument(
+        "--kernels",
+        type=Path,
+        metavar="FOLDER",
+        help="compare kernels with the test-backend-ops in this folder (default: for a GPU it is built)",
+    )
+    parser.add_argument(
         "--report",
         type=Path,
         metavar="FOLDER",
@@ -69,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
         with_page=options.without != "web-page",
         folder=options.report,
         founding_failure=options.founding_failure,
+        kernels=options.kernels,
     )
 
 

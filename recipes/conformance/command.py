@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from recipes.build.pipeline import ensure_bundle
 from recipes.conformance.checks import baseline_refusal as baseline
+from recipes.conformance.checks import kernels as check_kernels
 from recipes.conformance.report.write import write_report
 from recipes.conformance.results.inputs import load_reference_model
 from recipes.conformance.results.outcome import CheckVerdict, grade, has_failed
@@ -37,24 +38,27 @@ def conform(  # noqa: PLR0913 - the session's options
     with_page: bool,
     folder: Path | None,
     founding_failure: bool = False,
+    kernels: Path | None = None,
 ) -> int:
     """Check the llama.cpp in the folder `bundle`, by default the recipe's; the report goes to `folder`.
 
     1. Verify the model's files, and that the reference was computed from these files and prompts.
     2. Find the llama.cpp: a folder that the user names, or the recipe's bundle, built where it is missing.
     3. Run the checks.
-    4. Build the baseline, and demand that it refuses the model; for its own recipe, or where it is asked for.
-    5. Write the report, and print the grades.
+    4. Compare the kernels of a bundle's GPU backend, with the program that is built for it or lies in `kernels`.
+    5. Build the baseline, and demand that it refuses the model; for its own recipe, or where it is asked for.
+    6. Write the report, and print the grades.
 
     A ConformanceError is raised where it must not be shipped, another RecipeError where it cannot be checked.
     """
     # 1. The model and its reference.
-    step(1, 5, "model and reference", model=model or "the default")
+    step(1, 6, "model and reference", model=model or "the default")
     reference = load_reference_model(job.manifests, model)
     of_recipe = None if bundle else job.recipe.name  # only a recipe says that something may be built
     old = baseline.wanted(reference.manifest, of_recipe, is_asked=founding_failure)
+    program = check_kernels.find_program(kernels) if kernels else None
     # 2. The llama.cpp to check: a folder that the user names, or the recipe's bundle.
-    step(2, 5, "llama.cpp", bundle=bundle or job.plan().name)
+    step(2, 6, "llama.cpp", bundle=bundle or job.plan().name)
     subject = find_installation(bundle or ensure_bundle(job, job.plan()).entry.path)
     if gpu_layers is not None:
         subject = replace(subject, model_options=("-ngl", str(gpu_layers)))
@@ -62,16 +66,20 @@ def conform(  # noqa: PLR0913 - the session's options
     folder = folder or Path("out") / "conformance" / re.sub(r"[^A-Za-z0-9._-]", "-", name)
     with tempfile.TemporaryDirectory(prefix="conformance-") as work:
         # 3. The checks.
-        step(3, 5, "checks", title=subject.title, digest=subject.digest)
+        step(3, 6, "checks", title=subject.title, digest=subject.digest)
         inputs = reference.inputs(subject, Path(work), with_page=with_page)
         result = run_suite(inputs, job.console, this_command("conformance"))
-        # 4. The baseline.
-        step(4, 5, "baseline", recipe=old)
+        # 4. The kernels.
+        step(4, 6, "kernels", program=kernels or "of the recipe")
+        compared = check_kernels.check_bundle(job, None if bundle else subject.folder, program)
+        result = replace(result, outcomes=(*result.outcomes, *compared))
+        # 5. The baseline.
+        step(5, 6, "baseline", recipe=old)
         if old:
             refused = baseline.check(job, old, inputs.model, inputs.work)
             result = replace(result, outcomes=(*result.outcomes, refused))
-        # 5. The report.
-        step(5, 5, "report", folder=folder, outcomes=len(result.outcomes), seconds=f"{result.seconds:.0f}")
+        # 6. The report.
+        step(6, 6, "report", folder=folder, outcomes=len(result.outcomes), seconds=f"{result.seconds:.0f}")
         with storage_errors(folder):
             page = write_report(result, folder)
     print_result(subject, result, page)

@@ -218,6 +218,18 @@ class Page(_Pin, frozen=True, kw_only=True):
     tree_sha256: Annotated[Sha256, Meta(description="the page's tree digest, in git's SHA-256 object format")]
 
 
+class KernelTests(_Pin, frozen=True, kw_only=True):
+    """The program of the source that compares a backend's products with those of ggml's plain code for the CPU."""
+
+    target: Annotated[Name, Meta(description="the one program that is built; it loads the bundle's backends")]
+    cmake: Annotated[
+        dict[Name, CmakeValue],
+        Meta(
+            description="options with another value than the recipe's, so that no backend is compiled again"
+        ),
+    ]
+
+
 class Recipe(_Pin, frozen=True, kw_only=True):
     """One pinned llama.cpp: source, patches, options, and the digest that comes out."""
 
@@ -238,6 +250,10 @@ class Recipe(_Pin, frozen=True, kw_only=True):
         Meta(description="a program of the bundle and its arguments, that prints `version: BUILD (COMMIT)`"),
     ] = ()
     cmake: Annotated[dict[Name, CmakeValue], Meta(description="options of every platform")]
+    kernels: Annotated[
+        KernelTests | None,
+        Meta(description="what `kernels` builds beside the bundle; none where there is none"),
+    ] = None
     platforms: Annotated[
         dict[Name, Platform],
         Meta(min_length=1, description="what it can be built for, as system-arch-backend"),

@@ -27,6 +27,7 @@ class Part(Enum):
     TEXT = "text"
     IMAGES = "image prompts"
     NUMERICS = "numerics"
+    KERNELS = "kernels"
     POSITIONS = "interleaved M-RoPE"
     SERVER = "server"
     PAGE = "web page"
