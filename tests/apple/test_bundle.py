@@ -1,8 +1,8 @@
 """What is shipped: the Metal backend of a bundle against Apple's build of the unpatched tree.
 
-Run after `build -- --platform macos-arm64-metal`; PINNED_LLAMA_TEST_RECIPE names the recipe, b6751 or b7827. A bundle
-has no symbols of functions left: selectors, classes and libraries are compared of the file as a whole; function by
-function is test_linked.py's.
+Run after `build -- --recipe b6751 --platform macos-arm64-metal`; PINNED_LLAMA_TEST_RECIPE names b6751 or b7827. A
+bundle has no symbols of functions left: selectors, classes and libraries are compared of the file as a whole; function
+by function is test_linked.py's.
 """
 
 from __future__ import annotations

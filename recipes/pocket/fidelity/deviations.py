@@ -14,14 +14,13 @@ from recipes.pocket.reference import known_deviations as known
 UPSTREAM = {known.JOINED.name, known.RESIZE.name, known.INTERPOLATION.name, LEFT_OUT, FOURTH}
 OLD = frozenset(UPSTREAM | {known.ATTENTION.name, known.HALF.name, known.GELU.name})
 NATIVE = frozenset(UPSTREAM | {known.HALF.name, known.GELU.name})
-LATEST = frozenset({known.PADDED.name, known.RESIZE.name, known.GELU.name, known.PAIRED.name, FOURTH})
 TEXT = frozenset({known.HALF_TEXT.name})
 NAMES = (*(deviation.name for deviation in known.ALL), LEFT_OUT, FOURTH)
 KNOWN: dict[str, dict[str, frozenset[str]]] = {
     "b7710": {"strict": OLD, "default": OLD | TEXT},
     "b7827": {"strict": NATIVE, "default": NATIVE | TEXT},
-    "current": {"strict": LATEST, "default": LATEST | TEXT},
     "b6751": {"strict": frozenset(), "default": TEXT},
+    "b11312": {"strict": frozenset(), "default": frozenset()},
 }
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 from recipes.store.store import Entry
 
 MANIFESTS = Manifests()
-NODE = MANIFESTS.toolchain(MANIFESTS.recipe("current").page.toolchain)  # type: ignore[union-attr]  # it has one
+NODE = MANIFESTS.toolchain(MANIFESTS.recipe("b11312").page.toolchain)  # type: ignore[union-attr]  # it has one
 # The page: what the package exports, and where it was built, so that a path that leaks is seen.
 BUILD = (
     "const fs = require('fs');"

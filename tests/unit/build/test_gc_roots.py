@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANIFESTS = Manifests()
-RECIPE = MANIFESTS.recipe("current")
+RECIPE = MANIFESTS.recipe("b11312")
 
 
 def test_a_page_its_packages_and_what_has_been_fetched_of_them_are_kept(tmp_path: Path) -> None:

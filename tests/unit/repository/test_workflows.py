@@ -71,7 +71,7 @@ def test_every_session_and_option_that_a_workflow_calls_is_there() -> None:
     recipe = manifests.recipe(manifests.defaults().recipe)
     noxfile = (PROJECT / "noxfile.py").read_text()
     called = [words for path in WORKFLOWS for words in commands(path)]
-    assert len(called) == 12
+    assert len(called) == 14
     for option, name, *words in called:
         if option == "-t":
             assert re.search(rf"tags=\[[^]]*\"{name}\"", noxfile), name
@@ -81,14 +81,14 @@ def test_every_session_and_option_that_a_workflow_calls_is_there() -> None:
         else:
             assert (option, words[0]) == ("-s", "--")
             options = parser().parse_args([name, *words[1:]])
-            assert options.recipe in {None, "$RECIPE", *recipes_of_the_matrix()}
+            assert options.recipe in {None, "$RECIPE", "$tag", *recipes_of_the_matrix()}
             assert options.platform in {None, *recipe.platforms}
             archive = getattr(options, "bundle", None)
             assert archive is None or archive.name == f"llama.cpp-{recipe.name}-{options.platform}.tar.zst"
 
 
 def test_the_weekly_proposal_looks_at_every_recipe() -> None:
-    assert recipes_of_the_matrix() == sorted(Manifests().recipe_names())
+    assert recipes_of_the_matrix() == [*sorted(Manifests().recipe_names()), "newest"]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
