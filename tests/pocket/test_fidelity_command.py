@@ -94,7 +94,7 @@ def test_the_record_names_no_folder_of_this_machine() -> None:
 def test_known_deviations_exist_and_only_the_default_setting_has_those_of_k_and_v() -> None:
     for recipe, settings in KNOWN.items():
         assert known_of(recipe) == settings
-        assert "half-text" in settings["default"]
+        assert ("half-text" in settings["default"]) == (recipe != "b11312")  # its series sums in 32 bits
         assert "half-text" not in settings["strict"]
         for names in settings.values():
             parse_known("+".join(names))
