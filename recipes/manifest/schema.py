@@ -6,7 +6,7 @@ Every scalar of a manifest is read as text (see `recipes.manifest.strict_yaml`) 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -183,6 +183,12 @@ class Platform(_Pin, frozen=True, kw_only=True):
         dict[Text, Text],
         Meta(description="a -march value that the build asks for, and the compiler's own -mcpu name for it"),
     ] = {}
+    text_tools: Annotated[
+        tuple[Literal["cat", "sed"], ...],
+        Meta(
+            description="what puts the Metal kernels together, where each is a file: written in the shell's words"
+        ),
+    ] = ()
     flags: CompileFlags
     runtime_flags: Annotated[
         tuple[Text, ...],

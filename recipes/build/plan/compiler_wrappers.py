@@ -23,6 +23,41 @@ done
 """
 
 
+# The same where each kernel is a file of its own: several files in a row, then lines removed or replaced by a file. A
+# text that ends without a newline is copied as it is.
+CAT = """\
+#!/bin/sh
+for file in "$@"; do
+  while IFS= read -r line; do printf '%s\\n' "$line"; done < "$file" || exit 1
+  printf '%s' "$line"
+done
+"""
+SED_LINES = """\
+#!/bin/sh
+copy() { while IFS= read -r line; do printf '%s\\n' "$line"; done; printf '%s' "$line"; }
+for word in "$@"; do
+  case $word in -e|/?*/d|/?*/r\\ ?*) ;; *)
+    echo "sed: only -e '/TEXT/r FILE' and -e '/TEXT/d' are known here, and not: $*" >&2; exit 64 ;;
+  esac
+done
+edit() {
+  kept=yes file=
+  for word in "$@"; do
+    text=${word#/}
+    case $word in
+      */d) text=${text%/d}; case $line in *"$text"*) kept= ;; esac ;;
+      */r\\ *) case $line in *"${text%%/r *}"*) file=${text#*/r } ;; esac ;;
+    esac
+  done
+  [ -z "$kept" ] || printf "$1" "$line"
+  [ -z "$file" ] || copy < "$file"
+}
+while IFS= read -r line; do edit '%s\\n' "$@"; done
+[ -z "$line" ] || edit '%s' "$@"
+"""
+TEXT_TOOLS = {"cat": CAT, "sed": SED_LINES}
+
+
 @dataclass(frozen=True)
 class Wrapper:
     """A compiler command with everything fixed that must not depend on who calls it."""
@@ -60,6 +95,8 @@ def compiler_wrappers(platform: Platform, toolchain: Toolchain) -> tuple[Wrapper
     tools = tuple(
         Wrapper(name, f'#!/bin/sh\nexec "{{toolchain}}/bin/zig" {name} "$@"\n') for name in ("ar", "ranlib")
     )
+    if platform.text_tools:
+        return compilers + tools + tuple(Wrapper(name, TEXT_TOOLS[name]) for name in platform.text_tools)
     return compilers + tools + ((Wrapper("sed", SED),) if platform.sdk else ())
 
 
