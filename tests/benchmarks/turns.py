@@ -31,7 +31,7 @@ class Options:
     """
 
     folder: Path
-    recipe: str = "b7827"
+    recipe: str = "b11312"
     targets: tuple[str, ...] = ("ggml-base", "ggml-cpu-haswell")
     repeats: int | None = None
     quick: bool = False
