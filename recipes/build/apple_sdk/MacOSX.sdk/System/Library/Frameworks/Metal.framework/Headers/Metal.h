@@ -47,6 +47,9 @@ typedef enum MTLCaptureDestination : NSInteger {
     MTLCaptureDestinationGPUTraceDocument = 2,
 } MTLCaptureDestination API_AVAILABLE(macos(10.15));
 
+// no value is named: ggml has the one that it needs as a number of its own
+typedef enum MTLLanguageVersion : NSUInteger MTLLanguageVersion API_AVAILABLE(macos(10.11));
+
 typedef struct {
     NSUInteger width, height, depth;
 } MTLSize;
@@ -57,7 +60,7 @@ static inline MTLSize MTLSizeMake(NSUInteger width, NSUInteger height, NSUIntege
 }
 
 @protocol MTLBlitCommandEncoder, MTLCommandBuffer, MTLCommandQueue, MTLComputeCommandEncoder;
-@protocol MTLComputePipelineState, MTLDevice, MTLFunction, MTLLibrary, MTLResidencySet;
+@protocol MTLComputePipelineState, MTLDevice, MTLFunction, MTLLibrary, MTLResidencySet, MTLSharedEvent;
 @class MTLCompileOptions, MTLFunctionConstantValues, MTLResidencySetDescriptor;
 
 // Resources
@@ -103,6 +106,7 @@ API_AVAILABLE(macos(10.11))
 @property (readonly) NSUInteger maxThreadgroupMemoryLength API_AVAILABLE(macos(10.13));
 - (BOOL)supportsFamily:(MTLGPUFamily)family API_AVAILABLE(macos(10.15));
 - (id<MTLCommandQueue>)newCommandQueue;
+- (id<MTLSharedEvent>)newSharedEvent API_AVAILABLE(macos(10.14));
 - (id<MTLBuffer>)newBufferWithLength:(NSUInteger)length options:(MTLResourceOptions)options;
 - (id<MTLBuffer>)newBufferWithBytes:(const void *)bytes
                              length:(NSUInteger)length
@@ -123,6 +127,7 @@ API_AVAILABLE(macos(10.11))
 API_AVAILABLE(macos(10.11))
 @interface MTLCompileOptions : NSObject <NSCopying>
 @property (nonatomic, copy) NSDictionary<NSString *, NSObject *> *preprocessorMacros;
+@property (nonatomic) MTLLanguageVersion languageVersion API_AVAILABLE(macos(10.11));
 @end
 
 API_AVAILABLE(macos(10.12))
@@ -136,6 +141,7 @@ API_AVAILABLE(macos(10.11))
 
 API_AVAILABLE(macos(10.11))
 @protocol MTLLibrary <NSObject>
+@property (readonly) NSArray<NSString *> *functionNames;
 - (id<MTLFunction>)newFunctionWithName:(NSString *)name;
 - (id<MTLFunction>)newFunctionWithName:(NSString *)name
                         constantValues:(MTLFunctionConstantValues *)values
@@ -150,6 +156,15 @@ API_AVAILABLE(macos(10.11))
 
 // Commands
 
+API_AVAILABLE(macos(10.14))
+@protocol MTLEvent <NSObject>
+@end
+
+API_AVAILABLE(macos(10.14))
+@protocol MTLSharedEvent <MTLEvent>
+- (BOOL)waitUntilSignaledValue:(uint64_t)value timeoutMS:(uint64_t)milliseconds API_AVAILABLE(macos(12.0));
+@end
+
 API_AVAILABLE(macos(10.11))
 @protocol MTLCommandQueue <NSObject>
 - (id<MTLCommandBuffer>)commandBuffer;
@@ -163,6 +178,8 @@ API_AVAILABLE(macos(10.11))
 - (void)enqueue;
 - (void)commit;
 - (void)waitUntilCompleted;
+- (void)encodeWaitForEvent:(id<MTLEvent>)event value:(uint64_t)value API_AVAILABLE(macos(10.14));
+- (void)encodeSignalEvent:(id<MTLEvent>)event value:(uint64_t)value API_AVAILABLE(macos(10.14));
 - (void)addCompletedHandler:(void (^)(id<MTLCommandBuffer> buffer))handler;
 - (id<MTLBlitCommandEncoder>)blitCommandEncoder;
 - (id<MTLComputeCommandEncoder>)computeCommandEncoder;
