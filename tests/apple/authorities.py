@@ -13,7 +13,7 @@ from tests.support import paths
 
 PROJECT = paths.PROJECT
 LOCKS = tuple(sorted((PROJECT / "manifests" / "python").glob("authorities*.lock")))
-PLATFORMS = ("macosx_11_0_arm64", "macosx_10_9_universal2")
+PLATFORMS = ("macosx_13_0_arm64", "macosx_11_0_arm64", "macosx_10_9_universal2")
 
 
 def fetch_authorities() -> Path:

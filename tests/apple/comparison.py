@@ -91,6 +91,15 @@ def compare_constants(ours: Declarations, theirs: Pyobjc, standard: Mapping[str,
     ]
 
 
+def compare_variables(ours: Declarations, theirs: Pyobjc) -> list[str]:
+    """Return each variable of a library with another type, or that pyobjc does not know."""
+    return [
+        f"{name}: declared as {plain(kind)}, Apple's SDK has {theirs.variables.get(name, 'no such name')}"
+        for name, kind in ours.variables.items()
+        if theirs.variables.get(name) != plain(kind)
+    ]
+
+
 def compare_structs(ours: Declarations, theirs: Pyobjc, aliases: Mapping[str, str]) -> list[str]:
     """Return each struct whose fields lie elsewhere, or have other names.
 

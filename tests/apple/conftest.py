@@ -29,6 +29,28 @@ ONLY_OURS = {
 }
 
 
+# What only Apple's build sends: the wheel for b11312 is of a later version, which catches what the compiler of kernels
+# throws.
+ONLY_APPLES: dict[str, set[str]] = {"b6751": set(), "b7827": set(), "b11312": {"reason"}}
+# What b11312 uses only to find and read a Metal library on disk: in functions that nothing calls where kernels are
+# embedded, so that the compiler drops them. No authority knows these methods, no stub these classes and variables.
+DROPPED = {
+    *("+[NSCharacterSet whitespaceCharacterSet]", "+[NSError errorWithDomain:code:userInfo:]"),
+    *("+[NSFileManager defaultManager]", "+[NSProcessInfo processInfo]", "+[NSScanner scannerWithString:]"),
+    *("+[NSSet set]", "+[NSString pathWithComponents:]", "-[NSBundle pathForResource:ofType:]"),
+    *("-[NSMutableString appendString:]", "-[NSProcessInfo arguments]", "-[NSScanner charactersToBeSkipped]"),
+    *("-[NSScanner setCharactersToBeSkipped:]", "-[NSString componentsSeparatedByString:]"),
+    *("-[NSString stringByAppendingPathComponent:]", "-[NSString stringByAppendingPathExtension:]"),
+    *("-[NSString stringByDeletingLastPathComponent]", "-[NSString stringByStandardizingPath]"),
+    *("-[NSString stringByTrimmingCharactersInSet:]", "-[NSString substringToIndex:]"),
+}
+DROPPED_SYMBOLS = {
+    *("NSBundle", "NSCharacterSet", "NSFileManager", "NSMutableSet", "NSMutableString", "NSProcessInfo"),
+    *("NSScanner", "NSSet", "NSFileType", "NSFileTypeSymbolicLink", "NSLocalizedDescriptionKey"),
+}
+WHEELS = {"b6751": "0.2.3", "b7827": "0.2.10", "b11312": "2026.10.11549"}
+
+
 @pytest.fixture(scope="session")
 def store() -> Store:
     return Store.open(read_settings().store)
@@ -60,15 +82,18 @@ def pyobjc(authorities: Path) -> Pyobjc:
 
 
 @pytest.fixture(scope="session")
-def linked(authorities: Path) -> tuple[Image, Image]:
-    """b6751 and b7827, each as Apple's linker left it in a wheel of xllamacpp."""
-    return tuple(
-        Image(next((authorities / f"xllamacpp-{version}" / "xllamacpp").glob("*.so")))
-        for version in ("0.2.3", "0.2.10")
-    )  # type: ignore[return-value] # there are two
+def linked(authorities: Path) -> dict[str, Image]:
+    """For each recipe a wheel of xllamacpp, linked by Apple's linker: of the same llama.cpp, for b11312 of b11549."""
+    return {
+        recipe: Image(next((authorities / f"xllamacpp-{version}" / "xllamacpp").glob("*.so")))
+        for recipe, version in WHEELS.items()
+    }
 
 
 @pytest.fixture(scope="session")
-def bindings(pyobjc: Pyobjc, linked: tuple[Image, Image]) -> dict[str, str]:
+def bindings(pyobjc: Pyobjc, linked: dict[str, Image]) -> dict[str, str]:
     """Each symbol that Apple-linked code takes from a library, and that library."""
-    return {**pyobjc.bindings, **linked[0].libraries, **linked[1].libraries}
+    found = dict(pyobjc.bindings)
+    for image in linked.values():
+        found |= image.libraries
+    return found

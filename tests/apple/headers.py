@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from clang.cindex import CursorKind, Diagnostic, Index
+from clang.cindex import CursorKind, Diagnostic, Index, LinkageKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +47,7 @@ class Declarations:
 
     methods: list[Method] = field(default_factory=list)
     constants: dict[str, int] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)  # those of the library: C name -> type encoding
     functions: dict[str, str] = field(default_factory=dict)  # C name -> type encoding
     symbols: dict[str, str] = field(default_factory=dict)  # C name -> symbol, of functions with no body
     structs: dict[str, Layout] = field(default_factory=dict)
@@ -93,6 +94,8 @@ def _take(cursor: Cursor, found: Declarations) -> None:
         found.methods.append(Method(owner.spelling, OWNERS[owner.kind], name, is_of_class, encoding))
     elif kind == CursorKind.ENUM_CONSTANT_DECL:
         found.constants[name] = cursor.enum_value
+    elif kind == CursorKind.VAR_DECL and cursor.linkage == LinkageKind.EXTERNAL:
+        found.variables[name] = cursor.objc_type_encoding
     elif kind == CursorKind.FUNCTION_DECL:
         found.functions[name] = cursor.objc_type_encoding
         if not cursor.is_definition():

@@ -30,6 +30,9 @@ SUBCLASSES = {
     "OC_BuiltinPythonArray": "NSMutableArray",
     "OC_PythonDictionary": "NSMutableDictionary",
     "OC_BuiltinPythonDictionary": "NSMutableDictionary",
+    "OC_PythonNumber": "NSNumber",
+    "OC_PythonSet": "NSMutableSet",
+    "OC_BuiltinPythonSet": "NSMutableSet",
     "OC_PythonURL": "NSURL",
 }
 
@@ -39,6 +42,7 @@ class Pyobjc:
     """What pyobjc knows, by name."""
 
     constants: dict[str, tuple[str, int]] = field(default_factory=dict)  # name -> framework, value
+    variables: dict[str, str] = field(default_factory=dict)  # name -> type
     functions: dict[str, tuple[str, str]] = field(default_factory=dict)  # name -> framework, encoding
     structs: dict[str, tuple[str, list[str]]] = field(default_factory=dict)  # name -> encoding, fields
     # metadata of each selector: (class, selector) -> position of a type (-1 is the result) -> type
@@ -98,6 +102,9 @@ def _read_metadata(path: Path, framework: str, found: Pyobjc) -> None:
         name, _, value = row.partition("@")
         if value.lstrip("-").isdigit():
             found.constants[name] = (framework, int(value))
+    for row in filter(None, values["constants"].split("$")):
+        name, _, kind = row.partition("@")
+        found.variables[name] = kind or "@"
     for name, row in values.get("functions", {}).items():
         found.functions[name] = (framework, _text(row[0]))
 
