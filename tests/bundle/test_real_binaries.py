@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from recipes.build.audit.elf import audit as elf
+from recipes.build.bundle.version_output import read_version
 from recipes.build.plan.plan import Plan, make_plan
 from recipes.build.toolchain.toolchain import default_platform
 from recipes.core.settings import read_settings
@@ -101,7 +102,7 @@ def test_every_file_keeps_its_c_plus_plus_runtime_to_itself_and_runs_on_the_pinn
 def test_the_server_prints_the_pinned_build_and_commit(plan: Plan, programs: Programs) -> None:
     done = subprocess.run(programs.argv("llama-server", "--version"), capture_output=True, text=True)
     assert done.returncode == 0
-    assert f"version: {plan.version}\n" in done.stdout + done.stderr
+    assert read_version(done.stdout + done.stderr) == plan.version
 
 
 @pytest.mark.parametrize("program", LOADERS)

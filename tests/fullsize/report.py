@@ -88,7 +88,8 @@ def serving_table(record: Record) -> tuple[tuple[str, ...], list[tuple[str, ...]
     def row(name: str, form: str, value: Callable[[Answered], float]) -> tuple[str, ...]:
         return (name, *(form.format(value(one)) for one in both))
 
-    seen, encoded = record.pictures.picture, f"{record.pictures.encode_s[-1]:.2f} s"
+    seen, took = record.pictures.picture, record.pictures.encode_s
+    encoded = f"{took[-1]:.2f} s" if took else "the server does not say"
     prompt, answer = record.text_only.prompt_tokens, record.text_only.first.answer_tokens
     said = f"{seen.seconds:.1f} s ({seen.prompt_tokens} + {seen.answer_tokens} tokens)" if seen else "-"
     gb = "{:.2f} GB"
