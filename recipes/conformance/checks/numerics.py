@@ -79,9 +79,8 @@ def check(
     exact_mmproj = write_f32(inputs.mmproj, inputs.work / "mmproj-f32.gguf")
     found = Findings(())
     known: Sequence[Deviation] = ()
-    strict: dict[
-        str, Sequence[Deviation]
-    ] = {}  # what was found in the strict setting, by the type of the weights
+    # what was found in the strict setting, by the type of the weights
+    strict: dict[str, Sequence[Deviation]] = {}
     for precision in precisions:
         try:
             model = model_of(inputs, precision, exact)

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from recipes.build.audit.macho import metal_kernels as metal_source
-from recipes.build.audit.macho.metal_kernels import check_kernels, kernel_source
+from recipes.build.audit.macho.metal_kernels import (
+    check_kernels,
+    first_difference,
+    kernel_source,
+    kernel_sources,
+)
 from recipes.core.errors import AuditError
 
 if TYPE_CHECKING:
@@ -70,3 +75,19 @@ def test_the_trees_own_kernels_pass(source: Path, bundle: Path, monkeypatch: pyt
     embedded = {bundle / "lib" / "libggml-metal.0.dylib": EMBEDDED}
     monkeypatch.setattr(metal_source, "embedded_source", embedded.__getitem__)
     check_kernels(bundle, source, "it")
+
+
+def test_each_kernel_of_its_own_file_has_the_headers_that_it_names_before_it(source: Path) -> None:
+    folder = source / "ggml" / "src" / "ggml-metal" / "kernels"
+    folder.mkdir()
+    for name in metal_source.HEADERS:
+        (folder / name).write_bytes(b"#pragma once\n%s\n" % name.encode())
+    (folder / "common.h").write_bytes(b'__embed_ggml-common.h__\n#include "ggml-metal-impl.h"\nfirst\n')
+    (folder / "a.metal").write_bytes(b'#include "common.h"\nkernel a\n')
+    (folder / "b.metal").write_bytes(b'#include "quantize.h"\nkernel b\n')
+    before = b"common\nimpl 1\nimpl 2\nfirst\n"
+    expected = (before + b"kernel a\n", before + b"quantize.h\nkernel b\n")
+    assert kernel_sources(source) == expected
+    assert first_difference(b"".join(reversed(expected)), expected) is None  # in any order
+    assert first_difference(expected[0] * 2, expected) == len(expected[0]) + len(before)  # each once
+    assert first_difference(b"".join(expected) + b"\0", expected) == len(b"".join(expected))
