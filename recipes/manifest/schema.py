@@ -197,6 +197,10 @@ class Platform(_Pin, frozen=True, kw_only=True):
     host: Annotated[
         HostBuild | None, Meta(description="how the machine's own compiler builds it, with --toolchain host")
     ] = None
+    environment: Annotated[
+        dict[Name, Text],
+        Meta(description="variables that `serve` and `ask` start its server with; the answers were compared"),
+    ] = {}
     bundle: BundleContents
     output: Annotated[
         Sha256 | None, Meta(description="the bundle's tree digest, in git's SHA-256 object format")

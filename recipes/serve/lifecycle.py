@@ -17,7 +17,7 @@ from recipes.serve.api_key import SERVER_VARIABLE
 from recipes.serve.llamacpp.server import EndedError, Server, UnhealthyError, describe_status, serve, tail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 LEAST_START_S = 120.0
 SLOW_DISK = 50e6  # bytes a second, the slowest disk that a model is read from
@@ -38,6 +38,7 @@ class Service:
     start_s: float
     log: Path
     api_key: str | None = field(default=None, repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def serving(service: Service) -> Iterator[Server]:
                 host=service.host,
                 port=service.port,
                 log=service.log,
-                environment=secret,
+                environment={**service.environment, **secret},
             )
             with running as server:
                 if service.api_key:

@@ -54,6 +54,7 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
         start_s=options.start_timeout or start_seconds(size_bytes),
         log=job.store.root / "logs" / f"serve-{port}.log",
         api_key=api_key,
+        environment={} if options.bundle else job.platform.environment,
     )
     job.console.say(f"loading {ready.name} ({size_text(size_bytes)})")
     return PreparedServer(ready, installation, service)
