@@ -417,3 +417,22 @@ def test_a_redirection_is_not_followed_with_the_key(bench: Bench, monkeypatch: p
             thread.join()
     assert (code, row(err, "found")) == (31, "status 307: nothing")
     assert asked == []
+
+
+def test_a_recipes_own_server_gets_the_variables_of_its_platform_and_no_other_does(
+    bench: Bench, port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for recipe in (bench.folder / "project" / "manifests" / "recipes").glob("*.yaml"):
+        text = recipe.read_text(encoding="utf-8")
+        recipe.write_text(
+            text.replace("    bundle:\n", "    environment: {FASTER: '1'}\n    bundle:\n"), "utf-8"
+        )
+    bench.fetch()
+    bench.does(ends=0)
+    log = bench.store.root / "logs" / f"serve-{port}.log"
+    assert bench.serve("--port", port)[0] == 0
+    assert "FASTER" not in log.read_text(encoding="utf-8")
+    own = preparation.find_installation(bench.bundle)
+    monkeypatch.setattr(preparation, "find_server", lambda *_: own)
+    assert bench.run("serve", "--model", "hub", "--port", port, bundle=False)[0] == 0
+    assert "FASTER" in log.read_text(encoding="utf-8")
