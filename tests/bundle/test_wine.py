@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from recipes.build.bundle.version_output import read_version
 from recipes.build.plan.plan import Plan, make_plan
 from recipes.core.settings import read_settings
 from recipes.manifest.load import PROJECT, Manifests
@@ -83,7 +84,7 @@ def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_server_prints_the_pinned_build_and_commit(plan: Plan, programs: Path) -> None:
     done = run(programs / "llama-server", "--version")
     assert done.returncode == 0, done.stderr
-    assert f"version: {plan.version}\n" in done.stdout + done.stderr
+    assert read_version(done.stdout + done.stderr) == plan.version
 
 
 def test_a_question_about_a_picture_is_answered(programs: Path) -> None:
