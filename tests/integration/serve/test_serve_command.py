@@ -18,6 +18,7 @@ from recipes.core.digest import Sha256
 from recipes.manifest.load import PROJECT
 from recipes.serve import prepare as preparation
 from recipes.serve.free_memory import FreeMemory
+from recipes.serve.llamacpp.installation import find_installation
 from recipes.serve.llamacpp.listen_address import LOOPBACK, free_port
 from recipes.store.store import Store
 from tests.support.fake_llama_server import tell, write_server
@@ -432,7 +433,7 @@ def test_a_recipes_own_server_gets_the_variables_of_its_platform_and_no_other_do
     log = bench.store.root / "logs" / f"serve-{port}.log"
     assert bench.serve("--port", port)[0] == 0
     assert "FASTER" not in log.read_text(encoding="utf-8")
-    own = preparation.find_installation(bench.bundle)
+    own = find_installation(bench.bundle)
     monkeypatch.setattr(preparation, "find_server", lambda *_: own)
     assert bench.run("serve", "--model", "hub", "--port", port, bundle=False)[0] == 0
     assert "FASTER" in log.read_text(encoding="utf-8")
