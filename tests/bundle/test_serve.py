@@ -122,7 +122,9 @@ def test_a_server_that_is_killed_is_told_with_its_log_s_last_lines() -> None:
     assert "signal 9" in error[3]
     assert error[3].endswith(f"serve-{port}.log:")
     log = Path(error[3].split()[-1].removesuffix(":")).read_text("utf-8", errors="replace")
-    assert log.splitlines()[-1].strip() in "\n".join(error[4:])
+    last = log.splitlines()[-1].strip()
+    assert last
+    assert last in "\n".join(error[4:])
     assert "dmesg" in error[-2]
     assert "--text-only" in error[-1]
 
