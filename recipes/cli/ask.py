@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp"}
 GONE_S = 5.0  # how long a server that hung up may take to be gone
-OF_OUR_SERVER = (*OF_THE_BUNDLE, "bundle", "model", "context", "threads", "ignore_memory", "start_timeout")
+OF_OUR_SERVER = (
+    *OF_THE_BUNDLE,
+    *("bundle", "model", "context", "threads", "allow_architecture", "ignore_memory", "start_timeout"),
+)
 
 
 def add_options(parser: Parser) -> None:

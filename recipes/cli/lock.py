@@ -12,7 +12,7 @@ from recipes.manifest.incomplete import UnfinishedManifests
 if TYPE_CHECKING:
     import argparse
 
-OF_A_RECIPE = ("recipe", "platform", "source", "subdirectory", "commit", "build_number", "output")
+OF_A_RECIPE = ("recipe", "platform", "source", "subdirectory", "commit", "build_number", "output", "loader")
 
 
 def add_options(parser: Parser) -> None:
@@ -43,6 +43,11 @@ def add_options(parser: Parser) -> None:
         metavar="NAME",
         help="pin the files of a manifest in manifests/models/, as the hub has them; no recipe is read",
     )
+    parser.add_argument(
+        "--loader",
+        action="store_true",
+        help="derive what the recipe's llama.cpp reads of a model, from its patched source: manifests/loaders/",
+    )
     parser.add_argument("--write", action="store_true", help="write the proposal to the manifest")
 
 
@@ -64,6 +69,12 @@ def run(options: argparse.Namespace) -> int:
         from recipes.lock.model import propose_model_pins
 
         return propose_model_pins(job, options)
+    if options.loader:
+        names = ("source", "subdirectory", "commit", "build_number", "output")
+        refuse_beside(options, "lock", "--loader", names, "the table follows the pins; write those first")
+        from recipes.lock.loader import propose_loader_table
+
+        return propose_loader_table(job, options)
     from recipes.lock.recipe import propose
 
     return propose(job, options)

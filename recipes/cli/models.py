@@ -15,10 +15,13 @@ from recipes.core.errors import RecipeError
 from recipes.core.filesystem import storage_errors
 from recipes.fetch.download.piece_file import pieces_path, read_note
 from recipes.fetch.fetcher import Fetcher
+from recipes.models.chat_template import judge_templates
 from recipes.models.fetch import ModelFetcher
 from recipes.models.files import PinnedFile, missing, paths_by_role, pinned_files
 from recipes.models.gguf.reader import GgufFile, read_gguf
 from recipes.models.inspect import demand_sound, inspect
+from recipes.models.loader.table import read_table
+from recipes.models.named_file import is_file_name, model_path
 from recipes.models.quantisation_chart import draw_mix
 from recipes.models.report import inspection_lines, list_lines
 from recipes.models.verify import verify_files
@@ -67,6 +70,11 @@ def add_options(parser: Parser) -> None:
         "./model.gguf --mmproj ./mmproj.gguf",
     )
     inspect.add_argument("--mmproj", type=Path, metavar="FILE", help="a projector to compare with")
+    inspect.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="the llama.cpp that shall load them: a manifest in manifests/recipes/ (default: the default recipe)",
+    )
     inspect.add_argument(
         "--context",
         type=positive,
@@ -137,9 +145,12 @@ def _inspect(manifests: Manifests, context: Context, options: argparse.Namespace
     if options.picture and len(options.names) > 1:
         text = "error: models -- inspect: --picture draws one model; name one, or leave it out"
         raise CommandLineError(text)
+    recipe = manifests.recipe(options.recipe or manifests.defaults().recipe)
+    table = read_table(manifests, recipe.name)
     for model, mmproj, title in _inspected(manifests, context, options):
-        found = inspect(model, mmproj, options.context)
+        found = inspect(model, mmproj, options.context, table, judge_templates(model))
         print("\n".join(inspection_lines(found, options.context)))
+        print(f"judged by:     what llama.cpp of {recipe.name} reads")
         if options.picture:
             with storage_errors(options.picture):
                 shares = (*found.model_shares, *found.mmproj_shares)
@@ -155,9 +166,9 @@ def _inspected(
 ) -> Iterator[tuple[GgufFile, GgufFile | None, str]]:
     """Return the heads of what was named: a model of the manifests, or a file."""
     for name in options.names:
-        if name.endswith(".gguf") or "/" in name:
+        if is_file_name(name, manifests.model_names()):
             mmproj = read_gguf(options.mmproj) if options.mmproj else None
-            yield read_gguf(Path(name)), mmproj, Path(name).name
+            yield read_gguf(model_path(name)), mmproj, Path(name).name
             continue
         model = manifests.model(name)
         paths = paths_by_role(model, manifests, context.store)

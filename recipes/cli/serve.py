@@ -77,6 +77,12 @@ def add_server(parser: Parser) -> None:
         metavar="N",
         help="to compute with (default: llama-server's choice, at most this process's cores)",
     )
+    parser.add_argument(
+        "--allow-architecture",
+        action="append",
+        metavar="NAME",
+        help="also serve models of this architecture, whose tensors are not checked (repeat for more)",
+    )
     parser.add_argument(ANYWAY, action="store_true", help="start it even where too little memory is free")
     parser.add_argument(
         "--start-timeout",

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.core.errors import VerifyError
 from recipes.models.gguf.findings import Finding, Look, Severity
+from recipes.models.gguf.kinds import MODEL_KINDS, PROJECTOR_KINDS
 from recipes.models.gguf.lint import lint_mmproj, lint_model, lint_pair
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from recipes.models.gguf.reader import GgufFile
+    from recipes.models.loader.table import LoaderTable
 
 # The part of a model that a tensor belongs to: the first pattern that matches its name.
 _GROUPS = (
@@ -93,18 +98,28 @@ class Inspection:
     model_shares: tuple[Share, ...]  # in the order of `GROUPS`, the largest first within a group
     mmproj_shares: tuple[Share, ...]
     findings: tuple[tuple[str, Finding], ...]  # with "model", "mmproj" or "both"
+    projector: str  # clip.projector_type of the projector; "" without one
     fits: bool | None  # whether model and projector belong together; None without a projector
     memory: MemoryEstimate | None  # None if the file does not state its sizes
 
 
-def inspect(model: GgufFile, mmproj: GgufFile | None, context: int) -> Inspection:
-    """Describe a model and check it; `context`, in tokens, is for the memory estimate."""
+def inspect(
+    model: GgufFile,
+    mmproj: GgufFile | None,
+    context: int,
+    table: LoaderTable | None = None,
+    templates: Sequence[Finding] = (),
+) -> Inspection:
+    """Describe a model and check it; `context`, in tokens, is for the memory estimate.
+
+    The table says what the llama.cpp that shall load it reads. `templates` is what was found of its chat templates.
+    """
     look = Look(model)
     kind = look.text("general.architecture")
-    findings = [("model", finding) for finding in lint_model(model)]
+    findings = [("model", finding) for finding in (*lint_model(model, table), *templates)]
     fits: bool | None = None
     if mmproj is not None:
-        findings += [("mmproj", finding) for finding in lint_mmproj(mmproj)]
+        findings += [("mmproj", finding) for finding in lint_mmproj(mmproj, table)]
         pair = lint_pair(model, mmproj)
         findings += [("both", finding) for finding in pair]
         fits = not pair
@@ -119,6 +134,7 @@ def inspect(model: GgufFile, mmproj: GgufFile | None, context: int) -> Inspectio
         model_shares=shares,
         mmproj_shares=share_out(mmproj) if mmproj is not None else (),
         findings=tuple(findings),
+        projector=Look(mmproj).text("clip.projector_type") if mmproj is not None else "",
         fits=fits,
         memory=estimate_memory(model, mmproj, context),
     )
@@ -136,8 +152,26 @@ def demand_sound(found: Inspection, title: str) -> None:
             where=f"{title}, {where}: {one.where}",
             expected="a model that llama.cpp loads, and a projector that belongs to it",
             found=f"{one.where} {one.what}" + (f"; {len(wrong) - 1} more are above" if wrong[1:] else ""),
-            fix="do not load it: use a file that its publisher states a digest of",
+            fix=one.fix or "do not load it: use a file that its publisher states a digest of",
         )
+
+
+def demand_known(found: Inspection, title: str, allowed: Collection[str]) -> None:
+    """Demand a kind of model that is checked whole, or one whose architecture is in `allowed`.
+
+    A VerifyError is raised for another one: its tensors and their sizes would reach llama.cpp unchecked.
+    """
+    projector = found.projector
+    if found.architecture in allowed or (
+        found.architecture in MODEL_KINDS and (not projector or projector in PROJECTOR_KINDS)
+    ):
+        return
+    raise VerifyError(
+        where=f"{title}: general.architecture",
+        expected=f"a kind of model that is checked whole: {', '.join(MODEL_KINDS)}",
+        found=repr(found.architecture[:60]) + (f" with a projector {projector[:60]!r}" if projector else ""),
+        fix=f"--allow-architecture {shlex.quote(found.architecture[:60])}  # if you trust who made the file",
+    )
 
 
 def share_out(file: GgufFile) -> tuple[Share, ...]:

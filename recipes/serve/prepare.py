@@ -42,7 +42,13 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
     choice = choose_model(job, options.model)
     if choice.reason:
         job.console.say(choice.reason)
-    ready = ready_model(job, choice.model, text_only=text_only, context=options.context)
+    ready = ready_model(
+        job,
+        choice.model,
+        text_only=text_only,
+        context=options.context,
+        architectures=options.allow_architecture or (),
+    )
     spare_bytes = check_memory(job, ready, ignore=options.ignore_memory)
     chosen = ServerOptions(options.threads or threads_to_ask_for(), options.temperature, spare_bytes)
     size_bytes = sum(path.stat().st_size for path in (ready.path, ready.mmproj) if path is not None)

@@ -28,12 +28,14 @@ class Severity(Enum):
 class Finding:
     """One error or warning: what is wrong, to be read after `where`.
 
-    `where` is the key or the tensor, safe to print; with its file if two were compared.
+    `where` is the key or the tensor, safe to print; with its file if two were compared. `fix` is "" where it is the
+    usual one: another file.
     """
 
     severity: Severity
     what: str
     where: str
+    fix: str = ""
 
 
 class Look:
@@ -43,13 +45,18 @@ class Look:
         self.file = file
         self.findings: list[Finding] = []
 
-    def error(self, where: str, what: str) -> None:
+    def error(self, where: str, what: str, fix: str = "") -> None:
         """Add an error."""
-        self.findings.append(Finding(Severity.ERROR, what, _plain(where)))
+        self.findings.append(Finding(Severity.ERROR, what, _plain(where), fix))
 
-    def warn(self, where: str, what: str) -> None:
+    def warn(self, where: str, what: str, fix: str = "") -> None:
         """Add a warning."""
-        self.findings.append(Finding(Severity.WARNING, what, _plain(where)))
+        self.findings.append(Finding(Severity.WARNING, what, _plain(where), fix))
+
+    def has_error(self, where: str) -> bool:
+        """Whether an error at this key or tensor was added."""
+        place = _plain(where)
+        return any(one.severity is Severity.ERROR and one.where == place for one in self.findings)
 
     def errors(self, found: Sequence[tuple[str, str]]) -> None:
         """Add errors of one kind, of which a file may have thousands: the first few, and the number of others."""
@@ -75,6 +82,11 @@ class Look:
         if value is None or value.type is not ValueType.UINT32 or not isinstance(value.content, int):
             return None
         return value.content
+
+    def items(self, key: str) -> tuple[Scalar, ...]:
+        """Return an array's items; () if it is missing or no array, without a finding."""
+        value = self.file.metadata.get(key)
+        return value.content if value is not None and isinstance(value.content, tuple) else ()
 
     def one(self, key: str, kind: ValueType) -> Scalar | None:
         """Return a key's value; None and an error if it is missing or has another type."""

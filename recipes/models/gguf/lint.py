@@ -1,134 +1,178 @@
-"""Checks that llama.cpp loads the files of a Qwen3-VL model, and that they fit each other. Pure.
+"""Checks that llama.cpp loads the files of a Qwen-VL model, and that they fit each other. Pure.
 
 The rules are those of llama.cpp's loaders (src/llama-model.cpp, src/llama-vocab.cpp, tools/mtmd/clip.cpp) and of the
 form that its converter gives these models (convert_hf_to_gguf.py). A key that llama.cpp would replace by a default is
-demanded too: a default that is not the model's gives wrong answers instead of an error.
+demanded too: a default that is not the model's gives wrong answers instead of an error. With the table of one
+llama.cpp, each key that it reads is compared with the types and lengths that it reads, in files of any kind.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from recipes.models.gguf.findings import Finding, Look
-from recipes.models.gguf.reader import ValueType, shown
-from recipes.models.gguf.tensor_shapes import MERGE, is_usable, mmproj_shapes, model_shapes, whole
+from recipes.models.gguf.kinds import (
+    ANY,
+    BLOCKS,
+    CLIP,
+    EXPERTS,
+    MODEL_KINDS,
+    PROJECTOR_KINDS,
+    ModelKind,
+    ProjectorKind,
+)
+from recipes.models.gguf.optional_keys import MODEL, SAMPLING, VISION, lint_unexpected, lint_values
+from recipes.models.gguf.other_formats import shown
+from recipes.models.gguf.other_kinds import name_kind
+from recipes.models.gguf.reader import ValueType
+from recipes.models.gguf.tensor_shapes import MERGE, is_usable, whole
+from recipes.models.gguf.vocabulary import lint_qwen_vocabulary, lint_vocabulary
+from recipes.models.loader.judge import CLIP_PARTS, judge_keys, judge_limits, reads_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from recipes.models.gguf.reader import GgufFile, Scalar
     from recipes.models.gguf.tensor_shapes import Shapes
+    from recipes.models.loader.table import LoaderTable
 
-MOE, DENSE = "qwen3vlmoe", "qwen3vl"
-CLIP, PROJECTOR = "clip", "qwen3vl_merger"
-
-ANY = (1, (1 << 32) - 1)
-BLOCKS = EXPERTS = (1, 512)  # LLAMA_MAX_LAYERS and LLAMA_MAX_EXPERTS of llama-hparams.h
-MODEL_SIZES = {
-    **dict.fromkeys(("context_length", "embedding_length"), ANY),
-    **dict.fromkeys(("attention.head_count", "attention.head_count_kv"), ANY),
-    **dict.fromkeys(("attention.key_length", "attention.value_length"), ANY),
-    "block_count": BLOCKS,
-    "n_deepstack_layers": (0, ANY[1]),
-}
-FEED_FORWARD_SIZES = {
-    MOE: {"expert_count": EXPERTS, "expert_used_count": EXPERTS, "expert_feed_forward_length": ANY},
-    DENSE: {"feed_forward_length": ANY},
-}
-VISION_SIZES = {
-    **dict.fromkeys(("embedding_length", "feed_forward_length", "attention.head_count"), ANY),
-    **dict.fromkeys(("projection_dim", "image_size", "patch_size", "spatial_merge_size"), ANY),
-    "block_count": BLOCKS,
-}
-
-TOKENIZER = "tokenizer.ggml."
-# Unknown, control, user defined: the types of tokens that llama.cpp finds in a text before it splits the text.
-SPECIAL_KINDS = (2, 3, 4)
-IMAGE_MARKERS = ("<|vision_start|>", "<|vision_end|>")  # mtmd.cpp puts them around an image
+PARTLY = "only its format, keys and vocabulary were checked, not its tensors"
 
 
-def lint_model(file: GgufFile) -> tuple[Finding, ...]:
-    """Return the errors and warnings of a language model."""
+def lint_model(file: GgufFile, table: LoaderTable | None = None) -> tuple[Finding, ...]:
+    """Return the errors and warnings of a language model, for the llama.cpp of a table."""
     look = Look(file)
     _lint_layout(look)
-    kind = look.text("general.architecture")
-    parts = file.metadata.get("split.count")
-    if parts is not None and parts.content not in {0, 1}:  # the parts after the first have no architecture
-        look.warn("split.count", f"is {parts.content}: a part of a model, only its format was checked")
-    elif kind not in FEED_FORWARD_SIZES:
-        _say_other_kind(look, "general.architecture", {CLIP: "this is a projector (mmproj), not a model"})
+    name = look.text("general.architecture")
+    if other := name_kind(file):
+        look.error(other.where, other.what, other.fix)
+    elif not name:
+        look.error("general.architecture", "is missing, or not a text")
+    elif name == CLIP:
+        look.error("general.architecture", f"is {CLIP!r}: this is a projector (mmproj), not a model")
     else:
-        _lint_splitting(look)
-        tokens = _lint_tokens(look)
-        look.reals(f"{kind}.rope.freq_base", f"{kind}.attention.layer_norm_rms_epsilon")
-        sizes = look.sizes(f"{kind}.", MODEL_SIZES | FEED_FORWARD_SIZES[kind])
-        if sizes:
-            _lint_attention(look, f"{kind}.", sizes)
-        if sizes and tokens:
-            shapes = model_shapes(sizes, tokens)
-            _lint_tensors(
-                look, shapes, f"a {kind} of {sizes['block_count']} blocks", optional="output.weight"
-            )
+        kind = MODEL_KINDS.get(name)
+        tokens = lint_vocabulary(look, table.default_ids if table else {})
+        reads = reads_of(table.model, (name,), name) if table else {}
+        if kind is None:
+            look.warn("general.architecture", f"is {shown(name)}: {PARTLY}")
+        else:
+            _lint_known(look, kind, tokens, table)
+            lint_unexpected(look, reads, kind.expected, f"{name}.")
+        lint_values(look, SAMPLING)
+        judge_keys(look, reads, look.size(f"{name}.block_count"))
+        if table:
+            judge_limits(look, table, name)
     return tuple(look.findings)
 
 
-def lint_mmproj(file: GgufFile) -> tuple[Finding, ...]:
-    """Return the errors and warnings of a vision encoder with its projector."""
+def lint_mmproj(file: GgufFile, table: LoaderTable | None = None) -> tuple[Finding, ...]:
+    """Return the errors and warnings of a vision encoder with its projector, for the llama.cpp of a table."""
     look = Look(file)
     _lint_layout(look)
-    if look.text("general.architecture") != CLIP:
+    architecture, name = look.text("general.architecture"), look.text("clip.projector_type")
+    if other := name_kind(file):
+        look.error(other.where, other.what, other.fix)
+    elif architecture in MODEL_KINDS:
         what = "this is a language model, not a projector (mmproj)"
-        _say_other_kind(look, "general.architecture", {MOE: what, DENSE: what})
-    elif look.text("clip.projector_type") != PROJECTOR:
-        _say_other_kind(look, "clip.projector_type", {})
+        look.error("general.architecture", f"is {architecture!r}: {what}")
+    elif not architecture:
+        look.error("general.architecture", "is missing, or not a text")
+    elif architecture != CLIP:
+        look.warn("general.architecture", f"is {shown(architecture)}: {PARTLY}")
     else:
-        for key in ("clip.has_vision_encoder", "clip.use_gelu"):
-            if look.one(key, ValueType.BOOL) is False:
-                look.error(key, "is false, and true of this model")
-        look.reals("clip.vision.attention.layer_norm_epsilon")
-        for key in ("clip.vision.image_mean", "clip.vision.image_std"):
-            look.many(key, ValueType.FLOAT32, length=3)  # llama.cpp reads three, however many there are
-        marks = look.many("clip.vision.is_deepstack_layers", ValueType.BOOL)
-        sizes = look.sizes("clip.vision.", VISION_SIZES)
-        if sizes and marks is not None:
-            _lint_vision(look, sizes, marks)
-            shapes = mmproj_shapes(sizes, [index for index, mark in enumerate(marks) if mark])
-            _lint_tensors(
-                look, shapes, f"an encoder of {sizes['block_count']} blocks with these deepstack layers"
-            )
+        kind = PROJECTOR_KINDS.get(name)
+        reads = reads_of(table.projector, CLIP_PARTS, name) if table else {}
+        if kind is not None:
+            _lint_encoder(look, kind)
+            lint_unexpected(look, reads, kind.expected, "clip.")
+        elif name:
+            look.warn("clip.projector_type", f"is {shown(name)}: {PARTLY}")
+        else:
+            look.error("clip.projector_type", "is missing, or not a text")
+        judge_keys(look, reads, None)
+        if table:
+            judge_limits(look, table, "clip.vision")
     return tuple(look.findings)
 
 
 def lint_pair(model: GgufFile, mmproj: GgufFile) -> tuple[Finding, ...]:
     """Return the errors of a model and a projector that do not belong together, not those of one alone."""
     one, other = Look(model), Look(mmproj)
-    kind, projector = one.text("general.architecture"), other.text("clip.projector_type")
-    if kind not in FEED_FORWARD_SIZES and projector != PROJECTOR:
+    name, projector = one.text("general.architecture"), other.text("clip.projector_type")
+    kind = MODEL_KINDS.get(name)
+    if kind is None and projector not in PROJECTOR_KINDS:
         other.warn("model and mmproj", "are of other kinds: only their format was checked")
-    elif kind not in FEED_FORWARD_SIZES or projector != PROJECTOR:
-        other.error("model and mmproj", f"do not belong together: {shown(kind)} and {shown(projector)}")
+    elif kind is None or projector not in kind.projectors:
+        other.error("model and mmproj", f"do not belong together: {shown(name)} and {shown(projector)}")
     else:
         shapes = {tensor.name: tensor.shape for tensor in mmproj.tensors}
-        # clip.cpp counts these tensors, whatever is_deepstack_layers says
-        layers = sum(name.startswith("v.deepstack.") and name.endswith(".fc1.weight") for name in shapes)
-        width, takes = one.size(f"{kind}.embedding_length"), one.size(f"{kind}.n_deepstack_layers")
+        width = one.size(f"{name}.embedding_length")
         gives = shapes.get("mm.2.weight", ())[1:2]
         if gives != (width,):
             other.error("mmproj: mm.2.weight", f"gives vectors of {[*gives]}, and the model takes [{width}]")
-        if layers != takes:
-            other.error("mmproj: v.deepstack", f"gives {layers} layers, and the model takes {takes}")
+        if kind.has_deepstack:
+            # clip.cpp counts these tensors, whatever is_deepstack_layers says
+            layers = sum(
+                tensor.startswith("v.deepstack.") and tensor.endswith(".fc1.weight") for tensor in shapes
+            )
+            takes = one.size(f"{name}.n_deepstack_layers")
+            if layers != takes:
+                other.error("mmproj: v.deepstack", f"gives {layers} layers, and the model takes {takes}")
     return tuple(other.findings)
 
 
-def _say_other_kind(look: Look, key: str, wrong: Mapping[str, str]) -> None:
-    kind = look.text(key)
-    if not kind:
-        look.error(key, "is missing, or not a text")
-    elif kind in wrong:
-        look.error(key, f"is {kind!r}: {wrong[kind]}")
-    else:
-        look.warn(key, f"is {shown(kind)}: only the format was checked")
+def _lint_known(look: Look, kind: ModelKind, tokens: int, table: LoaderTable | None) -> None:
+    prefix = f"{kind.name}."
+    lint_qwen_vocabulary(look)
+    look.reals(f"{prefix}rope.freq_base", f"{prefix}attention.layer_norm_rms_epsilon")
+    ranges = dict(kind.sizes)
+    if table:
+        ranges |= {name: (1, table.max_layers) for name, most in kind.sizes.items() if most == BLOCKS}
+        ranges |= {name: (1, table.max_experts) for name in EXPERTS if name in kind.sizes}
+    sizes = look.sizes(prefix, ranges)
+    if sizes:
+        sizes = kind.filled(sizes)
+        _lint_attention(look, kind, sizes)
+    lint_values(look, MODEL, prefix)
+    stated = look.size(f"{prefix}vocab_size")
+    if tokens and stated not in {None, tokens}:
+        look.error(f"{prefix}vocab_size", f"is {stated}, and there are {tokens} tokens")
+    if sizes and tokens and not look.has_error(f"{prefix}embedding_length"):
+        what = f"a {kind.name} of {sizes['block_count']} blocks"
+        _lint_tensors(look, kind.shapes(sizes, tokens), what, kind.optional)
+
+
+def _lint_encoder(look: Look, kind: ProjectorKind) -> None:
+    for key, demanded in kind.flags.items():
+        if demanded and look.one(key, ValueType.BOOL) is False:
+            look.error(key, "is false, and true of this model")
+        elif not demanded and key in look.file.metadata and look.one(key, ValueType.BOOL) is True:
+            look.error(key, "is true, and false of this model")
+    look.reals("clip.vision.attention.layer_norm_epsilon")
+    for key in ("clip.vision.image_mean", "clip.vision.image_std"):
+        # llama.cpp reads three, however many there are, and divides by the second three
+        numbers = look.many(key, ValueType.FLOAT32, length=3) or ()
+        if any(not -ANY[1] < float(number) < ANY[1] for number in numbers) or (
+            key.endswith("std") and 0.0 in numbers
+        ):
+            look.error(key, f"is {list(numbers)}, not three numbers to scale an image with")
+    marks = look.many("clip.vision.is_deepstack_layers", ValueType.BOOL) if kind.has_deepstack else ()
+    sizes = look.sizes("clip.vision.", kind.sizes)
+    if sizes and marks is not None:
+        sizes = {"spatial_merge_size": MERGE, **sizes}
+        _lint_vision(look, sizes, marks, kind)
+        what = (
+            f"an encoder of {sizes['block_count']} blocks"
+            + " with these deepstack layers" * kind.has_deepstack
+        )
+        tensors = {tensor.name: tensor.shape for tensor in look.file.tensors}
+        shapes = kind.shapes(sizes, [index for index, mark in enumerate(marks) if mark], tensors)
+        _lint_tensors(look, shapes, what)
+    lint_values(look, VISION)
+    least, most = (look.size(f"clip.vision.image_{name}_pixels") for name in ("min", "max"))
+    if least and most and least > most:
+        look.error("clip.vision.image_min_pixels", f"is {least}, more than image_max_pixels, {most}")
 
 
 def _lint_layout(look: Look) -> None:
@@ -142,57 +186,35 @@ def _lint_layout(look: Look) -> None:
         look.warn("the end of the file", f"has {rest} bytes that belong to no tensor")
 
 
-def _lint_splitting(look: Look) -> None:
-    """Check the keys that say how a text is split."""
-    model, pre = (look.one(TOKENIZER + name, ValueType.STRING) for name in ("model", "pre"))
-    if isinstance(model, str) and model != "gpt2":
-        look.error(TOKENIZER + "model", f"is {shown(model)}, not 'gpt2'")
-    if isinstance(pre, str) and pre != "qwen2":
-        look.warn(TOKENIZER + "pre", f"is {shown(pre)}, not 'qwen2': texts are split differently")
-    merges = look.many(TOKENIZER + "merges", ValueType.STRING) or ()
-    unpaired = [merge for merge in map(str, merges) if " " not in merge[1:]]
-    if unpaired:
-        look.error(TOKENIZER + "merges", f"has {shown(unpaired[0])}, which is not a pair")
-
-
-def _lint_tokens(look: Look) -> int:
-    """Return the number of tokens, 0 if there are none."""
-    tokens = [str(token) for token in look.many(TOKENIZER + "tokens", ValueType.STRING) or ()]
-    if not tokens:
-        look.error(TOKENIZER + "tokens", "has no token")
-        return 0
-    # llama.cpp reads as many kinds as there are tokens, however many there are, and aborts where two are equal
-    kinds = look.many(TOKENIZER + "token_type", ValueType.INT32, length=len(tokens))
-    repeated = [token for token, count in Counter(filter(None, tokens)).items() if count > 1]
-    if repeated:
-        look.error(TOKENIZER + "tokens", f"has {shown(repeated[0])} more than once")
-    for key in {TOKENIZER + "eos_token_id": None} | dict.fromkeys(look.file.metadata):
-        if key.startswith(TOKENIZER) and key.endswith("_token_id"):
-            number = look.one(key, ValueType.UINT32)
-            if isinstance(number, int) and number >= len(tokens):
-                look.error(key, f"is {number}, and there are {len(tokens)} tokens")
-    for marker in IMAGE_MARKERS:
-        if marker not in tokens:
-            look.error(TOKENIZER + "tokens", f"has no {marker!r}, which llama.cpp puts around an image")
-        elif kinds and kinds[tokens.index(marker)] not in SPECIAL_KINDS:
-            look.error(TOKENIZER + "token_type", f"makes {marker!r} ordinary text")
-    return len(tokens)
-
-
-def _lint_attention(look: Look, prefix: str, sizes: Mapping[str, int]) -> None:
+def _lint_attention(look: Look, kind: ModelKind, sizes: Mapping[str, int]) -> None:
+    prefix = f"{kind.name}."
     heads, pairs = sizes["attention.head_count"], sizes["attention.head_count_kv"]
     head, value = sizes["attention.key_length"], sizes["attention.value_length"]
     layers, blocks = sizes["n_deepstack_layers"], sizes["block_count"]
     used, experts = sizes.get("expert_used_count", 1), sizes.get("expert_count", 1)
-    rotated = look.size(f"{prefix}rope.dimension_count")  # not written by the converter
+    width = sizes["embedding_length"]
     rows = (
         (heads % pairs, "attention.head_count", f"is {heads}, not a multiple of head_count_kv, {pairs}"),
         (value != head, "attention.value_length", f"is {value}, not key_length, {head}"),
-        (rotated not in {None, head}, "rope.dimension_count", f"is {rotated}, not key_length, {head}"),
         (layers > blocks, "n_deepstack_layers", f"is {layers}, and there are {blocks} blocks"),
         (used > experts, "expert_used_count", f"is {used}, and there are {experts} experts"),
+        (
+            not kind.states_heads and width != heads * head,
+            "embedding_length",
+            f"is {width}, not {heads} heads of {head}",
+        ),
     )
     look.rules(prefix, rows)
+    # llama.cpp's defaults, not written by the converter
+    for name in (
+        "rope.dimension_count",
+        "rope.dimension_count_swa",
+        "attention.key_length_swa",
+        "attention.value_length_swa",
+    ):
+        rotated = look.size(prefix + name)
+        if rotated not in {None, head}:
+            look.error(prefix + name, f"is {rotated}, not key_length, {head}")
     key, half = f"{prefix}rope.dimension_sections", head // 2
     sections = [int(part) for part in look.many(key, ValueType.INT32, ValueType.UINT32, length=4) or ()]
     # ggml divides by their sum
@@ -200,28 +222,41 @@ def _lint_attention(look: Look, prefix: str, sizes: Mapping[str, int]) -> None:
         look.error(key, f"is {sections}, not three numbers with a sum from 1 to {half}, and a zero")
 
 
-def _lint_vision(look: Look, sizes: Mapping[str, int], marks: Sequence[Scalar]) -> None:
+def _lint_vision(look: Look, sizes: Mapping[str, int], marks: Sequence[Scalar], kind: ProjectorKind) -> None:
     blocks, merge = sizes["block_count"], sizes["spatial_merge_size"]
     width, heads = sizes["embedding_length"], sizes["attention.head_count"]
     image, patch = sizes["image_size"], sizes["patch_size"]
+    window, pairs = look.size("clip.vision.n_wa_pattern"), look.size("clip.vision.attention.head_count_kv")
+    each = look.size("clip.vision.attention.head_dim")
     rows = (
         (
-            len(marks) != blocks,
+            kind.has_deepstack and len(marks) != blocks,
             "is_deepstack_layers",
             f"has {len(marks)} values, and there are {blocks} blocks",
         ),
-        (not any(marks), "is_deepstack_layers", "marks no layer, and llama.cpp's graph needs one"),
+        (
+            kind.has_deepstack and not any(marks),
+            "is_deepstack_layers",
+            "marks no layer, and llama.cpp's graph needs one",
+        ),
         (merge != MERGE, "spatial_merge_size", f"is {merge}, and llama.cpp supports only {MERGE}"),
         # a quarter of each head for each of the four parts of a position
         (width % (4 * heads), "embedding_length", f"is {width}, not a multiple of 4 times {heads} heads"),
         (image % patch, "image_size", f"is {image}, not a multiple of patch_size, {patch}"),
+        (pairs not in {None, heads}, "attention.head_count_kv", f"is {pairs}, not head_count, {heads}"),
+        (each not in {None, width // heads}, "attention.head_dim", f"is {each}, not {width // heads}"),
+        (
+            window is not None and not kind.has_windows and window > 0,
+            "n_wa_pattern",
+            f"is {window}, and this encoder has no windows",
+        ),
     )
     look.rules("clip.vision.", rows)
 
 
-def _lint_tensors(look: Look, shapes: Shapes, model: str, optional: str = "") -> None:
+def _lint_tensors(look: Look, shapes: Shapes, model: str, optional: Sequence[str] = ()) -> None:
     tensors = {tensor.name: tensor for tensor in look.file.tensors}
-    look.errors([(name, "is missing") for name in shapes if name not in tensors and name != optional])
+    look.errors([(name, "is missing") for name in shapes if name not in tensors and name not in optional])
     look.errors([(name, f"is not a tensor of {model}") for name in tensors if name not in shapes])
     known = [tensor for name, tensor in tensors.items() if name in shapes]
     look.errors(

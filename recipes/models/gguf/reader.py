@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 import stat
 import struct
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from recipes.core.errors import VerifyError
+from recipes.models.gguf.other_formats import AGAIN, SHOWN_CHARACTERS, fix_of_cut, name_format, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,14 +41,10 @@ MOST_TEXT_BYTES = 32 << 20  # of all strings together
 LEAST_KEY_BYTES = 8 + 1 + 4 + 1  # length, a letter, type, the shortest value
 LEAST_TENSOR_BYTES = 8 + 1 + 4 + 4 + 8  # length, a letter, no dimensions, type, offset
 PEEK_BYTES = 512
-SHOWN_CHARACTERS = 60
-
-AGAIN = "download it again, and compare its sha256 with the one that its publisher states"
+TWO_IN_ONE = "split them there; parts of a model are merged by llama-gguf-split --merge, not by joining files"
 REMAKE = "do not load it: convert the model again, or ask who made the file"
-ITSELF = "download the file itself: on a hub, its address has /resolve/ in it, not /blob/"
 
 U32, U64 = struct.Struct("<I"), struct.Struct("<Q")
-LFS_POINTER = re.compile(rb"(?ms)version https://git-lfs\.github\.com/spec/v1\n.*?^size (\d{1,20})$")
 
 Scalar: TypeAlias = bool | int | float | str
 
@@ -102,6 +98,7 @@ _ROWS = (
     *((10, "Q2_K", 256, 84), (11, "Q3_K", 256, 110), (12, "Q4_K", 256, 144), (13, "Q5_K", 256, 176)),
     *((14, "Q6_K", 256, 210), (15, "Q8_K", 256, 292), (34, "TQ1_0", 256, 54), (35, "TQ2_0", 256, 66)),
     *((16, "IQ2_XXS", 256, 66), (17, "IQ2_XS", 256, 74), (22, "IQ2_S", 256, 82), (18, "IQ3_XXS", 256, 98)),
+    *((40, "NVFP4", 64, 36), (41, "Q1_0", 128, 18), (42, "Q2_0", 64, 18)),  # since b11312
     *((21, "IQ3_S", 256, 110), (19, "IQ1_S", 256, 50), (29, "IQ1_M", 256, 56), (23, "IQ4_XS", 256, 136)),
 )
 TENSOR_TYPES: Mapping[int, TensorType] = MappingProxyType({row[0]: TensorType(*row) for row in _ROWS})
@@ -145,6 +142,8 @@ def read_gguf(path: Path) -> GgufFile:
     """
     try:
         status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise _refusal(path, "a GGUF file", "a folder", _name_one(path))
         if not stat.S_ISREG(status.st_mode):  # asked first: opening a pipe would wait for ever
             raise _refusal(path, "a GGUF file", "not a regular file", "name the file itself")
         with path.open("rb") as file:
@@ -154,13 +153,13 @@ def read_gguf(path: Path) -> GgufFile:
         raise _refusal(path, "a readable file", found, "check its name and permissions") from error
 
 
+def _name_one(folder: Path) -> str:
+    files = sorted(file.name for file in folder.iterdir() if file.suffix.lower() == ".gguf")
+    return f"name a file in it: {shown(', '.join(files))}" if files else "name the .gguf file itself"
+
+
 def _refusal(path: Path, expected: str, found: str, fix: str) -> VerifyError:
     return VerifyError(where=str(path), expected=expected, found=found, fix=fix)
-
-
-def shown(text: str | bytes) -> str:
-    """Return a text of the file in quotes, safe to print: escaped, and not too long."""
-    return repr(text[:SHOWN_CHARACTERS]) + "..." * (len(text) > SHOWN_CHARACTERS)
 
 
 def escaped(text: str) -> str:
@@ -190,13 +189,18 @@ class _Cursor:
         """Return the next bytes without consuming them."""
         return self._file.peek(PEEK_BYTES)[:PEEK_BYTES]
 
+    def at(self, place: int, size_bytes: int) -> bytes:
+        """Return bytes of another place of the file; fewer, or none, if it ends before."""
+        self._file.seek(place)
+        return self._file.read(size_bytes)
+
     def demand(self, size_bytes: int, what: str) -> None:
         """Refuse the file if fewer bytes remain."""
         if size_bytes > self.left:
             raise self.refusal(
                 f"{size_bytes} bytes for {what}, at byte {self.size - self.left}",
                 f"{self.left} bytes, then the end of the file: {size_bytes - self.left} are missing",
-                AGAIN,
+                fix_of_cut(self.path.name),
             )
 
     def take(self, size_bytes: int, what: str) -> bytes:
@@ -284,7 +288,7 @@ def _read(cursor: _Cursor) -> GgufFile:
 def _read_start(cursor: _Cursor) -> tuple[int, int, int]:
     start = cursor.peek()
     if not start.startswith(MAGIC):
-        raise cursor.refusal(f"the bytes {MAGIC!r} at the start", *_other_format(start))
+        raise cursor.refusal(f"the bytes {MAGIC!r} at the start", *name_format(start))
     cursor.take(len(MAGIC), "the magic")
     version = cursor.number(U32, "the version")
     if version not in VERSIONS:
@@ -305,22 +309,6 @@ def _read_start(cursor: _Cursor) -> tuple[int, int, int]:
         cursor.demand(count * least_bytes, f"{count} {what}")
         counts.append(count)
     return version, counts[0], counts[1]
-
-
-def _other_format(start: bytes) -> tuple[str, str]:
-    """Return what a file is that is not GGUF, and the fix."""
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not start:
-        return "an empty file", AGAIN
-    if pointer := LFS_POINTER.match(start):
-        return f"a Git LFS pointer to a file of {int(pointer[1])} bytes", "git lfs pull, or " + ITSELF
-    if text.startswith(b"<"):
-        return f"a web page: {shown(text)}", ITSELF
-    if text.startswith((b"{", b"[")):
-        return f"JSON: {shown(text)}", ITSELF
-    if start[8:10] == b'{"':
-        return "a safetensors file", "convert the model with the pinned llama.cpp's convert_hf_to_gguf.py"
-    return shown(start[:16]), AGAIN
 
 
 def _read_value(cursor: _Cursor, what: str) -> Value:
@@ -388,5 +376,9 @@ def _check_layout(cursor: _Cursor, file: GgufFile) -> None:
                 f"{ends[-1]} bytes, as the tensor table states",
                 f"{file.file_size} bytes: {ends[-1] - file.file_size} are missing,"
                 f" from tensor {shown(tensor.name)} on",
-                AGAIN,
+                fix_of_cut(cursor.path.name),
             )
+    end = max(ends, default=file.data_offset)
+    for start in (end, end + -end % file.alignment):
+        if cursor.at(start, len(MAGIC)) == MAGIC:
+            raise cursor.refusal("one GGUF file", f"two: another one starts at byte {start}", TWO_IN_ONE)

@@ -33,10 +33,12 @@ def whole(shape: Iterable[int]) -> list[int]:
     return sizes
 
 
-def model_shapes(sizes: Mapping[str, int], tokens: int) -> Shapes:
+def model_shapes(
+    sizes: Mapping[str, int], tokens: int, *, normed: bool = True, biased: bool = False
+) -> Shapes:
     """Return the tensors of a language model; `tokens` is the size of the vocabulary.
 
-    The sizes are by the keys' names without the architecture.
+    The sizes are by the keys' names without the architecture. Queries and keys are `normed`, or `biased`.
     """
     width, head = sizes["embedding_length"], sizes["attention.key_length"]
     queries, pairs = head * sizes["attention.head_count"], head * sizes["attention.head_count_kv"]
@@ -46,10 +48,10 @@ def model_shapes(sizes: Mapping[str, int], tokens: int) -> Shapes:
         "attn_k": (width, pairs),
         "attn_v": (width, pairs),
         "attn_output": (queries, width),
-        "attn_q_norm": (head,),
-        "attn_k_norm": (head,),
         "ffn_norm": (width,),
     }
+    if normed:
+        block |= {"attn_q_norm": (head,), "attn_k_norm": (head,)}
     if "expert_count" in sizes:
         inner, experts = sizes["expert_feed_forward_length"], sizes["expert_count"]
         block |= {
@@ -68,6 +70,8 @@ def model_shapes(sizes: Mapping[str, int], tokens: int) -> Shapes:
     }
     for index in range(sizes["block_count"]):
         shapes |= {f"blk.{index}.{name}.weight": shape for name, shape in block.items()}
+        if biased:
+            shapes |= {f"blk.{index}.{name}.bias": block[name][1:] for name in ("attn_q", "attn_k", "attn_v")}
     return shapes
 
 
@@ -101,6 +105,41 @@ def mmproj_shapes(sizes: Mapping[str, int], deepstack: Sequence[int]) -> Shapes:
         merger = f"v.deepstack.{index}."
         shapes |= _layer(merger + "norm", merged)
         shapes |= _layer(merger + "fc1", merged, merged) | _layer(merger + "fc2", merged, given)
+    return shapes
+
+
+def qwen2_mmproj_shapes(sizes: Mapping[str, int], found: Shapes, *, gated: bool) -> Shapes:
+    """Return the tensors of the encoder of Qwen2-VL, or with gates that of Qwen2.5-VL, with its projector.
+
+    Their converter has stated the width of the feed forward layers wrongly, and once exchanged their names: the width
+    is that of the file's first such tensor, and the two of a block may be exchanged. `found` are the file's shapes.
+    """
+    width, patch, merged = (
+        sizes["embedding_length"],
+        sizes["patch_size"],
+        sizes["embedding_length"] * MERGE**2,
+    )
+    first = [*found.get("v.blk.0.ffn_up.weight", (0, 0)), 1][:2]
+    is_exchanged = first[0] != width
+    inner = first[0] if is_exchanged else first[1]
+    shapes: Shapes = {
+        "v.patch_embd.weight": (patch, patch, 3, width),
+        "v.patch_embd.weight.1": (patch, patch, 3, width),
+        **_layer("mm.0", merged, merged),
+        **_layer("mm.2", merged, sizes["projection_dim"]),
+    }
+    up, down = ("ffn_down", "ffn_up") if is_exchanged else ("ffn_up", "ffn_down")
+    names = ["v.post_ln"]
+    for index in range(sizes["block_count"]):
+        block = f"v.blk.{index}."
+        names += [block + "ln1", block + "ln2"]
+        for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
+            shapes |= _layer(block + name, width, width)
+        shapes |= _layer(block + up, width, inner) | _layer(block + down, inner, width)
+        if gated:
+            shapes |= _layer(block + "ffn_gate", width, inner)
+    for name in names:
+        shapes |= {f"{name}.weight": (width,)} if gated else _layer(name, width)
     return shapes
 
 

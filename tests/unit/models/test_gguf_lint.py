@@ -70,11 +70,13 @@ KEYS = (*(f"qwen3vlmoe.{name}" for name in (*COMMON, *EXPERTS)), *TOKENIZER)
 
 @pytest.mark.parametrize("name", KEYS)
 def test_each_key_of_a_model_is_demanded_and_has_one_type(tmp_path: Path, name: str) -> None:
-    keys = model_keys("qwen3vlmoe")
+    keys, tensors = model_keys("qwen3vlmoe"), model_tensors("qwen3vlmoe")
     right = keys.pop(name)
-    assert (name, "is missing") in {(one.where, one.what) for one in lint_model(written(tmp_path, keys, {}))}
+    assert (name, "is missing") in {
+        (one.where, one.what) for one in lint_model(written(tmp_path, keys, tensors))
+    }
     keys[name] = Value(ValueType.INT8, 1)
-    found = next(one.what for one in lint_model(written(tmp_path, keys, {})) if one.where == name)
+    found = next(one.what for one in lint_model(written(tmp_path, keys, tensors)) if one.where == name)
     array = "an array of " if isinstance(right.content, tuple) else ""
     assert found.startswith(f"is INT8, not {array}{right.type.name}")
 
@@ -105,7 +107,7 @@ ORDINARY = "'<|vision_start|>' ordinary"
         (k(block_count=number(0)), [(A + "block_count", "is 0, not from 1 to 512")]),
         (k(block_count=number(1 << 31)), [(A + "block_count", "2147483648")]),
         (k(expert_count=number(513)), [(A + "expert_count", "is 513, not from 1 to 512")]),
-        (k(embedding_length=number(0)), [(A + "embedding_length", "from 1 to 4294967295")]),
+        (k(embedding_length=number(0)), [(A + "embedding_length", "from 1 to 2147483647")]),
         (k(head_count=integers(2, 2)), [(HEADS, "is an array of INT32, not UINT32")]),
         (k(head_count=Value(ValueType.UINT32, (2, 2))), [(HEADS, "is an array of UINT32, not UINT32")]),
         (k(dimension_sections=Value(ValueType.INT32, 2)), [(SECTIONS, "not an array of INT32 or UINT32")]),
@@ -137,7 +139,7 @@ ORDINARY = "'<|vision_start|>' ordinary"
             [(T + "eos_token_id", "is 4"), ("token_embd.weight", "[32, 5], not [32, 4]")],
         ),
         (k(tokens=words()), [(T + "tokens", "has no token")]),
-        ({"split.count": Value(ValueType.UINT16, 3)}, [("?split.count", "a part of a model")]),
+        ({"split.count": Value(ValueType.UINT16, 3)}, [("split.count", "this is part ? of 3 of a model")]),
         ({"split.count": Value(ValueType.UINT16, 1)}, []),
     ],
 )
@@ -263,8 +265,8 @@ def test_a_projector_that_does_not_fit(
     assert_found(lint_mmproj(written(tmp_path, MMPROJ_KEYS | keys, MMPROJ_TENSORS | tensors)), found)
 
 
-ARCHITECTURE, BEYOND = "general.architecture", "only the format was checked"
-LLAMA = {ARCHITECTURE: word("llama")}
+ARCHITECTURE, BEYOND = "general.architecture", "only its format, keys and vocabulary were checked"
+LLAMA = {ARCHITECTURE: word("llama"), T + "tokens": words("a", "b")}
 GEMMA = {ARCHITECTURE: word("clip"), "clip.projector_type": word("gemma3")}
 
 
@@ -277,13 +279,14 @@ GEMMA = {ARCHITECTURE: word("clip"), "clip.projector_type": word("gemma3")}
         (lint_model, MMPROJ_KEYS, (ARCHITECTURE, "is 'clip': this is a projector")),
         (lint_mmproj, model_keys("qwen3vl"), (ARCHITECTURE, "is 'qwen3vl': this is a language model")),
         (lint_mmproj, LLAMA, ("?" + ARCHITECTURE, f"is 'llama': {BEYOND}")),
+        (lint_mmproj, {ARCHITECTURE: word("clip")}, ("clip.projector_type", "is missing")),
         (lint_mmproj, GEMMA, ("?clip.projector_type", f"is 'gemma3': {BEYOND}")),
     ],
 )
 def test_only_the_format_of_another_kind_of_file_is_checked(
     tmp_path: Path, lint: Callable[[GgufFile], tuple[Finding, ...]], keys: Keys, found: Expected
 ) -> None:
-    assert_found(lint(written(tmp_path, keys, {})), [found])
+    assert_found(lint(written(tmp_path, keys, {"a": (F32, (8,))})), [found])
 
 
 def test_bytes_of_no_tensor_and_gaps_are_found_in_any_kind_of_file(tmp_path: Path) -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from recipes.core.errors import VerifyError
+from recipes.models.gguf.other_formats import AGAIN, CONVERT, ITSELF, JOIN, LOGIN, NEWER, UNPACK
 from recipes.models.gguf.reader import (
-    AGAIN,
-    ITSELF,
     REMAKE,
     TENSOR_TYPES,
     GgufFile,
@@ -103,16 +102,18 @@ BITS = (
     (6, "Q5_1"),
     (5.5, "Q5_0 Q5_K"),
     (5, "Q4_1"),
-    (4.5, "Q4_0 Q4_K IQ4_NL"),
+    (4.5, "Q4_0 Q4_K IQ4_NL NVFP4"),
     (4.25, "IQ4_XS MXFP4"),
     (3.4375, "Q3_K IQ3_S"),
     (3.0625, "IQ3_XXS"),
     (2.625, "Q2_K"),
     (2.5625, "IQ2_S"),
     (2.3125, "IQ2_XS"),
+    (2.25, "Q2_0"),
     (2.0625, "IQ2_XXS TQ2_0"),
     (1.75, "IQ1_M"),
     (1.6875, "TQ1_0"),
+    (1.125, "Q1_0"),
     (1.5625, "IQ1_S"),
 )
 
@@ -132,8 +133,16 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 18
         (LFS, "LFS pointer to a file of 18556686912 bytes", ITSELF),
         (b"\n<!doctype html><html>", "web page: b'<!doctype html><html>'", ITSELF),
         (b'{"error":"Entry not found"}', "JSON", ITSELF),
-        (struct.pack("<Q", 90) + b'{"__metadata__":{}}', "safetensors", "convert_hf_to_gguf.py"),
-        (b"tjgg\x03\0\0\0", "b'tjgg\\x03\\x00\\x00\\x00'", AGAIN),
+        (struct.pack("<Q", 90) + b'{"__metadata__":{}}', "safetensors", CONVERT),
+        (b"tjgg\x03\0\0\0", "old GGJT", NEWER),
+        (b"lmgg\0\0\0\0", "old GGML", NEWER),
+        (b"\x1f\x8b\x08\0", "gzip", UNPACK),
+        (b"PK\3\4", "ZIP", CONVERT),
+        (b"\x80\x02}q\0", "pickle", CONVERT),
+        (bytes(257) + b"ustar\0", "tar", UNPACK),
+        (b"Access to model a/b is restricted.", "text: 'Access to model", LOGIN),
+        (b"Entry not found", "text: 'Entry not found'", ITSELF),
+        (b"<html>401 Unauthorized</html>", "web page", LOGIN),
         (b"GGU", "b'GGU'", AGAIN),
         (b"<" + b"x" * 99, "b'<" + "x" * 59 + "'...", ITSELF),
         (replace(GOOD, version=0x03000000).encode(), "big-endian", "gguf-convert-endian"),
@@ -143,6 +152,23 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 18
 )
 def test_another_format_or_version_is_named(tmp_path: Path, data: bytes, found: str, fix: str) -> None:
     assert_refused(tmp_path, data, found=found, fix=fix)
+
+
+@pytest.mark.parametrize("name", ["m-split-b", "m.gguf.part2of3", "m.gguf.002"])
+def test_a_piece_of_a_file_is_to_be_joined_with_the_others(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(GOOD.encode()[:-1])
+    with pytest.raises(VerifyError) as caught:
+        read_gguf(path)
+    assert ("1 are missing" in caught.value.found, caught.value.fix) == (True, JOIN)
+
+
+@pytest.mark.parametrize("between", [0, 4])
+def test_two_files_in_one_are_refused(tmp_path: Path, between: int) -> None:
+    first = replace(GOOD, data=bytes(28), rows=(row("a", (7,)),)).encode() + bytes(between)
+    assert_refused(
+        tmp_path, first + GOOD.encode(), "one GGUF file", f"another one starts at byte {len(first)}", "files"
+    )
 
 
 def keyed(kind: int, raw: bytes, name: str | bytes = "k") -> Draft:
@@ -196,7 +222,7 @@ MALFORMED = [
     (rowed(row("a", (8, 0))), "dimensions of tensor 'a'", "[8, 0]"),
     (rowed(row("a", (HUGE, 8))), "dimensions of tensor 'a'", "[-1, 8]"),
     (rowed(row("a", (8,), 4)), "type of tensor 'a'", "type 4"),
-    (rowed(row("a", (8,), 40)), "type of tensor 'a'", "type 40"),
+    (rowed(row("a", (8,), 43)), "type of tensor 'a'", "type 43"),
     (rowed(row("a", (16, 2), 8)), "tensor 'a' made of blocks of 32", "rows of 16"),
     (rowed(row("a", (1 << 32, 1 << 31), 24)), "at most 9223372036854775807", "[4294967296, 2147483648]"),
     (rowed(row("a", (1 << 31, 1 << 31))), "at most 9223372036854775807", "[2147483648, 2147483648]"),
@@ -271,7 +297,7 @@ def test_what_cannot_be_read_is_refused_and_never_waited_for(tmp_path: Path) -> 
     os.mkfifo(tmp_path / "pipe")
     for name, found in (
         ("pipe", "not a regular file"),
-        (".", "not a regular file"),
+        (".", "a folder"),
         ("none", "No such file"),
     ):
         with pytest.raises(VerifyError) as caught:

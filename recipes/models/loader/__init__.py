@@ -1,0 +1,1 @@
+"""What llama.cpp's loader reads of a file: derived from its source, and compared with a file's keys."""
