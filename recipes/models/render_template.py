@@ -51,6 +51,16 @@ class TooLongError(Exception):
     """A template writes without an end."""
 
 
+ENDINGS: tuple[tuple[type[Exception], tuple[str, str]], ...] = (
+    (RecursionError, ("endless", "calls itself without an end, or is nested too deep")),
+    (SyntaxError, ("refused", "is not a template: it has a `break` or the like in a wrong place")),
+    (ZeroDivisionError, ("refused", "divides by zero, which ends the program in some llama.cpp")),
+    (MemoryError, ("endless", "takes too much memory")),
+    (OverflowError, ("endless", "counts or writes without an end")),
+    (TooLongError, ("endless", f"writes more than {MOST_CHARACTERS} characters")),
+)
+
+
 class Generation(Extension):
     """The tag {% generation %}, which transformers knows: its content is rendered as it is."""
 
@@ -95,13 +105,13 @@ def render(text: str) -> tuple[str, str]:
         return "refused", f"is not a template: line {error.lineno}: {error.message}"
     except SecurityError as error:
         return "refused", f"reaches for Python itself: {error}"
-    except RecursionError:
-        return "endless", "calls itself without an end, or is nested too deep"
-    except (MemoryError, OverflowError, TooLongError) as error:
-        return "endless", f"never ends, or writes without an end: {str(error) or type(error).__name__}"
     except Exception as error:  # noqa: BLE001 - whatever another one's program raises
-        return "raised", f"ends with {type(error).__name__}: {error}"
+        return next((words for kind, words in ENDINGS if isinstance(error, kind)), _raised(error))
     return "rendered", ""
+
+
+def _raised(error: Exception) -> tuple[str, str]:
+    return "raised", f"ends with {type(error).__name__}: {error}"
 
 
 def _render_all(text: str) -> None:
@@ -134,7 +144,7 @@ def _count(pieces: Iterable[str]) -> None:
     for piece in pieces:
         count += len(piece)
         if count > MOST_CHARACTERS:
-            raise TooLongError(f"more than {MOST_CHARACTERS} characters")
+            raise TooLongError
 
 
 def _limit(most: tuple[tuple[int, int], ...]) -> None:
@@ -146,7 +156,8 @@ def _limit(most: tuple[tuple[int, int], ...]) -> None:
 def main() -> None:
     """Read the file, give up what is not needed, render."""
     text = Path(sys.argv[1]).read_text(encoding="utf-8")
-    render("{{ [{}] | tojson }}{% for a in [1] %}{{ loop.index }}{% endfor %}")  # loads what is loaded later
+    for part in ("[{}] | tojson", "strftime_now('%Y')", "1 / 0"):  # loads what is loaded later
+        render("{{ " + part + " }}")
     _limit(
         (
             (resource.RLIMIT_AS, int(sys.argv[2])),

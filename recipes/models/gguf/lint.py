@@ -21,13 +21,13 @@ from recipes.models.gguf.kinds import (
     ModelKind,
     ProjectorKind,
 )
+from recipes.models.gguf.loader_keys import CLIP_PARTS, judge_keys, judge_limits, reads_of
 from recipes.models.gguf.optional_keys import MODEL, SAMPLING, VISION, lint_unexpected, lint_values
 from recipes.models.gguf.other_formats import shown
 from recipes.models.gguf.other_kinds import name_kind
 from recipes.models.gguf.reader import ValueType
 from recipes.models.gguf.tensor_shapes import MERGE, is_usable, whole
 from recipes.models.gguf.vocabulary import lint_qwen_vocabulary, lint_vocabulary
-from recipes.models.loader.judge import CLIP_PARTS, judge_keys, judge_limits, reads_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,9 +58,10 @@ def lint_model(file: GgufFile, table: LoaderTable | None = None) -> tuple[Findin
             look.warn("general.architecture", f"is {shown(name)}: {PARTLY}")
         else:
             _lint_known(look, kind, tokens, table)
-            lint_unexpected(look, reads, kind.expected, f"{name}.")
         lint_values(look, SAMPLING)
         judge_keys(look, reads, look.size(f"{name}.block_count"))
+        if kind is not None:
+            lint_unexpected(look, reads, kind.expected, f"{name}.")
         if table:
             judge_limits(look, table, name)
     return tuple(look.findings)
@@ -85,12 +86,13 @@ def lint_mmproj(file: GgufFile, table: LoaderTable | None = None) -> tuple[Findi
         reads = reads_of(table.projector, CLIP_PARTS, name) if table else {}
         if kind is not None:
             _lint_encoder(look, kind)
-            lint_unexpected(look, reads, kind.expected, "clip.")
         elif name:
             look.warn("clip.projector_type", f"is {shown(name)}: {PARTLY}")
         else:
             look.error("clip.projector_type", "is missing, or not a text")
         judge_keys(look, reads, None)
+        if kind is not None:
+            lint_unexpected(look, reads, kind.expected, "clip.")
         if table:
             judge_limits(look, table, "clip.vision")
     return tuple(look.findings)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from recipes.models.gguf.findings import Look
+    from recipes.models.gguf.reader import Scalar
 
 Rule: TypeAlias = tuple[float, float] | frozenset[str]  # from, to; or one of these texts
 INT = (1 << 31) - 1
@@ -74,9 +75,9 @@ def lint_values(look: Look, rules: Mapping[str, Rule], prefix: str = "") -> None
         content = value.content
         if isinstance(rule, frozenset):
             if content not in rule:
-                look.error(key, f"is {shown(str(content))}, not one of {', '.join(sorted(rule))}")
+                look.error(key, f"is {_said(content)}, not one of {', '.join(sorted(rule))}")
         elif isinstance(content, str) or math.isnan(content) or not rule[0] <= content <= rule[1]:
-            look.error(key, f"is {shown(str(content))}, not from {rule[0]} to {rule[1]}")
+            look.error(key, f"is {_said(content)}, not from {rule[0]} to {rule[1]}")
 
 
 def lint_unexpected(look: Look, read: Collection[str], expected: Collection[str], prefix: str) -> None:
@@ -86,3 +87,7 @@ def lint_unexpected(look: Look, read: Collection[str], expected: Collection[str]
             look.error(
                 key, "is read by llama.cpp, and no model of this kind has it: it would change the results"
             )
+
+
+def _said(content: Scalar) -> str:
+    return shown(content) if isinstance(content, str) else str(content)

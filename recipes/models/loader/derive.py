@@ -10,7 +10,6 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from recipes.models.gguf.reader import ValueType
 from recipes.models.loader.cpp import (
     Blocks,
     arguments,
@@ -63,8 +62,12 @@ GETTERS = {
     "str": "STRING",
     "u16": "UINT16",
 }
-EVERY = tuple(kind.name for kind in ValueType if kind is not ValueType.ARRAY)
-NUMBERS = tuple(kind.name for kind in ValueType if kind.name not in {"STRING", "ARRAY", "BOOL"})
+# docs/gguf.md, gguf_metadata_value_type, without arrays
+NUMBERS = (
+    *("UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT32"),
+    *("FLOAT32", "UINT64", "INT64", "FLOAT64"),
+)
+EVERY = (*NUMBERS, "BOOL", "STRING")
 CALL = re.compile(r"(?<![\w:])(?:ml\.)?(get_key_or_arr|get_key|get_arr_n|get_arr)\(")
 FOUND = re.compile(r"(\w+)\s*=\s*gguf_find_key\(\s*[\w.()>-]+?,\s*(.+?)\);")
 

@@ -21,6 +21,7 @@ PACKAGE = PROJECT / "recipes"
 # what a person starts; nothing else may go unused
 ENTRY_POINTS = {
     "__main__",
+    "models.render_template",  # a process of its own, by its path
     "pocket.training.train",
     "pocket.training.release",
     "pocket.reference.recompute",
