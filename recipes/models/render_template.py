@@ -64,7 +64,7 @@ ENDINGS: tuple[tuple[type[Exception], tuple[str, str]], ...] = (
 class Generation(Extension):
     """The tag {% generation %}, which transformers knows: its content is rendered as it is."""
 
-    tags = frozenset({"generation"})
+    tags = {"generation"}  # noqa: RUF012 - as the class above declares it
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
         """Return what is between the tags."""

@@ -163,6 +163,7 @@ EXPERTS = {
     "expert_used_count": number(2),
     "expert_feed_forward_length": number(24),
 }
+IDS = {"tokenizer.ggml.bos_token_id": number(0)}  # llama.cpp's own, 11, is beyond a tiny vocabulary
 ATTENTION = {
     "attn_norm": (F32, (32,)),
     "attn_q": (F16, (32, 16)),
@@ -185,7 +186,7 @@ FEED_FORWARD = {"ffn_gate": (F16, (32, 40)), "ffn_up": (F16, (32, 40)), "ffn_dow
 def model_keys(kind: str) -> Keys:
     sizes = COMMON | (EXPERTS if kind == "qwen3vlmoe" else {"feed_forward_length": number(40)})
     prefixed = {f"{kind}.{name}": value for name, value in sizes.items()}
-    return {"general.architecture": word(kind), "general.name": word("Tiny"), **prefixed, **TOKENIZER}
+    return {"general.architecture": word(kind), "general.name": word("Tiny"), **prefixed, **TOKENIZER, **IDS}
 
 
 def model_tensors(kind: str) -> Tensors:

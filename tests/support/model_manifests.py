@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from recipes.core.digest import Sha256
 from recipes.manifest.load import Manifests
+from recipes.models.loader.table import table_path
 from tests.support import paths
 
 if TYPE_CHECKING:
@@ -77,6 +78,11 @@ def a_project(folder: Path, **texts: str) -> Manifests:
     shutil.copytree(DATA / "project", folder, dirs_exist_ok=True)
     models = folder / "manifests" / "models"
     models.mkdir(parents=True, exist_ok=True)
+    own = Manifests()
+    for recipe in Manifests(folder).recipe_names():  # their llama.cpp reads what ours does
+        table = folder / table_path(recipe)
+        table.parent.mkdir(exist_ok=True)
+        shutil.copy(own.project / table_path(own.defaults().recipe), table)
     for name, text in texts.items():
         (models / f"{name}.yaml").write_text(text, encoding="utf-8")
     return Manifests(folder)

@@ -10,6 +10,8 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from recipes.models.loader.cpp import (
     Blocks,
     arguments,
@@ -170,7 +172,8 @@ class _ModelReads:
         if inner not in C_TYPES:
             raise UnknownFormError(f"{path}: {call[1]}({', '.join(words)}): {declared}")
         one = tuple(C_TYPES[inner].split()) if call[1] != "get_arr" else ()
-        many, most, length = (), 0, ITEMS
+        many: tuple[str, ...] = ()
+        most, length = 0, ITEMS
         if array or vector:
             many = tuple(sorted(self.items["array" if array else "vector"][inner]))
             most = number_of(array[2], self.source.text("src/llama-hparams.h")) if array else 0
@@ -192,9 +195,7 @@ class _ModelReads:
         blocks = self.source.blocks(path)
         if path == MODEL:
             return tuple(sorted(self.names[label] for label in blocks.cases(place, r"case (LLM_ARCH_\w+):")))
-        methods = [
-            found[1] for head in blocks.around(place) if (found := re.search(r"llama_model_(\w+)::", head))
-        ]
+        methods = [name for head in blocks.around(place) for name in re.findall(r"llama_model_(\w+)::", head)]
         owners = set(methods[:1]) or set(re.findall(r"llama_model_(\w+)::", text))
         found = {name for one in owners for name in self.classes.get(one, ())}
         heirs = re.findall(
@@ -318,12 +319,12 @@ def _clip_getters(text: str) -> Iterator[tuple[str, tuple[tuple[str, ...], tuple
 
 def _merged(rows: Iterable[KeyRead]) -> tuple[KeyRead, ...]:
     """Return rows sorted by key; reads of the same kind become one, with the architectures of all."""
-    found: dict[tuple[object, ...], set[str] | None] = {}
+    found: dict[KeyRead, set[str] | None] = {}
     for row in rows:
-        same = (row.key, row.one, row.many, row.length, row.most)
+        same = replace(row, of=())
         before = found.get(same, set())
         found[same] = None if before is None or not row.of else before | set(row.of)
-    merged = [KeyRead(*same, of=tuple(sorted(of or ()))) for same, of in found.items()]  # type: ignore[arg-type]
+    merged = [replace(same, of=tuple(sorted(of or ()))) for same, of in found.items()]
     read = {row.key for row in merged if row.many != EVERY}
     merged = [
         row for row in merged if row.many != EVERY or row.key not in read

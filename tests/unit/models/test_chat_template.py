@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 POCKET = PROJECT / "tests/data/pocket/pocket-qwen3-vl-moe-f16.gguf"
 GOOD = (
     "{{ messages[0]['content'] }}",
-    "{% for m in messages %}{{ m.role }}{% if m.content is string %}{{ m.content.split('a')[-1].lstrip() }}"
-    "{% else %}{% for part in m.content %}{{ part.type }}{% endfor %}{% endif %}{% endfor %}",
+    (
+        "{% for m in messages %}{{ m.role }}{% if m.content is string %}{{ m.content.split('a')[-1].lstrip() }}"
+        "{% else %}{% for part in m.content %}{{ part.type }}{% endfor %}{% endif %}{% endfor %}"
+    ),
     "{% if tools %}{{ tools | tojson(indent=2) }}{% endif %}{{ strftime_now('%Y') }}{{ bos_token }}",
     "{% if messages[0].role != 'user' %}{{ raise_exception('no system') }}{% endif %}ok",
     "{% generation %}x{% endgeneration %}{% for i in [1, 2] %}{% break %}{% endfor %}",

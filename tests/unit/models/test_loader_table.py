@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +11,9 @@ from recipes.core.errors import ManifestError, PinMissingError
 from recipes.manifest.load import Manifests
 from recipes.models.loader.derive import UnknownFormError, derive_table
 from recipes.models.loader.table import KeyRead, derive_command, read_table, table_path, table_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MANIFESTS = Manifests()
 SOURCE = {
@@ -45,7 +48,8 @@ SOURCE = {
         bool llama_model_loader::get_arr(const std::string & key, std::array<T, N_MAX> & result, bool required) {
             switch (gt) {
                 case GGUF_TYPE_BOOL:
-                case GGUF_TYPE_INT32:  type_ok = std::is_same<T, int32_t>::value || std::is_same<T, uint32_t>::value; break;
+                case GGUF_TYPE_INT32:  type_ok = std::is_same<T, int32_t>::value ||
+                                                 std::is_same<T, uint32_t>::value; break;
             }
         }""",
     "src/llama-model.cpp": """
