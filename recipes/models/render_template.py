@@ -47,6 +47,10 @@ class TemplateEndError(Exception):
     """What a template raised itself, with raise_exception."""
 
 
+class DeafError(Exception):
+    """A template leaves out what the user says."""
+
+
 class TooLongError(Exception):
     """A template writes without an end."""
 
@@ -57,6 +61,7 @@ ENDINGS: tuple[tuple[type[Exception], tuple[str, str]], ...] = (
     (ZeroDivisionError, ("refused", "divides by zero, which ends the program in some llama.cpp")),
     (MemoryError, ("endless", "takes too much memory")),
     (OverflowError, ("endless", "counts or writes without an end")),
+    (DeafError, ("refused", "leaves out what the user says")),
     (TooLongError, ("endless", f"writes more than {MOST_CHARACTERS} characters")),
 )
 
@@ -117,15 +122,18 @@ def _raised(error: Exception) -> tuple[str, str]:
 def _render_all(text: str) -> None:
     """Render some conversations; a template may refuse one, and know no images and no tools."""
     template = environment().from_string(text)
+    written = []
     for messages, tools in ((TALK, None), (WITH_IMAGE, None), (TALK, [TOOL])):
         with contextlib.suppress(TemplateEndError):
             try:
-                _count(template.generate(**_given(messages, tools)))
+                written.append(_joined(template.generate(**_given(messages, tools))))
             except (SecurityError, OverflowError):
                 raise
             except (TypeError, ValueError, LookupError, AttributeError, TemplateRuntimeError):
                 if messages is TALK and tools is None:
                     raise
+    if not any(USER["content"] in one for one in written):
+        raise DeafError
 
 
 def _given(messages: Iterable[object], tools: object) -> dict[str, object]:
@@ -139,12 +147,14 @@ def _given(messages: Iterable[object], tools: object) -> dict[str, object]:
     }
 
 
-def _count(pieces: Iterable[str]) -> None:
-    count = 0
+def _joined(pieces: Iterable[str]) -> str:
+    found, count = [], 0
     for piece in pieces:
+        found.append(piece)
         count += len(piece)
         if count > MOST_CHARACTERS:
             raise TooLongError
+    return "".join(found)
 
 
 def _limit(most: tuple[tuple[int, int], ...]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from recipes.models.gguf.other_formats import shown
 from recipes.models.loader.table import ANY_ARCHITECTURE, BLOCKS, ITEMS
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from recipes.models.gguf.reader import Value
     from recipes.models.loader.table import KeyRead, LoaderTable
 
+SPLITTER = "tokenizer.ggml.pre"
+EXTRA = ("general.tensor_extra.name", "general.tensor_extra.prec_a4")
 CLIP_PARTS = ("vision", "audio", "gen.audio")
 
 
@@ -50,6 +53,12 @@ def judge_limits(look: Look, table: LoaderTable, architecture: str) -> None:
         count = look.size(key)
         if count is not None and count > most and not look.has_error(key):
             look.error(key, f"is {count}, and this llama.cpp has room for {most}")
+    splitter = look.text(SPLITTER)
+    if splitter and splitter not in table.splitters and look.text("tokenizer.ggml.model") == "gpt2":
+        look.error(SPLITTER, f"is {shown(splitter)}, which this llama.cpp does not know")
+    named, marked = (look.items(key) for key in EXTRA)
+    if EXTRA[0] in look.file.metadata and len(named) != len(marked):
+        look.error(EXTRA[1], f"has {len(marked)} values, not {len(named)} as {EXTRA[0]}")
     unknown = [tensor for tensor in look.file.tensors if tensor.type.number not in table.types]
     look.errors(
         [(tensor.name, f"is {tensor.type.name}, which this llama.cpp does not have") for tensor in unknown]

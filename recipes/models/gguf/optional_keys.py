@@ -29,7 +29,7 @@ SAMPLING: Mapping[str, Rule] = {
     "general.sampling.xtc_threshold": (0, 1),
     "general.sampling.temp": (0, 100),
     "general.sampling.penalty_last_n": (-1, 1 << 20),  # it keeps so many tokens
-    "general.sampling.penalty_repeat": (0, 100),
+    "general.sampling.penalty_repeat": (0.001, 100),  # it divides by it, as a text with six digits
     "general.sampling.mirostat": (0, 2),  # another number ends the program
     "general.sampling.mirostat_tau": (0, 1000),
     "general.sampling.mirostat_eta": (0, 1),

@@ -95,6 +95,7 @@ def derive_table(read: Callable[[str], str], paths: Iterable[str], tree: str) ->
         types=tuple(map(int, numbers)),
         architectures=tuple(sorted(set(names.values()) - {"(unknown)", "clip"})),
         projectors=tuple(sorted(projectors.values())),
+        splitters=tuple(sorted(set(re.findall(r'tokenizer_pre == "([^"]+)"', source.text(VOCABULARY))))),
         default_ids=_default_ids(source),
         model=_merged(_ModelReads(source, names).rows()),
         projector=_merged(_clip_rows(source, projectors)),

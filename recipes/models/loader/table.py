@@ -35,6 +35,7 @@ class LoaderTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     types: tuple[int, ...]  # the numbers of the tensor types that its ggml has
     architectures: tuple[str, ...]
     projectors: tuple[str, ...]
+    splitters: tuple[str, ...]  # the values of tokenizer.ggml.pre that it knows
     # the ids of special tokens where a key is missing, by tokenizer.ggml.model and key
     default_ids: dict[str, dict[str, int]]
     model: tuple[KeyRead, ...]

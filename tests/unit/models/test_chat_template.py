@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POCKET = PROJECT / "tests/data/pocket/pocket-qwen3-vl-moe-f16.gguf"
+SAYS = "{{ messages[-1]['content'] }}"
 GOOD = (
-    "{{ messages[0]['content'] }}",
+    SAYS,
     (
         "{% for m in messages %}{{ m.role }}{% if m.content is string %}{{ m.content.split('a')[-1].lstrip() }}"
         "{% else %}{% for part in m.content %}{{ part.type }}{% endfor %}{% endif %}{% endfor %}"
     ),
-    "{% if tools %}{{ tools | tojson(indent=2) }}{% endif %}{{ strftime_now('%Y') }}{{ bos_token }}",
-    "{% if messages[0].role != 'user' %}{{ raise_exception('no system') }}{% endif %}ok",
-    "{% generation %}x{% endgeneration %}{% for i in [1, 2] %}{% break %}{% endfor %}",
-    "{% set ns = namespace(n=0) %}{% for m in messages[::-1] %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
+    "{% if tools %}{{ tools | tojson(indent=2) }}{% endif %}{{ strftime_now('%Y') }}{{ bos_token }}" + SAYS,
+    "{% if messages[0].role != 'user' %}{{ raise_exception('no system') }}{% endif %}{{ messages[0].content }}Hello",
+    "{% generation %}x{% endgeneration %}{% for i in [1, 2] %}{% break %}{% endfor %}" + SAYS,
+    "{% set ns = namespace(n=0) %}{% for m in messages[::-1] %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}"
+    + SAYS,
     "{% for m in messages %}{{ m.content.strip() }}{% endfor %}",  # a model without images
 )
 DEEP = "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}"
@@ -45,6 +47,7 @@ BAD = (
     ("{{ 1 % 0 }}", "divides by zero"),
     ("{% if %}", "is not a template"),
     ("{% break %}", "is not a template"),
+    ("yarn", "leaves out what the user says"),
     ("x" * (1 << 20) + "x", "more than 1048576"),
 )
 

@@ -166,6 +166,8 @@ M = "qwen3vlmoe."
         (M + "rope.scaling.factor", real(float("nan")), "is nan"),
         (M + "vocab_size", number(6), "is 6, and there are 5 tokens"),
         (M + "classifier.output_labels", words("a"), "no model of this kind"),
+        (T + "pre", word("of-nobody"), "does not know"),
+        ("general.sampling.penalty_repeat", real(0.0), "is 0.0, not from"),
         ("general.sampling.mirostat", number(3), "is 3, not from 0 to 2"),
         ("general.sampling.penalty_last_n", Value(ValueType.INT32, (1 << 31) - 1), "not from -1"),
     ],

@@ -79,6 +79,8 @@ SOURCE = {
         }""",
     "src/llama-vocab.cpp": """
 void load() {
+    if (tokenizer_pre == "split") {
+    }
     if (tokenizer_model == "x" || tokenizer_model == "y") {
         special_bos_id = 11;
     }
@@ -130,6 +132,7 @@ def test_each_form_of_reading_a_key_is_found() -> None:
     table = derive_table(SOURCE.__getitem__, SOURCE, "tree")
     assert (table.tree, table.max_layers, table.max_experts, table.types) == ("tree", 512, 384, (0, 1))
     assert (table.architectures, table.projectors) == (("a", "b"), ("p",))
+    assert table.splitters == ("split",)
     assert table.default_ids == {"x": {"bos": 11}, "y": {"bos": 11}}
     assert list(table.model) == [
         KeyRead("%s.context", one=("UINT32",)),
