@@ -150,7 +150,7 @@ def _inspect(manifests: Manifests, context: Context, options: argparse.Namespace
     for model, mmproj, title in _inspected(manifests, context, options):
         found = inspect(model, mmproj, options.context, table, judge_templates(model))
         print("\n".join(inspection_lines(found, options.context)))
-        print(f"judged by:     what llama.cpp of {recipe.name} reads")
+        print(f"checked for:   the llama.cpp of {recipe.name}")
         if options.picture:
             with storage_errors(options.picture):
                 shares = (*found.model_shares, *found.mmproj_shares)

@@ -7,7 +7,6 @@ bundle must be in the store. Programs for aarch64 are run by qemu where the mach
 from __future__ import annotations
 
 import json
-import os
 import platform
 import signal
 import socket
@@ -22,26 +21,19 @@ import pytest
 
 from recipes.build.audit.elf import audit as elf
 from recipes.build.bundle.version_output import read_version
-from recipes.build.plan.plan import Plan, make_plan
-from recipes.build.toolchain.toolchain import default_platform
 from recipes.core.settings import read_settings
-from recipes.manifest.load import Manifests
 from recipes.store.store import Store
+from tests.support.bundles import tested_plan
 from tests.support.llama_model import llama_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-def _plan() -> Plan:
-    manifests = Manifests()
-    recipe = manifests.recipe(os.environ.get("PINNED_LLAMA_TEST_RECIPE", manifests.defaults().recipe))
-    chosen = os.environ.get("PINNED_LLAMA_TEST_PLATFORM") or default_platform(manifests.defaults(), recipe)
-    return make_plan(recipe, chosen, manifests.toolchain(recipe.platforms[chosen].toolchain))
+    from recipes.build.plan.plan import Plan
 
 
-PLAN = _plan()
+PLAN = tested_plan()
 # b6751 has no llama-completion yet
 LOADERS = tuple(
     name
