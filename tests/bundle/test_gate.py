@@ -17,7 +17,7 @@ from recipes.models.chat_template import judge_templates
 from recipes.models.gguf.reader import Value, ValueType
 from recipes.models.loader.table import read_table
 from recipes.store.store import Store
-from tests.support.bundles import tested_plan
+from tests.support.bundles import bundle_plan
 from tests.support.gguf_drafts import number, word
 from tests.support.gguf_rewrites import FILES, HEADS, changed, changes, errors, rewritten, with_file
 from tests.support.paths import PROJECT
@@ -25,7 +25,7 @@ from tests.support.paths import PROJECT
 if TYPE_CHECKING:
     from pathlib import Path
 
-PLAN = tested_plan()
+PLAN = bundle_plan()
 TABLE = read_table(Manifests(), PLAN.recipe)
 TEMPLATE = "tokenizer.chat_template"
 MEMORY_BYTES, PROCESSOR_S = 6 << 30, 60

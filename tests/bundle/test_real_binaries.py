@@ -23,7 +23,7 @@ from recipes.build.audit.elf import audit as elf
 from recipes.build.bundle.version_output import read_version
 from recipes.core.settings import read_settings
 from recipes.store.store import Store
-from tests.support.bundles import tested_plan
+from tests.support.bundles import bundle_plan
 from tests.support.llama_model import llama_model
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from recipes.build.plan.plan import Plan
 
 
-PLAN = tested_plan()
+PLAN = bundle_plan()
 # b6751 has no llama-completion yet
 LOADERS = tuple(
     name

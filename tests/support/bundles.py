@@ -9,7 +9,7 @@ from recipes.build.toolchain.toolchain import default_platform
 from recipes.manifest.load import Manifests
 
 
-def tested_plan() -> Plan:
+def bundle_plan() -> Plan:
     """The plan of the recipe and platform that the environment names, else of the default ones."""
     manifests = Manifests()
     recipe = manifests.recipe(os.environ.get("PINNED_LLAMA_TEST_RECIPE", manifests.defaults().recipe))

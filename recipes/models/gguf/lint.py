@@ -55,7 +55,8 @@ def lint_model(file: GgufFile, table: LoaderTable | None = None) -> tuple[Findin
         tokens = lint_vocabulary(look, table.default_ids if table else {})
         reads = reads_of(table.model, (name,), name) if table else {}
         if kind is None:
-            look.warn("general.architecture", f"is {shown(name)}: {PARTLY}")
+            what = f"is {shown(name)}: {PARTLY}; `serve` takes it with --allow-architecture only"
+            look.warn("general.architecture", what)
         else:
             _lint_known(look, kind, tokens, table)
         lint_values(look, SAMPLING)

@@ -29,7 +29,7 @@ from recipes.models.quantisation_chart import draw_mix
 from recipes.models.report import count_text, inspection_lines, template_text
 from recipes.store.store import Store
 from tests.benchmarks.sparse_model import TEMPLATE, write_mmproj, write_model
-from tests.support.gguf_drafts import MMPROJ, MODEL, model_keys, model_tensors, whole_draft, word
+from tests.support.gguf_drafts import F32, MMPROJ, MODEL, model_keys, model_tensors, whole_draft, word, words
 from tests.support.http_server import Server
 from tests.support.model_manifests import BARE, a_project, hub_with
 
@@ -177,6 +177,38 @@ def test_inspect_takes_files_and_refuses_a_projector_of_another_model(bench: Ben
     assert "does NOT fit the model\n" in out
     assert "error: both: mmproj: v.deepstack " in out
     assert "where:    a.gguf, both: mmproj: v.deepstack\n" in err
+
+
+@pytest.mark.parametrize("name", ["X.GGUF", "sha256-" + "0a" * 32, "folder/x", "plain"])
+def test_inspect_takes_a_file_with_any_name(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(bench.folder)
+    (bench.folder / "folder").mkdir()
+    (bench.folder / name).write_bytes(MODEL)
+    code, out, _ = bench.run("inspect", name)
+    assert (code, "lint: 0 errors, 0 warnings" in out) == (0, True)
+
+
+def test_inspect_says_what_is_no_model_and_what_to_do(bench: Bench) -> None:
+    path = bench.folder / "imatrix.gguf"
+    path.write_bytes(whole_draft({"general.type": word("imatrix")}, {"a": (F32, (8,))}).encode())
+    code, _, err = bench.run("inspect", str(path))
+    assert (code, "importance matrix" in err, "--imatrix" in err) == (13, True, True)
+    for words in (("inspect", "https://hub.example/x.gguf"), ("inspect", "hub", "--recipe", "of-nobody")):
+        assert bench.run(*words)[0] == 2
+
+
+def test_inspect_of_a_recipe_without_a_table_names_the_command_that_makes_it(bench: Bench) -> None:
+    (bench.project / "manifests/loaders/small.json").unlink()
+    code, _, err = bench.run("inspect", "hub")
+    assert (code, "lock -- --recipe small --loader --write" in err) == (11, True)
+
+
+def test_inspect_warns_of_a_kind_that_is_not_checked_whole(bench: Bench) -> None:
+    path = bench.folder / "x.gguf"
+    keys = {"general.architecture": word("llama"), "tokenizer.ggml.tokens": words("a")}
+    path.write_bytes(whole_draft(keys, {"a": (F32, (8,))}).encode())
+    code, out, _ = bench.run("inspect", str(path))
+    assert (code, "--allow-architecture" in out) == (0, True)
 
 
 def test_inspect_of_what_is_not_here_names_the_command_that_fetches_it(bench: Bench) -> None:

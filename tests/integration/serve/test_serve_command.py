@@ -22,7 +22,19 @@ from recipes.serve.llamacpp.installation import find_installation
 from recipes.serve.llamacpp.listen_address import LOOPBACK, free_port
 from recipes.store.store import Store
 from tests.support.fake_llama_server import tell, write_server
-from tests.support.gguf_drafts import MMPROJ, MMPROJ_KEYS, MMPROJ_TENSORS, MODEL, number, whole_draft
+from tests.support.gguf_drafts import (
+    F32,
+    MMPROJ,
+    MMPROJ_KEYS,
+    MMPROJ_TENSORS,
+    MODEL,
+    model_keys,
+    model_tensors,
+    number,
+    whole_draft,
+    word,
+    words,
+)
 from tests.support.model_manifests import BARE, a_project, hub_with
 
 if TYPE_CHECKING:
@@ -43,9 +55,9 @@ class Bench:
         write_server(self.bundle)
         self.store = Store.open(folder / "store")
 
-    def write(self, mmproj: bytes) -> None:
-        self.data = {"model": MODEL, "mmproj": mmproj}
-        a_project(self.folder / "project", hub=hub_with(MODEL, mmproj), bare=BARE)
+    def write(self, mmproj: bytes, model: bytes = MODEL) -> None:
+        self.data = {"model": model, "mmproj": mmproj}
+        a_project(self.folder / "project", hub=hub_with(model, mmproj), bare=BARE)
 
     def path(self, role: str) -> Path:
         return self.store.blob_path(Sha256.of_bytes(self.data[role]))
@@ -166,6 +178,29 @@ def test_a_projector_of_another_model(bench: Bench, port: str) -> None:
     code, _, err = bench.serve("--port", port)
     assert code == 13
     assert row(err, "where").startswith("hub, ")
+
+
+def test_a_kind_of_model_that_is_not_checked_whole_is_asked_for_by_name(bench: Bench, port: str) -> None:
+    model = {"general.architecture": word("llama"), "tokenizer.ggml.tokens": words("a")}
+    mmproj = {"general.architecture": word("clip"), "clip.projector_type": word("gemma3")}
+    one = {"a": (F32, (8,))}
+    bench.write(whole_draft(mmproj, one).encode(), whole_draft(model, one).encode())
+    bench.fetch()
+    bench.does(ends=0)
+    code, _, err = bench.serve("--port", port)
+    assert (code, row(err, "where")) == (13, "hub: general.architecture")
+    assert row(err, "fix").startswith("--allow-architecture llama ")
+    assert bench.serve("--port", port, "--allow-architecture", "qwen2")[0] == 13
+    assert bench.serve("--port", port, "--allow-architecture", "llama")[0] == 0
+
+
+def test_a_template_that_never_ends_is_not_served(bench: Bench, port: str) -> None:
+    endless = word("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}")
+    keys = model_keys("qwen3vlmoe") | {"tokenizer.chat_template": endless}
+    bench.write(MMPROJ, whole_draft(keys, model_tensors("qwen3vlmoe")).encode())
+    bench.fetch()
+    code, _, err = bench.serve("--port", port)
+    assert (code, row(err, "where")) == (13, "hub, model: tokenizer.chat_template")
 
 
 def test_a_model_that_was_fetched_is_the_default_and_one_of_the_repository_else(
