@@ -14,11 +14,12 @@ from recipes.core.errors import RecipeError
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
 from recipes.models.chat_template import judge_templates
-from recipes.models.gguf.reader import Value, ValueType
+from recipes.models.gguf.reader import Value, ValueType, read_gguf
 from recipes.models.loader.table import read_table
 from recipes.store.store import Store
+from tests.support import gguf_qwen2 as qwen2
 from tests.support.bundles import bundle_plan
-from tests.support.gguf_drafts import number, word
+from tests.support.gguf_drafts import number, whole_draft, word
 from tests.support.gguf_rewrites import FILES, HEADS, changed, changes, errors, rewritten, with_file
 from tests.support.paths import PROJECT
 
@@ -43,7 +44,7 @@ def limit() -> None:
         resource.setrlimit(what, (most, most))
 
 
-def ask(model: Path, mmproj: Path) -> subprocess.CompletedProcess[str]:
+def ask(model: Path, mmproj: Path, context: int = 512) -> subprocess.CompletedProcess[str]:
     """Load both files and ask a question about an image, as a server would."""
     entry = Store.open(read_settings().store).find(PLAN.bundle_key)
     assert entry, f"build it first: python3 noxfile.py -s build -- --recipe {PLAN.recipe}"
@@ -52,7 +53,7 @@ def ask(model: Path, mmproj: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
             *(entry.path / "bin/llama-mtmd-cli", "-m", model, "--mmproj", mmproj, "--image", picture),
-            *("-p", "What?", "-n", "2", "-t", "1", "-c", "512", "--temp", "0", *jinja),
+            *("-p", "What?", "-n", "2", "-t", "1", "-c", str(context), "--temp", "0", *jinja),
         ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -91,6 +92,21 @@ def test_what_the_gate_passes_does_not_end_the_program(
     assert done.returncode >= 0, (changes_, done.stderr[-2000:])
     if TEMPLATE in files["model"].metadata:  # this program asks for one
         assert done.returncode == 0, (changes_, done.stderr[-2000:])
+
+
+@pytest.mark.parametrize("kind", ["qwen2vl_merger", "qwen2.5vl_merger"])
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_what_is_demanded_of_qwen2_is_what_the_program_loads(
+    tmp_path: Path, kind: str, *, exchanged: bool
+) -> None:
+    template = word("{% for m in messages %}{{ m.content }}{% endfor %}")
+    model, mmproj = tmp_path / "model.gguf", tmp_path / "mmproj.gguf"
+    model.write_bytes(whole_draft(qwen2.MODEL_KEYS | {TEMPLATE: template}, qwen2.MODEL_TENSORS).encode())
+    tensors = qwen2.mmproj_tensors(kind, exchanged=exchanged)
+    mmproj.write_bytes(whole_draft(qwen2.mmproj_keys(kind), tensors).encode())
+    assert errors({"model": read_gguf(model), "mmproj": read_gguf(mmproj)}, TABLE) == []
+    done = ask(model, mmproj, context=4096)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 U8 = ValueType.UINT8

@@ -94,15 +94,13 @@ def changes(role: str, table: LoaderTable) -> st.SearchStrategy[tuple[str, Value
     count = len(present["tokenizer.ggml.tokens"].content) if role == "model" else 4  # type: ignore[arg-type]
     lengths = (0, 1, 2, 3, 4, 5, count)
     ways = [
-        values(ValueType[one], None if single else lengths).map(lambda value, key=key: (key, value))
+        _keyed(key, values(ValueType[one], None if single else lengths))
         for key, read in reads
         for single, types in ((True, read.one), (False, read.many))
         for one in types[:3]
     ]
     own = [
-        values(value.type, lengths if isinstance(value.content, tuple) else None).map(
-            lambda new, key=key: (key, new)
-        )
+        _keyed(key, values(value.type, lengths if isinstance(value.content, tuple) else None))
         for key, value in present.items()
     ]
     gone = st.sampled_from([key for key in present if key != "general.architecture"]).map(
@@ -110,6 +108,10 @@ def changes(role: str, table: LoaderTable) -> st.SearchStrategy[tuple[str, Value
     )
     items = [_items(key, value) for key, value in present.items() if isinstance(value.content, tuple)]
     return st.one_of(st.one_of(ways), st.one_of(own), st.one_of(items), gone).filter(_is_quick)
+
+
+def _keyed(key: str, found: st.SearchStrategy[Value]) -> st.SearchStrategy[tuple[str, Value | None]]:
+    return found.map(lambda value: (key, value))
 
 
 def _is_quick(edit: tuple[str, Value | None]) -> bool:

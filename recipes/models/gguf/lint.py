@@ -163,7 +163,8 @@ def _lint_encoder(look: Look, kind: ProjectorKind) -> None:
     marks = look.many("clip.vision.is_deepstack_layers", ValueType.BOOL) if kind.has_deepstack else ()
     sizes = look.sizes("clip.vision.", kind.sizes)
     if sizes and marks is not None:
-        sizes = {"spatial_merge_size": MERGE, **sizes}
+        stated = look.size("clip.vision.spatial_merge_size")  # of Qwen2-VL, llama.cpp's default
+        sizes = {"spatial_merge_size": MERGE if stated is None else stated, **sizes}
         _lint_vision(look, sizes, marks, kind)
         what = (
             f"an encoder of {sizes['block_count']} blocks"

@@ -193,8 +193,8 @@ def test_inspect_says_what_is_no_model_and_what_to_do(bench: Bench) -> None:
     path.write_bytes(whole_draft({"general.type": word("imatrix")}, {"a": (F32, (8,))}).encode())
     code, _, err = bench.run("inspect", str(path))
     assert (code, "importance matrix" in err, "--imatrix" in err) == (13, True, True)
-    for words in (("inspect", "https://hub.example/x.gguf"), ("inspect", "hub", "--recipe", "of-nobody")):
-        assert bench.run(*words)[0] == 2
+    for line in (("inspect", "https://hub.example/x.gguf"), ("inspect", "hub", "--recipe", "of-nobody")):
+        assert bench.run(*line)[0] == 2
 
 
 def test_inspect_of_a_recipe_without_a_table_names_the_command_that_makes_it(bench: Bench) -> None:
