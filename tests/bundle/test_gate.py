@@ -88,7 +88,8 @@ def test_what_the_gate_passes_does_not_end_the_program(
         return
     if found or (any(key == TEMPLATE for key, _ in changes_) and judge_templates(files["model"])):
         return
-    done = ask(*(path if role == each else FILES[each] for each in ("model", "mmproj")))
+    paths = FILES | {role: path}
+    done = ask(paths["model"], paths["mmproj"])
     assert done.returncode >= 0, (changes_, done.stderr[-2000:])
     if TEMPLATE in files["model"].metadata:  # this program asks for one
         assert done.returncode == 0, (changes_, done.stderr[-2000:])
