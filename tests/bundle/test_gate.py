@@ -70,7 +70,7 @@ def test_the_pocket_model_passes_and_answers() -> None:
 
 
 @settings(
-    max_examples=100,
+    max_examples=60,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     deadline=None,
 )
