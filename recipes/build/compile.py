@@ -16,7 +16,7 @@ from recipes.build.toolchain.toolchain import lay_out_wrappers
 from recipes.core.errors import BuildError
 from recipes.core.filesystem import copy_tree
 from recipes.core.process import Command
-from recipes.core.sandbox import Surroundings, run_isolated
+from recipes.core.sandbox import Reach, Surroundings, run_isolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # how the loader names the folder of the file that it loads; Windows looks there anyway
 ORIGINS = {"linux": "$ORIGIN", "macos": "@loader_path", "windows": ""}
 HOST_PROGRAMS = ("CMAKE_UNAME",)  # asked what the building machine is, which decides nothing of the target
+HOST_FOLDERS = (Path("/opt"), Path("/Library/Developer"), Path("/Applications/Xcode.app"))
 NINJA_PROGRESS = re.compile(r"^\[(\d+)/(\d+)\] ")
 
 
@@ -56,6 +57,11 @@ class Workplace:
             "wrappers": self.work / "wrappers",
             "sdk": self.work / "sdk",
         }
+
+    def reach(self, plan: Plan) -> Reach:
+        """Return what a command of the build sees: a compiler of the machine's own may lie in further folders."""
+        tools = () if plan.hermetic else tuple(path for path in HOST_FOLDERS if path.is_dir())
+        return Reach((self.source, self.toolchain, *tools), (self.work,))
 
 
 def build(plan: Plan, workplace: Workplace, surroundings: Surroundings, console: Console) -> Path:
@@ -117,7 +123,9 @@ def _compile(plan: Plan, workplace: Workplace, surroundings: Surroundings, conso
 
 
 def _count_steps(plan: Plan, workplace: Workplace, surroundings: Surroundings) -> int | None:
-    counted = run_isolated(_command((*plan.compile, "-n"), plan, workplace), surroundings)
+    counted = run_isolated(
+        _command((*plan.compile, "-n"), plan, workplace), workplace.reach(plan), surroundings
+    )
     last = [match for line in counted.tail if (match := NINJA_PROGRESS.match(line))]
     return int(last[-1][2]) if last else None
 
@@ -139,7 +147,7 @@ def _run(
     on_line: Callable[[str], None] | None = None,
 ) -> None:
     command = _command(argv, plan, workplace)
-    done = run_isolated(command, surroundings, log=workplace.log, on_line=on_line)
+    done = run_isolated(command, workplace.reach(plan), surroundings, log=workplace.log, on_line=on_line)
     if done.status != 0:
         raise BuildError(
             where=f"{plan.name}: {Path(argv[0]).name}",

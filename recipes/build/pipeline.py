@@ -26,7 +26,8 @@ from recipes.core.errors import AuditError, OutputError
 from recipes.core.filesystem import storage_errors
 from recipes.core.log import step
 from recipes.core.process import Command
-from recipes.core.sandbox import Surroundings, find_isolation, run_isolated
+from recipes.core.sandbox import Reach, Surroundings, demand_isolation, run_isolated
+from recipes.core.settings import REQUIRE_ISOLATION
 from recipes.store.build_history import explain_rebuild
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
 
     def make(folder: Path) -> None:
         say_why(job, plan)
+        isolation = demand_isolation(is_demanded=REQUIRE_ISOLATION in job.settings.policy)
+        (job.console.say if isolation.wrap else job.console.warn)(f"build steps are {isolation.description}")
         # 3. The toolchain.
         step(3, 8, "toolchain", name=job.toolchain.name)
         tools = ask_host_tools(job.toolchain)  # before anything is fetched for a machine that cannot build
@@ -102,7 +105,7 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
             tree = make_bundle(job, plan, workplace, built, folder)
         # 8. The provenance.
         step(8, 8, "provenance", path=provenance_path(job.store, plan))
-        circumstances = Circumstances(started, now(), find_isolation(), job.surroundings, tools)
+        circumstances = Circumstances(started, now(), isolation, job.surroundings, tools)
         # before the bundle appears: who finds a bundle of the machine's own tools asks which they were
         with storage_errors(job.store.root):
             write_statement(provenance_path(job.store, plan), statement(plan, tree.hex, circumstances))
@@ -232,7 +235,8 @@ def check_version(plan: Plan, bundle: Path, where: str) -> None:
     if not plan.probe or not plan.whole or not runs_here:
         return
     program, *arguments = plan.probe
-    done = run_isolated(Command((str(bundle / "bin" / program), *arguments), bundle), Surroundings(jobs=1))
+    command = Command((str(bundle / "bin" / program), *arguments), bundle)
+    done = run_isolated(command, Reach((bundle,), ()), Surroundings(jobs=1))
     if done.status != 0 or read_version(done.text) != plan.version:
         raise AuditError(
             where=f"{where}: {' '.join(plan.probe)}",

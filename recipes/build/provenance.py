@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from recipes.core.filesystem import make_folders, open_to_write, read_no_link
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -28,8 +30,8 @@ BUILD_TYPE = "urn:pinned-llama:plan:1"
 class Circumstances:
     """What one build happened in.
 
-    `isolation` is how the network was cut off, or why it was not; `surroundings` are jobs and umask; `tools` are
-    versions of a host toolchain by program, empty for a pinned one.
+    `isolation` is how build steps were cut off from the rest of the machine, or why they were not; `surroundings` are
+    jobs and umask; `tools` are versions of a host toolchain by program, empty for a pinned one.
     """
 
     started: datetime
@@ -68,7 +70,7 @@ def statement(plan: Plan, output: str, circumstances: Circumstances) -> dict[str
                     "finishedOn": circumstances.finished.isoformat(),
                 },
                 "byproducts": [
-                    {"name": "network", "content": circumstances.isolation.description},
+                    {"name": "isolation", "content": circumstances.isolation.description},
                     {"name": "jobs", "content": str(circumstances.surroundings.jobs)},
                     {"name": "umask", "content": f"{circumstances.surroundings.umask:04o}"},
                     {
@@ -91,12 +93,13 @@ def further_dependencies(plan: Plan) -> list[dict[str, object]]:
 def recorded_tools(path: Path) -> dict[str, str]:
     """Return the versions of the machine's own tools that built a bundle; empty where none is recorded."""
     try:
-        return dict(json.loads(path.read_bytes())["predicate"]["runDetails"]["builder"]["version"])
+        return dict(json.loads(read_no_link(path))["predicate"]["runDetails"]["builder"]["version"])
     except (OSError, ValueError, LookupError, TypeError):
         return {}
 
 
 def write_statement(path: Path, content: dict[str, object]) -> None:
     """Write a statement as JSON that a person can read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    make_folders(path.parent)
+    with os.fdopen(open_to_write(path), "wb") as file:
+        file.write(json.dumps(content, indent=2, sort_keys=True).encode() + b"\n")

@@ -23,7 +23,8 @@ from recipes.build.webpage.build_page import fetch_packages
 from recipes.core.errors import BuildError, OutputError
 from recipes.core.filesystem import copy_writable
 from recipes.core.process import Command, run
-from recipes.core.sandbox import find_isolation
+from recipes.core.sandbox import SYSTEM_PATH, Reach, Surroundings, run_isolated, works_behind
+from recipes.core.settings import POLICY_VARIABLE
 from recipes.store.store import Store
 
 if TYPE_CHECKING:
@@ -97,11 +98,12 @@ def second_environment(folder: Path, environ: Mapping[str, str]) -> dict[str, st
 
     Of ours only what the process needs to run at all is kept.
     """
-    kept = {name: environ[name] for name in ("PATH", "PYTHONPATH") if name in environ}
+    kept = {name: environ[name] for name in ("PATH", POLICY_VARIABLE) if name in environ}
     return (
         kept
         | POLLUTION
         | {
+            "PYTHONPATH": str(PROJECT),
             "HOME": str(folder / "home"),
             "USER": OTHER_USER,
             "LOGNAME": OTHER_USER,
@@ -133,7 +135,7 @@ def _second_build(
         ("store and build folder", str(job.store.root), str(store.root)),
         ("home", here["HOME"], environment["HOME"]),
         ("user name", here["USER"], OTHER_USER),
-        ("user id", str(os.getuid()), str(OTHER_UID) if user else "the same: no user namespace here"),
+        ("user and group id", str(os.getuid()), str(OTHER_UID) if user else "the same: no user namespace here"),
         ("time zone", here["TZ"], environment["TZ"]),
         ("locale", here["LANG"], environment["LC_ALL"]),
         ("umask", "0022", "0077"),
@@ -151,15 +153,17 @@ def _clock_library(job: Job, scratch: Path) -> Path | None:
         return None
     toolchain = ensure_toolchain(job.toolchain, job)
     library = scratch / "clock_shift.so"
+    source = PROJECT / "recipes" / "build" / "clock_shift.c"
     argv = (
         str(toolchain.path / "bin" / "zig"),
         *("cc", "-shared", "-fPIC", "-O1", f"-DSHIFT_S={CLOCK_SHIFT_S}"),
         *("-target", f"{platform.machine()}-linux-gnu.2.17"),
-        *(str(PROJECT / "recipes" / "build" / "clock_shift.c"), "-o", str(library)),
+        *(str(source), "-o", str(library)),
     )
     environment = {"ZIG_GLOBAL_CACHE_DIR": str(scratch / "zig"), "ZIG_LOCAL_CACHE_DIR": str(scratch / "zig")}
     with job.console.task("compile the library that shifts the clock", None):
-        done = run(Command(argv, scratch, {**environment, "HOME": str(scratch), "PATH": "/nonexistent"}))
+        command = Command(argv, scratch, {**environment, "HOME": str(scratch), "PATH": "/nonexistent"})
+        done = run_isolated(command, Reach((toolchain.path, source), (scratch,)), Surroundings(jobs=1))
     if done.status != 0:
         raise BuildError(
             where="recipes/build/clock_shift.c",
@@ -172,12 +176,11 @@ def _clock_library(job: Job, scratch: Path) -> Path | None:
 
 def _other_user() -> tuple[str, ...]:
     """Return the prefix that runs a command under another user id, or nothing where that is not possible."""
-    prefix = find_isolation().prefix
-    if not prefix:
+    program = shutil.which("unshare", path=SYSTEM_PATH)
+    if program is None:
         return ()
-    candidate = (prefix[0], "--user", f"--map-user={OTHER_UID}", "--")
-    trial = run(Command((*candidate, *prefix, "/bin/true"), Path("/")))
-    return candidate if trial.status == 0 else ()
+    candidate = (program, "--user", f"--map-user={OTHER_UID}", f"--map-group={OTHER_UID}", "--")
+    return candidate if works_behind(candidate) else ()
 
 
 def _share_downloads(job: Job, theirs: Store) -> None:

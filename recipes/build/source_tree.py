@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from recipes.build.plan.plan import final_tree
 from recipes.build.toolchain.toolchain import ensure_toolchain, host_name, wheels_of_host
 from recipes.build.webpage.build_page import PageJob, ensure_page, fetch_packages
-from recipes.core.digest import Sha1, Sha256, hash_tree
+from recipes.core.digest import Sha1, Sha256, blob_entries, hash_tree, tree_of_entries
 from recipes.core.errors import StoreError, VerifyError
 from recipes.core.filesystem import copy_writable
 from recipes.core.log import step
@@ -55,8 +55,19 @@ def ensure_source(job: Job) -> Entry:
         (folder / into).mkdir(parents=True)
         copy_writable(page.path, folder / into)
 
+    # both parts are compared with their pins, and so is what they make together
+    parts = blob_entries(patched.path, Sha256)
+    parts |= {f"{into}/{name}": entry for name, entry in blob_entries(page.path, Sha256).items()}
+    tree = tree_of_entries(parts, Sha256)
     inputs = {"source": patched.key, "page": page.key}
-    return job.store.ensure(paged_source_key(job.recipe), "source", inputs, make, console=job.console).entry
+    return job.store.ensure(
+        paged_source_key(job.recipe),
+        "source",
+        inputs,
+        make,
+        console=job.console,
+        check=lambda entry: _check_tree(job.store, entry, tree),
+    ).entry
 
 
 def ensure_unpatched(job: Job) -> Entry:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from recipes.build.pipeline import find_bundle
 from recipes.build.plan.plan import final_tree
-from recipes.build.source_tree import find_source, read_patch
-from recipes.build.toolchain.toolchain import host_name, toolchain_key
+from recipes.build.source_tree import find_source, read_patch, source_key
+from recipes.build.toolchain.toolchain import find_toolchain, host_name, runtime_key, toolchain_key
 from recipes.build.webpage.build_page import find_page, page_key
-from recipes.build.webpage.npm_packages import packages_key
+from recipes.build.webpage.npm_packages import find_packages, packages_key
 from recipes.core.errors import FetchError, RecipeError, VerifyError
 from recipes.core.log import step
 from recipes.fetch.fetcher import Fetcher
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class PinCheck:
     """What became of one pin, named as in the manifest.
 
-    Its state is "ok", "absent" (nothing here to verify) or "BAD", with the error.
+    Its state is "ok", "absent" (nothing here to verify), "unpinned" (whole by the store's own record, and no manifest
+    says what it must be) or "BAD", with the error.
     """
 
     what: str
@@ -46,7 +47,7 @@ def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
        is absent where an origin proves none.
     2. The archives and the tree of the source.
     3. The patches, and the patched tree.
-    4. The toolchain.
+    4. The toolchain, and the runtime libraries that it compiled.
     5. The page, where the recipe builds one.
     6. The bundle.
     """
@@ -74,8 +75,17 @@ def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
         last = recipe.patches[-1]
         yield _check_pin("patched tree", str(last.tree), lambda: find_source(store, last.tree_sha256))
     # 4. The toolchain.
+    plan = job.plan()
     step(4, 6, "toolchain", name=job.toolchain.name)
     yield from _toolchain(job.toolchain, store)
+    if plan.hermetic and host_name() in job.toolchain.hosts:
+        runtime = runtime_key(plan, toolchain_key(job.toolchain, host_name()))
+        yield _check_pin(
+            f"runtime libraries of {plan.machine}",
+            runtime,
+            lambda: store.find_verified(runtime),
+            is_pinned=False,
+        )
     # 5. The page.
     step(5, 6, "page", builds=recipe.page is not None)
     if recipe.page is not None:
@@ -83,19 +93,18 @@ def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
         yield from _toolchain(node, store)
         yield from _page(recipe, recipe.page, node, store)
     # 6. The bundle.
-    plan = job.plan()
     step(6, 6, "bundle", plan=plan.name, digest=plan.digest)
     yield _check_pin(
         f"bundle {plan.name}", str(job.platform.output or "not pinned"), lambda: find_bundle(job, plan)
     )
 
 
-def _check_pin(what: str, digest: str, check: Callable[[], object]) -> PinCheck:
+def _check_pin(what: str, digest: str, check: Callable[[], object], *, is_pinned: bool = True) -> PinCheck:
     try:
         present = check()
     except RecipeError as error:
         return PinCheck(what, "BAD", digest, error)
-    return PinCheck(what, "ok" if present else "absent", digest)
+    return PinCheck(what, ("ok" if is_pinned else "unpinned") if present else "absent", digest)
 
 
 def _origins(job: Job) -> Iterator[PinCheck]:
@@ -125,16 +134,28 @@ def _toolchain(toolchain: Toolchain, store: Store) -> Iterator[PinCheck]:
             partial(store.verified_blob, wheel.sha256, wheel.size_bytes),
         )
     if host_name() in toolchain.hosts:
-        key = toolchain_key(toolchain, host_name())
-        yield _check_pin(f"toolchain {toolchain.name}", key, lambda: store.find_verified(key))
+        pinned = toolchain.trees.get(host_name())
+        yield _check_pin(
+            f"toolchain {toolchain.name}",
+            str(pinned or toolchain_key(toolchain, host_name())),
+            lambda: find_toolchain(toolchain, store),
+            is_pinned=pinned is not None,
+        )
 
 
 def _page(recipe: Recipe, page: Page, node: Toolchain, store: Store) -> Iterator[PinCheck]:
+    where = f"manifests/recipes/{recipe.name}.yaml: page"
     if host_name() in node.hosts:
         packages = packages_key(final_tree(recipe), page.folder, toolchain_key(node, host_name()))
-        yield _check_pin("npm packages of the page", packages, lambda: store.find_verified(packages))
+        source = store.find(source_key(final_tree(recipe)))  # compared with its pin above
+        if source is None:
+            yield PinCheck("npm packages of the page", "absent", packages)
+        else:
+            lock = source.path / page.folder
+            yield _check_pin(
+                "npm packages of the page", packages, lambda: find_packages(store, packages, lock, where)
+            )
     key = page_key(recipe, page, node)
-    where = f"manifests/recipes/{recipe.name}.yaml: page"
     yield _check_pin("page", str(page.tree_sha256), lambda: find_page(store, key, page, where))
 
 

@@ -15,7 +15,7 @@ from recipes.build.plan.plan import narrow
 from recipes.cli.job import open_job
 from recipes.cli.options import Parser, Session, add_compile, add_platform, refuse_beside
 from recipes.core.filesystem import storage_errors
-from recipes.core.settings import REFUSE_KNOWN_ISSUES
+from recipes.core.settings import REFUSE_KNOWN_ISSUES, REQUIRE_ISOLATION
 from recipes.fetch.archives.pack import pack
 
 if TYPE_CHECKING:
@@ -40,6 +40,11 @@ def add_options(parser: Parser) -> None:
         "--refuse-known-issues", action="store_true", help="refuse a recipe that carries an advisory"
     )
     parser.add_argument(
+        "--require-isolation",
+        action="store_true",
+        help="refuse to build where build steps cannot be isolated from the user's files and the network",
+    )
+    parser.add_argument(
         "--toolchain",
         choices=("host",),
         help="use the machine's own compiler, as the platform's `host:` says (default: the pinned one)",
@@ -54,6 +59,9 @@ def run(options: argparse.Namespace) -> int:
     if options.all_platforms:
         refuse_beside(options, "build", "--all-platforms", PARTS, "the first builds each platform whole")
     job = open_job(options)
+    if options.require_isolation:
+        policy = job.settings.policy | {REQUIRE_ISOLATION}
+        job = replace(job, settings=replace(job.settings, policy=policy))
     names = pinned_platforms(job) if options.all_platforms else [job.platform_name]
     warn_known_issues(job, refuse=options.refuse_known_issues or REFUSE_KNOWN_ISSUES in job.settings.policy)
     for each in (replace(job, platform_name=name) for name in names):

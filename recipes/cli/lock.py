@@ -48,13 +48,26 @@ def add_options(parser: Parser) -> None:
         action="store_true",
         help="derive what the recipe's llama.cpp reads of a model, from its patched source: manifests/loaders/",
     )
+    parser.add_argument(
+        "--toolchain",
+        metavar="NAME",
+        help="pin the trees that the wheels of a manifest in manifests/toolchains/ unpack to, for every machine",
+    )
     parser.add_argument("--write", action="store_true", help="write the proposal to the manifest")
 
 
 def run(options: argparse.Namespace) -> int:
     """Propose, and write where asked."""
     if options.model:
-        refuse_beside(options, "lock", "--model", OF_A_RECIPE, "a model's pins, or a recipe's")
+        refuse_beside(
+            options,
+            "lock",
+            "--model",
+            (*OF_A_RECIPE, "toolchain"),
+            "a model's pins, or a recipe's or toolchain's",
+        )
+    elif options.toolchain:
+        refuse_beside(options, "lock", "--toolchain", OF_A_RECIPE, "a toolchain's pins, or a recipe's")
     elif options.platform and not options.output:
         raise UsageError(
             where="lock: --platform",
@@ -64,7 +77,9 @@ def run(options: argparse.Namespace) -> int:
         )
     if not options.output:
         del options.platform  # so that the recipe need not have this machine's
+    toolchain, options.toolchain = options.toolchain, None  # it is no compiler to build with
     job = open_job(options, UnfinishedManifests)  # what lacks a digest can be locked, and nothing else
+    options.toolchain = toolchain
     if options.model:
         from recipes.lock.model import propose_model_pins
 
@@ -75,6 +90,10 @@ def run(options: argparse.Namespace) -> int:
         from recipes.lock.loader import propose_loader_table
 
         return propose_loader_table(job, options)
+    if toolchain:
+        from recipes.lock.toolchain import propose_trees
+
+        return propose_trees(job, options)
     from recipes.lock.recipe import propose
 
     return propose(job, options)

@@ -128,10 +128,10 @@ class StoreError(RecipeError):
 
 
 class PolicyError(RecipeError):
-    """A recipe that the user's policy refuses."""
+    """A recipe that the user's policy refuses, or a machine that cannot isolate builds as the policy demands."""
 
     exit_code = 21
-    title = "the policy refuses this recipe"
+    title = "the policy refuses this"
 
 
 class ConformanceError(RecipeError):

@@ -9,7 +9,7 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from recipes.core.filesystem import storage_errors
+from recipes.core.filesystem import open_no_link, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ def is_held(path: Path) -> bool:
     import fcntl
 
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = open_no_link(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
@@ -90,7 +90,12 @@ def _try(path: Path) -> FileLock:
 def _sign(path: Path, owner: str) -> None:
     # who holds it is only for a message: a full disk is no reason to fail here
     with suppress(OSError):
-        path.write_text(owner, encoding="utf-8")
+        _write(path, owner)
+
+
+def _write(path: Path, text: str) -> None:
+    with os.fdopen(open_no_link(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+        file.write(text.encode())
 
 
 def _let_go(path: Path, *, discard: bool) -> None:
@@ -98,7 +103,7 @@ def _let_go(path: Path, *, discard: bool) -> None:
         if discard:
             path.unlink()
         else:
-            path.write_bytes(b"")
+            _write(path, "")
 
 
 def _owner(path: Path) -> str:

@@ -133,6 +133,53 @@ def shown(name: str) -> str:
     return name if name.isprintable() else ascii(name)
 
 
+def make_folders(path: Path) -> None:
+    """Make a folder and those above it where they are missing; nobody else can write in them, whatever the umask."""
+    if not path.is_dir():
+        make_folders(path.parent)
+        path.mkdir(mode=0o755, exist_ok=True)
+
+
+def open_no_link(path: Path, flags: int, mode: int = 0o644) -> int:
+    """Open a file, and never what a link in its place leads to; return its descriptor.
+
+    Raises an OSError (ELOOP) where it is a link, or, to be written, a second name of a file that lies elsewhere; and
+    (EEXIST) where it is no file.
+    """
+    # a pipe in its place would be waited for
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)
+    status = os.fstat(descriptor)
+    is_file = stat.S_ISREG(status.st_mode)
+    if is_file and (status.st_nlink == 1 or flags & os.O_ACCMODE == os.O_RDONLY):
+        return descriptor
+    os.close(descriptor)
+    number = errno.ELOOP if is_file else errno.EEXIST
+    raise OSError(number, os.strerror(number), str(path))
+
+
+def open_to_write(path: Path, mode: int = 0o644) -> int:
+    """Open a file that is empty then, in the place of whatever had its name; return its descriptor.
+
+    What is there is not written into but removed, if it is not a file of this one name.
+    """
+    flags = os.O_WRONLY | os.O_CREAT
+    try:
+        descriptor = open_no_link(path, flags, mode)
+    except OSError as error:
+        if error.errno not in {errno.ELOOP, errno.EEXIST, errno.ENXIO}:
+            raise
+        path.unlink()
+        descriptor = open_no_link(path, flags | os.O_EXCL, mode)
+    os.ftruncate(descriptor, 0)
+    return descriptor
+
+
+def read_no_link(path: Path, most_bytes: int = -1) -> bytes:
+    """Return the bytes of a file, or the first of them; raises an OSError as `open_no_link`."""
+    with os.fdopen(open_no_link(path, os.O_RDONLY), "rb") as file:
+        return file.read(most_bytes)
+
+
 def sync(path: Path) -> None:
     """Wait until a file's bytes, or a folder's names, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -151,7 +198,7 @@ def sync_tree(root: Path) -> None:
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write a new file and wait until it is on the disk; the caller makes it appear by rename."""
-    with path.open("wb") as file:
+    with os.fdopen(open_to_write(path), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

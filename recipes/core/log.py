@@ -14,6 +14,8 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from recipes.core.filesystem import open_no_link
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -71,7 +73,7 @@ def write_to(folder: Path) -> None:
     with suppress(OSError):
         if path.exists() and path.stat().st_size > LIMIT_BYTES:
             path.replace(path.with_name(f"{FILE}.1"))
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = open_no_link(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         handler = _add(_Handler(os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")))
         for early in [each for each in LOGGER.handlers if isinstance(each, logging.handlers.MemoryHandler)]:
             early.setTarget(handler)  # what was logged before the place was known

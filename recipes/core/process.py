@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Protocol
 
-from recipes.core.filesystem import storage_errors
+from recipes.core.filesystem import open_no_link, open_to_write, storage_errors
 from recipes.core.log import LOGGER
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def start(command: Command, log: Path) -> Iterator[Running]:
     lives as long as the program shall run. Raises OSError where it cannot be started.
     """
     with storage_errors(log):
-        opened = log.open("wb")
+        opened = os.fdopen(open_to_write(log), "wb")
     with opened as file:
         # held until the program can be ended: Python runs code of its own around a fork, and drops what that raises
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
@@ -211,7 +211,8 @@ def _read(stream: IO[str], tail: deque[str], log: Path | None, on_line: Callable
         file = None
         if log:
             with storage_errors(log):
-                file = stack.enter_context(log.open("ab", buffering=0))
+                opened = open_no_link(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+                file = stack.enter_context(os.fdopen(opened, "ab", buffering=0))
         for line in stream:
             text = line.rstrip("\n")
             tail.append(text)

@@ -33,7 +33,8 @@ PIP_INDEX_VARIABLE = "PIP_INDEX_URL"
 PIP_CERT_VARIABLE = "PIP_CERT"
 
 REFUSE_KNOWN_ISSUES = "refuse-known-issues"
-POLICIES = (REFUSE_KNOWN_ISSUES,)
+REQUIRE_ISOLATION = "require-isolation"
+POLICIES = (REFUSE_KNOWN_ISSUES, REQUIRE_ISOLATION)
 TIMEOUT_S = 30.0
 # what a program that reaches the network on its own (git) must inherit to find its way through a proxy
 NETWORK_VARIABLES = (

@@ -25,7 +25,6 @@ NO_CONFIG = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_TERMINAL_PROMPT": "0",
-    "GIT_ALLOW_PROTOCOL": "file:http:https",
     "LC_ALL": "C",  # its messages end up in ours
 }
 # Attributes in .git/info beat every .gitattributes of the tree (gitattributes(5)): no line ending, keyword,
@@ -34,6 +33,12 @@ RAW_ATTRIBUTES = "* -text -ident !eol !filter !working-tree-encoding\n"
 LEAST_BYTES_PER_S = 1000  # git gives up where less comes for as long as a server may be silent
 SHOWN_LINES = 3
 FETCH = ("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance")
+
+
+def allowed_protocols(url: str) -> dict[str, str]:
+    """Return what lets git use one protocol alone: else a server reached by https may send it on to http (git(1))."""
+    scheme = url.partition(":")[0].lower()
+    return {"GIT_ALLOW_PROTOCOL": "http:https" if scheme == "http" else scheme}
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,8 @@ class GitClient:
             "protocol.version": "2",  # the first in which a server gives any commit by its id
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        environment = dict(self.network) | NO_CONFIG | {"HOME": str(self.scratch), "PATH": os.defpath}
+        environment = dict(self.network) | NO_CONFIG | allowed_protocols(url)
+        environment |= {"HOME": str(self.scratch), "PATH": os.defpath}
         done = self.runner(Command((program, *options, *arguments), self.scratch, environment))
         if done.status == 0:
             return

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from recipes.fetch.http.environment import check_environment
-from recipes.fetch.http.network_errors import OriginError, describe_fault, is_lasting
+from recipes.fetch.http.network_errors import (
+    INSECURE,
+    InsecureRedirectError,
+    OriginError,
+    describe_fault,
+    is_lasting,
+)
 from recipes.fetch.http.response_rules import TRY_LATER, TryLater, parse_retry_after, status_text
 
 if TYPE_CHECKING:
@@ -76,6 +82,8 @@ class PackageIndex:
             return _fault_of_status(error.response)
         except JSONDecodeError as error:
             raise OriginError(no_page) from error
+        except InsecureRedirectError as error:
+            raise OriginError(f"the index: {INSECURE}") from error
         except (RequestException, OSError, LocationParseError) as error:
             check_environment(error, url, self.certificates)
             reason = f"the index: {describe_fault(error, self.timeout_s)}"

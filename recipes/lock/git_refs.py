@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from recipes.core.digest import Sha1, hash_tree
 from recipes.core.process import Command, run
 from recipes.core.settings import OFFLINE_VARIABLE, Settings
-from recipes.fetch.git_checkout import LEAST_BYTES_PER_S, NO_CONFIG, SHOWN_LINES, GitClient
+from recipes.fetch.git_checkout import LEAST_BYTES_PER_S, NO_CONFIG, SHOWN_LINES, GitClient, allowed_protocols
 from recipes.fetch.http.network_errors import OriginError, shown_url
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def find_commit(url: str, tag: str, fetcher: Fetcher) -> Sha1:
         *("-c", f"http.lowSpeedTime={max(1, round(fetcher.settings.timeout_s))}"),
     )
     with fetcher.store.scratch("lock-tag") as scratch:
-        environment = dict(fetcher.settings.network) | NO_CONFIG | {"HOME": str(scratch), "PATH": os.defpath}
+        environment = dict(fetcher.settings.network) | NO_CONFIG | allowed_protocols(url)
+        environment |= {"HOME": str(scratch), "PATH": os.defpath}
         names = (f"refs/tags/{tag}", f"refs/tags/{tag}^{{}}")
         done = run(Command((program, *options, "ls-remote", "--", url, *names), scratch, environment))
     if done.status != 0:

@@ -12,7 +12,13 @@ from recipes.core.digest import Sha1, Sha256
 from recipes.core.errors import FetchError, ToolchainError
 from recipes.core.settings import HUB_TOKEN_VARIABLE, HUB_VARIABLE, OFFLINE_VARIABLE, Settings
 from recipes.fetch.http.environment import check_environment
-from recipes.fetch.http.network_errors import describe_fault, shown_url
+from recipes.fetch.http.network_errors import (
+    INSECURE,
+    InsecureRedirectError,
+    describe_fault,
+    refuse_insecure,
+    shown_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +59,7 @@ def read_repository(repository: str, credential: Credential, settings: Settings,
             fix=f"{OFFLINE_VARIABLE}=0 {again}",
         )
     try:
-        from huggingface_hub import HfApi, errors
+        from huggingface_hub import HfApi, errors, get_session
     except ImportError as error:
         raise ToolchainError(
             where=f"the Python package {CLIENT}",
@@ -62,6 +68,13 @@ def read_repository(repository: str, credential: Credential, settings: Settings,
             fix=again,
         ) from error
     # False: never a token that the library finds by itself, in a file of the user's
+    session = get_session()
+    hooks = session.event_hooks
+    # it follows redirects by itself, each by a request of its own
+    session.event_hooks = {
+        **hooks,
+        "request": [*hooks["request"], lambda request: refuse_insecure(credential.hub, str(request.url))],
+    }
     api = HfApi(credential.hub, token=credential.usable_token or False, library_name="pinned-llama")
     try:
         info = api.model_info(repository, files_metadata=True, timeout=settings.timeout_s)
@@ -71,6 +84,13 @@ def read_repository(repository: str, credential: Credential, settings: Settings,
     except errors.HfHubHTTPError as error:
         raise _refusal(
             where, error.response.status_code, again, has_token=bool(credential.usable_token)
+        ) from error
+    except InsecureRedirectError as error:
+        raise FetchError(
+            where=where,
+            expected="an answer of the hub, by https",
+            found=INSECURE,
+            fix=f"{HUB_VARIABLE}=https://... {again}",
         ) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         check_environment(error, credential.hub, None)
@@ -88,6 +108,8 @@ def read_repository(repository: str, credential: Credential, settings: Settings,
             found=describe_fault(error, settings.timeout_s),
             fix=f"{again}  # once the network is back",
         ) from error
+    finally:
+        session.event_hooks = hooks
 
 
 def _file_of(item: object) -> HubFile:

@@ -96,7 +96,7 @@ def number_of_build(place: Release | Tag | Address) -> int | None:
 def command_again(options: argparse.Namespace, *more: str) -> str:
     """Return the command that asks the same, without --write, and with more options."""
     words = ["python3", "noxfile.py", "-s", "lock", "--"]
-    for name in ("project", "recipe", "platform", "source", *ABOUT_SOURCE, "model"):
+    for name in ("project", "recipe", "platform", "source", *ABOUT_SOURCE, "model", "toolchain"):
         if (value := getattr(options, name, None)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
     words += [f"--{name}" for name in ("output", "loader") if getattr(options, name, False)]

@@ -81,6 +81,9 @@ class Asker:
                 f"{sdist.filename} was yanked from the index: {sdist.yanked_reason or 'no reason given'}"
             )
         if stated is None:
+            # nothing would tell what came from what the index has
+            if url.startswith("http:") and not (fetcher.index.url or "https:").startswith("http:"):
+                self._refuse(Failure(label, "the index leads from https to http, and states no digest"))
             blob, sha256 = self._fetch_any(label, url)
             return SeenFile(
                 sdist.filename, shown_url(url), blob, sha256, blob.stat().st_size, time_s=published_s

@@ -13,7 +13,7 @@ from recipes.core.errors import ManifestError, RecipeError, StoreError
 from recipes.core.filesystem import remove_tree, shown, write_durably
 from recipes.core.log import step
 from recipes.lock.proposal import unified_diff
-from recipes.manifest.load import Manifests, load_model, load_recipe
+from recipes.manifest.load import Manifests, load_model, load_recipe, load_toolchain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,7 +103,11 @@ def offer_proposal(changes: Sequence[Change], job: Job, *, write: bool, unwritte
 
 def _check(copy: Path, change: Change, manifests: Manifests) -> None:
     folder = change.path.rpartition("/")[0]
-    load = {"manifests/recipes": load_recipe, "manifests/models": load_model}.get(folder)
+    load = {
+        "manifests/recipes": load_recipe,
+        "manifests/models": load_model,
+        "manifests/toolchains": load_toolchain,
+    }.get(folder)
     if load is None:
         return
     try:

@@ -78,6 +78,14 @@ def toolchain_problems(toolchain: Toolchain) -> Iterator[Problem]:
     """Find what does not fit together in a toolchain."""
     for host, wheels in toolchain.hosts.items():
         yield from _repeated(("hosts", host), [canonicalize_name(wheel.project) for wheel in wheels])
+    for host in toolchain.trees:
+        if host not in toolchain.hosts:
+            yield Problem(
+                ("trees", host),
+                f"a machine of `hosts`: {any_of(toolchain.hosts)}",
+                unknown(host, toolchain.hosts),
+                "correct the name, or remove it: a tree is what the wheels of a machine unpack to",
+            )
     if (toolchain.kind == "host") != bool(toolchain.tools):
         is_host = toolchain.kind == "host"
         yield Problem(

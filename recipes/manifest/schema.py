@@ -318,6 +318,11 @@ class Toolchain(_Pin, frozen=True, kw_only=True):
         dict[Name, tuple[Wheel, ...]],
         Meta(description="the wheels of each machine that can build, as system-arch"),
     ]
+    # no part of a plan: it says of the same bytes as the wheels' digests what they are once they are unpacked
+    trees: Annotated[
+        dict[Name, Sha256],
+        Meta(description="the tree digest of what each machine's wheels unpack to; `lock` computes it"),
+    ] = {}
 
 
 class Defaults(_Pin, frozen=True, kw_only=True):

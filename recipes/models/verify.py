@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from recipes.core.cores import usable_cores
 from recipes.core.errors import RecipeError, StoreError, VerifyError
-from recipes.core.filesystem import storage_errors
+from recipes.core.filesystem import make_folders, open_to_write, read_no_link, storage_errors
 from recipes.store.chunk_digests import (
     Chunks,
     encode_chunks,
@@ -76,7 +76,8 @@ def verify_pinned(file: PinnedFile, context: Context, pool: ThreadPoolExecutor |
     with storage_errors(path):
         try:
             before = Sight.of(path.stat())
-            found = _difference(file, before, context, pool)
+            is_led_away = path.is_symlink() and not file.is_local
+            found = "a link" if is_led_away else _difference(file, before, context, pool)
         except FileNotFoundError:
             found = "no such file"
     if found is None:
@@ -103,16 +104,17 @@ def _difference(
         return str(found.whole)
     if os.access(store.root, os.W_OK) and Sight.of(file.path.stat()) == before:
         target = chunks_path(file, store)
-        target.parent.mkdir(exist_ok=True)
+        make_folders(target.parent)
         fresh = target.with_name(f".{target.name}.{os.getpid()}")
-        fresh.write_text(encode_chunks(found), encoding="ascii")
+        with os.fdopen(open_to_write(fresh), "wb") as writing:
+            writing.write(encode_chunks(found).encode())
         fresh.replace(target)
     return None
 
 
 def _read_chunks(file: PinnedFile, store: Store) -> Chunks | None:
     try:
-        chunks = parse_chunks(chunks_path(file, store).read_text(encoding="utf-8", errors="replace"))
+        chunks = parse_chunks(read_no_link(chunks_path(file, store)).decode("utf-8", "replace"))
     except FileNotFoundError:
         return None
     return chunks if chunks is not None and chunks.whole == file.sha256 else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from recipes.core.digest import Sha256, hash_file
 from recipes.core.errors import StoreError
-from recipes.core.filesystem import move, shown, storage_errors, sync
+from recipes.core.filesystem import move, open_no_link, shown, storage_errors, sync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ class BlobStore:
         path = self.blob_path(sha)
         with storage_errors(path):
             try:
-                status = path.stat()
+                status = path.lstat()
                 if not stat.S_ISREG(status.st_mode):
                     raise _damaged(path, str(sha), "not a file")
                 if size_bytes is not None and status.st_size != size_bytes:
@@ -72,7 +72,7 @@ class BlobStore:
         target = self.blob_path(sha)
         with storage_errors(partial):
             try:
-                descriptor = os.open(partial, os.O_RDONLY)
+                descriptor = open_no_link(partial, os.O_RDONLY)
                 try:
                     os.fsync(descriptor)
                     partial.rename(target)

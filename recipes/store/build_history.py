@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from recipes.core.file_lock import hold
-from recipes.core.filesystem import shown, storage_errors, write_durably
+from recipes.core.filesystem import read_no_link, shown, storage_errors, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ class History:
         path = self._path(name)
         with storage_errors(path):
             try:
-                return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+                return msgspec.json.decode(read_no_link(path), type=dict[str, str])
             except (FileNotFoundError, msgspec.DecodeError):
                 return None
 

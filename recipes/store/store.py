@@ -18,7 +18,9 @@ from recipes.core.file_lock import hold
 from recipes.core.filesystem import (
     STORE_VARIABLE,
     freeze_tree,
+    make_folders,
     move,
+    read_no_link,
     remove_tree,
     shown,
     storage_errors,
@@ -30,6 +32,7 @@ from recipes.store import tree_listing
 from recipes.store.blobs import DAMAGED_FIX, BlobStore
 from recipes.store.build_history import History
 from recipes.store.entry import Entry, encode_record, hash_staged, parse_record, verify_tree
+from recipes.store.ownership import demand_own_folders, demand_own_way
 from recipes.store.staging import Staging, StagingArea, remove_if_possible
 
 if TYPE_CHECKING:
@@ -73,13 +76,17 @@ class Store(BlobStore):
     def open(cls, root: Path) -> Self:
         """Open the store in a folder, and make its folders where they are missing; a read-only store opens too.
 
-        Raises StoreError where there is no store and none can be made.
+        Raises StoreError where there is no store and none can be made, where another user could change it, or where a
+        link stands in the place of one of its folders.
         """
         root = root.absolute()
         store = cls(root / FORMAT)
+        folders = (root, store.root, store.blobs.parent, store.sightings, *store._layout())
+        demand_own_way(root)
+        demand_own_folders(folders)
         try:
             for folder in store._layout():
-                folder.mkdir(parents=True, exist_ok=True)
+                make_folders(folder)
         except OSError as error:
             # What is complete can be used all the same, and each write says by itself what is wrong.
             if not os.path.isdir(store.entries):  # noqa: PTH112 - Path.is_dir raises where a folder is closed
@@ -89,6 +96,8 @@ class Store(BlobStore):
                     found=os.strerror(error.errno or 0),
                     fix=f"set {STORE_VARIABLE} to a folder that you can write, then run the same command",
                 ) from error
+        demand_own_way(root)  # what was made now, somebody else may have made a moment before
+        demand_own_folders(folders)
         return store
 
     def find(self, key: str) -> Entry | None:
@@ -99,10 +108,10 @@ class Store(BlobStore):
         path, record_path = self.entry_path(key), self.record_path(key)
         with storage_errors(record_path):
             try:
-                data = record_path.read_bytes()
+                data = read_no_link(record_path)
             except FileNotFoundError:
                 return None
-            is_there = path.is_dir()
+            is_there = _is_folder(path)
         return parse_record(data, key, record_path, path) if is_there else None
 
     def verify(self, entry: Entry) -> None:
@@ -213,7 +222,7 @@ class Store(BlobStore):
 
     def is_whole(self, key: str) -> bool:
         """Return whether an entry is there, understandable or not."""
-        return self.record_path(key).exists() and self.entry_path(key).is_dir()
+        return self.record_path(key).exists() and _is_folder(self.entry_path(key))
 
     def entry_path(self, key: str) -> Path:
         """Where the folder of an entry lies, or would."""
@@ -280,6 +289,10 @@ class Store(BlobStore):
         files = (self.blobs, self.partial, self.rejected, self.logs, self.provenance, self.root / "history")
         # entries last: where it is there, all of the layout is
         return (*files, self.listings, self.locks, self.tmp.root, self.entries)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def is_key(name: str) -> bool:

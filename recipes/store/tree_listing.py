@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from recipes.core.digest import Sha256, TreeEntry, tree_of_entries
-from recipes.core.filesystem import shown
+from recipes.core.filesystem import read_no_link, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ def decode(data: bytes) -> dict[str, TreeEntry]:
 def read(path: Path, tree: Sha256) -> dict[str, TreeEntry] | None:
     """Return the listing in a file, or None where it is not the one of this tree."""
     try:
-        files = decode(path.read_bytes())
+        files = decode(read_no_link(path))
         return files if tree_of_entries(files, Sha256) == tree else None
     except (FileNotFoundError, ValueError):
         return None

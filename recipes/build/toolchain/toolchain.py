@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import Plan, canonical_json, fill
-from recipes.core.digest import Sha256
-from recipes.core.errors import ToolchainError, UsageError
+from recipes.core.digest import Sha256, hash_tree
+from recipes.core.errors import StoreError, ToolchainError, UsageError, VerifyError
 from recipes.core.process import Command
-from recipes.core.sandbox import Surroundings, run_isolated
+from recipes.core.sandbox import Reach, Surroundings, run_isolated
 from recipes.fetch.archives.unpack import unpack
 from recipes.fetch.origins import fetch_wheel
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from recipes.manifest.schema import Defaults, Recipe, Toolchain, Wheel
     from recipes.store.context import Context
     from recipes.store.entry import Entry
+    from recipes.store.store import Store
 
 # Where each package of the index keeps the programs that it carries.
 PROGRAMS = {
@@ -74,23 +75,64 @@ def runtime_key(plan: Plan, toolchain: str) -> str:
 def ensure_toolchain(toolchain: Toolchain, context: Context) -> Entry:
     """Return the unpacked toolchain of this machine, verified; fetched and unpacked where it is missing.
 
-    Raises ToolchainError where nothing is pinned for this machine, and what fetching, unpacking and storing raise.
+    Raises ToolchainError where nothing is pinned for this machine, StoreError where its tree is not the pinned one, and
+    what fetching, unpacking and storing raise.
     """
     host = host_name()
+    inputs = {wheel.file: str(wheel.sha256) for wheel in wheels_of_host(toolchain, host)}
+    return context.store.ensure(
+        toolchain_key(toolchain, host),
+        "toolchain",
+        inputs,
+        lambda folder: unpack_toolchain(toolchain, host, folder, context),
+        console=context.console,
+        check=lambda entry: _check_tree(context.store, entry, toolchain.trees.get(host)),
+    ).entry
+
+
+def find_toolchain(toolchain: Toolchain, store: Store) -> Entry | None:
+    """Return this machine's toolchain in the store, every byte of it hashed again and compared with the pinned tree.
+
+    Where the manifest pins no tree, it is the store's own record that it is compared with. Raises StoreError where it
+    is another.
+    """
+    host = host_name()
+    return store.find_verified(
+        toolchain_key(toolchain, host), lambda entry: _check_tree(store, entry, toolchain.trees.get(host))
+    )
+
+
+def unpack_toolchain(toolchain: Toolchain, host: str, folder: Path, context: Context) -> None:
+    """Fetch the wheels of a machine, and lay them out in an empty folder, with links to their programs.
+
+    Raises VerifyError where what they unpack to is not the pinned tree.
+    """
+    where = f"manifests/toolchains/{toolchain.name}.yaml"
     wheels = wheels_of_host(toolchain, host)
+    for wheel in wheels:
+        archive = fetch_wheel(wheel, f"{where}: hosts.{host}", context)
+        with context.console.task(f"unpack {wheel.project} {wheel.version}", None):
+            into = folder / wheel.project
+            unpack(archive, into, subdirectory=".", drop=(), where=f"{where}: hosts.{host}: {wheel.file}")
+    _link_programs(folder, wheels)
+    pinned = toolchain.trees.get(host)
+    if pinned and (found := hash_tree(folder, Sha256)) != pinned:
+        raise VerifyError(
+            where=f"{where}: trees.{host}",
+            expected=str(pinned),
+            found=f"{found}, out of wheels with the pinned digests",
+            fix=f"pin what they unpack to: python3 noxfile.py -s lock -- --toolchain {toolchain.name}",
+        )
 
-    def make(folder: Path) -> None:
-        where = f"manifests/toolchains/{toolchain.name}.yaml: hosts.{host}"
-        for wheel in wheels:
-            archive = fetch_wheel(wheel, where, context)
-            with context.console.task(f"unpack {wheel.project} {wheel.version}", None):
-                into = folder / wheel.project
-                unpack(archive, into, subdirectory=".", drop=(), where=f"{where}: {wheel.file}")
-        _link_programs(folder, wheels)
 
-    inputs = {wheel.file: str(wheel.sha256) for wheel in wheels}
-    key = toolchain_key(toolchain, host)
-    return context.store.ensure(key, "toolchain", inputs, make, console=context.console).entry
+def _check_tree(store: Store, entry: Entry, pinned: Sha256 | None) -> None:
+    if pinned not in {None, entry.tree}:
+        raise StoreError(
+            where=str(entry.path),
+            expected=f"tree {pinned}, as pinned",
+            found=f"tree {entry.tree}, set aside in {store.set_aside(entry.key, 'not the pinned toolchain')}",
+            fix="run the same command again: the toolchain is unpacked again",
+        )
 
 
 def ensure_runtime(plan: Plan, toolchain: Entry, context: Context) -> Entry:
@@ -164,7 +206,7 @@ def _link_trial(plan: Plan, toolchain: Path, scratch: Path, cache: Path) -> None
         "TMPDIR": str(scratch),
     }
     command = Command((str(compiler), *RUNTIME_FLAGS, "trial.cpp", "-o", "trial"), scratch, environment)
-    done = run_isolated(command, Surroundings(jobs=1))
+    done = run_isolated(command, Reach((toolchain,), (scratch, cache)), Surroundings(jobs=1))
     if done.status != 0:
         raise ToolchainError(
             where=f"{plan.name}: a first program for the target",

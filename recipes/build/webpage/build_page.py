@@ -11,7 +11,7 @@ from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import BuildError, VerifyError
 from recipes.core.filesystem import copy_writable
 from recipes.core.process import Command
-from recipes.core.sandbox import Surroundings, run_isolated
+from recipes.core.sandbox import Reach, Surroundings, run_isolated
 from recipes.store.context import Context
 
 if TYPE_CHECKING:
@@ -136,9 +136,11 @@ def _build(job: PageJob, packages: Entry, into: Path) -> None:
         }
         job.log.parent.mkdir(parents=True, exist_ok=True)
         job.log.unlink(missing_ok=True)
+        # the cache in `work` is links to the packages
+        reach = Reach((packages.path, job.node.path), (work, into))
         for words in ((*INSTALL, "--offline"), job.page.command):
             command = Command(npm_command(job.node.path, *words), folder, environment)
-            done = run_isolated(command, job.surroundings, log=job.log)
+            done = run_isolated(command, reach, job.surroundings, log=job.log)
             if done.status != 0:
                 raise BuildError(
                     where=f"{job.where}: npm {' '.join(words)}",

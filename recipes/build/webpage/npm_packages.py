@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import canonical_json
 from recipes.build.webpage.npm_lock import parse_npm_lock
-from recipes.core.digest import Sha256, hash_file
-from recipes.core.errors import FetchError, VerifyError
-from recipes.core.filesystem import copy_tree
+from recipes.core.digest import Sha256, blob_entries, hash_file
+from recipes.core.errors import FetchError, StoreError, VerifyError
+from recipes.core.filesystem import copy_tree, shown
 from recipes.core.invocation import this_command
 from recipes.core.process import Command, run
 from recipes.core.settings import OFFLINE_VARIABLE
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from recipes.core.settings import Settings
     from recipes.store.context import Context
     from recipes.store.entry import Entry
+    from recipes.store.store import Store
 
 LOCK = "package-lock.json"
 NEEDED = ("package.json", LOCK)  # what npm reads to know what to fetch
@@ -84,10 +85,50 @@ def ensure_packages(key: str, folder: Path, node: Entry, where: str, context: Co
             _take(packages, cache / "_cacache", into, f"{where}: {LOCK}")
 
     inputs = {LOCK: str(hash_file(folder / LOCK)), "node": node.key}
-    entry, is_new = context.store.ensure(key, "npm-packages", inputs, make, console=context.console)
+    entry, is_new = context.store.ensure(
+        key,
+        "npm-packages",
+        inputs,
+        make,
+        console=context.console,
+        check=lambda entry: _check_packages(context.store, entry, packages, f"{where}: {LOCK}"),
+    )
     if is_new:
         shutil.rmtree(cache, ignore_errors=True)  # gc removes what cannot be removed now
     return entry
+
+
+def find_packages(store: Store, key: str, folder: Path, where: str) -> Entry | None:
+    """Return the packages of a key that are in the store, each hashed again and compared with the lock in a folder.
+
+    Raises StoreError where one is another, and VerifyError where the lock does not pin every package.
+    """
+    entry = store.find(key)
+    if entry is None:
+        return None
+    packages = parse_npm_lock((folder / LOCK).read_bytes(), f"{where}: {LOCK}")
+    return store.find_verified(key, lambda entry: _check_packages(store, entry, packages, f"{where}: {LOCK}"))
+
+
+def _check_packages(store: Store, entry: Entry, packages: tuple[Package, ...], where: str) -> None:
+    """Demand that an entry holds archives that the lock names, and nothing else: its record is not what pins it."""
+    pinned = {str(_place(package.sha512)) for package in packages}
+    for name in blob_entries(entry.path, Sha256):
+        file = entry.path / name
+        found = None if file.is_symlink() else hashlib.sha512(file.read_bytes()).hexdigest()
+        if name not in pinned or found is None or str(_place(found)) != name:
+            kept = store.set_aside(entry.key, f"{name} is not what the lock pins")
+            raise StoreError(
+                where=f"{entry.path}: {shown(name)}",
+                expected=f"an archive that {where} names, under the digest of its bytes",
+                found=f"another file, set aside with all of them in {kept}",
+                fix="run the same command again: the packages are fetched again",
+            )
+
+
+def _place(sha512: str) -> Path:
+    """Where npm's cache has the bytes of a digest."""
+    return CONTENT / sha512[:2] / sha512[2:4] / sha512[4:]
 
 
 def npm_command(node: Path, *words: str) -> tuple[str, ...]:
@@ -137,7 +178,7 @@ def npm_environment(environ: Mapping[str, str], node: Path, settings: Settings) 
 def _take(packages: tuple[Package, ...], cacache: Path, into: Path, where: str) -> None:
     """Copy what the lock names, each hashed on the way; what is for other machines only is not there."""
     for digest in sorted({package.sha512 for package in packages}):
-        place = CONTENT / digest[:2] / digest[2:4] / digest[4:]
+        place = _place(digest)
         try:
             data = (cacache / place).read_bytes()
         except FileNotFoundError:

@@ -8,13 +8,14 @@ them, from the page cache, and hashes it in order.
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from recipes.core.digest import Sha256
-from recipes.core.filesystem import storage_errors
+from recipes.core.filesystem import open_to_write, storage_errors
 from recipes.fetch.download.piece_file import PieceFile, note_path, read_note
 from recipes.fetch.download.piece_map import PIECE_BYTES, PieceLayout
 from recipes.fetch.download.piece_scheduler import Board
@@ -224,7 +225,7 @@ class Downloader:
         hasher, size_bytes, start, pace = hashlib.sha256(), 0, b"", Pace(self._tempo, 0)
         with (
             storage_errors(self.path),
-            self.path.open("wb") as file,
+            os.fdopen(open_to_write(self.path), "wb") as file,
             self._console.task(f"fetch from {self.label}", total_bytes) as task,
         ):
             while chunk := response.raw.read1(READ_BYTES, decode_content=False):

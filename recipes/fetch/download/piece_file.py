@@ -7,7 +7,7 @@ import os
 import zlib
 from typing import TYPE_CHECKING, Self
 
-from recipes.core.filesystem import storage_errors
+from recipes.core.filesystem import open_no_link, open_to_write, read_no_link, storage_errors
 from recipes.fetch.download.piece_map import (
     Note,
     PieceLayout,
@@ -49,15 +49,16 @@ class PieceFile:
         self.pieces = dict(self.inherited)
         self.versions = list(found.versions) if found else []
         with storage_errors(path, needed_bytes=layout.size_bytes):
-            self._data = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._data = open_no_link(path, os.O_RDWR | os.O_CREAT)
             if found is None:
                 os.ftruncate(self._data, 0)
             os.ftruncate(self._data, layout.size_bytes)
             # by rename: one that is killed here must find the old note or the new one
             fresh = self._note_path.with_name(f"{self._note_path.name}.new")
-            fresh.write_text(self._whole_note(), encoding="utf-8")
+            with os.fdopen(open_to_write(fresh), "wb") as file:
+                file.write(self._whole_note().encode())
             fresh.replace(self._note_path)
-            self._note = os.open(self._note_path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            self._note = open_no_link(self._note_path, os.O_WRONLY | os.O_APPEND)
 
     def __enter__(self) -> Self:
         return self
@@ -128,8 +129,7 @@ def read_note(path: Path) -> Note | None:
     """Return what is noted of a file; None where nothing is."""
     with storage_errors(path):
         try:
-            with note_path(path).open("rb") as file:
-                text = file.read(MOST_NOTE_BYTES).decode("utf-8", "replace")
+            text = read_no_link(note_path(path), MOST_NOTE_BYTES).decode("utf-8", "replace")
             return parse_note(text) if path.is_file() else None
         except FileNotFoundError:
             return None

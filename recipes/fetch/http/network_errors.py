@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+INSECURE = "it redirects from https to http"
 UNTRUSTED = "its certificate is not trusted"
 _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
 
@@ -27,10 +28,22 @@ class OriginError(Exception):
         self.may_pass, self.advice = may_pass, advice
 
 
+class InsecureRedirectError(ValueError):
+    """A server that was reached by https leads to where anybody on the way can read and change what comes."""
+
+
+def refuse_insecure(before: str, after: str) -> None:
+    """Raise InsecureRedirectError where one address, whose server cannot be forged, leads to one whose server can."""
+    if before.lower().startswith("https:") and not after.lower().startswith("https:"):
+        raise InsecureRedirectError(INSECURE)
+
+
 def describe_fault(error: BaseException, timeout_s: float) -> str:
     """Return why a request failed: the innermost cause that one can act on."""
     from requests.exceptions import ProxyError
 
+    if isinstance(error, InsecureRedirectError):
+        return INSECURE
     causes = tuple(_causes(error))
     place = "its proxy: " if any(isinstance(cause, ProxyError) for cause in causes) else ""
     for cause in causes:

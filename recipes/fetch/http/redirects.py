@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 
 from recipes.core.digest import Sha256
 from recipes.fetch.http.environment import check_environment
+from recipes.fetch.http.network_errors import refuse_insecure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,8 +66,8 @@ class Route:
     def ask(self, session: Session, start: int | None, end: int, timeout_s: float) -> RouteReply:
         """Ask for a part of the file: from `start` to `end`, without the byte at `end`; for all where `start` is None.
 
-        Raises what the session does (RequestException, OSError, ValueError), or a UsageError where the user's proxy,
-        certificates or logins cannot be used.
+        Raises what the session does (RequestException, OSError, ValueError), the ValueError InsecureRedirectError where
+        the way leads from https to http, or a UsageError where the user's proxy, certificates or logins cannot be used.
         """
         from requests import TooManyRedirects
         from requests.exceptions import InvalidURL
@@ -94,9 +95,11 @@ class Route:
                 return RouteReply(response, is_redirected, is_fresh)
             response.close()
             try:
-                url, is_redirected = urljoin(url, response.headers["Location"]), True
+                target = urljoin(url, response.headers["Location"])
             except ValueError as error:
                 raise InvalidURL from error
+            refuse_insecure(url, target)
+            url, is_redirected = target, True
         raise TooManyRedirects
 
     def forget_target(self) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import ssl
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 import requests
 import truststore
 from requests.adapters import HTTPAdapter
+
+from recipes.fetch.http.network_errors import refuse_insecure
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -29,6 +32,14 @@ class SystemTrust(HTTPAdapter):
         return super().proxy_manager_for(*args, ssl_context=_system_context(), **kwargs)
 
 
+class _Following(requests.Session):
+    def get_redirect_target(self, resp: Response) -> str | None:
+        target = super().get_redirect_target(resp)
+        if target is not None and resp.url:
+            refuse_insecure(resp.url, urljoin(resp.url, target))
+        return target
+
+
 class _NotFollowing(requests.Session):
     def get_redirect_target(self, resp: Response) -> str | None:  # noqa: ARG002 - the library's interface
         return None
@@ -38,9 +49,9 @@ def open_session(certificates: str | None, *, follows: bool = True) -> Session:
     """Return a session; close it after use.
 
     `certificates` is a file or folder of further certificates that the user trusts. Where the library follows
-    redirects, it reads the body of each, however long.
+    redirects, it reads the body of each, however long; one from https to http is refused (InsecureRedirectError).
     """
-    session = requests.Session() if follows else _NotFollowing()
+    session = _Following() if follows else _NotFollowing()
     session.mount("https://", SystemTrust())
     if certificates:
         session.verify = certificates

@@ -62,7 +62,7 @@ def test_git_gets_the_full_commit_and_exactly_its_own_environment(
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ALLOW_PROTOCOL": "file:http:https",
+            "GIT_ALLOW_PROTOCOL": "https",
             "LC_ALL": "C",
             "HOME": str(tmp_path),
             "PATH": os.defpath,
