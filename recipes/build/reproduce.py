@@ -135,7 +135,11 @@ def _second_build(
         ("store and build folder", str(job.store.root), str(store.root)),
         ("home", here["HOME"], environment["HOME"]),
         ("user name", here["USER"], OTHER_USER),
-        ("user and group id", str(os.getuid()), str(OTHER_UID) if user else "the same: no user namespace here"),
+        (
+            "user and group id",
+            str(os.getuid()),
+            str(OTHER_UID) if user else "the same: no user namespace here",
+        ),
         ("time zone", here["TZ"], environment["TZ"]),
         ("locale", here["LANG"], environment["LC_ALL"]),
         ("umask", "0022", "0077"),

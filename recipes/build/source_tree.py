@@ -55,10 +55,7 @@ def ensure_source(job: Job) -> Entry:
         (folder / into).mkdir(parents=True)
         copy_writable(page.path, folder / into)
 
-    # both parts are compared with their pins, and so is what they make together
-    parts = blob_entries(patched.path, Sha256)
-    parts |= {f"{into}/{name}": entry for name, entry in blob_entries(page.path, Sha256).items()}
-    tree = tree_of_entries(parts, Sha256)
+    tree = _tree_of_both(patched, page, into)
     inputs = {"source": patched.key, "page": page.key}
     return job.store.ensure(
         paged_source_key(job.recipe),
@@ -68,6 +65,23 @@ def ensure_source(job: Job) -> Entry:
         console=job.console,
         check=lambda entry: _check_tree(job.store, entry, tree),
     ).entry
+
+
+def find_paged_source(store: Store, recipe: Recipe, patched: Entry, page: Entry) -> Entry | None:
+    """Return a patched source with its page in it, hashed again and compared with both, which the caller verified.
+
+    Raises StoreError where it is another tree.
+    """
+    assert recipe.page is not None  # noqa: S101 - asked for only where there is one
+    tree = _tree_of_both(patched, page, recipe.page.into)
+    return store.find_verified(paged_source_key(recipe), lambda entry: _check_tree(store, entry, tree))
+
+
+def _tree_of_both(patched: Entry, page: Entry, into: str) -> Sha256:
+    """Return the tree of a source with a page in it: each is compared with its pin, and so is what they make."""
+    files = blob_entries(patched.path, Sha256)
+    files |= {f"{into}/{name}": entry for name, entry in blob_entries(page.path, Sha256).items()}
+    return tree_of_entries(files, Sha256)
 
 
 def ensure_unpatched(job: Job) -> Entry:

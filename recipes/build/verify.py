@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from recipes.build.pipeline import find_bundle
 from recipes.build.plan.plan import final_tree
-from recipes.build.source_tree import find_source, read_patch, source_key
+from recipes.build.source_tree import (
+    find_paged_source,
+    find_source,
+    paged_source_key,
+    read_patch,
+    source_key,
+)
 from recipes.build.toolchain.toolchain import find_toolchain, host_name, runtime_key, toolchain_key
 from recipes.build.webpage.build_page import find_page, page_key
 from recipes.build.webpage.npm_packages import find_packages, packages_key
@@ -95,7 +101,10 @@ def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
     # 6. The bundle.
     step(6, 6, "bundle", plan=plan.name, digest=plan.digest)
     yield _check_pin(
-        f"bundle {plan.name}", str(job.platform.output or "not pinned"), lambda: find_bundle(job, plan)
+        f"bundle {plan.name}",
+        str(job.platform.output or "not pinned"),
+        lambda: find_bundle(job, plan),
+        is_pinned=job.platform.output is not None,
     )
 
 
@@ -157,6 +166,15 @@ def _page(recipe: Recipe, page: Page, node: Toolchain, store: Store) -> Iterator
             )
     key = page_key(recipe, page, node)
     yield _check_pin("page", str(page.tree_sha256), lambda: find_page(store, key, page, where))
+    # as compared with their pins above
+    patched, built = store.find(source_key(final_tree(recipe))), store.find(key)
+    together = paged_source_key(recipe)
+    if patched is None or built is None:
+        yield PinCheck("source with its page", "absent", together)
+    else:
+        yield _check_pin(
+            "source with its page", together, lambda: find_paged_source(store, recipe, patched, built)
+        )
 
 
 def _find_patch(job: Job, index: int) -> bytes | None:
