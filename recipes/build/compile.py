@@ -14,7 +14,7 @@ from recipes.build.plan.plan import Plan, fill
 from recipes.build.toolchain.sdk import lay_out_sdk
 from recipes.build.toolchain.toolchain import lay_out_wrappers
 from recipes.core.errors import BuildError
-from recipes.core.filesystem import copy_tree
+from recipes.core.filesystem import copy_tree, read_no_link
 from recipes.core.process import Command
 from recipes.core.sandbox import Reach, Surroundings, run_isolated
 
@@ -89,14 +89,15 @@ def check_configured(plan: Plan, folders: Mapping[str, Path]) -> None:
     expected = {name: fill(value, folders) for name, value in plan.cache}
     # a host toolchain brings headers and libraries of the machine: all of it is within bounds
     roots = tuple(folders.values()) if plan.hermetic else tuple(Path("/").iterdir())
-    cache = (folders["build"] / "CMakeCache.txt").read_text(encoding="utf-8")
+    # what a step wrote is read, and never what a link leads to that it put there
+    cache = read_no_link(folders["build"] / "CMakeCache.txt").decode()
     audit.check_cache(cache, expected, allowed_roots=roots, where=where, exceptions=HOST_PROGRAMS)
-    commands = json.loads((folders["build"] / "compile_commands.json").read_text(encoding="utf-8"))
+    commands = json.loads(read_no_link(folders["build"] / "compile_commands.json"))
     allowed = AllowedFlags(
         plan.isa_flags, plan.march, libraries=(*LIBC, *plan.libraries), origin=ORIGINS[plan.system]
     )
     audit.check_commands(commands, allowed, roots=roots, where=where)
-    ninja = (folders["build"] / "build.ninja").read_text(encoding="utf-8")
+    ninja = read_no_link(folders["build"] / "build.ninja").decode()
     audit.check_link_commands(ninja, allowed, roots=roots, where=where)
 
 

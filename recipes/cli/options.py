@@ -22,8 +22,7 @@ environment:
   PINNED_LLAMA_INDEX_URL  package index to use (default: pip's setting, else the client's own)
   PINNED_LLAMA_MIRROR     addresses of mirrors: a store's blobs/sha256 folder, served as it is
   PINNED_LLAMA_OFFLINE    1: never use the network
-  PINNED_LLAMA_POLICY     refuse-known-issues: refuse recipes that carry an advisory;
-                          require-isolation: refuse to build where build steps cannot be isolated
+  PINNED_LLAMA_POLICY     refuse-known-issues, require-isolation: refuse to build as those options do
   PINNED_LLAMA_TIMEOUT_S  how long a server may be silent, in seconds (default: 30)
   PINNED_LLAMA_HUB_URL    model hub, or a mirror that answers like it (default: HF_ENDPOINT, else the model's)
   HF_TOKEN                token of the model hub; sent to the hub alone, and never where it redirects to

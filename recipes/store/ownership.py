@@ -65,8 +65,6 @@ def find_fault(place: Place, owner: Owner, *, is_above: bool) -> str | None:
         return f"it belongs to user {place.user}"
     if stat.S_ISLNK(place.mode):
         return None
-    if not stat.S_ISDIR(place.mode):
-        return "it is not a folder"
     if is_above and place.mode & stat.S_ISVTX:
         return None
     shares = place.mode & stat.S_IWGRP and (place.group not in owner.private_groups or place.has_list)
@@ -82,8 +80,9 @@ def demand_own_way(root: Path) -> None:
     """
     owner = _this_user()
     places = list(walk(root))
+    is_there = os.path.isdir(root)  # noqa: PTH112 - Path.is_dir raises where a name is too long
     for path, place in places:
-        _refuse(path, find_fault(place, owner, is_above=path != places[-1][0] or not root.exists()))
+        _refuse(path, find_fault(place, owner, is_above=not is_there or path != places[-1][0]))
 
 
 def demand_own_folders(folders: Iterable[Path]) -> None:
@@ -93,7 +92,7 @@ def demand_own_folders(folders: Iterable[Path]) -> None:
     """
     owner = _this_user()
     for path in folders:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # the store says by itself what is wrong
             place = _look(path)
             fault = "it is a link" if stat.S_ISLNK(place.mode) else find_fault(place, owner, is_above=False)
             _refuse(path, fault)
@@ -111,8 +110,10 @@ def walk(path: Path) -> Iterator[tuple[Path, Place]]:
         here = done / name
         try:
             place = _look(here)
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
+        except OSError:
             return  # the store says by itself what is wrong
+        if not stat.S_ISDIR(place.mode) and not stat.S_ISLNK(place.mode):
+            return  # as above
         yield here, place
         if not stat.S_ISLNK(place.mode):
             done = here

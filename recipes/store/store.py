@@ -81,7 +81,7 @@ class Store(BlobStore):
         """
         root = root.absolute()
         store = cls(root / FORMAT)
-        folders = (root, store.root, store.blobs.parent, store.sightings, *store._layout())
+        folders = (store.root, store.blobs.parent, store.sightings, *store._layout())
         demand_own_way(root)
         demand_own_folders(folders)
         try:

@@ -12,7 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.build.toolchain.toolchain import ensure_runtime, ensure_toolchain, lay_out_wrappers
+from recipes.build.toolchain.toolchain import (
+    RUNTIME_FLAGS,
+    ensure_runtime,
+    ensure_toolchain,
+    lay_out_wrappers,
+)
 from tests.support.pinned_compiler import PinnedCompiler
 
 if TYPE_CHECKING:
@@ -85,7 +90,7 @@ class LinuxCompiler(PinnedCompiler):
 
     @property
     def called(self) -> list[str]:
-        return self.plan.compilers()
+        return [*self.plan.compilers(), *RUNTIME_FLAGS]
 
     @cached_property
     def _compiler(self) -> str:
@@ -97,4 +102,4 @@ class LinuxCompiler(PinnedCompiler):
         return str(wrappers / "cc")
 
     def command(self) -> list[str]:
-        return [self._compiler]
+        return [self._compiler, *RUNTIME_FLAGS]  # with others zig would make its libraries anew

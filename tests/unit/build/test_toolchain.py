@@ -147,8 +147,8 @@ def test_lock_writes_trees_where_there_are_none_and_replaces_those_there_are(too
     written = write_trees(text, unpinned, toolchain.trees)
     assert written.startswith(text)
     assert parse(read(written, "written"), Toolchain, "") == toolchain
-    other = {host: Sha256("1" * 64)}
-    assert write_trees(written, toolchain, other) == written.replace(tree.hex, "1" * 64)
+    other = {host: Sha256("1a" * 32)}
+    assert write_trees(written, toolchain, other) == written.replace(tree.hex, "1a" * 32)
 
 
 def a_page_in(store: Store, folder: Path) -> tuple[Entry, Path]:
