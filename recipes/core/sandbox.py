@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -156,6 +156,9 @@ def _bubblewrap(program: str, request: Request) -> Command:
 
 
 def _seatbelt(request: Request) -> Command:
+    # its rules are about paths without links, as /private/tmp for /tmp
+    reads, writes = (tuple(map(os.path.realpath, paths)) for paths in (request.reads, request.writes))
+    request = replace(request, reads=reads, writes=writes)
     return Command(seatbelt.seatbelt_command(request), Path(request.cwd), request.env)
 
 

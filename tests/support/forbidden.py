@@ -50,7 +50,7 @@ def forbidden(home: Path, store: Path) -> Iterator[Forbidden]:
     secret, name = f"secret-{os.urandom(8).hex()}", f"pinned-llama-{os.urandom(8).hex()}"
     with ExitStack() as stack:
 
-        def listen(family: int, kind: int, address: object) -> socket.socket:
+        def listen(family: int, kind: int, address: str | tuple[str, int]) -> socket.socket:
             door = stack.enter_context(socket.socket(family, kind))
             door.bind(address)
             if kind == socket.SOCK_STREAM:

@@ -41,7 +41,7 @@ def profile(request: Request) -> str:
             "(deny signal)",
             "(allow signal (target same-sandbox))",
             "(deny process-info*)",
-            "(allow process-info* (target same-sandbox))",
+            "(allow process-info* (target self))",
             f"(deny file-read-data {_each('subpath', CLOSED)})",
             "(deny file-write*)",
             f"(allow file-write* {_each('subpath', DEVICES)})",

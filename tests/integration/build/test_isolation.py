@@ -104,7 +104,8 @@ def test_each_way_lets_a_command_read_its_source_and_write_its_output_alone(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, work = tmp_path / "source", tmp_path / "work"
-    source.mkdir(), work.mkdir()
+    source.mkdir()
+    work.mkdir()
     (source / "in").write_text("said\n")
     script = f"cat {source}/in > out && ! echo x 2>&- > {source}/new && echo $HOME && exit 7"
     command = Command(("/bin/sh", "-c", script), work, {"PATH": sandbox.SYSTEM_PATH, "HOME": "/h"})
@@ -134,9 +135,9 @@ def test_what_a_command_leaves_running_ends_with_it(tmp_path: Path) -> None:
     assert left.stdout == ""
 
 
-names = st.text(
-    st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)), min_size=1, max_size=12
-).filter(lambda name: name not in {".", ".."} and len(os.fsencode(name)) < 100)
+names = st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=12).filter(
+    lambda name: name not in {".", ".."} and len(os.fsencode(name)) < 100
+)
 
 
 @given(
