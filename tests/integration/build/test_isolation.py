@@ -159,11 +159,11 @@ def test_whatever_names_have_a_command_sees_those_that_it_is_given(
         Path(folder, "way").symlink_to(real, target_is_directory=True)
         root = Path(folder, "way") if linked else real
         reach = Reach(tuple(root / name for name in sorted(given_names)), (work,))
-        find = Command(("/usr/bin/find", f"{root}/", "-print0"), work, {})
-        found: list[str] = []
-        done = run_isolated(find, reach, Surroundings(jobs=1), on_line=found.append)
+        find = Command(("/usr/bin/find", f"{root}/", "-fprint0", "out"), work, {})
+        done = run_isolated(find, reach, Surroundings(jobs=1))
         assert done.status == 0, done.text
-        seen = {os.path.normpath(path) for path in "\n".join(found).split("\0") if path}
+        found = os.fsdecode((work / "out").read_bytes()).split("\0")
+        seen = {os.path.normpath(path) for path in found if path}
         expected = {os.path.normpath(root / name / tail) for name in given_names for tail in ("", "in")}
         assert seen == expected | {os.path.normpath(root)}
 
