@@ -47,6 +47,8 @@ def forbidden(home: Path, store: Path) -> Iterator[Forbidden]:
     (home / ".ssh").mkdir(parents=True)
     (home / ".ssh" / "id").write_text("a key")
     start_up, planted = home / ".profile", store / f"planted-{os.urandom(8).hex()}"
+    kept = store / f"kept-{os.urandom(8).hex()}"
+    kept.write_text("of another build")
     secret, name = f"secret-{os.urandom(8).hex()}", f"pinned-llama-{os.urandom(8).hex()}"
     with ExitStack() as stack:
 
@@ -67,12 +69,13 @@ def forbidden(home: Path, store: Path) -> Iterator[Forbidden]:
         )
         stack.callback(other.kill)
         stack.callback(planted.unlink, missing_ok=True)
+        stack.callback(kept.unlink)
         pairs = (
             ("read", home / ".ssh" / "id"),
             ("write", start_up),
             ("list", home),
             ("write", planted),
-            ("list", store),
+            ("read", kept),
             ("unix", home / "door"),
             ("abstract", name),
             ("tcp", tcp),

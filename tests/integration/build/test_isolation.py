@@ -64,7 +64,7 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def beyond(shared_store: Path) -> Iterator[Forbidden]:
     with (
         tempfile.TemporaryDirectory() as home,  # a socket's path has at most 107 letters
-        forbidden(Path(home) / "home", shared_store / "v1" / "entries") as made,
+        forbidden(Path(home) / "home", shared_store / "v1" / "provenance") as made,
     ):
         yield made
 
