@@ -188,9 +188,10 @@ def test_a_source_with_its_page_is_compared_with_the_pins_of_both(
     store = context.store
 
     def entry_of(key: str, name: str) -> Entry:
-        return store.ensure(
-            key, "test", {}, lambda folder: folder.joinpath(name).write_text(name) and None, console=Silent()
-        ).entry
+        def make(folder: Path) -> None:
+            (folder / name).write_text(name)
+
+        return store.ensure(key, "test", {}, make, console=Silent()).entry
 
     patched, page = entry_of("source-a", "CMakeLists.txt"), entry_of("page-a", "index.html")
     recipe = Manifests().recipe("b11312")

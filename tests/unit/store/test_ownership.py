@@ -214,9 +214,11 @@ def test_a_link_in_the_place_of_a_download_or_an_entry_is_no_part_of_the_store(t
     store.blob_path(sha).symlink_to(mine)
     with pytest.raises(StoreError):
         store.verified_blob(sha)
-    store.ensure(
-        "thing", "test", {}, lambda folder: (folder / "a").write_text("a") and None, console=Silent()
-    )
+
+    def make(folder: Path) -> None:
+        (folder / "a").write_text("a")
+
+    store.ensure("thing", "test", {}, make, console=Silent())
     store.entry_path("thing").chmod(0o755)
     store.entry_path("thing").rename(tmp_path / "moved")
     store.entry_path("thing").symlink_to(tmp_path / "moved")
