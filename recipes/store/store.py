@@ -82,7 +82,7 @@ class Store(BlobStore):
         root = root.absolute()
         store = cls(root / FORMAT)
         folders = (store.root, store.blobs.parent, store.sightings, *store._layout())
-        demand_own_way(root)
+        demand_own_way(store.root)
         demand_own_folders(folders)
         try:
             for folder in store._layout():
@@ -96,7 +96,7 @@ class Store(BlobStore):
                     found=os.strerror(error.errno or 0),
                     fix=f"set {STORE_VARIABLE} to a folder that you can write, then run the same command",
                 ) from error
-        demand_own_way(root)  # what was made now, somebody else may have made a moment before
+        demand_own_way(store.root)  # what was made now, somebody else may have made a moment before
         demand_own_folders(folders)
         return store
 

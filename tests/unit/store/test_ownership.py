@@ -121,7 +121,11 @@ def test_a_store_below_a_folder_that_others_can_write_is_refused_unless_that_is_
     assert refusal(parent / "store").where == str(parent)
     assert not (parent / "store").exists()  # nothing was made there
     parent.chmod(0o1777)
+    store = Store.open(parent / "store")
+    (parent / "store").chmod(0o1777)  # as the root of a file system in memory: what counts is in v1
     Store.open(parent / "store")
+    store.root.chmod(0o1777)
+    assert refusal(parent / "store").where == str(store.root)
 
 
 @needs_root
