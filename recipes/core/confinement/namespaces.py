@@ -243,7 +243,8 @@ def _copy_links(path: str) -> str:
 
 def _mounts_below(folder: str) -> list[str]:
     """Return a mounted folder and all that is mounted below it (proc_pid_mountinfo(5))."""
-    fields = [line.split(b" ")[4] for line in Path(f"{OLD}/proc/self/mountinfo").read_bytes().splitlines()]
+    table = Path(f"{OLD}/proc/self/mountinfo").read_bytes()
+    fields = [line.split(b" ")[4] for line in table.split(b"\n") if line]  # a name can hold a carriage return
     points = [
         os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field))
         for field in fields
