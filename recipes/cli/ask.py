@@ -13,7 +13,9 @@ from recipes.cli.serve import add_server, demand_one_program
 from recipes.core import log
 from recipes.core.errors import AnswerError, UsageError
 from recipes.serve.api_key import read_api_key
-from recipes.serve.chat_client import ask_server, parse_url
+from recipes.serve.chat_client import Question, ask_server, parse_url
+from recipes.serve.door.admission import Admission
+from recipes.serve.door.image_decode import READ
 from recipes.serve.image_input import read_image
 from recipes.serve.lifecycle import ended, serving
 from recipes.serve.llamacpp.listen_address import LOOPBACK, free_port
@@ -26,11 +28,14 @@ if TYPE_CHECKING:
     from recipes.core.console import Console
     from recipes.serve.sse import Piece
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp"}
+SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
+}
 GONE_S = 5.0  # how long a server that hung up may take to be gone
 OF_OUR_SERVER = (
     *OF_THE_BUNDLE,
     *("bundle", "model", "context", "threads", "allow_architecture", "ignore_memory", "start_timeout"),
+    "image_max_tokens",
 )
 
 
@@ -45,7 +50,7 @@ def add_options(parser: Parser) -> None:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="images: JPEG, PNG, GIF or BMP",
+        help=f"images: {READ}",
     )
     parser.add_argument("--url", metavar="URL", help="ask a server that runs (default: one just for this)")
     parser.add_argument(
@@ -69,23 +74,21 @@ def run(options: argparse.Namespace) -> int:
     paths, question = split_words(options.image, options.question)
     demand_question(options, question)
     job = open_job(options)
-    images = [read_image(path, allow_webp=options.url is not None) for path in paths]
+    images = [read_image(path, options.detail) for path in paths]
     for image in images:
-        if image.is_rotated:
-            job.console.warn(
-                f"{image.name} has an EXIF orientation that llama.cpp ignores: the model sees it rotated"
-            )
+        if image.notes:
+            job.console.say(f"{image.name}: {', '.join(image.notes)}")
+    asking = Question(question, tuple(images), options.detail, options.temperature)
     if options.url is not None:
         key = read_api_key(options.api_key_file)
         log.hide(key)
         base = parse_url(options.url)
-        show(ask_server(base, images, question, key=key, temperature=options.temperature), job.console)
+        show(ask_server(base, asking, key=key), job.console)
         return 0
-    prepared = prepare(job, options, text_only=not images, host=LOOPBACK, port=free_port(), api_key=None)
+    prepared = prepare(job, options, Admission(LOOPBACK, free_port()), text_only=not images)
     with serving(prepared.service) as server:
         try:
-            pieces = ask_server(server.base, images, question, key=None, temperature=options.temperature)
-            show(pieces, job.console)
+            show(ask_server(server.base, asking, key=None), job.console)
         except AnswerError as error:
             # a server that died hung up; one that refuses lives on
             status = server.process.wait(GONE_S if error.__cause__ else 0)

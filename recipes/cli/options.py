@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from recipes.core.errors import UsageError
+from recipes.serve.door.admission import parse_origin
+from recipes.serve.door.image_decode import Detail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from _typeshed import SupportsWrite
+
+    from recipes.serve.door.admission import Origin
 
 EPILOG = """\
 environment:
@@ -223,6 +227,23 @@ def seconds(text: str) -> float:
     if 0 < (number := _number(text)) < math.inf:
         return number
     raise argparse.ArgumentTypeError(f"seconds, more than 0, are expected, not {text!r}")
+
+
+def origin(text: str) -> Origin:
+    """Read where a web page is from, or raise an ArgumentTypeError."""
+    found = parse_origin(text.removesuffix("/"))
+    if found is None:
+        raise argparse.ArgumentTypeError(f"a site as https://example.org is expected, not {text!r}")
+    return found
+
+
+def detail(text: str) -> Detail:
+    """Read how large images are passed on, or raise an ArgumentTypeError."""
+    try:
+        return Detail(text)
+    except ValueError:
+        names = ", ".join(one.value for one in Detail)
+        raise argparse.ArgumentTypeError(f"one of {names} is expected, not {text!r}") from None
 
 
 def port(text: str) -> int:

@@ -11,7 +11,9 @@ from recipes.cli.options import (
     Parser,
     Session,
     add_platform,
+    detail,
     not_negative,
+    origin,
     port,
     positive,
     refuse_beside,
@@ -20,6 +22,9 @@ from recipes.cli.options import (
 from recipes.core import log
 from recipes.serve.api_key import demand_api_key, read_api_key
 from recipes.serve.banner import key_words, ready_lines, saved_line
+from recipes.serve.door.admission import Admission
+from recipes.serve.door.image_decode import Detail
+from recipes.serve.door.options import MEBI, MOST_BODY
 from recipes.serve.lifecycle import ended, exit_code, serving
 from recipes.serve.llamacpp.listen_address import LOOPBACK, PORT, demand_free, is_loopback, parse_host
 from recipes.serve.memory_fit import ANYWAY
@@ -53,6 +58,26 @@ def add_options(parser: Parser) -> None:
         metavar="FILE",
         help="a file with the key that clients show (default: the variable PINNED_LLAMA_API_KEY)",
     )
+    parser.add_argument(
+        "--allow-origin",
+        type=origin,
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="a web site whose pages may ask, or whose name leads here, as https://example.org (repeat for more)",
+    )
+    parser.add_argument(
+        "--allow-url-images",
+        action="store_true",
+        help="fetch images that a request names by http(s) address, from public addresses alone",
+    )
+    parser.add_argument(
+        "--max-body",
+        type=positive,
+        default=MOST_BODY // MEBI,
+        metavar="MB",
+        help=f"how large a request may be (default: {MOST_BODY // MEBI})",
+    )
     add_server(parser)
 
 
@@ -83,6 +108,19 @@ def add_server(parser: Parser) -> None:
         metavar="NAME",
         help="also serve models of this architecture, whose tensors are not checked (repeat for more)",
     )
+    parser.add_argument(
+        "--detail",
+        type=detail,
+        default=Detail.HIGH,
+        metavar="LEVEL",
+        help="how large images are passed on: low (512x512 pixels), high (1024x1024) or original (default: high)",
+    )
+    parser.add_argument(
+        "--image-max-tokens",
+        type=positive,
+        metavar="N",
+        help="tokens that an image may have (default: the model's; one is 1,024 pixels with Qwen's)",
+    )
     parser.add_argument(ANYWAY, action="store_true", help="start it even where too little memory is free")
     parser.add_argument(
         "--start-timeout",
@@ -103,7 +141,12 @@ def run(options: argparse.Namespace) -> int:
         raise demand_api_key(host)
     demand_free(host, options.port)
     prepared = prepare(
-        job, options, text_only=options.text_only, host=host, port=options.port, api_key=api_key
+        job,
+        options,
+        Admission(host, options.port, frozenset(options.allow_origin), api_key),
+        text_only=options.text_only,
+        url_images=options.allow_url_images,
+        most_body=options.max_body * MEBI,
     )
     if options.text_only:
         job.console.say(saved_line(prepared.ready))

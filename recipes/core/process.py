@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -139,6 +139,47 @@ class Running:
         """Ask it to end, with its children, and make it where it does not; return the exit status."""
         _end_group(self._process)
         return self._process.wait()
+
+
+class Piped:
+    """A program that is asked on its standard input and answers on its standard output; it ends when the input does."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None  # noqa: S101 - PIPE was asked for; tells the type checker
+        assert process.stdout is not None  # noqa: S101
+        self._process = process
+        self.input: IO[bytes] = process.stdin
+        self.output: IO[bytes] = process.stdout
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def end(self) -> int:
+        """End it at once, whatever it does; return the exit status (negative: the signal)."""
+        self._process.kill()
+        status = self._process.wait()
+        for stream in (self.input, self.output):
+            with suppress(OSError):  # what was not sent is lost
+                stream.close()
+        return status
+
+
+def pipe(command: Command) -> Piped:
+    """Start a program that ends with its input, on any operating system. Raises OSError where it cannot be started."""
+    LOGGER.debug("run %s in %s", shlex.join(command.argv), command.cwd)
+    return Piped(
+        subprocess.Popen(
+            command.argv,
+            cwd=command.cwd,
+            env=dict(command.env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a terminal's Ctrl-C is not for it
+        )
+    )
 
 
 @contextmanager

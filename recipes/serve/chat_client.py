@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
 
 from recipes.core.errors import AnswerError, ApiKeyError, PictureError, UsageError
-from recipes.serve.image_input import EXPORT
+from recipes.serve.door.image_decode import EXPORT
 from recipes.serve.llamacpp.server import local_session, user
 from recipes.serve.sse import Piece, StreamError, error_text, read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from recipes.serve.door.image_decode import Detail
     from recipes.serve.image_input import InputImage
 
 CONNECT_S = 10.0
@@ -43,17 +45,33 @@ def parse_url(text: str) -> str:
     )
 
 
-def ask_server(
-    base: str, images: Sequence[InputImage], question: str, *, key: str | None, temperature: float | None
-) -> Iterator[Piece]:
-    """Ask about images, and yield the answer as it streams. A temperature of None is the server's default.
+@dataclass(frozen=True)
+class Question:
+    """A question about prepared images, and how large those may be; a temperature of None is the server's default."""
+
+    text: str
+    images: tuple[InputImage, ...]
+    detail: Detail
+    temperature: float | None
+
+    def body(self) -> bytes:
+        """Return the request that asks it."""
+        message = user(*(image.png for image in self.images), self.text)
+        for part in message["content"]:
+            if part["type"] == "image_url":
+                part["image_url"]["detail"] = self.detail.value
+        body: dict[str, object] = {"messages": [message], "stream": True}
+        if self.temperature is not None:
+            body["temperature"] = self.temperature
+        return json.dumps(body).encode()
+
+
+def ask_server(base: str, question: Question, *, key: str | None) -> Iterator[Piece]:
+    """Ask, and yield the answer as it streams.
 
     The key is sent only to this server, not to where it redirects. An AnswerError is raised if there is no answer, or
     not all of it; an ApiKeyError if the server demands another key; a PictureError if it cannot decode an image.
     """
-    body = {"messages": [user(*(image.data for image in images), question)], "stream": True}
-    if temperature is not None:
-        body["temperature"] = temperature
     headers = {"Content-Type": "application/json"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
@@ -63,15 +81,19 @@ def ask_server(
             local_session() as session,
             session.post(
                 url,
-                json.dumps(body).encode(),
+                question.body(),
                 headers=headers,
                 timeout=(CONNECT_S, SILENT_S),
                 stream=True,
                 allow_redirects=False,
             ) as response,
         ):
+            if (
+                response.status_code == requests.codes.bad_gateway
+            ):  # the door's word for a server that hung up
+                raise requests.ConnectionError(error_text(response.text))
             if response.status_code != requests.codes.ok:
-                raise refusal(url, response.status_code, response.text, images)
+                raise refusal(url, response.status_code, response.text, question.images)
             yield from read_pieces(response.iter_lines())
     except StreamError as error:
         raise answer_error(url, str(error)) from error
@@ -92,9 +114,9 @@ def refusal(
             fix="export PINNED_LLAMA_API_KEY=..., or --api-key-file FILE",
         )
     if UNREADABLE in said:
-        kinds = ", ".join(f"{image.name} ({image.kind})" for image in images)
+        names = ", ".join(image.name for image in images)
         return PictureError(
-            where=url, expected="images that the server can decode", found=f"{kinds}: {said}", fix=EXPORT
+            where=url, expected="images that the server can decode", found=f"{names}: {said}", fix=EXPORT
         )
     return answer_error(url, f"status {status}: {said}")
 

@@ -1,8 +1,11 @@
-"""Runs a llama-server on a pinned model for the length of a block; the errors say why it failed."""
+"""Runs a llama-server on a pinned model, behind the door, for the length of a block; the errors say why it failed."""
 
 from __future__ import annotations
 
+import os
+import secrets
 import signal
+import socket
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,61 +16,74 @@ import requests
 
 from recipes.core.errors import ApiKeyError, ServerEndedError, ServerSilentError
 from recipes.core.filesystem import storage_errors
+from recipes.core.process import Command, start
 from recipes.serve.api_key import SERVER_VARIABLE
-from recipes.serve.llamacpp.server import EndedError, Server, UnhealthyError, describe_status, serve, tail
+from recipes.serve.door.address import Address
+from recipes.serve.llamacpp.listen_address import LOOPBACK, address_errors, free_port
+from recipes.serve.llamacpp.server import (
+    EndedError,
+    Server,
+    UnhealthyError,
+    base_url,
+    describe_status,
+    local_session,
+    tail,
+    wait_for_health,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from recipes.serve.door.options import DoorOptions
+
 LEAST_START_S = 120.0
 SLOW_DISK = 50e6  # bytes a second, the slowest disk that a model is read from
+LONGEST_SOCKET = 100  # bytes of its path; macOS allows 103
 SIGNAL_STATUS = 128  # a shell's exit code for a program that a signal ended is this plus the signal's number
 
 
 @dataclass(frozen=True)
 class Service:
-    """A llama-server to run, healthy within `start_s` seconds. Its arguments are without host and port.
+    """A llama-server to run, healthy within `start_s` seconds, and the door in front of it.
 
-    The log is the file for its output. The key that its clients must send is never printed.
+    Its arguments are without host and port: it listens where only the door reaches it, on a unix socket if it can. The
+    log is the file for its output.
     """
 
     program: Path
     arguments: tuple[str, ...]
-    host: str
-    port: int
+    door: DoorOptions
     start_s: float
     log: Path
-    api_key: str | None = field(default=None, repr=False)
+    takes_sockets: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
 def serving(service: Service) -> Iterator[Server]:
-    """Run the server until the block ends.
+    """Run the server and the door until the block ends; the server's base URL is the door's.
 
     If it does not start, a ServerEndedError or ServerSilentError is raised, with the last lines of its log; an
-    ApiKeyError if it answers requests without the key.
+    AddressError if the address is taken; an ApiKeyError if it answers requests without the door's key.
     """
     with storage_errors(service.log):
         service.log.parent.mkdir(parents=True, exist_ok=True)
         service.log.touch(mode=0o600)
-    secret = {SERVER_VARIABLE: service.api_key} if service.api_key else {}
     with tempfile.TemporaryDirectory(prefix="pinned-llama-serve-") as home:
+        address = private_address(Path(home), takes_sockets=service.takes_sockets)
         try:
-            running = serve(
-                service.program,
-                service.arguments,
-                Path(home),
-                timeout_s=service.start_s,
-                host=service.host,
-                port=service.port,
-                log=service.log,
-                environment={**service.environment, **secret},
-            )
-            with running as server:
-                if service.api_key:
-                    _verify_key_is_required(server, service)
-                yield server
+            with start(_command(service, address, home), service.log) as process:
+                from recipes.serve.door.door import door, listen  # it loads while the server does
+
+                wanted = service.door.admission
+                with address_errors(wanted.host, wanted.port):
+                    listener = listen(wanted.host, wanted.port)
+                with door(listener, service.door, address, lambda: process.status is None):
+                    server = Server(base_url(wanted.host, wanted.port), process, service.log)
+                    wait_for_health(server, service.start_s)
+                    if address.api_key:
+                        _verify_key_is_required(address, service)
+                    yield server
         except EndedError as error:
             raise ended(service, error.status) from error
         except UnhealthyError as error:
@@ -77,6 +93,17 @@ def serving(service: Service) -> Iterator[Server]:
                 found=f"it runs, but is not healthy; {_last_lines(service)}",
                 fix=f"if the disk is that slow: --start-timeout {max(1, round(service.start_s * 4))}",
             ) from error
+
+
+def private_address(folder: Path, *, takes_sockets: bool) -> Address:
+    """Return where a server listens that only the door shall reach: in a folder that only this user enters.
+
+    Where that cannot be, on a port of loopback, with a key that is made for this run and told to nobody.
+    """
+    path = folder / "llama.sock"
+    if takes_sockets and hasattr(socket, "AF_UNIX") and len(os.fsencode(path)) <= LONGEST_SOCKET:
+        return Address(path)
+    return Address(None, free_port(), secrets.token_urlsafe(32))
 
 
 def start_seconds(size_bytes: int) -> float:
@@ -117,9 +144,10 @@ def _last_lines(service: Service) -> str:
     return f"the last lines of {service.log}:\n{tail(service.log)}".rstrip()
 
 
-def _verify_key_is_required(server: Server, service: Service) -> None:
+def _verify_key_is_required(address: Address, service: Service) -> None:
     """Demand that a request without the key is refused: a server that does not know the variable serves everybody."""
-    status = server.get("/props").status_code
+    with local_session() as session:
+        status = session.get(f"{address.base}/props", timeout=service.start_s).status_code
     if status not in {requests.codes.unauthorized, requests.codes.forbidden}:
         raise ApiKeyError(
             where=str(service.program),
@@ -127,3 +155,13 @@ def _verify_key_is_required(server: Server, service: Service) -> None:
             found=f"status {status} from /props without it",
             fix=f"use a llama-server that supports {SERVER_VARIABLE}, such as this project's",
         )
+
+
+def _command(service: Service, address: Address, home: str) -> Command:
+    where: tuple[str, ...] = ("--host", str(address.socket))
+    if address.socket is None:
+        where = ("--host", LOOPBACK, "--port", str(address.port))
+    variables = {"HOME": home, "TMPDIR": home, "LC_ALL": "C", **service.environment}
+    if address.api_key:
+        variables[SERVER_VARIABLE] = address.api_key
+    return Command((str(service.program), *where, *service.arguments), Path(home), variables)

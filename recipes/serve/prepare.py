@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from recipes.build.advisories import warn_known_issues
 from recipes.build.pipeline import find_bundle
 from recipes.core.cores import threads_to_ask_for
-from recipes.core.errors import BundleMissingError
+from recipes.core.errors import BundleMissingError, UsageError
 from recipes.core.filesystem import size_text
 from recipes.core.invocation import command_line, typed_options
+from recipes.serve.door.options import MOST_BODY, DoorOptions
+from recipes.serve.door.treatment import BodyRules
 from recipes.serve.free_memory import free_memory
 from recipes.serve.lifecycle import Service, start_seconds
 from recipes.serve.llamacpp.installation import SERVER, Installation, find_installation
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recipes.build.context import Job
+    from recipes.serve.door.admission import Admission
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,17 @@ class PreparedServer:
 
 
 def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
-    job: Job, options: argparse.Namespace, *, text_only: bool, host: str, port: int, api_key: str | None
+    job: Job,
+    options: argparse.Namespace,
+    admission: Admission,
+    *,
+    text_only: bool,
+    url_images: bool = False,
+    most_body: int = MOST_BODY,
 ) -> PreparedServer:
     """Do everything that comes before the start, the quick checks first; a RecipeError says what is missing."""
     installation = find_server(job, options.bundle)
+    demand_option(installation, "--image-max-tokens", options.image_max_tokens)
     choice = choose_model(job, options.model)
     if choice.reason:
         job.console.say(choice.reason)
@@ -50,20 +60,35 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
         architectures=options.allow_architecture or (),
     )
     spare_bytes = check_memory(job, ready, ignore=options.ignore_memory)
-    chosen = ServerOptions(options.threads or threads_to_ask_for(), options.temperature, spare_bytes)
+    chosen = ServerOptions(
+        threads=options.threads or threads_to_ask_for(),
+        temperature=options.temperature,
+        image_max_tokens=options.image_max_tokens,
+        spare_bytes=spare_bytes,
+    )
     size_bytes = sum(path.stat().st_size for path in (ready.path, ready.mmproj) if path is not None)
     service = Service(
         program=installation.programs / SERVER,
         arguments=server_arguments(ready, chosen, installation.server_options),
-        host=host,
-        port=port,
+        door=DoorOptions(admission, BodyRules(detail=options.detail, url_images=url_images), most_body),
         start_s=options.start_timeout or start_seconds(size_bytes),
-        log=job.store.root / "logs" / f"serve-{port}.log",
-        api_key=api_key,
+        log=job.store.root / "logs" / f"serve-{admission.port}.log",
+        takes_sockets=installation.takes_sockets,
         environment={} if options.bundle else job.platform.environment,
     )
     job.console.say(f"loading {ready.name} ({size_text(size_bytes)})")
     return PreparedServer(ready, installation, service)
+
+
+def demand_option(installation: Installation, option: str, value: object) -> None:
+    """Raise a UsageError where a value is given for an option that the server does not have."""
+    if value is not None and option not in installation.server_options:
+        raise UsageError(
+            where=option,
+            expected=f"a {SERVER} that has this option",
+            found=installation.title,
+            fix=f"leave {option} out; --detail limits images in front of every server",
+        )
 
 
 def find_server(job: Job, bundle: Path | None) -> Installation:

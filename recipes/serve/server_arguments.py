@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from recipes.serve.door.options import WORKING
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from recipes.serve.model_choice import ReadyModel
 
 MIB = 1 << 20
+THREADS = WORKING + 16  # of HTTP: some are left for what takes no time
 PROMPTS_MIB = 8192  # llama-server's own cache of earlier prompts: more than a small machine has
 
 
@@ -24,6 +27,7 @@ class ServerOptions:
 
     threads: int | None = None
     temperature: float | None = None
+    image_max_tokens: int | None = None
     spare_bytes: int | None = None
 
 
@@ -46,9 +50,13 @@ def _options(ready: ReadyModel, chosen: ServerOptions) -> Iterator[tuple[str, ..
     yield ("--offline",)
     # The first request does the same; the warm-up encodes an image of thousands of patches.
     yield ("--no-warmup",)
+    yield ("--jinja",)  # the model's own template: tools and thinking need it
+    yield "--threads-http", str(THREADS)
     if chosen.spare_bytes is not None:
         yield "--cache-ram", str(min(PROMPTS_MIB, max(0, chosen.spare_bytes) // 2 // MIB))
     if chosen.threads is not None:
         yield "-t", str(chosen.threads)
+    if chosen.image_max_tokens is not None:
+        yield "--image-max-tokens", str(chosen.image_max_tokens)
     if chosen.temperature is not None:
         yield "--temp", f"{chosen.temperature:g}"

@@ -358,7 +358,9 @@ def test_an_image_is_fitted_with_a_filter_or_without() -> None:
 def test_a_padded_image_keeps_its_aspect_in_the_middle_of_black(height: int, width: int) -> None:
     whole = padded(Image.new("RGB", (width, height), (255, 255, 255)))
     assert (whole.height, whole.width) == resized(height, width)
-    left, top, right, bottom = whole.getbbox()
+    box = whole.getbbox()
+    assert box
+    left, top, right, bottom = box
     assert (right - left == whole.width) or (bottom - top == whole.height)
     assert abs((right - left) * height - (bottom - top) * width) <= max(height, width)
     assert left - (whole.width - right) in {-1, 0}
@@ -390,7 +392,7 @@ def test_the_last_row_and_column_are_never_reached() -> None:
     pixels[-1], pixels[:, -1] = 255, 255
     changed = np.asarray(deviations.resize_bilinear(Image.fromarray(pixels)))
     assert changed.max() < 255
-    assert fit(Image.fromarray(pixels)).getextrema()[0][1] == 255
+    assert fit(Image.fromarray(pixels)).getchannel("R").getextrema()[1] == 255
 
 
 PATCHES = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).reshape(2, 3, 4, 4) * 2

@@ -14,14 +14,18 @@ if TYPE_CHECKING:
 #   health: the statuses of its health, the last one for all others; ends: how it ends after one of 200
 #   props: the status of its other pages
 #   status, says: of an answer; without `says` it dies of the question
+#   sockets: false where it knows no unix sockets
 PROGRAM = f"""#!{sys.executable}
-import json, os, sys
+import json, os, socket, socketserver, sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 here = Path(__file__).parent
 if "--help" in sys.argv:
-    sys.exit(print("-t --alias --offline --no-warmup --cache-ram --temp"))
+    told = here / "does.json"
+    sockets = not told.exists() or json.loads(told.read_text()).get("sockets", True)
+    print("-t --alias --offline --no-warmup --cache-ram --temp --host ADDRESS", "or *.sock" if sockets else "")
+    sys.exit()
 if "--version" in sys.argv:
     sys.exit(print("version: 7 (fake)"))
 does = json.loads((here / "does.json").read_text())
@@ -60,8 +64,14 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-host, port = sys.argv[sys.argv.index("--host") + 1], int(sys.argv[sys.argv.index("--port") + 1])
-HTTPServer((host, port), Handler).serve_forever()
+class Local(HTTPServer):
+    address_family = socket.AF_UNIX
+    server_bind = socketserver.TCPServer.server_bind
+
+host = sys.argv[sys.argv.index("--host") + 1]
+if host.endswith(".sock"):
+    Local(host, Handler).serve_forever()
+HTTPServer((host, int(sys.argv[sys.argv.index("--port") + 1])), Handler).serve_forever()
 """
 
 

@@ -63,8 +63,17 @@ class Installation:
     @cached_property
     def server_options(self) -> frozenset[str]:
         """The options in the server's help."""
+        return frozenset(re.findall(r"(?<![\w-])--?[a-z][\w-]*", self._server_help))
+
+    @property
+    def takes_sockets(self) -> bool:
+        """Whether the server listens on a unix socket where its address ends with .sock."""
+        return ".sock" in self._server_help
+
+    @cached_property
+    def _server_help(self) -> str:
         done = self.run(SERVER, ("--help",), self.folder, HELP_S)
-        return frozenset(re.findall(r"(?<![\w-])--?[a-z][\w-]*", done.out + done.err))
+        return done.out + done.err
 
 
 def find_installation(folder: Path) -> Installation:

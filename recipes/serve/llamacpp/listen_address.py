@@ -5,8 +5,13 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from recipes.core.errors import AddressError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LOOPBACK = "127.0.0.1"
 NAMES = {"localhost": LOOPBACK}
@@ -40,14 +45,20 @@ def is_loopback(host: str) -> bool:
 def demand_free(host: str, port: int) -> None:
     """Demand that a server can listen on a port now.
 
-    llama-server itself would share a port with another server that allows it: half of the requests would be lost. The
-    fix of the AddressError names a free port; a UsageError is raised if there is no such port.
+    It is asked before anything that takes long. The fix of the AddressError names a free port; a UsageError is raised
+    if there is no such port.
     """
-    where = f"{host} port {port}"
     if not 0 < port <= LAST_PORT:
         raise UsageError(where="--port", expected=f"1 to {LAST_PORT}", found=str(port), fix=f"--port {PORT}")
-    try:
+    with address_errors(host, port):
         _listen(host, port)
+
+
+@contextmanager
+def address_errors(host: str, port: int) -> Iterator[None]:
+    """Turn the OSError of who listens on an address into an AddressError."""
+    try:
+        yield
     except OSError as error:
         match error.errno:
             case errno.EADDRINUSE:
@@ -61,9 +72,9 @@ def demand_free(host: str, port: int) -> None:
                 found, fix = "this machine has no such address", f"--host {LOOPBACK}"
             case _:
                 found, fix = error.strerror or str(error), f"--host {LOOPBACK} --port {PORT}"
-        raise AddressError(
-            where=where, expected="an address of this machine with a free port", found=found, fix=fix
-        ) from error
+        expected = "an address of this machine with a free port"
+        where = f"{host} port {port}"
+        raise AddressError(where=where, expected=expected, found=found, fix=fix) from error
 
 
 def _listen(host: str, port: int) -> int:

@@ -118,8 +118,9 @@ def test_it_is_started_on_the_pinned_files_and_its_end_is_ours(bench: Bench, por
     assert out.splitlines()[0].split()[1:4] == ["hub,", "with", "images,"]
     assert "not built by this project" in out
     argv = bench.argv
-    assert argv[:4] == ["--host", "127.0.0.1", "--port", port]
-    assert argv[4:13] == [
+    assert argv[0] == "--host"
+    assert argv[1].endswith("/llama.sock")
+    assert argv[2:11] == [
         *("-m", str(bench.path("model")), "--mmproj", str(bench.path("mmproj"))),
         *("-c", "64", "--alias", "hub", "--offline"),
     ]
@@ -292,12 +293,23 @@ def test_a_server_that_does_not_ask_for_the_key(
     bench: Bench, port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.fetch()
-    bench.does()
+    bench.does(sockets=False)
     monkeypatch.setenv("PINNED_LLAMA_API_KEY", KEY)
     code, _, err = bench.serve("--port", port)
     assert (code, row(err, "where")) == (26, f"{bench.bundle}/llama-server")
     assert "status 200 from /props" in row(err, "found")
     assert KEY not in err
+
+
+def test_a_server_without_unix_sockets_gets_a_port_and_a_key_of_its_own(bench: Bench, port: str) -> None:
+    bench.fetch()
+    bench.does(sockets=False, props=401, ends=0)
+    bench.serve("--port", port)
+    argv = bench.argv
+    assert argv[:3] == ["--host", "127.0.0.1", "--port"]
+    assert argv[3] != port
+    log = (bench.store.root / "logs" / f"serve-{port}.log").read_text("utf-8")
+    assert "LLAMA_API_KEY" in log.splitlines()[0]
 
 
 @pytest.mark.parametrize(
@@ -327,12 +339,18 @@ def test_a_question_is_answered_and_leaves_no_log(bench: Bench) -> None:
     ("does", "code", "found", "fix"),
     [
         ({}, 28, "exit status 9; ", "read "),  # it dies over the question
-        ({"status": 500, "says": '{"error": {"message": "no"}}'}, 31, "status 500: no", "log"),
+        ({"status": 500, "says": '{"error": {"message": "no"}}'}, 31, "status 400: no", "log"),
+        (
+            {"status": 500, "says": '{"error": {"message": "Compute error."}}'},
+            31,
+            "status 500: Compute error.",
+            "log",
+        ),
         ({"says": 'data: {"choices": [{"delta": {"content": "gr"}}]}\n\n'}, 31, "ends too early", "log"),
         (
             {"status": 400, "says": '{"error": {"message": "Failed to load image or audio file"}}'},
             30,
-            "shapes.png (PNG): Failed to load image or audio file",
+            "shapes.png: Failed to load image or audio file",
             "export",
         ),
         (
@@ -356,7 +374,7 @@ def test_a_server_that_dies_or_refuses_is_quoted(
 
 def test_a_file_that_is_no_image_is_refused_before_anything_is_started(bench: Bench, tmp_path: Path) -> None:
     path = tmp_path / "x.webp"
-    path.write_bytes(b"RIFF....WEBPVP8 ")
+    path.write_bytes(b"RIFF....WEBPVP8 and then nothing of it")
     code, _, err = bench.ask(path)
     assert (code, row(err, "where")) == (30, f"--image {path}")
     assert not (bench.bundle / "argv.json").exists()

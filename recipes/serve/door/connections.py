@@ -1,0 +1,54 @@
+"""The door's side of the network: connections that wait have a time and a number, and none keeps others out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp.web_protocol import RequestHandler
+
+MOST_CONNECTIONS = 256
+HEADER_S = 10.0  # for a request's first lines; also how long a connection may idle
+LINGER_S = 1.0  # how long what was refused is still read, so that its sender sees why
+MOST_HEADERS = 64
+MOST_LINE = 8190  # bytes of a header
+
+
+class BoundedServer(web.Server):
+    """An HTTP server with at most so many connections: a new one takes the place of the oldest that has asked nothing.
+
+    `working` are the connections whose request has come in whole; they are never closed for others.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        *,
+        most: int = MOST_CONNECTIONS,
+        header_s: float = HEADER_S,
+    ) -> None:
+        super().__init__(
+            handler,
+            handler_cancellation=True,  # who goes away is answered no more
+            keepalive_timeout=header_s,
+            lingering_time=LINGER_S,
+            max_headers=MOST_HEADERS,
+            max_line_size=MOST_LINE,
+            max_field_size=MOST_LINE,
+            auto_decompress=False,  # a body is judged as it came
+            access_log=None,
+        )
+        self._most = most
+        self.working: set[RequestHandler] = set()
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Take a connection, and close another one if there are too many."""
+        super().connection_made(handler, transport)
+        if len(self.connections) > self._most:
+            waiting = (one for one in self.connections if one not in self.working)
+            next(waiting, handler).force_close()

@@ -1,0 +1,27 @@
+"""What a door lets in, and how much of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from recipes.serve.door.treatment import BodyRules
+
+if TYPE_CHECKING:
+    from recipes.serve.door.admission import Admission
+
+MEBI = 1 << 20
+MOST_BODY = 64 * MEBI
+BODY_IDLE_S = 10.0  # between two pieces of a body
+WORKING = 8  # requests that the server has at a time; the others wait at the door
+
+
+@dataclass(frozen=True)
+class DoorOptions:
+    """Who is let in, what bodies may be, and how many requests the server has at a time."""
+
+    admission: Admission
+    rules: BodyRules = field(default_factory=BodyRules)
+    most_body: int = MOST_BODY
+    body_idle_s: float = BODY_IDLE_S
+    working: int = WORKING

@@ -1,0 +1,106 @@
+"""The llama-server behind the door: how it is reached, what it says of itself, and what is passed to it and back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from yarl import URL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web
+
+    from recipes.serve.door.address import Address
+
+HEALTH_S = 1.0  # how long it may take to answer itself; then the process says how it is
+CONNECT_S = 10.0
+MOST_ERROR = 1 << 20  # bytes of an error that are read
+# What belongs to one connection (RFC 9110, 7.6.1), and what the door itself has judged.
+HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+OURS = {"host", "origin", "referer", "cookie", "authorization", "x-api-key", "expect", "content-length"}
+UNSET = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")  # aiohttp sets none of its own
+
+
+class Upstream:
+    """A llama-server, with a new connection for each request: one that idles would hold one of its threads."""
+
+    def __init__(self, address: Address) -> None:
+        self.is_ready = False  # it was healthy once
+        self.slots: int | None = None
+        self._address = address
+        connector: aiohttp.BaseConnector
+        if address.socket is None:
+            connector = aiohttp.TCPConnector(force_close=True, limit=0)
+        else:
+            connector = aiohttp.UnixConnector(str(address.socket), force_close=True, limit=0)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=UNSET,
+            trust_env=False,
+        )
+
+    def request(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> aiohttp.client._RequestContextManager:
+        """Return what sends a request; the path is passed on as it was written."""
+        own = {"Authorization": f"Bearer {self._address.api_key}"} if self._address.api_key else {}
+        return self._session.request(
+            method,
+            URL(f"{self._address.base}{path}", encoded=True),
+            headers={**headers, **own},
+            data=body,
+            allow_redirects=False,
+        )
+
+    async def health(self) -> tuple[int, bytes] | None:
+        """Return the status and body of its own /health; None where it does not answer."""
+        try:
+            async with asyncio.timeout(HEALTH_S), self.request("GET", "/health", {}) as answer:
+                status, body = answer.status, await answer.read()
+        except (aiohttp.ClientError, OSError):  # a TimeoutError too
+            return None
+        if status == 200 and not self.is_ready:  # noqa: PLR2004 - OK
+            self.is_ready = True
+            await self._read_slots()
+        return status, body
+
+    async def model(self, name: str) -> dict[str, Any] | None:
+        """Return what /v1/models says of one model; None where there is no such."""
+        async with self.request("GET", "/v1/models", {}) as answer:
+            listed = json.loads(await answer.read())["data"]
+        return next((one for one in listed if one.get("id") == name), None)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def _read_slots(self) -> None:
+        with suppress(aiohttp.ClientError, OSError, ValueError, LookupError, TypeError):
+            async with asyncio.timeout(HEALTH_S), self.request("GET", "/props", {}) as answer:
+                self.slots = int(json.loads(await answer.read())["total_slots"])
+
+
+def passed_on(request: web.BaseRequest) -> dict[str, str]:
+    """Return the headers of a request that the server sees."""
+    return {
+        name: value
+        for name, value in request.headers.items()
+        if name.lower() not in HOP_BY_HOP | OURS and not name.lower().startswith(("sec-", "content-"))
+    }
+
+
+def passed_back(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of the server's answer that the client sees."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if name.lower() not in HOP_BY_HOP and not name.lower().startswith("access-control-")
+    }

@@ -1,0 +1,86 @@
+"""Keeps a few worker processes, hands each body to one, and ends the one that takes too long."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import recipes
+from recipes.core.process import Command, Piped, pipe
+from recipes.serve.door import worker
+from recipes.serve.door.refusal import BAD_REQUEST, RefusedError
+
+if TYPE_CHECKING:
+    from recipes.serve.door.treatment import BodyRules, Treated
+
+WORKERS = 2
+TREAT_S = 30.0  # for one body; a telephone's photo takes less than one second
+KEPT = ("PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "LD_LIBRARY_PATH")
+TOO_SLOW = f"its images take more than {TREAT_S:g} s, or more memory than they may"
+
+
+class WorkerPool:
+    """Workers that are started when they are needed; used by one event loop."""
+
+    def __init__(self, workers: int = WORKERS, treat_s: float = TREAT_S) -> None:
+        self._free: list[Piped] = []
+        self._all: set[Piped] = set()
+        self._turns = asyncio.Semaphore(workers)
+        self._treat_s = treat_s
+
+    async def treat(self, body: bytes, path: str, rules: BodyRules) -> Treated:
+        """Have a body treated; a RefusedError is raised if it is refused, or it ends its worker."""
+        async with self._turns:
+            one = self._free.pop() if self._free else await self._started()
+            try:
+                async with asyncio.timeout(self._treat_s):
+                    says, data = await asyncio.to_thread(_ask, one, body, worker.question(path, rules))
+            except (TimeoutError, OSError, EOFError, ValueError) as error:
+                self._end(one)
+                raise RefusedError(BAD_REQUEST, TOO_SLOW) from error
+            except BaseException:  # whoever asked is gone
+                self._end(one)
+                raise
+            self._free.append(one)
+            return worker.answer(says, data)
+
+    async def warm(self) -> None:
+        """Start a worker before it is needed."""
+        async with self._turns:
+            self._free.append(await self._started())
+
+    def close(self) -> None:
+        """End all workers."""
+        for one in tuple(self._all):
+            self._end(one)
+        self._free.clear()
+
+    async def _started(self) -> Piped:
+        starting = asyncio.ensure_future(asyncio.to_thread(self._start))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:  # whoever asked is gone; the next one takes it
+            starting.add_done_callback(lambda done: self._free.append(done.result()))
+            raise
+
+    def _start(self) -> Piped:
+        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+        environment["PYTHONPATH"] = str(Path(recipes.__file__).parent.parent)
+        argv = (sys.executable, "-P", "-s", "-m", worker.__name__)
+        one = pipe(Command(argv, Path.cwd(), environment))
+        self._all.add(one)
+        return one
+
+    def _end(self, one: Piped) -> None:
+        self._all.discard(one)
+        one.end()
+
+
+def _ask(one: Piped, body: bytes, says: dict[str, object]) -> tuple[dict[str, object], bytes]:
+    with suppress(BrokenPipeError):  # it is gone: the answer says so
+        worker.write_frame(one.input, says, body)
+    return worker.read_frame(one.output)
