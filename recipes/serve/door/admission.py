@@ -103,7 +103,9 @@ def is_own_host(text: str, admission: Admission) -> bool:
     authority = parse_authority(text, PORTS["http"])
     if authority is None:
         return False
-    if authority.name in LOCAL_NAMES or authority in {origin.authority for origin in admission.origins}:
+    if authority.name in LOCAL_NAMES:
+        return True
+    if any(parse_authority(text, PORTS[origin.scheme]) == origin.authority for origin in admission.origins):
         return True
     try:
         address = ipaddress.ip_address(authority.name.strip("[]"))

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from aiohttp.web_protocol import RequestHandler
 
-MOST_CONNECTIONS = 256
-HEADER_S = 10.0  # for a request's first lines; also how long a connection may idle
 LINGER_S = 1.0  # how long what was refused is still read, so that its sender sees why
 MOST_HEADERS = 64
 MOST_LINE = 8190  # bytes of a header
@@ -29,8 +27,8 @@ class BoundedServer(web.Server):
         self,
         handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         *,
-        most: int = MOST_CONNECTIONS,
-        header_s: float = HEADER_S,
+        most: int,
+        header_s: float,
     ) -> None:
         super().__init__(
             handler,

@@ -79,7 +79,7 @@ class _Running:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         upstream = Upstream(address)
         front = Front(options, upstream, is_alive)
-        front.server = BoundedServer(front.answer)
+        front.server = BoundedServer(front.answer, most=options.most_connections, header_s=options.header_s)
         runner = web.ServerRunner(front.server, shutdown_timeout=CLOSE_S)
         await runner.setup()
         warming = asyncio.create_task(front.pool.warm())

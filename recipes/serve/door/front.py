@@ -134,14 +134,14 @@ class Front:
     async def _posted(
         self, request: web.BaseRequest, path: str, headers: dict[str, str], extra: dict[str, str]
     ) -> web.StreamResponse:
-        is_empty = not request.body_exists or request.content_length == 0
-        if not (is_empty and path.startswith("/slots/")):
+        may_be_empty = path.startswith("/slots/") and request.content_length in {None, 0}
+        if not (may_be_empty and "content-type" not in headers):
             if headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
                 raise RefusedError(refusal.WRONG_TYPE, f"the content type must be {JSON_TYPE}")
             if headers.get("content-encoding", "identity").lower() != "identity":
                 raise RefusedError(refusal.WRONG_TYPE, "a body that is not compressed is expected")
         async with self._bodies.body(request) as body:
-            treated = Treated(b"") if is_empty and not body else await self._treat(body, path)
+            treated = Treated(b"") if may_be_empty and not body else await self._treat(body, path)
         extra |= notes_header(treated.notes)
         assert self.server is not None  # noqa: S101 - set before a request can come
         self.server.working.add(request.protocol)

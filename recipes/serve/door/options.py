@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 MEBI = 1 << 20
 MOST_BODY = 64 * MEBI
+MOST_CONNECTIONS = 256
+HEADER_S = 10.0  # for a request's first lines; also how long a connection may idle
 BODY_IDLE_S = 10.0  # between two pieces of a body
 WORKING = 8  # requests that the server has at a time; the others wait at the door
 
@@ -24,4 +26,6 @@ class DoorOptions:
     rules: BodyRules = field(default_factory=BodyRules)
     most_body: int = MOST_BODY
     body_idle_s: float = BODY_IDLE_S
+    header_s: float = HEADER_S
     working: int = WORKING
+    most_connections: int = MOST_CONNECTIONS

@@ -43,7 +43,7 @@ def coded(image: Image.Image, kind: str, **more: object) -> bytes:
     if kind == "HEIF":
         pillow_heif.from_pillow(image).save(out, quality=90, **more)
     else:
-        image.save(out, kind, **more)  # type: ignore[arg-type] # as the format takes
+        image.save(out, kind, **more)
     return out.getvalue()
 
 

@@ -25,7 +25,8 @@ def test_both_ends_of_a_range_pass_and_what_is_beyond_is_refused(name: str) -> N
     allowed = NUMBERS[name]
     for value in (allowed.least, allowed.most, None):
         judge_fields({name: value}, 4)
-    for value in (allowed.least - 1, allowed.most * 2 + 1, "1", True, [], {}):
+    beyond: tuple[Any, ...] = (allowed.least - 1, allowed.most * 2 + 1, "1", True, [], {})
+    for value in beyond:
         refused({name: value})
     if allowed.whole:
         refused({name: 0.5})
