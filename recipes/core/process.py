@@ -156,6 +156,17 @@ class Piped:
         """The process id."""
         return self._process.pid
 
+    @property
+    def computed_s(self) -> float:
+        """The processor time that it has taken, in seconds; 0 where it is gone."""
+        import psutil
+
+        try:
+            taken = psutil.Process(self.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(taken.user + taken.system)
+
     def end(self) -> int:
         """End it at once, whatever it does; return the exit status (negative: the signal)."""
         self._process.kill()

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
+
+from recipes.core.log import LOGGER
 
 if TYPE_CHECKING:
     import asyncio
+    import logging
     from collections.abc import Awaitable, Callable
 
     from aiohttp.web_protocol import RequestHandler
@@ -15,6 +19,15 @@ if TYPE_CHECKING:
 LINGER_S = 1.0  # how long what was refused is still read, so that its sender sees why
 MOST_HEADERS = 64
 MOST_LINE = 8190  # bytes of a header
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a record is of a fault of ours: a request that is none is its sender's, and has been answered."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
+_LOGGER = LOGGER.getChild("door")
+_LOGGER.addFilter(_is_ours)
 
 
 class BoundedServer(web.Server):
@@ -40,6 +53,7 @@ class BoundedServer(web.Server):
             max_field_size=MOST_LINE,
             auto_decompress=False,  # a body is judged as it came
             access_log=None,
+            logger=_LOGGER,
         )
         self._most = most
         self.working: set[RequestHandler] = set()

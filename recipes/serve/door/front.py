@@ -51,6 +51,7 @@ DRAIN_S = 60.0  # how long a client may read nothing
 LOOKING = 4  # requests that it has at a time for what it answers between two steps of its work
 WAITING = 64  # requests that wait; more are told to come back
 SLOW_LOOKS = ("/slots", "/metrics", "/lora-adapters")
+MOST_LOGGED = 1000  # refusals
 MODELS = "/v1/models/"
 MOST_SLOTS = 128  # where the server does not say how many it has
 OK, ERRORS = 200, 400
@@ -66,7 +67,7 @@ class Front:
         self._options, self._upstream, self._is_alive = options, upstream, is_alive
         self._bodies = BodyReader(options.most_body, options.body_idle_s)
         self._working, self._looking = asyncio.Semaphore(options.working), asyncio.Semaphore(LOOKING)
-        self._waiting = 0
+        self._waiting = self._refused = 0
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; an error of ours is an answer too."""
@@ -78,15 +79,20 @@ class Front:
                 extra |= readable_by(origin)
             return await self._admitted(request, headers, extra)
         except RefusedError as error:
-            LOGGER.info(
-                "refused %s %r: %d %s", request.method, request.path[:100], error.status, error.message
-            )
+            self._log(request, error)
             response = json_answer(error.status, error.body, extra)
             if error.status == refusal.BUSY:
                 response.headers["Retry-After"] = "1"
             if request.body_exists and not request.content.is_eof():
                 response.force_close()  # the rest of the body is not read
             return response
+
+    def _log(self, request: web.BaseRequest, error: RefusedError) -> None:
+        """Log a refusal; not all that somebody may provoke, or the log fills the disk."""
+        self._refused += 1
+        if self._refused <= MOST_LOGGED:
+            words = request.method, request.path[:100], error.status, error.message
+            LOGGER.info("refused %s %r: %d %s", *words)
 
     async def _admitted(
         self, request: web.BaseRequest, headers: dict[str, str], extra: dict[str, str]

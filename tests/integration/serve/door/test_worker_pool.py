@@ -14,7 +14,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from recipes.serve.door import worker
+from recipes.serve.door import worker, worker_pool
 from recipes.serve.door.refusal import RefusedError
 from recipes.serve.door.treatment import BodyRules, treat
 from recipes.serve.door.worker_pool import WorkerPool
@@ -52,9 +52,11 @@ def workers() -> list[int]:
 
 
 def test_a_worker_gives_what_this_process_would() -> None:
+    asked = body()
+
     async def work(pool: WorkerPool) -> None:
         for _ in range(3):
-            assert await pool.treat(body(), PATH, RULES) == treat(body(), PATH, RULES)
+            assert await pool.treat(asked, PATH, RULES) == treat(asked, PATH, RULES)
             with pytest.raises(RefusedError) as caught:
                 await pool.treat(b'{"n_probs": 1e9}', PATH, RULES)
             assert (caught.value.status, caught.value.param) == (400, "n_probs")
@@ -63,14 +65,16 @@ def test_a_worker_gives_what_this_process_would() -> None:
     with_pool(work)
 
 
-def test_what_takes_too_long_is_ended_and_refused_and_the_next_one_is_treated() -> None:
+def test_what_computes_too_long_is_ended_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_pool, "LOOK_S", 0.001)
+
     async def work(pool: WorkerPool) -> None:
         with pytest.raises(RefusedError) as caught:
-            await pool.treat(body(2000), PATH, RULES)
+            await pool.treat(body(4000), PATH, RULES)
         assert caught.value.status == 400
         assert not workers()
 
-    with_pool(work, treat_s=0.01)
+    with_pool(work, treat_s=0.0)
 
 
 def test_a_worker_that_dies_takes_one_request_with_it() -> None:
