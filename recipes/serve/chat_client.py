@@ -24,6 +24,7 @@ CONNECT_S = 10.0
 SILENT_S = 3600.0  # a large image on a slow machine takes minutes before the first word
 UNREADABLE = "Failed to load image"  # llama-server, if it cannot decode an image
 
+NAMED = "--allow-origin"  # in what the door says to who names it by a name that it does not know
 REFUSED = "connection refused: no server listens there"
 TIMED_OUT = f"connection timed out after {CONNECT_S:g} s"
 
@@ -106,7 +107,7 @@ def refusal(
 ) -> AnswerError | ApiKeyError | PictureError:
     """Return the error for an HTTP status and body. Pure."""
     said = error_text(body)
-    if status in {requests.codes.unauthorized, requests.codes.forbidden}:
+    if status in {requests.codes.unauthorized, requests.codes.forbidden} and NAMED not in said:
         return ApiKeyError(
             where=url,
             expected="the key that the server was started with",
@@ -128,6 +129,8 @@ def answer_error(url: str, found: str) -> AnswerError:
         fix = "ask with smaller or fewer images, or start the server with a longer --context"
     elif "mmproj" in found or "image input" in found:
         fix = "start the server without --text-only"
+    elif NAMED in found:
+        fix = "name the server in --url as it prints itself, or start it with --allow-origin http://THAT-NAME:PORT"
     elif found in {REFUSED, TIMED_OUT}:
         fix = "python3 noxfile.py -s serve, or leave out --url"
     return AnswerError(where=url, expected="an answer", found=found, fix=fix)

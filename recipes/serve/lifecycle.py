@@ -78,7 +78,7 @@ def serving(service: Service) -> Iterator[Server]:
                 wanted = service.door.admission
                 with address_errors(wanted.host, wanted.port):
                     listener = listen(wanted.host, wanted.port)
-                with door(listener, service.door, address, lambda: process.status is None):
+                with listener, door(listener, service.door, address, lambda: process.status is None):
                     server = Server(base_url(wanted.host, wanted.port), process, service.log)
                     wait_for_health(server, service.start_s)
                     if address.api_key:

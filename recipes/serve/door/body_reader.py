@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from recipes.serve.door import refusal
 from recipes.serve.door.options import MEBI
 from recipes.serve.door.refusal import RefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 MOST_BODIES = 4  # of the largest size, in memory at a time
 BODY_S = 300.0
@@ -26,9 +21,8 @@ class BodyReader:
         self._most, self._idle_s = most, idle_s
         self._held = 0
 
-    @asynccontextmanager
-    async def body(self, request: web.BaseRequest) -> AsyncIterator[bytes]:
-        """Yield a request's body, which counts until the block ends.
+    async def read(self, request: web.BaseRequest) -> bytes:
+        """Return a request's body, whose bytes count until they are released.
 
         A RefusedError is raised if it is too large or too slow, or there is no room for it now.
         """
@@ -40,11 +34,16 @@ class BodyReader:
         data = bytearray()
         try:
             await self._read(request, data)
-            yield bytes(data)
-        except web.RequestPayloadError as error:
-            raise RefusedError(refusal.BAD_REQUEST, f"the body cannot be read: {error}") from error
-        finally:
-            self._held -= len(data)
+        except BaseException as error:
+            self.release(len(data))
+            if isinstance(error, web.RequestPayloadError):
+                raise RefusedError(refusal.BAD_REQUEST, f"the body cannot be read: {error}") from error
+            raise
+        return bytes(data)
+
+    def release(self, size: int) -> None:
+        """Count so many bytes no more."""
+        self._held -= size
 
     async def _read(self, request: web.BaseRequest, data: bytearray) -> None:
         try:

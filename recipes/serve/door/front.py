@@ -146,18 +146,21 @@ class Front:
                 raise RefusedError(refusal.WRONG_TYPE, f"the content type must be {JSON_TYPE}")
             if headers.get("content-encoding", "identity").lower() != "identity":
                 raise RefusedError(refusal.WRONG_TYPE, "a body that is not compressed is expected")
-        async with self._bodies.body(request) as body:
-            treated = Treated(b"") if may_be_empty and not body else await self._treat(body, path)
-        extra |= notes_header(treated.notes)
+        body = await self._bodies.read(request)
+        held = len(body)
         assert self.server is not None  # noqa: S101 - set before a request can come
         self.server.working.add(request.protocol)
         try:
+            treated = Treated(b"") if may_be_empty and not body else await self._treat(body, path)
+            del body  # what is passed on is another
+            extra |= notes_header(treated.notes)
             if treated.answers > 1:
                 return await self._several(request, treated, extra)
             async with self._turn(self._working):
                 return await self._pass_on(request, treated.body, extra)
         finally:
             self.server.working.discard(request.protocol)
+            self._bodies.release(held)
 
     async def _treat(self, body: bytes, path: str) -> Treated:
         rules = replace(self._options.rules, slots=self._upstream.slots or MOST_SLOTS)

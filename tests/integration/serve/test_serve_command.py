@@ -15,12 +15,15 @@ import pytest
 
 from recipes.cli.main import main
 from recipes.core.digest import Sha256
+from recipes.core.errors import AnswerError
 from recipes.manifest.load import PROJECT
 from recipes.serve import prepare as preparation
+from recipes.serve.chat_client import refusal
 from recipes.serve.free_memory import FreeMemory
 from recipes.serve.llamacpp.installation import find_installation
 from recipes.serve.llamacpp.listen_address import LOOPBACK, free_port
 from recipes.store.store import Store
+from tests.support.door_bench import open_door
 from tests.support.fake_llama_server import tell, write_server
 from tests.support.gguf_drafts import (
     F32,
@@ -386,6 +389,16 @@ def test_nothing_listens(bench: Bench, port: str) -> None:
     assert (code, row(err, "where")) == (31, f"{base}/v1/chat/completions")
     assert "refused" in row(err, "found")
     assert "-s serve" in row(err, "fix")
+
+
+def test_a_server_that_is_named_as_it_does_not_know_itself_says_so_and_no_key_is_blamed(
+    tmp_path: Path,
+) -> None:
+    with open_door(tmp_path) as door:
+        answer = door.post({"messages": []}, Host="my-machine:8080")
+    error = refusal(door.base, answer.status_code, answer.text, ())
+    assert isinstance(error, AnswerError)
+    assert "--allow-origin" in error.fix
 
 
 @contextmanager
