@@ -17,7 +17,7 @@ from recipes.serve.chat_client import Question, ask_server, parse_url
 from recipes.serve.door.admission import Admission
 from recipes.serve.door.image_decode import READ
 from recipes.serve.image_input import read_image
-from recipes.serve.lifecycle import ended, serving
+from recipes.serve.lifecycle import GONE_S, ended, serving
 from recipes.serve.llamacpp.listen_address import LOOPBACK, free_port
 from recipes.serve.prepare import prepare
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 SUFFIXES = {
     *(".png", ".jpg", ".jpeg", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
 }
-GONE_S = 5.0  # how long a server that hung up may take to be gone
 OF_OUR_SERVER = (
     *OF_THE_BUNDLE,
     *("bundle", "model", "context", "threads", "allow_architecture", "ignore_memory", "start_timeout"),

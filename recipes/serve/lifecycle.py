@@ -34,10 +34,12 @@ from recipes.serve.llamacpp.server import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from recipes.core.process import Running
     from recipes.serve.door.options import DoorOptions
 
 LEAST_START_S = 120.0
 SLOW_DISK = 50e6  # bytes a second, the slowest disk that a model is read from
+GONE_S = 5.0  # how long a server that hung up may take to be gone
 LONGEST_SOCKET = 100  # bytes of its path; macOS allows 103
 SIGNAL_STATUS = 128  # a shell's exit code for a program that a signal ended is this plus the signal's number
 
@@ -82,7 +84,7 @@ def serving(service: Service) -> Iterator[Server]:
                     server = Server(base_url(wanted.host, wanted.port), process, service.log)
                     wait_for_health(server, service.start_s)
                     if address.api_key:
-                        _verify_key_is_required(address, service)
+                        _verify_key_is_required(address, service, process)
                     yield server
         except EndedError as error:
             raise ended(service, error.status) from error
@@ -144,10 +146,16 @@ def _last_lines(service: Service) -> str:
     return f"the last lines of {service.log}:\n{tail(service.log)}".rstrip()
 
 
-def _verify_key_is_required(address: Address, service: Service) -> None:
+def _verify_key_is_required(address: Address, service: Service, process: Running) -> None:
     """Demand that a request without the key is refused: a server that does not know the variable serves everybody."""
-    with local_session() as session:
-        status = session.get(f"{address.base}/props", timeout=service.start_s).status_code
+    try:
+        with local_session() as session:
+            status = session.get(f"{address.base}/props", timeout=service.start_s).status_code
+    except requests.RequestException as error:
+        gone = process.wait(GONE_S)
+        if gone is not None:
+            raise EndedError(gone, service.log) from error
+        raise UnhealthyError(f"it does not answer: {type(error).__name__}") from error
     if status not in {requests.codes.unauthorized, requests.codes.forbidden}:
         raise ApiKeyError(
             where=str(service.program),

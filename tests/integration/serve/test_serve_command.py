@@ -306,8 +306,9 @@ def test_a_server_that_does_not_ask_for_the_key(
 
 def test_a_server_without_unix_sockets_gets_a_port_and_a_key_of_its_own(bench: Bench, port: str) -> None:
     bench.fetch()
-    bench.does(sockets=False, props=401, ends=0)
-    bench.serve("--port", port)
+    bench.does(sockets=False, props=401, ends=3)
+    code, _, err = bench.serve("--port", port)
+    assert (code, "exit status 3; " in row(err, "found")) == (28, True)
     argv = bench.argv
     assert argv[:3] == ["--host", "127.0.0.1", "--port"]
     assert argv[3] != port
