@@ -26,7 +26,7 @@ PROGRAM = Path(__file__).with_name("render_template.py")
 MOST_BYTES = 1 << 20  # of a template; the longest published ones have some tens of kB
 MEMORY_BYTES = 512 << 20
 PROCESSOR_S = 5
-TIME_S = 60.0  # of the clock, on a busy machine
+TIME_S = 120.0  # of the clock, on a busy machine
 SHOWN_CHARACTERS = 200
 FIX = "serve another model's file: llama.cpp runs this program at each start and each question"
 
