@@ -25,7 +25,7 @@ def test_a_person_gets_an_answer_about_an_image_in_the_browser(
     with service(*words, *(["--text-only"] if text_only else []), "--model", "pocket") as running:
         shot = tmp_path / "page.png"
         outcome = look_at_page(
-            running.base, PICTURE.read_bytes(), QUESTION, ANSWER, shot, browser, ready_s=10.0
+            running.base, PICTURE.read_bytes(), QUESTION, ANSWER, shot, browser, ready_s=90.0
         )
     expected = CheckVerdict.FAILED if text_only else CheckVerdict.PASSED
     assert outcome.verdict is expected, outcome
