@@ -85,6 +85,12 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def hostile(session: nox.Session) -> None:
+    """Attack a llama-server with requests, images and model files made by code: it must live (minutes to hours)."""
+    recipes(session, "conformance")
+
+
+@nox.session(default=False)
 def kernels(session: nox.Session) -> None:
     """Compare a GPU's kernels, or the CPU's, with ggml's plain code at the shapes of Qwen3-VL-MoE (minutes)."""
     recipes(session)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from recipes.cli.job import open_job
 from recipes.cli.options import Parser, Session, add_platform, positive, refuse_beside
 
-if TYPE_CHECKING:
-    import argparse
-
+HOSTILE_BY_DEFAULT = False  # True once the default recipe holds: then `--no-hostile` leaves it out
 OF_THE_BUNDLE = ("recipe", "platform", "architecture")  # what says which bundle of ours is meant
 
 
@@ -25,6 +23,12 @@ def add_options(parser: Parser) -> None:
         "--without",
         choices=("web-page",),
         help="leave this part out: the report says that it was not run",
+    )
+    parser.add_argument(
+        "--hostile",
+        action=argparse.BooleanOptionalAction,
+        default=HOSTILE_BY_DEFAULT,
+        help=f"also attack the server, as `hostile -- --quick` does (default: {'yes' if HOSTILE_BY_DEFAULT else 'no'})",
     )
     parser.add_argument(
         "--gpu-layers",
@@ -76,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
         folder=options.report,
         founding_failure=options.founding_failure,
         kernels=options.kernels,
+        with_hostile=options.hostile,
     )
 
 

@@ -39,12 +39,13 @@ def conform(  # noqa: PLR0913 - the session's options
     folder: Path | None,
     founding_failure: bool = False,
     kernels: Path | None = None,
+    with_hostile: bool = False,
 ) -> int:
     """Check the llama.cpp in the folder `bundle`, by default the recipe's; the report goes to `folder`.
 
     1. Verify the model's files, and that the reference was computed from these files and prompts.
     2. Find the llama.cpp: a folder that the user names, or the recipe's bundle, built where it is missing.
-    3. Run the checks.
+    3. Run the checks, and the quick attacks of the session `hostile` where they are wanted.
     4. Compare the kernels of a bundle's GPU backend, with the program that is built for it or lies in `kernels`.
     5. Build the baseline, and demand that it refuses the model; for its own recipe, or where it is asked for.
     6. Write the report, and print the grades.
@@ -69,6 +70,11 @@ def conform(  # noqa: PLR0913 - the session's options
         step(3, 6, "checks", title=subject.title, digest=subject.digest)
         inputs = reference.inputs(subject, Path(work), with_page=with_page)
         result = run_suite(inputs, job.console, this_command("conformance"))
+        if with_hostile:
+            # draws requests with a package that a machine which only checks need not have
+            from recipes.conformance.hostile.command import check_hostile
+
+            result = replace(result, outcomes=(*result.outcomes, *check_hostile(job, inputs)))
         # 4. The kernels.
         step(4, 6, "kernels", program=kernels or "of the recipe")
         compared = check_kernels.check_bundle(job, None if bundle else subject.folder, program)

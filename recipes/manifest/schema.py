@@ -126,6 +126,12 @@ class KnownIssue(_Pin, frozen=True, kw_only=True):
     link: Annotated[Url, Meta(description="where it is reported or fixed")]
     affects: Annotated[Text, Meta(description="the use that is affected")]
     summary: Annotated[Text, Meta(description="what goes wrong, in a sentence")]
+    hostile: Annotated[
+        tuple[Text, ...],
+        Meta(
+            description="what of the session `hostile` it lets through: kinds, or single attacks as `kind: name`"
+        ),
+    ] = ()
 
 
 class CompileFlags(_Pin, frozen=True, kw_only=True):

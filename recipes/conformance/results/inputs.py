@@ -115,6 +115,13 @@ def start_server(
     path = subject.path(SERVER)
     if path is None:
         raise FileNotFoundError(SERVER)
+    return serve(path, server_arguments(subject, model, mmproj, more), work, timeout_s=STARTS_S)
+
+
+def server_arguments(
+    subject: Installation, model: Path, mmproj: Path | None, more: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the arguments of a subject's server for the checks, without host and port."""
     arguments = ["-m", str(model), "-t", THREADS, "--temp", "0"]
     if mmproj is not None:
         arguments += ["--mmproj", str(mmproj)]
@@ -124,7 +131,7 @@ def start_server(
         arguments += ["-np", "1"]
     # the warm-up encodes an image of thousands of patches: seconds for each server, and it proves nothing
     arguments += [option for option in ("--no-warmup",) if option in subject.server_options]
-    return serve(path, (*arguments, *subject.model_options, *more), work, timeout_s=STARTS_S)
+    return (*arguments, *subject.model_options, *more)
 
 
 def pass_or_fail(

@@ -31,6 +31,7 @@ class Part(Enum):
     POSITIONS = "interleaved M-RoPE"
     SERVER = "server"
     PAGE = "web page"
+    HOSTILE = "hostile requests"
 
 
 @dataclass(frozen=True)
