@@ -152,6 +152,12 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def clients(session: nox.Session) -> None:
+    """Ask `serve` with the client libraries that people use: text, images, streams, tools, schemas (after build)."""
+    pytest("clients", "tests/clients", *session.posargs)
+
+
+@nox.session(default=False)
 def pocket(session: nox.Session) -> None:
     """Test the pocket model's training, export and reference against transformers (torch; minutes)."""
     pytest("reference", "tests/pocket", *session.posargs)

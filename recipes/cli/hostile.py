@@ -20,6 +20,16 @@ def add_options(parser: Parser) -> None:
     add_platform(parser)
     add_bundle(parser)
     parser.add_argument(
+        "--through-serve",
+        action="store_true",
+        help="attack `serve` with the pocket model, and the llama.cpp behind it",
+    )
+    parser.add_argument(
+        "--sanitizers",
+        action="store_true",
+        help="build the source with the machine's compiler, AddressSanitizer and UBSan, and attack that (hours)",
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="only the attacks that conformance makes, in about a minute"
     )
     parser.add_argument(
@@ -66,6 +76,7 @@ def run(options: argparse.Namespace) -> int:
     """Attack, and write the record."""
     if options.bundle is not None:
         refuse_beside(options, "hostile", "--bundle", OF_THE_BUNDLE, "both say which llama.cpp is attacked")
+        refuse_beside(options, "hostile", "--bundle", ("sanitizers",), "that one is built already")
     from recipes.conformance.hostile.command import run_hostile
     from recipes.conformance.hostile.extent import Extent
 
@@ -79,7 +90,14 @@ def run(options: argparse.Namespace) -> int:
         patience=options.patience,
         seed=int(options.seed),
     )
-    return run_hostile(open_job(options), bundle=options.bundle, extent=extent, folder=options.report)
+    return run_hostile(
+        open_job(options),
+        bundle=options.bundle,
+        extent=extent,
+        folder=options.report,
+        through_serve=options.through_serve,
+        with_sanitizers=options.sanitizers,
+    )
 
 
 SESSION = Session(

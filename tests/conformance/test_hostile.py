@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
 TEXT, IMAGE = Question([user("one plus two?")], "3"), Question([user(b"\x89PNG", "which colour?")], "red")
 ANSWERS = {"one plus two?": "3", "which colour?": "red"}
-PATIENCE = 0.2  # limits of a second: the planted faults wait for minutes
+PATIENCE = 6.0  # a busy machine is not a fault; what never answers is not waited for as long
+WAITS = {"silent", "never"}
 ATTACK = request(Kind.GRAMMARS, "planted", COMPLETION, {"grammar": "x"}, must_refuse=True)
 CALM = Attack(Kind.CHATS, "calm", lambda _: Seen("nothing"))
 
@@ -51,9 +52,10 @@ CALM = Attack(Kind.CHATS, "calm", lambda _: Seen("nothing"))
 def attacked(folder: Path, fault: str) -> Iterator[Supervisor]:
     """A supervisor of the program with a fault."""
     program = write_hostile_server(folder, fault, ANSWERS)
+    patience = 1.0 if fault in WAITS else PATIENCE
     with (
         canary() as watched,
-        Supervisor(lambda: serve(program, (), folder), watched, (TEXT, IMAGE), PATIENCE) as supervisor,
+        Supervisor(lambda: serve(program, (), folder), watched, (TEXT, IMAGE), patience) as supervisor,
     ):
         yield supervisor
 
@@ -64,6 +66,7 @@ def attacked(folder: Path, fault: str) -> Iterator[Supervisor]:
         ("none", None, False),
         ("dies", Fault.DEAD, True),
         ("exits", Fault.DEAD, True),
+        ("report", Fault.REPORTED, True),
         ("silent", Fault.SILENT, True),
         ("memory", Fault.MEMORY, True),
         ("wrong", Fault.WRONG, True),

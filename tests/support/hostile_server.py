@@ -59,6 +59,8 @@ class Handler(BaseHTTPRequestHandler):
         state["bad"] = True
         if fault == "dies":
             os.kill(os.getpid(), signal.SIGSEGV)
+        if fault == "report":
+            print("x.cpp:1:2: runtime error: signed integer overflow", flush=True)
         if fault == "exits":
             os._exit(1)
         if fault == "memory":

@@ -52,6 +52,7 @@ class Kind(Enum):
 class Fault(Enum):
     """What an attack did, the worst first."""
 
+    REPORTED = "a sanitizer reports"
     DEAD = "the server died"
     SILENT = "/health silent"
     MEMORY = "too much memory"
@@ -96,11 +97,12 @@ class Reply:
 
 @dataclass(frozen=True)
 class Target:
-    """A running server, and an address that it must never ask; `patience` multiplies every time limit."""
+    """A running server, and an address that it must never ask; `patience` and `memory` multiply the limits."""
 
     server: Server
     canary: Canary
     patience: float = 1.0
+    memory: float = 1.0
 
     @property
     def base(self) -> str:

@@ -54,7 +54,7 @@ def attack(
         watched = stack.enter_context(canary(small_png(), "image/png"))
         questions = honest_questions(inputs)
         supervisor = Supervisor(
-            launch or (lambda: inputs.server(*SERVER)), watched, questions, extent.patience
+            launch or (lambda: inputs.server(*SERVER)), watched, questions, extent.patience, extent.memory
         )
         stack.enter_context(supervisor)
         for trial in _by_request(supervisor, inputs, extent):

@@ -10,6 +10,7 @@ from recipes.conformance.hostile import (
     connection_attacks,
     context_attacks,
     field_attacks,
+    foreign_page,
     grammar_attacks,
     image_attacks,
     json_attacks,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SOURCES = (
     address_attacks,
+    foreign_page,
     chat_attacks,
     context_attacks,
     image_attacks,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,8 @@ from recipes.build.pipeline import ensure_bundle
 from recipes.conformance.hostile.campaign import attack
 from recipes.conformance.hostile.extent import Extent
 from recipes.conformance.hostile.report import failures, outcomes, table, to_json
+from recipes.conformance.hostile.sanitized_build import sanitized_build
+from recipes.conformance.hostile.service import served
 from recipes.conformance.results.inputs import load_reference_model
 from recipes.core.errors import ConformanceError, UsageError
 from recipes.core.filesystem import storage_errors
@@ -25,21 +29,36 @@ if TYPE_CHECKING:
     from recipes.serve.llamacpp.installation import Installation
 
 RECORD = "hostile.json"
+SANITIZED_MEMORY = 3.0  # what AddressSanitizer takes beside what a program takes
 SHOWN = 6  # failures that the error names
 
 
-def run_hostile(job: Job, *, bundle: Path | None, extent: Extent, folder: Path | None) -> int:
+def run_hostile(  # noqa: PLR0913 - the session's options
+    job: Job,
+    *,
+    bundle: Path | None,
+    extent: Extent,
+    folder: Path | None,
+    through_serve: bool = False,
+    with_sanitizers: bool = False,
+) -> int:
     """Attack the llama.cpp in the folder `bundle`, by default the recipe's; the record goes to `folder`.
+
+    With `serve` in front of it, or built with sanitizers, where that is asked for.
 
     A ConformanceError is raised where an attack did what it must not and no advisory of the recipe names it.
     """
     reference = load_reference_model(job.manifests)
+    if with_sanitizers:
+        bundle = sanitized_build(job, (Path("out") / "sanitizers").absolute())
+        extent = replace(extent, memory=SANITIZED_MEMORY)
     subject = find_installation(bundle or ensure_bundle(job, job.plan()).entry.path)
     name = bundle.absolute().name if bundle else f"{job.recipe.name}-{job.platform_name}"
     folder = folder or Path("out") / "hostile" / re.sub(r"[^A-Za-z0-9._-]", "-", name)
     with tempfile.TemporaryDirectory(prefix="hostile-") as work:
         inputs = reference.inputs(subject, Path(work))
-        result = attack(inputs, extent, job.console, known=known_issues(job, subject))
+        launch = partial(served, inputs, job.store.root) if through_serve else None
+        result = attack(inputs, extent, job.console, launch=launch, known=known_issues(job, subject))
     record = folder / RECORD
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

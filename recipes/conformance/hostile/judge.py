@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 ANSWER_S = 30.0
 MOST_ABOVE_IDLE = 1_500_000_000
+REPORT = re.compile(r"^.*(?:(?:Address|Leak|UndefinedBehavior)Sanitizer|runtime error): .*$", re.MULTILINE)
 DIES_S = 0.3  # between a connection's end and the process's
 IMAGE = "colour, square"
 
@@ -73,12 +75,14 @@ def attack_and_judge(
 ) -> Trial:
     """Attack a server, and look at it afterwards. It is the caller who starts a dead one again."""
     started, watch.peak = time.monotonic(), 0
+    said = target.server.log.stat().st_size
     try:
         seen = attack.run(target)
     except (OSError, requests.RequestException) as error:
         seen = Seen(f"{type(error).__name__}: {error}")
     found = [seen] if seen.fault else []
     found += look_at(target, watch, questions, idle)
+    found += reported(target, said)
     order = list(Fault)
     worst = min(
         found, key=lambda one: order.index(one.fault) if one.fault else len(order), default=Seen(seen.words)
@@ -98,11 +102,19 @@ def look_at(target: Target, watch: MemoryWatch, questions: Sequence[Question], i
         found.append(Seen(f"no health within {HEALTH_S * target.patience:g} s", Fault.SILENT))
     found += [wrong for question in questions if (wrong := question.ask(target))]
     above = watch.peak - idle
-    if above > MOST_ABOVE_IDLE:
+    if above > MOST_ABOVE_IDLE * target.memory:
         found.append(Seen(f"{above / 1e9:.1f} GB above idle", Fault.MEMORY))
     if found and (death := died(target, watch, DIES_S)):
         return [death]
     return found
+
+
+def reported(target: Target, start: int) -> list[Seen]:
+    """Return what a sanitizer has written into the server's log since it had `start` bytes."""
+    with target.server.log.open("rb") as log:
+        log.seek(start)
+        line = REPORT.search(log.read().decode("utf-8", "replace"))
+    return [Seen(line[0].strip(), Fault.REPORTED)] if line else []
 
 
 def died(target: Target, watch: MemoryWatch, wait_s: float) -> Seen | None:

@@ -21,7 +21,7 @@ FORMAT = "hostile/1"
 SHOWN = 3  # attacks that an outcome names
 MB = 1_000_000
 COLUMNS = {
-    "died": {Fault.DEAD},
+    "died": {Fault.DEAD, Fault.REPORTED},
     "memory": {Fault.MEMORY},
     "silent": {Fault.SILENT, Fault.LATE, Fault.UNANSWERED, Fault.BUSY},
     "wrong": {Fault.WRONG, Fault.MIXED},

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from recipes.serve.llamacpp.server import Server
 
 # after these a server is another one than before: what follows must not be blamed on the next attack
-BROKEN = {Fault.DEAD, Fault.SILENT, Fault.MEMORY, Fault.LATE, Fault.WRONG, Fault.UNANSWERED, Fault.BUSY}
+BROKEN = {
+    Fault.REPORTED,
+    Fault.DEAD,
+    Fault.SILENT,
+    Fault.MEMORY,
+    Fault.LATE,
+    Fault.WRONG,
+    Fault.UNANSWERED,
+    Fault.BUSY,
+}
 
 
 class Supervisor:
@@ -31,10 +40,11 @@ class Supervisor:
         canary: Canary,
         questions: Sequence[Question],
         patience: float = 1.0,
+        memory: float = 1.0,
     ) -> None:
         self._launch = launch
         self._canary = canary
-        self._patience = patience
+        self._limits = (patience, memory)
         self._stack = ExitStack()
         self.questions = questions
         self.starts = 0
@@ -57,7 +67,7 @@ class Supervisor:
         self._stack = ExitStack()
         server = self._stack.enter_context(self._launch())
         self.watch = self._stack.enter_context(watched(server.process.pid))
-        self.target = Target(server, self._canary, self._patience)
+        self.target = Target(server, self._canary, *self._limits)
         self.starts += 1
         for question in self.questions:  # what a first question allocates is not an attack's
             question.ask(self.target)

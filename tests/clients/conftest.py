@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from recipes import bootstrap
+from recipes.core.process import Command, start
+from recipes.manifest.load import PROJECT
+from recipes.serve.llamacpp.listen_address import LOOPBACK, free_port
+from recipes.serve.llamacpp.server import Server, base_url, wait_for_health
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+IMAGE = PROJECT / "docs" / "assets" / "shapes.png"
+STARTS_S = 300.0  # on a busy machine
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a client is told: the API's base URL, the model's name, and a question about an image with its answer."""
+
+    url: str
+    model: str = "pocket"
+    question: str = "What colour is the ring?"
+    answer: str = "green"
+    image: bytes = IMAGE.read_bytes()
+
+    @property
+    def data_url(self) -> str:
+        return f"data:image/png;base64,{base64.b64encode(self.image).decode()}"
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The session `serve` on the pocket model, as users run it; it needs a bundle that is built."""
+    folder, port = tmp_path_factory.mktemp("serve"), free_port()
+    python = bootstrap.environment_python("run")
+    words = ("-P", "-s", "-m", "recipes", "serve", "--model", "pocket", "--threads", "1", "--port", str(port))
+    command = Command((python, *words), folder, bootstrap.clean_environment())
+    with start(command, folder / "serve.log") as process:
+        server = Server(base_url(LOOPBACK, port), process, folder / "serve.log")
+        wait_for_health(server, STARTS_S)
+        yield Service(f"{server.base}/v1")
