@@ -158,6 +158,12 @@ def clients(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def upstream(session: nox.Session) -> None:
+    """Run upstream's own server tests with the pocket model: no server may crash (long; after build)."""
+    run("clients", "-m", "tests.upstream", *session.posargs)
+
+
+@nox.session(default=False)
 def pocket(session: nox.Session) -> None:
     """Test the pocket model's training, export and reference against transformers (torch; minutes)."""
     pytest("reference", "tests/pocket", *session.posargs)

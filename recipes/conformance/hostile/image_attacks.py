@@ -100,7 +100,13 @@ def leave(target: Target) -> Seen:
 def post_head(target: Target, length: int) -> bytes:
     """Return the headers of a chat of so many bytes."""
     host = "{}:{}".format(*target.address)
-    return f"POST {CHAT} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n".encode()
+    lines = (
+        f"POST {CHAT} HTTP/1.1",
+        f"Host: {host}",
+        "Content-Type: application/json",
+        f"Content-Length: {length}",
+    )
+    return "\r\n".join((*lines, "", "")).encode()
 
 
 def cpu_seconds(process: psutil.Process) -> float:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOOK_S = 0.02
+CHILDREN_EVERY = 100  # looks: to find them, all processes of the system are read
 MOST_BYTES = 6_000_000_000  # then it is ended
 
 
@@ -21,22 +22,34 @@ class MemoryWatch:
     def __init__(self, pid: int, most_bytes: int = MOST_BYTES) -> None:
         self._process = psutil.Process(pid)
         self._most_bytes = most_bytes
+        self._family = [self._process]
+        self._looks = 0
         self.peak = 0
         self.was_ended = False
 
     def look(self) -> int:
         """Return the memory now; 0 where the process is gone."""
         try:
-            family = [self._process, *self._process.children(recursive=True)]
-            size = sum(process.memory_info().rss for process in family)
+            if self._looks % CHILDREN_EVERY == 0:
+                self._family = [self._process, *self._process.children(recursive=True)]
+            self._looks += 1
+            size = sum(resident(process) for process in self._family)
             if size > self._most_bytes:
                 self.was_ended = True
-                for process in family:
+                for process in self._family:
                     process.kill()
         except psutil.Error:
             return 0
         self.peak = max(self.peak, size)
         return int(size)
+
+
+def resident(process: psutil.Process) -> int:
+    """Return the memory of a process in bytes; 0 where it is gone."""
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 from recipes.conformance.hostile.attack import Fault, Target
 from recipes.conformance.hostile.judge import attack_and_judge
 from recipes.conformance.hostile.memory_watch import MemoryWatch, watched
+from recipes.serve.llamacpp.server import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from recipes.conformance.hostile.judge import Question, Trial
     from recipes.serve.llamacpp.server import Server
 
+TRIES = 3  # of a start
 # after these a server is another one than before: what follows must not be blamed on the next attack
 BROKEN = {
     Fault.REPORTED,
@@ -65,13 +67,19 @@ class Supervisor:
         """Start the server, again where it runs; a ServerError is raised where it does not start."""
         self._stack.close()
         self._stack = ExitStack()
-        server = self._stack.enter_context(self._launch())
+        server = self._started()
         self.watch = self._stack.enter_context(watched(server.process.pid))
         self.target = Target(server, self._canary, *self._limits)
         self.starts += 1
         for question in self.questions:  # what a first question allocates is not an attack's
             question.ask(self.target)
         self.idle = self.watch.look()
+
+    def _started(self) -> Server:
+        for _ in range(TRIES - 1):
+            with suppress(ServerError):  # on a busy machine a start can take longer than it may
+                return self._stack.enter_context(self._launch())
+        return self._stack.enter_context(self._launch())
 
     def attempt(self, attack: Attack) -> Trial:
         """Attack, judge, and start the server again where it is broken."""

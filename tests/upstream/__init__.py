@@ -1,0 +1,1 @@
+"""Upstream's own tests of llama-server, run with the pocket model: what counts is that no server crashes."""
