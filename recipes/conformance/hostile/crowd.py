@@ -45,12 +45,9 @@ class Crowd:
             for future in [pool.submit(self._client, target, index, deadline) for index in range(CLIENTS)]:
                 future.result()
         words = f"{self.answers} right answers, {len(self._sent)} hostile requests"
-        if not self._wrong:
-            return Seen(words)
-        return Seen(
-            f"{words}; {self._wrong[0].words}; before it: {' / '.join(self._sent[-CLIENTS:])}",
-            self._wrong[0].fault,
-        )
+        if self._wrong or target.server.process.status is not None:
+            words += f"; the last of them: {' / '.join(self._sent[-CLIENTS:])}"
+        return Seen(f"{self._wrong[0].words}; {words}", self._wrong[0].fault) if self._wrong else Seen(words)
 
     def _client(self, target: Target, index: int, deadline: float) -> None:
         turn = index
