@@ -40,14 +40,19 @@ def main() -> int:
     environment = os.environ
     words = arguments(sys.argv[1:], environment[MODEL], environment[MMPROJ])
     asked: list[int] = []
-    with subprocess.Popen([environment[SERVER], *words]) as server:
+    servers: list[subprocess.Popen[bytes]] = []
 
-        def end(number: int, _: object) -> None:
-            asked.append(number)
+    def end(number: int, _: object) -> None:
+        asked.append(number)
+        for server in servers:
             server.send_signal(number)
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, end)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    with subprocess.Popen([environment[SERVER], *words]) as server:
+        servers.append(server)
+        if asked:  # before there was a server
+            server.send_signal(asked[0])
         status = server.wait()
     if status < 0 and -status not in asked:
         line = json.dumps({"test": environment.get("PYTEST_CURRENT_TEST", ""), "signal": -status})
