@@ -14,7 +14,16 @@ from recipes.build.plan.plan import final_tree
 from recipes.build.source_tree import find_source
 from recipes.conformance.hostile import judge
 from recipes.conformance.hostile.address_attacks import attacks as address_attacks
-from recipes.conformance.hostile.attack import COMPLETION, Attack, Fault, Kind, Seen, request
+from recipes.conformance.hostile.attack import (
+    COMPLETION,
+    Attack,
+    Fault,
+    Kind,
+    Reply,
+    Seen,
+    judge_reply,
+    request,
+)
 from recipes.conformance.hostile.canary import canary
 from recipes.conformance.hostile.catalogue import all_attacks, quick_attacks
 from recipes.conformance.hostile.context_attacks import attacks as context_attacks
@@ -84,6 +93,24 @@ def test_a_planted_fault_is_found_and_the_run_goes_on(
     assert [trial.fault for trial in trials] == [None, expected, None]
     assert starts(tmp_path) == supervisor.starts == (2 if restarts else 1)
     assert "signal 11" in trials[1].words or fault != "dies"
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted", "fault"),
+    [
+        (200, {}, None),
+        (400, {}, None),
+        (501, {}, None),
+        (500, {}, Fault.SERVER_ERROR),
+        (0, {}, Fault.UNANSWERED),
+        (200, {"must_refuse": True}, Fault.ACCEPTED),
+        (403, {"must_refuse": True}, None),
+        (400, {"must_answer": True}, Fault.REFUSED),
+        (200, {"must_answer": True}, None),
+    ],
+)
+def test_what_an_answer_says_by_itself(status: int, wanted: dict[str, bool], fault: Fault | None) -> None:
+    assert judge_reply(Reply(status, "text", {}), **wanted).fault is fault
 
 
 def test_answers_that_are_mixed_up_are_found(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ class Fault(Enum):
     BUSY = "went on after the client left"
     SERVER_ERROR = "client's mistake answered with 5xx"
     ACCEPTED = "accepted, must be refused"
+    REFUSED = "refused, must be answered"
     ALONE = "only the gate for files holds it"  # a known limit, not a failure
 
 
@@ -172,7 +173,7 @@ def encode(body: Body) -> bytes:
     return body if isinstance(body, bytes) else json.dumps(body).encode()
 
 
-def judge_reply(reply: Reply, *, must_refuse: bool = False) -> Seen:
+def judge_reply(reply: Reply, *, must_refuse: bool = False, must_answer: bool = False) -> Seen:
     """Return what an answer to an attack says by itself."""
     fault = None
     if reply.status == 0:
@@ -181,6 +182,8 @@ def judge_reply(reply: Reply, *, must_refuse: bool = False) -> Seen:
         fault = Fault.SERVER_ERROR
     elif must_refuse and requests.codes.ok <= reply.status < requests.codes.bad_request:
         fault = Fault.ACCEPTED
+    elif must_answer and reply.status != requests.codes.ok:
+        fault = Fault.REFUSED
     return Seen(reply.words, fault)
 
 
@@ -191,13 +194,14 @@ def request(  # noqa: PLR0913 - what a request has
     body: Body | Callable[[], Body],
     *,
     must_refuse: bool = False,
+    must_answer: bool = False,
     is_quick: bool = False,
 ) -> Attack:
     """Return the attack of one POST request; a large body is made when it is sent."""
 
     def run(target: Target) -> Seen:
         reply = target.send(path, encode(body() if callable(body) else body))
-        return judge_reply(reply, must_refuse=must_refuse)
+        return judge_reply(reply, must_refuse=must_refuse, must_answer=must_answer)
 
     return Attack(kind, name, run, is_quick)
 

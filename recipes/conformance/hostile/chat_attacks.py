@@ -212,6 +212,9 @@ QUICK = {
     "tools a number",
     "kwargs with odd names",
 }
+# what a user writes is text, whatever the server uses itself
+ONLY_TEXT = {"media markers in a text", "a media marker beside an image", "a media marker in a system"}
+ONLY_TEXT |= {"template words in a text", "control tokens in a text"}
 QUICK |= {"an image of broken base64", "control tokens in a text", "messages an object"}
 
 
@@ -221,7 +224,7 @@ def attacks() -> Iterator[Attack]:
     for name, body in BAD_MESSAGES.items():
         yield post(name, CHAT, body, must_refuse=name not in MAY_PASS, is_quick=name in QUICK)
     for name, body in ODD.items():
-        yield post(name, CHAT, body, is_quick=name in QUICK)
+        yield post(name, CHAT, body, must_answer=name in ONLY_TEXT, is_quick=name in QUICK)
     yield post("media markers in a completion", COMPLETION, completion(prompt=MARKER * 20), is_quick=True)
     yield post(
         "media markers in an infill",

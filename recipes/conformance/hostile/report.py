@@ -26,6 +26,7 @@ COLUMNS = {
     "silent": {Fault.SILENT, Fault.LATE, Fault.UNANSWERED, Fault.BUSY},
     "wrong": {Fault.WRONG, Fault.MIXED},
     "let in": {Fault.ASKED, Fault.OPEN, Fault.ACCEPTED},
+    "refused": {Fault.REFUSED},
     "5xx": {Fault.SERVER_ERROR},
     "gate alone": {Fault.ALONE},
 }
