@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MANY = 64
+FAULTY = {b"500", b"502", b"504"}  # not 501, 503 and 505: what is not supported, too much, another version
 REPLY_S = 10.0
 LARGE = 300_000_000  # a body
 BODY = encode(completion())
@@ -188,6 +189,8 @@ def raw(make: Callable[[Target], bytes], target: Target) -> Seen:
         answer = connection.recv(4000)
         if b"root:" in answer:
             return Seen("it showed a file", Fault.ASKED)
+        if answer[9:12] in FAULTY:
+            return Seen(answer[:60].decode("latin-1"), Fault.SERVER_ERROR)
         return Seen(" ".join(answer[:60].decode("latin-1").split()) or "closed without an answer")
     return Seen("no answer")
 
@@ -204,7 +207,7 @@ def held(start: Callable[[Target], bytes], count: int, target: Target) -> Seen:
                 refused += 1
         words = f"{count - refused} of {count} connections open"
         if not target.is_healthy():
-            return Seen(f"{words}, no health within 5 s", Fault.SILENT)
+            return Seen(f"{words}, no health in time", Fault.SILENT)
     return Seen(words)
 
 
@@ -220,7 +223,7 @@ def slow(count: int, start: bytes, target: Target) -> Seen:
                 with suppress(OSError):  # it may have been closed, which is right
                     connection.sendall(b"X")
             if not target.is_healthy():
-                return Seen(f"{count} slow clients, no health within 5 s", Fault.SILENT)
+                return Seen(f"{count} slow clients, no health in time", Fault.SILENT)
             time.sleep(1.0)
     return Seen(f"{count} slow clients")
 
