@@ -90,6 +90,7 @@ def leave(target: Target) -> Seen:
         connection.sendall(post_head(target, len(body)) + body)
         until(lambda: cpu_seconds(process) - before > ENCODES_S, GONE_S * target.patience)
     left = cpu_seconds(process)
+    target.send(CHAT, encode(chat()), timeout_s=GONE_S)  # it waits for what still computes, however slowly
     if not until(lambda: is_quiet(process), GONE_S * target.patience):
         return Seen(f"still computing {GONE_S * target.patience:g} s after the client left", Fault.BUSY)
     after = cpu_seconds(process) - left
