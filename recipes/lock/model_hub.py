@@ -5,8 +5,9 @@ The hub's own client library is asked, through its public interface; it is neede
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recipes.core.digest import Sha1, Sha256
 from recipes.core.errors import FetchError, ToolchainError
@@ -21,7 +22,7 @@ from recipes.fetch.http.network_errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from recipes.fetch.http.hub_token import Credential
 
@@ -68,16 +69,11 @@ def read_repository(repository: str, credential: Credential, settings: Settings,
             fix=again,
         ) from error
     # False: never a token that the library finds by itself, in a file of the user's
-    session = get_session()
-    hooks = session.event_hooks
-    # it follows redirects by itself, each by a request of its own
-    session.event_hooks = {
-        **hooks,
-        "request": [*hooks["request"], lambda request: refuse_insecure(credential.hub, str(request.url))],
-    }
     api = HfApi(credential.hub, token=credential.usable_token or False, library_name="pinned-llama")
     try:
-        info = api.model_info(repository, files_metadata=True, timeout=settings.timeout_s)
+        session = get_session()  # it reads the user's proxies, once in a process
+        with _keep_redirects_secure(session, credential.hub):
+            info = api.model_info(repository, files_metadata=True, timeout=settings.timeout_s)
         return HubRepository(
             Sha1(str(info.sha)), {item.rfilename: _file_of(item) for item in info.siblings or ()}
         )
@@ -108,6 +104,18 @@ def read_repository(repository: str, credential: Credential, settings: Settings,
             found=describe_fault(error, settings.timeout_s),
             fix=f"{again}  # once the network is back",
         ) from error
+
+
+@contextmanager
+def _keep_redirects_secure(session: Any, hub: str) -> Iterator[None]:  # noqa: ANN401 - the library names no type
+    """Refuse redirects that leave https: the client follows them by itself, each by a request of its own."""
+    hooks = session.event_hooks
+    session.event_hooks = {
+        **hooks,
+        "request": [*hooks["request"], lambda request: refuse_insecure(hub, str(request.url))],
+    }
+    try:
+        yield
     finally:
         session.event_hooks = hooks
 

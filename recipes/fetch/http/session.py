@@ -14,7 +14,7 @@ import requests
 import truststore
 from requests.adapters import HTTPAdapter
 
-from recipes.fetch.http.network_errors import refuse_insecure
+from recipes.fetch.http.network_errors import InsecureRedirectError, refuse_insecure
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -36,7 +36,11 @@ class _Following(requests.Session):
     def get_redirect_target(self, resp: Response) -> str | None:
         target = super().get_redirect_target(resp)
         if target is not None and resp.url:
-            refuse_insecure(resp.url, urljoin(resp.url, target))
+            try:
+                refuse_insecure(resp.url, urljoin(resp.url, target))
+            except InsecureRedirectError:
+                resp.close()  # the caller never gets it
+                raise
         return target
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
+import huggingface_hub
 import pytest
 import trustme
 
@@ -135,7 +136,9 @@ def test_the_hub_s_client_is_not_led_from_https_to_http(
 ) -> None:
     path = "/api/models/someone/Some-GGUF?blobs=true"
     secure.serve(path, b"", redirects_to(plain.serve(path, b"{}")))
+    huggingface_hub.close_session()  # the client reads the certificates that the environment names once in a process
     with pytest.raises(FetchError) as caught:
         read_repository("someone/Some-GGUF", Credential(secure.base, None), fetcher.settings, "ask again")
+    huggingface_hub.close_session()
     assert caught.value.found == INSECURE
     assert plain.log == []
