@@ -116,8 +116,9 @@ def ensure_page(job: PageJob) -> Entry:
 
 def _build(job: PageJob, packages: Entry, into: Path) -> None:
     with job.store.scratch(f"{job.key}-build") as work:
-        folder, cache = work / "page", work / "npm"
+        folder, cache, made = work / "page", work / "npm", work / "made"
         folder.mkdir()
+        made.mkdir()
         copy_writable(job.source / job.page.folder, folder)
         link_cache(packages.path, cache)
         for name in ("home", "tmp"):
@@ -132,12 +133,13 @@ def _build(job: PageJob, packages: Entry, into: Path) -> None:
             "npm_config_cache": str(cache),
             "npm_config_offline": "true",
             "npm_config_update_notifier": "false",
-            **{name: value.replace("{page}", str(into)) for name, value in job.page.environment.items()},
+            **{name: value.replace("{page}", str(made)) for name, value in job.page.environment.items()},
         }
         job.log.parent.mkdir(parents=True, exist_ok=True)
         job.log.unlink(missing_ok=True)
-        # the cache in `work` is links to the packages
-        reach = Reach((packages.path, job.node.path), (work, into))
+        # the cache in `work` is links to the packages; the page is made in `work` too, since builders of pages remove its
+        # folder and make it again, which is not possible for a folder that is shown by itself
+        reach = Reach((packages.path, job.node.path), (work,))
         for words in ((*INSTALL, "--offline"), job.page.command):
             command = Command(npm_command(job.node.path, *words), folder, environment)
             done = run_isolated(command, reach, job.surroundings, log=job.log)
@@ -148,6 +150,7 @@ def _build(job: PageJob, packages: Entry, into: Path) -> None:
                     found=f"exit status {done.status}, after\n{done.text}",
                     fix=f"read the whole log, kept at {job.log}",
                 )
+        copy_writable(made, into)
 
 
 def _mismatch(where: str, page: Page, path: Path, found: Sha256) -> VerifyError:
