@@ -18,7 +18,7 @@ NOT_READ = {"server-tools", "server-mcp", "server-models"}
 NAME = r"\"([A-Za-z_][\w.]*)\""
 DECLARED = re.compile(rf"\bfield_(?:num|bool|str|json|nested)\(\s*{NAME}|\badd_alias\(\s*{NAME}")
 READ = re.compile(
-    rf"\bjson_value\(\s*\w+,\s*{NAME}|\.(?:at|contains|value|find|count)\(\s*{NAME}|\b\w+\[{NAME}\](?!\s*=[^=])"
+    rf"\bjson_(?:value|field|object_field)\(\s*\w+,\s*{NAME}|\.(?:at|contains|value|find|count)\(\s*{NAME}|\b\w+\[{NAME}\](?!\s*=[^=])"
 )
 ROUTE = re.compile(
     r"\b(?:ctx_http\.|svr->)(get|post|Get|Post)\s*\(\s*(?:params\.api_prefix\s*\+\s*)?\"(/[^\"]*)\""
