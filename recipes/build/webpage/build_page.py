@@ -137,8 +137,8 @@ def _build(job: PageJob, packages: Entry, into: Path) -> None:
         }
         job.log.parent.mkdir(parents=True, exist_ok=True)
         job.log.unlink(missing_ok=True)
-        # the cache in `work` is links to the packages; the page is made in `work` too, since builders of pages remove its
-        # folder and make it again, which is not possible for a folder that is shown by itself
+        # the cache in `work` is links to the packages; the page is made in `work` too, since builders of pages remove
+        # its folder and make it again, which is not possible for a folder that is shown by itself
         reach = Reach((packages.path, job.node.path), (work,))
         for words in ((*INSTALL, "--offline"), job.page.command):
             command = Command(npm_command(job.node.path, *words), folder, environment)

@@ -39,8 +39,8 @@ from recipes.store.store import Entry
 
 MANIFESTS = Manifests()
 NODE = MANIFESTS.toolchain(MANIFESTS.recipe("b11312").page.toolchain)  # type: ignore[union-attr]  # it has one
-# The page: what the package exports, and where it was built, so that a path that leaks is seen. Its folder is removed and
-# made again, as SvelteKit does it.
+# The page: what the package exports, and where it was built, so that a path that leaks is seen. Its folder is removed
+# and made again, as SvelteKit does it.
 BUILD = (
     "const fs = require('fs');"
     "fs.rmSync(process.env.OUT, {recursive: true}); fs.mkdirSync(process.env.OUT);"
