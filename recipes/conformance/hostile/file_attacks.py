@@ -13,6 +13,7 @@ from recipes.conformance.hostile.model_files import drafts
 from recipes.conformance.results.inputs import server_arguments
 from recipes.core.errors import RecipeError
 from recipes.core.process import Command, start
+from recipes.models.chat_template import judge_templates
 from recipes.models.gguf.reader import read_gguf
 from recipes.models.inspect import demand_sound, inspect
 from recipes.serve.llamacpp.installation import SERVER
@@ -122,7 +123,9 @@ class Bench:
 def gate(model: Path, mmproj: Path) -> str:
     """Return why `serve` refuses a pair of files; nothing where it takes them."""
     try:
-        demand_sound(inspect(read_gguf(model), read_gguf(mmproj), CONTEXT), model.name)
+        head = read_gguf(model)
+        templates = judge_templates(head)
+        demand_sound(inspect(head, read_gguf(mmproj), CONTEXT, templates=templates), model.name)
     except RecipeError as error:
         return error.found.splitlines()[0] if error.found else error.expected
     return ""
