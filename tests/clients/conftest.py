@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder, port = tmp_path_factory.mktemp("serve"), free_port()
     python = bootstrap.environment_python("run")
     words = ("-P", "-s", "-m", "recipes", "serve", "--model", "pocket", "--threads", "1", "--port", str(port))
+    if other := os.environ.get("PINNED_LLAMA_TEST_BUNDLE"):  # another llama.cpp than the default recipe's
+        words += ("--bundle", other)
     command = Command((python, *words), folder, bootstrap.clean_environment())
     with start(command, folder / "serve.log") as process:
         server = Server(base_url(LOOPBACK, port), process, folder / "serve.log")

@@ -11,7 +11,7 @@ import litellm
 import pytest
 from langchain_core.messages import HumanMessage
 from langchain_openai import ChatOpenAI
-from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
+from llama_index.core.llms import ChatMessage
 from llama_index.llms.openai_like import OpenAILike
 from pydantic import BaseModel, SecretStr
 from pydantic_ai import Agent, BinaryContent
@@ -111,10 +111,9 @@ def test_llama_index(service: Service) -> None:
         temperature=0,
         max_tokens=16,
     )
-    asked = ChatMessage(
-        role="user", blocks=[ImageBlock(image=service.image), TextBlock(text=service.question)]
-    )
+    asked = ChatMessage(role="user", content=parts(service))
     assert str(model.chat([asked]).message.content).strip() == service.answer
+    assert "".join(str(part.delta) for part in model.stream_chat([asked])).strip() == service.answer
 
 
 def test_llm(service: Service, tmp_path: Path) -> None:

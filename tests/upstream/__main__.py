@@ -1,7 +1,11 @@
-"""`python -m tests.upstream [WORDS OF PYTEST]`: runs upstream's server tests; lists those that cannot run, and why."""
+"""Runs upstream's own server tests with the pocket model, and lists those that cannot run, and why.
+
+`python -m tests.upstream [--bundle FOLDER --source FOLDER] [WORDS OF PYTEST]`: by default the default recipe's bundle.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -17,6 +21,7 @@ from recipes.build.source_tree import find_source
 from recipes.build.toolchain.toolchain import default_platform
 from recipes.core.settings import read_settings
 from recipes.manifest.load import PROJECT, Manifests
+from recipes.serve.llamacpp.installation import SERVER, find_installation
 from recipes.store.store import Store
 from tests.upstream import wrapper
 
@@ -31,24 +36,36 @@ LEFT_OUT = {
     "test_tools_builtin.py": "runs programs of the machine",
     "test_mcp_servers.py": "runs programs of the machine",
 }
+IGNORED = ("__pycache__", "tmp", "*.pyc")
 # a wget that reaches nothing: the tests import it to download models
 WGET = 'def download(*_, **__):\n    raise OSError("no network")\n'
 
 
-def main(words: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run the tests; return 1 where a server crashed, 2 where nothing ran."""
-    manifests, store = Manifests(), Store.open(read_settings().store)
-    recipe = manifests.recipe(os.environ.get("PINNED_LLAMA_TEST_RECIPE", manifests.defaults().recipe))
-    platform = default_platform(manifests.defaults(), recipe)
-    plan = make_plan(recipe, platform, manifests.toolchain(recipe.platforms[platform].toolchain))
-    bundle, source = store.find(plan.bundle_key), find_source(store, final_tree(recipe))
-    if bundle is None or source is None:
-        print(f"build it first: python3 noxfile.py -s build -- --recipe {recipe.name}", file=sys.stderr)
+    parser = argparse.ArgumentParser("upstream", description=main.__doc__, allow_abbrev=False)
+    parser.add_argument(
+        "--bundle", type=Path, metavar="FOLDER", help="another llama.cpp than the default recipe's"
+    )
+    parser.add_argument(
+        "--source", type=Path, metavar="FOLDER", help="the tree whose tests are run, with --bundle"
+    )
+    options, words = parser.parse_known_args(arguments)
+    if (options.bundle is None) != (options.source is None):
+        parser.error("--bundle and --source go together: the tests are those of the program's own source")
+    manifests = Manifests()
+    server, source = (
+        (find_installation(options.bundle).path(SERVER), options.source.absolute())
+        if options.bundle
+        else built(manifests)
+    )
+    if server is None or source is None:
+        print("build it first: python3 noxfile.py -s build", file=sys.stderr)
         return 2
     files = {file.role: str(PROJECT / str(file.path)) for file in manifests.model("pocket").files}
     with tempfile.TemporaryDirectory(prefix="upstream-tests-") as top:
         folder, crashes, report = Path(top) / "tests", Path(top) / "crashes.jsonl", Path(top) / "junit.xml"
-        shutil.copytree(source.path / TESTS, folder)
+        shutil.copytree(source / TESTS, folder, ignore=shutil.ignore_patterns(*IGNORED))
         for path in (folder, *folder.rglob("*")):
             path.chmod(path.stat().st_mode | 0o600 | (0o100 if path.is_dir() else 0))
         (folder / "wget.py").write_text(WGET, encoding="utf-8")
@@ -59,7 +76,7 @@ def main(words: list[str]) -> int:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
             "LLAMA_SERVER_BIN_PATH": str(program),
-            wrapper.SERVER: str(bundle.path / "bin" / "llama-server"),
+            wrapper.SERVER: str(server),
             wrapper.MODEL: files["model"],
             wrapper.MMPROJ: files["mmproj"],
             wrapper.CRASHES: str(crashes),
@@ -84,6 +101,16 @@ def main(words: list[str]) -> int:
             check=False,
         )
         return summary(report, crashes)
+
+
+def built(manifests: Manifests) -> tuple[Path | None, Path | None]:
+    """Return llama-server and the source of the default recipe, or of PINNED_LLAMA_TEST_RECIPE, if it is built."""
+    store = Store.open(read_settings().store)
+    recipe = manifests.recipe(os.environ.get("PINNED_LLAMA_TEST_RECIPE", manifests.defaults().recipe))
+    platform = default_platform(manifests.defaults(), recipe)
+    plan = make_plan(recipe, platform, manifests.toolchain(recipe.platforms[platform].toolchain))
+    bundle, source = store.find(plan.bundle_key), find_source(store, final_tree(recipe))
+    return bundle and bundle.path / "bin" / "llama-server", source and source.path
 
 
 def summary(report: Path, crashes: Path) -> int:

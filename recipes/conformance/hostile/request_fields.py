@@ -18,11 +18,13 @@ NOT_READ = {"server-tools", "server-mcp", "server-models"}
 NAME = r"\"([A-Za-z_][\w.]*)\""
 DECLARED = re.compile(rf"\bfield_(?:num|bool|str|json|nested)\(\s*{NAME}|\badd_alias\(\s*{NAME}")
 READ = re.compile(
-    rf"\bjson_(?:value|field|object_field)\(\s*\w+,\s*{NAME}|\.(?:at|contains|value|find|count)\(\s*{NAME}|\b\w+\[{NAME}\](?!\s*=[^=])"
+    # what is read of an object that an expression gives, too
+    rf"\bjson_(?:value|field|object_field)\([^,\"]+,\s*{NAME}|\.(?:at|contains|value|find|count)\(\s*{NAME}|\b\w+\[{NAME}\](?!\s*=[^=])"
 )
 ROUTE = re.compile(
-    r"\b(?:ctx_http\.|svr->)(get|post|Get|Post)\s*\(\s*(?:params\.api_prefix\s*\+\s*)?\"(/[^\"]*)\""
+    r"\b(?:ctx_http\.|svr->)(get|post|del|Get|Post|Delete)\s*\(\s*(?:params\.api_prefix\s*\+\s*)?\"(/[^\"]*)\""
 )
+METHODS = {"get": "GET", "post": "POST", "del": "DELETE", "delete": "DELETE"}
 
 
 def read_source(folder: Path) -> dict[str, list[str]]:
@@ -34,7 +36,7 @@ def read_source(folder: Path) -> dict[str, list[str]]:
     fields = {
         name for pattern in (DECLARED, READ) for found in pattern.findall(text) for name in found if name
     }
-    routes = {f"{method.upper()} {path}" for method, path in ROUTE.findall(text)}
+    routes = {f"{METHODS[method.lower()]} {path}" for method, path in ROUTE.findall(text)}
     return {"fields": sorted(fields), "routes": sorted(routes)}
 
 
