@@ -26,6 +26,7 @@ from recipes.store.store import Store
 from tests.upstream import wrapper
 
 TESTS = Path("tools") / "server" / "tests"
+TEMPLATES = Path("models") / "templates"
 # what the files need that the pocket model or this environment lacks
 LEFT_OUT = {
     "test_metrics.py": "needs prometheus_client",
@@ -64,8 +65,11 @@ def main(arguments: list[str]) -> int:
         return 2
     files = {file.role: str(PROJECT / str(file.path)) for file in manifests.model("pocket").files}
     with tempfile.TemporaryDirectory(prefix="upstream-tests-") as top:
-        folder, crashes, report = Path(top) / "tests", Path(top) / "crashes.jsonl", Path(top) / "junit.xml"
+        folder, crashes, report = Path(top) / TESTS, Path(top) / "crashes.jsonl", Path(top) / "junit.xml"
         shutil.copytree(source / TESTS, folder, ignore=shutil.ignore_patterns(*IGNORED))
+        shutil.copytree(
+            source / TEMPLATES, Path(top) / TEMPLATES
+        )  # some tests name one, from their own folder
         for path in (folder, *folder.rglob("*")):
             path.chmod(path.stat().st_mode | 0o600 | (0o100 if path.is_dir() else 0))
         (folder / "wget.py").write_text(WGET, encoding="utf-8")

@@ -6,6 +6,7 @@ nobody sent is a crash, written as a line of JSON with the test's name.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 
 SERVER, MODEL, MMPROJ, CRASHES = "WRAPPED_SERVER", "WRAPPED_MODEL", "WRAPPED_MMPROJ", "WRAPPED_CRASHES"
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 # options with a value that name files of a hub or of a network
 OF_A_HUB = {"--hf-repo", "--hf-file", "--model-url", "--mmproj-url", "--hf-repo-draft", "--lora"}
 
@@ -35,6 +37,12 @@ def arguments(given: list[str], model: str, mmproj: str) -> list[str]:
     return [*kept, "--model", model, "--mmproj", mmproj] if names_hub else kept
 
 
+def end_with_parent() -> None:
+    """Let the kernel end this process with its parent: a test may kill what it started, which cannot pass that on."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main() -> int:
     """Run the server until it ends or is told to."""
     environment = os.environ
@@ -49,7 +57,7 @@ def main() -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    with subprocess.Popen([environment[SERVER], *words]) as server:
+    with subprocess.Popen([environment[SERVER], *words], preexec_fn=end_with_parent) as server:  # noqa: PLW1509 - one thread
         servers.append(server)
         if asked:  # before there was a server
             server.send_signal(asked[0])
