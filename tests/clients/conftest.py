@@ -40,7 +40,19 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The session `serve` on the pocket model, as users run it; it needs a bundle that is built."""
     folder, port = tmp_path_factory.mktemp("serve"), free_port()
     python = bootstrap.environment_python("run")
-    words = ("-P", "-s", "-m", "recipes", "serve", "--model", "pocket", "--threads", "1", "--port", str(port))
+    words: tuple[str, ...] = (
+        "-P",
+        "-s",
+        "-m",
+        "recipes",
+        "serve",
+        "--model",
+        "pocket",
+        "--threads",
+        "1",
+        "--port",
+        str(port),
+    )
     if other := os.environ.get("PINNED_LLAMA_TEST_BUNDLE"):  # another llama.cpp than the default recipe's
         words += ("--bundle", other)
     command = Command((python, *words), folder, bootstrap.clean_environment())

@@ -114,7 +114,7 @@ def built(manifests: Manifests) -> tuple[Path | None, Path | None]:
     platform = default_platform(manifests.defaults(), recipe)
     plan = make_plan(recipe, platform, manifests.toolchain(recipe.platforms[platform].toolchain))
     bundle, source = store.find(plan.bundle_key), find_source(store, final_tree(recipe))
-    return bundle and bundle.path / "bin" / "llama-server", source and source.path
+    return bundle.path / "bin" / SERVER if bundle else None, source.path if source else None
 
 
 def summary(report: Path, crashes: Path) -> int:
