@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from recipes.build.audit import cmake as audit
 from recipes.build.audit.flag_rules import LIBC, AllowedFlags
+from recipes.build.compile_record import CompileRecord, make_record
 from recipes.build.plan.plan import Plan, fill
 from recipes.build.toolchain.sdk import lay_out_sdk
 from recipes.build.toolchain.toolchain import lay_out_wrappers
@@ -80,6 +81,20 @@ def build(plan: Plan, workplace: Workplace, surroundings: Surroundings, console:
     return workplace.build / "bin"
 
 
+def record_of(plan: Plan, workplace: Workplace, surroundings: Surroundings) -> CompileRecord:
+    """Return what was compiled and linked; raises BuildError where ninja does not say what the compiler read."""
+    build, lines = workplace.build, list[str]()
+    command = ("{toolchain}/bin/ninja", "-C", "{build}", "-t", "deps")
+    _run(plan, command, workplace, surroundings, lines.append, log=False)
+    return make_record(
+        json.loads(read_no_link(build / "compile_commands.json")),
+        read_no_link(build / "build.ninja").decode(),
+        lines,
+        workplace.folders(),
+        lambda name: (build / name).is_file(),
+    )
+
+
 def check_configured(plan: Plan, folders: Mapping[str, Path]) -> None:
     """Compare CMake's resolved cache and compile commands with the plan.
 
@@ -140,15 +155,18 @@ def _command(argv: tuple[str, ...], plan: Plan, workplace: Workplace) -> Command
     )
 
 
-def _run(
+def _run(  # noqa: PLR0913 - one call
     plan: Plan,
     argv: tuple[str, ...],
     workplace: Workplace,
     surroundings: Surroundings,
     on_line: Callable[[str], None] | None = None,
+    *,
+    log: bool = True,
 ) -> None:
     command = _command(argv, plan, workplace)
-    done = run_isolated(command, workplace.reach(plan), surroundings, log=workplace.log, on_line=on_line)
+    into = workplace.log if log else None
+    done = run_isolated(command, workplace.reach(plan), surroundings, log=into, on_line=on_line)
     if done.status != 0:
         raise BuildError(
             where=f"{plan.name}: {Path(argv[0]).name}",

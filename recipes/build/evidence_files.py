@@ -20,7 +20,7 @@ ARCHIVE = ".tar.zst"
 
 def evidence_folder(store: Store, bundle_key: str) -> Path:
     """Return the folder that holds the documents of a bundle in the store."""
-    return store.root / "evidence" / bundle_key
+    return store.evidence / bundle_key
 
 
 def evidence_of_archive(archive: Path) -> Path:

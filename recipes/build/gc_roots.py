@@ -52,7 +52,7 @@ def find_reachable(manifests: Manifests) -> Reachable:
         for built, name in _builds(recipe):
             toolchain = manifests.toolchain(built.platforms[name].toolchain)
             plan = make_plan(built, name, toolchain)
-            keys.add(plan.bundle_key)
+            keys |= {plan.bundle_key, plan.compiled_key}
             blobs |= {wheel.sha256 for wheels in toolchain.hosts.values() for wheel in wheels}
             if host_name() in toolchain.hosts:
                 unpacked = toolchain_key(toolchain, host_name())

@@ -5,38 +5,51 @@ Every stage verifies what it reads by digest; nothing depends on another command
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.build.audit.bundle_files import find_strings
 from recipes.build.audit.macho.weak_symbols import keep_hidden_symbols
 from recipes.build.bundle.layout import is_pin_of, lay_out, write_record
 from recipes.build.bundle.listing import describe_mismatch
 from recipes.build.bundle.version_output import read_version
 from recipes.build.bundle_audit import check_structure
-from recipes.build.compile import Workplace, build
-from recipes.build.provenance import Circumstances, now, recorded_tools, statement, write_statement
+from recipes.build.compiled import (
+    BIN,
+    changed_tools,
+    check_no_leak,
+    ensure_compiled,
+    find_circumstances,
+    now,
+)
+from recipes.build.provenance import recorded_tools, statement, write_statement
 from recipes.build.source_tree import ensure_source
 from recipes.build.toolchain.host_tools import ask_host_tools
-from recipes.build.toolchain.toolchain import ensure_runtime, ensure_toolchain, host_name
+from recipes.build.toolchain.toolchain import ensure_toolchain, host_name
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import AuditError, OutputError
 from recipes.core.filesystem import storage_errors
 from recipes.core.log import step
 from recipes.core.process import Command
-from recipes.core.sandbox import Reach, Surroundings, demand_isolation, run_isolated
-from recipes.core.settings import REQUIRE_ISOLATION
+from recipes.core.sandbox import Reach, Surroundings, run_isolated
 from recipes.store.build_history import explain_rebuild
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from recipes.build.context import Job
     from recipes.build.plan.plan import Plan
     from recipes.store.store import Entry, Store
 
 UNPIN = "write `output_unpinned: WHY` in the place of `output: ...` in the manifest"
-TELLING_NAME = 8  # letters that a user name must have to be looked for in files
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a bundle is laid out of: built files, source, and the toolchain where the SDK is of our own."""
+
+    built: Path
+    source: Path
+    toolchain: Path | None
 
 
 @dataclass(frozen=True)
@@ -67,7 +80,7 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
     3. Fetch and unpack the toolchain.
     4. Fetch, verify and patch the source; build its page.
     5. Compile the runtime libraries of the target.
-    6. Configure and compile.
+    6. Configure and compile. Where the same was compiled before, this and the three steps before it are not done.
     7. Lay the bundle out, check its files, and compare it with the pin.
     8. Write the provenance.
 
@@ -82,33 +95,22 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
 
     def make(folder: Path) -> None:
         say_why(job, plan)
-        isolation = demand_isolation(is_demanded=REQUIRE_ISOLATION in job.settings.policy)
-        (job.console.say if isolation.wrap else job.console.warn)(f"build steps are {isolation.description}")
-        # 3. The toolchain.
-        step(3, 8, "toolchain", name=job.toolchain.name)
-        tools = ask_host_tools(job.toolchain)  # before anything is fetched for a machine that cannot build
-        toolchain = ensure_toolchain(job.toolchain, job)
-        # 4. The source.
-        step(4, 8, "source", commit=job.recipe.source.commit, patches=len(job.recipe.patches))
-        source = ensure_source(job)
-        # 5. The runtime libraries.
-        step(5, 8, "runtime libraries", target=job.platform.target)
-        runtime = ensure_runtime(plan, toolchain, job).path if plan.hermetic else None
-        with job.store.scratch(plan.bundle_key) as work:
-            workplace = Workplace(work, source.path, toolchain.path, runtime, log_path(job.store, plan))
-            started = now()
-            # 6. Configure and compile.
-            step(6, 8, "compile", jobs=job.surroundings.jobs, folder=work, log=workplace.log)
-            built = build(plan, workplace, job.surroundings, job.console)
-            # 7. The bundle.
-            step(7, 8, "bundle", pinned=_pinned(job, plan))
-            tree = make_bundle(job, plan, workplace, built, folder)
+        # 3. to 6. The compiled files.
+        compiled = ensure_compiled(job, plan)
+        # 7. The bundle.
+        step(7, 8, "bundle", pinned=_pinned(job, plan))
+        source = ensure_source(job).path
+        toolchain = ensure_toolchain(job.toolchain, job).path if plan.inputs.sdk else None
+        tree = make_bundle(job, plan, Parts(compiled.path / BIN, source, toolchain), folder)
         # 8. The provenance.
         step(8, 8, "provenance", path=provenance_path(job.store, plan))
-        circumstances = Circumstances(started, now(), isolation, job.surroundings, tools)
+        circumstances = find_circumstances(job.store, plan)
+        assert circumstances is not None  # noqa: S101 - what was compiled in unknown ones was dropped
         # before the bundle appears: who finds a bundle of the machine's own tools asks which they were
         with storage_errors(job.store.root):
-            write_statement(provenance_path(job.store, plan), statement(plan, tree.hex, circumstances))
+            write_statement(
+                provenance_path(job.store, plan), statement(plan, tree.hex, circumstances, finished=now())
+            )
 
     entry, is_new = job.store.ensure(
         plan.bundle_key,
@@ -137,30 +139,28 @@ def drop_if_tools_changed(job: Job, plan: Plan) -> None:
 
     Raises ToolchainError where such a tool is missing now.
     """
-    if plan.hermetic or job.store.find(plan.bundle_key) is None:
-        return
-    before, now_said = recorded_tools(provenance_path(job.store, plan)), ask_host_tools(job.toolchain)
-    if before != now_said:
-        changed = sorted(
-            name for name in before.keys() | now_said.keys() if before.get(name) != now_said.get(name)
-        )
-        job.console.say(f"building {plan.name} again: the machine's own tools changed: {', '.join(changed)}")
-        job.store.discard(plan.bundle_key)
+    if not plan.hermetic and job.store.find(plan.bundle_key) is not None:
+        before = recorded_tools(provenance_path(job.store, plan))
+        if changed := changed_tools(before, ask_host_tools(job.toolchain)):
+            job.console.say(
+                f"building {plan.name} again: the machine's own tools changed: {', '.join(changed)}"
+            )
+            job.store.discard(plan.bundle_key)
 
 
-def make_bundle(job: Job, plan: Plan, workplace: Workplace, built: Path, into: Path) -> Sha256:
+def make_bundle(job: Job, plan: Plan, parts: Parts, into: Path) -> Sha256:
     """Lay out what was built, check it, compare it with the pinned digest, and return its digest.
 
     Raises AuditError where a built file is not as the plan says, and OutputError where the bundle is not the pinned
     one; it is kept for comparison, outside the entries.
     """
     where = f"{plan.name}: bundle"
-    lay_out(built, workplace.source, plan.contents, into, partial=not plan.whole)
-    if plan.inputs.sdk:  # linked by zig
+    lay_out(parts.built, parts.source, plan.contents, into, partial=not plan.whole)
+    if parts.toolchain:  # linked by zig
         keep_hidden_symbols(into)
     write_record(into, plan.record())
-    check_structure(plan, into, workplace.source, workplace.toolchain, where)
-    check_no_leak(into, job.store.root, workplace.work, where)
+    check_structure(plan, into, parts.source, parts.toolchain, where)
+    check_no_leak(into, (job.store.root,), where)
     check_version(plan, into, where)
     digest = hash_tree(into, Sha256)
     if _pinned(job, plan) not in {None, digest}:
@@ -206,25 +206,6 @@ def pin_commands(plan: Plan) -> str:
     return f"python3 noxfile.py -s build {chosen}\npython3 noxfile.py -s lock {chosen} --output --write"
 
 
-def check_no_leak(bundle: Path, store: Path, work: Path, where: str) -> None:
-    """Demand that no file of a bundle holds a path or the user of the machine that built it.
-
-    Raises AuditError, naming the files.
-    """
-    needles = {str(store), str(work), f"{Path.home()}/"}
-    # a shorter name, such as root, is a word that programs use for other things
-    if len(getpass.getuser()) >= TELLING_NAME:
-        needles.add(getpass.getuser())
-    found = find_strings(bundle, sorted(needle.encode() for needle in needles))
-    if found:
-        raise AuditError(
-            where=where,
-            expected="no path and no user name of this machine in any file",
-            found="\n".join(f"{name} holds {needle.decode()}" for name, needle in found),
-            fix="map the path away with -ffile-prefix-map in the platform's flags, or strip the file",
-        )
-
-
 def check_version(plan: Plan, bundle: Path, where: str) -> None:
     """Demand that the built program says who it is, where this machine can run it.
 
@@ -251,11 +232,6 @@ def say_why(job: Job, plan: Plan) -> None:
     before = job.store.history.last_inputs(plan.name)
     if before is not None and plan.whole:
         job.console.say(f"building {plan.name} again: {explain_rebuild(before, plan.named_inputs())}")
-
-
-def log_path(store: Store, plan: Plan) -> Path:
-    """Return where every line that a plan's last build here printed is kept."""
-    return store.root / "logs" / f"{plan.bundle_key}.log"
 
 
 def provenance_path(store: Store, plan: Plan) -> Path:

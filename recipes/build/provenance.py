@@ -9,45 +9,27 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from recipes.core.filesystem import make_folders, open_to_write, read_no_link
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
 
+    from recipes.build.compiled import Circumstances
     from recipes.build.plan.plan import Plan
-    from recipes.core.sandbox import Isolation, Surroundings
 
 BUILD_TYPE = "urn:pinned-llama:plan:1"
 
 
-@dataclass(frozen=True)
-class Circumstances:
-    """What one build happened in.
+def statement(
+    plan: Plan, output: str, circumstances: Circumstances, *, finished: datetime
+) -> dict[str, object]:
+    """Return the provenance of a bundle as an in-toto statement.
 
-    `isolation` is how build steps were cut off from the rest of the machine, or why they were not; `surroundings` are
-    jobs and umask; `tools` are versions of a host toolchain by program, empty for a pinned one.
+    The circumstances are those of the compile, which may be older than the bundle: it was finished last.
     """
-
-    started: datetime
-    finished: datetime
-    isolation: Isolation
-    surroundings: Surroundings
-    tools: Mapping[str, str]
-
-
-def now() -> datetime:
-    """Return the time in UTC, to the second."""
-    return datetime.now(UTC).replace(microsecond=0)
-
-
-def statement(plan: Plan, output: str, circumstances: Circumstances) -> dict[str, object]:
-    """Return the provenance of a bundle as an in-toto statement."""
     return {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": plan.name, "digest": {"gitTree": output}}],
@@ -67,17 +49,15 @@ def statement(plan: Plan, output: str, circumstances: Circumstances) -> dict[str
                 "builder": {"id": BUILD_TYPE, "version": dict(circumstances.tools)},
                 "metadata": {
                     "startedOn": circumstances.started.isoformat(),
-                    "finishedOn": circumstances.finished.isoformat(),
+                    "finishedOn": finished.isoformat(),
                 },
                 "byproducts": [
-                    {"name": "isolation", "content": circumstances.isolation.description},
-                    {"name": "jobs", "content": str(circumstances.surroundings.jobs)},
-                    {"name": "umask", "content": f"{circumstances.surroundings.umask:04o}"},
-                    {
-                        "name": "machine",
-                        "content": f"{platform.system()} {platform.release()} {platform.machine()}",
-                    },
-                    {"name": "cores", "content": str(os.cpu_count())},
+                    {"name": "isolation", "content": circumstances.isolation},
+                    {"name": "compiled", "content": circumstances.finished.isoformat()},
+                    {"name": "jobs", "content": str(circumstances.jobs)},
+                    {"name": "umask", "content": circumstances.umask},
+                    {"name": "machine", "content": circumstances.machine},
+                    {"name": "cores", "content": str(circumstances.cores)},
                 ],
             },
         },

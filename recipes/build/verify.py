@@ -55,7 +55,7 @@ def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
     3. The patches, and the patched tree.
     4. The toolchain, and the runtime libraries that it compiled.
     5. The page, where the recipe builds one.
-    6. The bundle.
+    6. The compiled files, and the bundle.
     """
     recipe, store = job.recipe, job.store
     # 1. All origins.
@@ -98,8 +98,14 @@ def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
         node = job.manifests.toolchain(recipe.page.toolchain)
         yield from _toolchain(node, store)
         yield from _page(recipe, recipe.page, node, store)
-    # 6. The bundle.
+    # 6. The compiled files, and the bundle.
     step(6, 6, "bundle", plan=plan.name, digest=plan.digest)
+    yield _check_pin(
+        f"compiled files of {plan.name}",
+        plan.compiled_key,
+        lambda: store.find_verified(plan.compiled_key),
+        is_pinned=False,
+    )
     yield _check_pin(
         f"bundle {plan.name}",
         str(job.platform.output or "not pinned"),

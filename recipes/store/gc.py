@@ -34,7 +34,7 @@ class ItemKind(Enum):
     PARTIAL = "download"
     STAGING = "temporary folder"
     REJECTED = "rejected bytes"
-    NOTE = "log"
+    NOTE = "log"  # or documents
     LOCK = "lock"
 
 
@@ -237,6 +237,11 @@ def _list_files(store: Store) -> Iterator[Item]:
                 continue
             held = is_held(store.lock_path(path.stem))
             yield Item(ItemKind.NOTE, f"{folder.name}/{path.name}", path.stem, tree_size_bytes(path), held)
+    for path in filter(lambda path: is_key(path.name), _children(store.evidence)):
+        held = is_held(store.lock_path(path.name))
+        yield Item(
+            ItemKind.NOTE, f"{store.evidence.name}/{path.name}", path.name, tree_size_bytes(path), held
+        )
 
 
 def _list_leftovers(store: Store) -> Iterator[Item]:

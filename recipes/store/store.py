@@ -68,6 +68,7 @@ class Store(BlobStore):
         self.locks = root / "locks"
         self.logs = root / "logs"  # and below: <key>.<suffix>, written and read by who makes the entries
         self.provenance = root / "provenance"
+        self.evidence = root / "evidence"  # folders of documents, each named by the entry that it is about
         self.tmp = StagingArea(root / "tmp")
         self._publishing = root / "publishing.lock"  # held for a few renames at a time
         self.history = History(root / "history", self._publishing)
@@ -146,7 +147,8 @@ class Store(BlobStore):
         2. Lock its key, and look again: another process may have made it meanwhile.
         3. Fill an empty folder, and publish it: read-only, hashed, recorded, on the disk, by rename.
 
-        `make` fills the empty folder, under the lock; what it raises leaves no entry. `check` is for an entry that is
+        `make` fills the empty folder, under the lock; what it raises leaves no entry. It may add to `inputs`, which are
+        read when it has ended. `check` is for an entry that is
         there already, as for `find_verified`. Raises StoreError as `find_verified` and `stage` do.
         """
         if entry := self.find_verified(key, check):
@@ -286,9 +288,10 @@ class Store(BlobStore):
         return trash
 
     def _layout(self) -> tuple[Path, ...]:
-        files = (self.blobs, self.partial, self.rejected, self.logs, self.provenance, self.root / "history")
+        files = (self.blobs, self.partial, self.rejected, self.root / "history")
+        notes = (self.logs, self.provenance, self.evidence)
         # entries last: where it is there, all of the layout is
-        return (*files, self.listings, self.locks, self.tmp.root, self.entries)
+        return (*files, *notes, self.listings, self.locks, self.tmp.root, self.entries)
 
 
 def _is_folder(path: Path) -> bool:

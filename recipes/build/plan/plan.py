@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PLACEHOLDER = re.compile(r"\{(source|build|toolchain|wrappers|sdk)\}")
 PLAN_FORMAT = "plan/1"  # raise it where the same inputs would be built in another way
+COMPILE_FORMAT = "compile/1"  # raise it where the same inputs would be compiled, or recorded, in another way
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,32 @@ class Plan:
     def bundle_key(self) -> str:
         """The store entry that holds this plan's bundle."""
         return f"bundle-{self.recipe}-{self.platform}-{self.digest.hex[:32]}"
+
+    @property
+    def compiled_key(self) -> str:
+        """The store entry that holds what this plan compiles: another packaging of the same files has the same."""
+        digest = Sha256.of_bytes(canonical_json(self.compile_data()))
+        return f"compiled-{self.recipe}-{self.platform}-{digest.hex[:32]}"
+
+    def compile_data(self) -> dict[str, object]:
+        """Return what shapes the compiled bytes, or what they are judged by while they are compiled."""
+        return {
+            "format": COMPILE_FORMAT,
+            "machine": self.machine,
+            "source": self.inputs.patched_tree_sha256.hex,
+            "toolchain": self.inputs.toolchain.hex,
+            "page": self.inputs.page.hex if self.inputs.page else None,
+            "sdk": self.inputs.sdk.hex if self.inputs.sdk else None,
+            "environment": dict(self.environment),
+            "wrappers": {wrapper.name: wrapper.script for wrapper in self.wrappers},
+            "configure": list(self.configure),
+            "compile": list(self.compile),
+            "cache": dict(self.cache),
+            "overridden": list(self.overridden),
+            "isa_flags": list(self.isa_flags),
+            "march": list(self.march),
+            "libraries": list(self.libraries),
+        }
 
     def as_data(self) -> dict[str, object]:
         """Return the plan as plain JSON data: what `build.json` records, and what the digest is taken of."""

@@ -232,7 +232,7 @@ class TestReadOnly:
         self, tmp_path: Path, namespace: tuple[str, ...]
     ) -> None:
         work("prepare-store", tmp_path)
-        (tmp_path / "v1" / "provenance").rmdir()  # as in a store of an earlier version
+        (tmp_path / "v1" / "evidence").rmdir()  # as in a store of an earlier version
         before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
         within = (*namespace, READ_ONLY_BIND, "sh", str(tmp_path))
         read, *refused = work("use-without-writing", tmp_path, within=within)

@@ -133,6 +133,9 @@ def fill(store: Store) -> tuple[Sha256, Sha256]:
     (store.logs / "wanted.log").write_bytes(b"l")
     (store.logs / "unwanted.log").write_bytes(b"l")
     (store.provenance / "unwanted.json").write_bytes(b"l")
+    for key in ("wanted", "unwanted"):
+        (store.evidence / key).mkdir()
+        (store.evidence / key / "a.json").write_bytes(b"l")
     with store.lock("wanted", Silent()):
         pass
     for name in ("commands.log", "commands.log.1"):  # of the commands: no entry's, and kept
@@ -160,9 +163,11 @@ def test_the_listing_names_every_part_once_and_changes_nothing(store: Store) -> 
         ("log", "logs/wanted.log", "wanted"),
         ("log", "logs/unwanted.log", "unwanted"),
         ("log", "provenance/unwanted.json", "unwanted"),
+        ("log", "evidence/wanted", "wanted"),
+        ("log", "evidence/unwanted", "unwanted"),
         ("lock", "wanted", "wanted"),
     }
-    assert len(listing) == 14
+    assert len(listing) == 16
     sizes = {item.name: item.size_bytes for item in listing}
     assert (sizes[unwanted.hex], sizes[f"{UNWANTED.hex}.d"]) == (13, 4)
     assert 300 <= sizes["half"] < 600  # the file, and the listing of its name and digest
@@ -194,6 +199,7 @@ def test_a_collection_keeps_what_is_reached_and_removes_the_rest(store: Store) -
         "logs/commands.log",
         "logs/commands.log.1",
         "logs/wanted.log",
+        "evidence/wanted/a.json",
     }
     assert foreign <= left
     assert plan_collection({"wanted"}, {wanted, WANTED}, list_store(store)).going == ()
@@ -217,6 +223,7 @@ def test_what_is_locked_is_listed_as_held_and_stays(store: Store) -> None:
             work.name,
             "logs/unwanted.log",
             "provenance/unwanted.json",
+            "evidence/unwanted",
         }
         collect(store, plan, Silent())
         assert store.find("unwanted") is not None

@@ -147,7 +147,7 @@ def test_a_link_of_another_owner_on_the_way_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "way").where == str(tmp_path / "way")
 
 
-@pytest.mark.parametrize("name", ["entries", "partial", "logs", "locks", "tmp", "sightings", "provenance"])
+@pytest.mark.parametrize("name", ["entries", "partial", "logs", "locks", "tmp", "sightings", "evidence"])
 def test_a_link_in_the_place_of_a_folder_of_the_store_is_refused(tmp_path: Path, name: str) -> None:
     store = Store.open(tmp_path / "store")
     (tmp_path / "elsewhere").mkdir()

@@ -61,7 +61,9 @@ class TestOpen:
     def test_a_new_store_has_all_its_folders_below_its_format(self, tmp_path: Path) -> None:
         store = Store.open(tmp_path / "deep" / "store")
         assert store.root == tmp_path / "deep" / "store" / "v1"
-        folders = "blobs blobs/sha256 entries history listings locks logs partial provenance rejected tmp"
+        folders = (
+            "blobs blobs/sha256 entries evidence history listings locks logs partial provenance rejected tmp"
+        )
         found = sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*"))
         assert found == folders.split()
 
