@@ -109,6 +109,12 @@ def payload(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def advisories(session: nox.Session) -> None:
+    """List what is known against a recipe: each finding, its status, and what shows it."""
+    recipes(session)
+
+
+@nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Propose new pins for a newer source or a model, as a diff, and say which patches still apply."""
     asks_the_hub = any(word.startswith("--model") for word in session.posargs)

@@ -22,6 +22,7 @@ class Job(Context):
     recipe: Recipe
     platform_name: str
     surroundings: Surroundings
+    permitted: tuple[str, ...] = ()  # grave findings, by name: provenance records them
 
     @property
     def platform(self) -> Platform:

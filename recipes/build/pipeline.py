@@ -108,9 +108,8 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
         assert circumstances is not None  # noqa: S101 - what was compiled in unknown ones was dropped
         # before the bundle appears: who finds a bundle of the machine's own tools asks which they were
         with storage_errors(job.store.root):
-            write_statement(
-                provenance_path(job.store, plan), statement(plan, tree.hex, circumstances, finished=now())
-            )
+            provenance = statement(plan, tree.hex, circumstances, finished=now(), permitted=job.permitted)
+            write_statement(provenance_path(job.store, plan), provenance)
 
     entry, is_new = job.store.ensure(
         plan.bundle_key,

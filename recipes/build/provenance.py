@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from recipes.core.filesystem import make_folders, open_to_write, read_no_link
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -24,11 +25,17 @@ BUILD_TYPE = "urn:pinned-llama:plan:1"
 
 
 def statement(
-    plan: Plan, output: str, circumstances: Circumstances, *, finished: datetime
+    plan: Plan,
+    output: str,
+    circumstances: Circumstances,
+    *,
+    finished: datetime,
+    permitted: Sequence[str] = (),
 ) -> dict[str, object]:
     """Return the provenance of a bundle as an in-toto statement.
 
     The circumstances are those of the compile, which may be older than the bundle: it was finished last.
+    `permitted` are the grave findings that were permitted by name.
     """
     return {
         "_type": "https://in-toto.io/Statement/v1",
@@ -37,7 +44,11 @@ def statement(
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": {"recipe": plan.recipe, "platform": plan.platform},
+                "externalParameters": {
+                    "recipe": plan.recipe,
+                    "platform": plan.platform,
+                    "permitted": list(permitted),
+                },
                 "internalParameters": {"planSha256": plan.digest.hex, "plan": plan.as_data()},
                 "resolvedDependencies": [
                     {"name": "source", "digest": {"gitTree": plan.inputs.patched_tree.hex}},
@@ -76,6 +87,15 @@ def recorded_tools(path: Path) -> dict[str, str]:
         return dict(json.loads(read_no_link(path))["predicate"]["runDetails"]["builder"]["version"])
     except (OSError, ValueError, LookupError, TypeError):
         return {}
+
+
+def recorded_permissions(path: Path) -> tuple[str, ...]:
+    """Return the grave findings that were permitted when a bundle was built; none where nothing is recorded."""
+    try:
+        external = json.loads(read_no_link(path))["predicate"]["buildDefinition"]["externalParameters"]
+        return tuple(str(name) for name in external.get("permitted", ()))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return ()
 
 
 def write_statement(path: Path, content: dict[str, object]) -> None:

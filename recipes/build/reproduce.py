@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipes.build.advisories import grave, warn_known_issues
 from recipes.build.bundle.compare import compare
 from recipes.build.pipeline import Bundle, ensure_bundle
 from recipes.build.source_tree import ensure_patched, page_job
@@ -66,6 +67,7 @@ def reproduce(job: Job, plan: Plan, targets: tuple[str, ...]) -> int:
 
     Raises OutputError where they are not, with what differs.
     """
+    warn_known_issues(job)
     first = ensure_bundle(job, plan)
     with job.store.scratch(f"reproduce-{plan.digest.hex[:32]}") as scratch:
         folder = scratch / "a-path-of-quite-another-length" / "with more, in it"
@@ -128,6 +130,7 @@ def _second_build(
     options = ["--project", str(job.manifests.project), "--recipe", plan.recipe]
     options += ["--platform", plan.platform, "--jobs", "1"]
     options += [word for target in targets for word in ("--target", target)]
+    options += [word for one in grave(job) for word in ("--permit", one)]
     options += ["--preload", str(clock)] if clock else []
     command = Command((*user, sys.executable, "-m", "recipes", "build", *options), PROJECT, environment)
     here = {name: os.environ.get(name, "unset") for name in ("HOME", "USER", "TZ", "LANG")}

@@ -16,6 +16,7 @@ from recipes.build.source_tree import (
     source_key,
 )
 from recipes.build.toolchain.toolchain import find_toolchain, host_name, runtime_key, toolchain_key
+from recipes.build.vendored import check_version
 from recipes.build.webpage.build_page import find_page, page_key
 from recipes.build.webpage.npm_packages import find_packages, packages_key
 from recipes.core.errors import FetchError, RecipeError, VerifyError
@@ -52,7 +53,7 @@ def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
     1. All origins, where asked for: downloaded, and what they give compared with the pinned tree and commit. The commit
        is absent where an origin proves none.
     2. The archives and the tree of the source.
-    3. The patches, and the patched tree.
+    3. The patches, and the patched tree; what it says of the versions of libraries that it carries.
     4. The toolchain, and the runtime libraries that it compiled.
     5. The page, where the recipe builds one.
     6. The compiled files, and the bundle.
@@ -80,6 +81,7 @@ def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
     if recipe.patches:
         last = recipe.patches[-1]
         yield _check_pin("patched tree", str(last.tree), lambda: find_source(store, last.tree_sha256))
+    yield from _vendored(recipe, store)
     # 4. The toolchain.
     plan = job.plan()
     step(4, 6, "toolchain", name=job.toolchain.name)
@@ -139,6 +141,17 @@ def _origins(job: Job) -> Iterator[PinCheck]:
         if error is None:
             state = "ok" if result.proves_commit else "absent"
             yield PinCheck(f"commit from {result.label}", state, str(source.commit))
+
+
+def _vendored(recipe: Recipe, store: Store) -> Iterator[PinCheck]:
+    """Compare the versions by which findings are matched with the source that carries the libraries."""
+    source = store.find(source_key(final_tree(recipe)))  # compared with its pin above
+    for library, url in recipe.vendored.items():
+        what = f"version of {library}"
+        if source is None:
+            yield PinCheck(what, "absent", url)
+        else:
+            yield _check_pin(what, url, partial(check_version, recipe, library, source.path))
 
 
 def _toolchain(toolchain: Toolchain, store: Store) -> Iterator[PinCheck]:

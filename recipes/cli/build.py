@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.build.advisories import warn_known_issues
+from recipes.build.advisories import demand_no_known_issues
 from recipes.build.bundle.layout import describe
 from recipes.build.pipeline import Bundle, ensure_bundle, provenance_path
 from recipes.build.plan.plan import narrow
 from recipes.cli.job import open_job
-from recipes.cli.options import Parser, Session, add_compile, add_platform, refuse_beside
+from recipes.cli.options import Parser, Session, add_compile, add_permit, add_platform, refuse_beside
 from recipes.core.filesystem import storage_errors
-from recipes.core.settings import REFUSE_KNOWN_ISSUES, REQUIRE_ISOLATION
+from recipes.core.settings import REQUIRE_ISOLATION
 from recipes.fetch.archives.pack import pack
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ def add_options(parser: Parser) -> None:
         "--archive", type=Path, metavar="FOLDER", help="also write the bundle as a deterministic .tar.zst"
     )
     parser.add_argument(
-        "--refuse-known-issues", action="store_true", help="refuse a recipe that carries an advisory"
+        "--refuse-known-issues", action="store_true", help="refuse a recipe that any finding affects"
     )
+    add_permit(parser)
     parser.add_argument(
         "--require-isolation",
         action="store_true",
@@ -63,7 +64,8 @@ def run(options: argparse.Namespace) -> int:
         policy = job.settings.policy | {REQUIRE_ISOLATION}
         job = replace(job, settings=replace(job.settings, policy=policy))
     names = pinned_platforms(job) if options.all_platforms else [job.platform_name]
-    warn_known_issues(job, refuse=options.refuse_known_issues or REFUSE_KNOWN_ISSUES in job.settings.policy)
+    permitted = demand_no_known_issues(job, permit=options.permit, refuse_all=options.refuse_known_issues)
+    job = replace(job, permitted=permitted)
     for each in (replace(job, platform_name=name) for name in names):
         bundle = ensure_bundle(each, chosen_plan(each, options.target))
         print_bundle(each, bundle)

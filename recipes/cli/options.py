@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from recipes.core.errors import UsageError
+from recipes.core.settings import split_names
 from recipes.serve.door.admission import parse_origin
 from recipes.serve.door.image_decode import Detail
 
@@ -27,6 +28,7 @@ environment:
   PINNED_LLAMA_MIRROR     addresses of mirrors: a store's blobs/sha256 folder, served as it is
   PINNED_LLAMA_OFFLINE    1: never use the network
   PINNED_LLAMA_POLICY     refuse-known-issues, require-isolation: refuse to build as those options do
+  PINNED_LLAMA_PERMIT     findings that a recipe may have though they are grave, as --permit names them
   PINNED_LLAMA_TIMEOUT_S  how long a server may be silent, in seconds (default: 30)
   PINNED_LLAMA_HUB_URL    model hub, or a mirror that answers like it (default: HF_ENDPOINT, else the model's)
   HF_TOKEN                token of the model hub; sent to the hub alone, and never where it redirects to
@@ -186,6 +188,18 @@ def add_compile(parser: Parser) -> None:
     )
     parser.add_argument(
         "--jobs", type=positive, metavar="N", help="compile commands at a time (default: usable cores)"
+    )
+
+
+def add_permit(parser: Parser) -> None:
+    """Add the permission of findings by name."""
+    parser.add_argument(
+        "--permit",
+        action="extend",
+        default=[],
+        type=split_names,
+        metavar="ID",
+        help="use a recipe though this finding of high severity affects it (repeat, or commas, for more)",
     )
 
 

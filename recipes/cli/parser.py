@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recipes.cli import (
+    advisories,
     ask,
     build,
     conformance,
@@ -33,6 +34,7 @@ SESSIONS = (
     kernels.SESSION,
     mac_check.SESSION,
     payload.SESSION,
+    advisories.SESSION,
     lock.SESSION,
     models.SESSION,
     serve.SESSION,

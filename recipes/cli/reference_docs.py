@@ -10,6 +10,7 @@ import ast
 import re
 from typing import TYPE_CHECKING, Any
 
+from recipes.build.advisories import affecting, findings
 from recipes.cli.options import EPILOG
 from recipes.cli.room_drawing import draw_rooms, read_rooms
 from recipes.core import errors
@@ -34,9 +35,12 @@ TITLES = {
     "recipe": "Manifest: a recipe",
     "toolchain": "Manifest: a toolchain",
     "model": "Manifest: a model",
+    "advisory": "Manifest: an advisory",
     "defaults": "Manifest: the defaults",
 }
-FOLDERS = {kind: f"manifests/{kind}s/NAME.yaml" for kind in ("recipe", "toolchain", "model")}
+FOLDERS = {kind: f"manifests/{kind}s/NAME.yaml" for kind in ("recipe", "toolchain", "model")} | {
+    "advisory": "manifests/advisories/NAME.yaml"
+}
 # What a pattern such as ^(zig|host)$ or ^recipe/1$ lists; other patterns are described in words.
 WORDS = re.compile(r"\^\(?([a-z0-9/]+(?:\|[a-z0-9/]+)*)\)?\$")
 VARIABLE = re.compile(r"^  ([A-Z_]+) +(.+)$", re.MULTILINE)
@@ -185,8 +189,8 @@ def platforms_page(manifests: Manifests) -> str:
         source = f"Commit `{recipe.source.commit.hex}`, {patches}. {_sentence(recipe.summary)}"
         blocks += [f"## {recipe.name}", source, _table(head, rows)]
         blocks += [
-            f"Known issue `{issue.id}`: {issue.summary}. Affects {issue.affects}. See <{issue.link}>."
-            for issue in recipe.known_issues
+            f"`{one.advisory.id}`: {one.advisory.summary}. Affects {one.advisory.affects}."
+            for one in affecting(findings(recipe, manifests.advisories()))
         ]
     blocks.append("## Toolchains")
     for toolchain in map(manifests.toolchain, manifests.toolchain_names()):

@@ -10,6 +10,7 @@ from recipes.cli.job import open_job
 from recipes.cli.options import (
     Parser,
     Session,
+    add_permit,
     add_platform,
     detail,
     not_negative,
@@ -84,6 +85,7 @@ def add_options(parser: Parser) -> None:
 def add_server(parser: Parser) -> None:
     """Add what starts a server: the program, the model, and how it runs."""
     add_platform(parser)
+    add_permit(parser)
     add_bundle(parser)
     parser.add_argument(
         "--model",

@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.build.pipeline import ensure_bundle
+from recipes.build.advisories import findings, summary
+from recipes.build.pipeline import ensure_bundle, provenance_path
+from recipes.build.provenance import recorded_permissions
 from recipes.conformance.checks import baseline_refusal as baseline
 from recipes.conformance.checks import kernels as check_kernels
 from recipes.conformance.report.write import write_report
@@ -89,6 +91,8 @@ def conform(  # noqa: PLR0913 - the session's options
         with storage_errors(folder):
             page = write_report(result, folder)
     print_result(subject, result, page)
+    if not bundle:
+        print_known(job)
     if has_failed(result.outcomes):
         raise refusal(result, page)
     return 0
@@ -109,6 +113,13 @@ def print_result(subject: Installation, result: Result, page: Path) -> None:
         elif outcome.verdict is CheckVerdict.NOT_RUN:
             print(f"  not run: {outcome.part.value}, {outcome.name}: {outcome.words}")
     print(f"report:   {page} ({result.seconds:.0f} s)")
+
+
+def print_known(job: Job) -> None:
+    """Print what is known against the recipe, and what of it was permitted when its bundle was built."""
+    permitted = recorded_permissions(provenance_path(job.store, job.plan()))
+    for line in summary(findings(job.recipe, job.manifests.advisories()), permitted):
+        print(f"  known: {line}")
 
 
 def refusal(result: Result, page: Path) -> ConformanceError:

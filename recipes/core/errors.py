@@ -204,6 +204,13 @@ class AnswerError(RecipeError):
     title = "there is no answer"
 
 
+class KnownVulnerabilityError(RecipeError):
+    """A recipe that something of high severity is known against, within reach, and that nobody permitted by name."""
+
+    exit_code = 34
+    title = "something of high severity is known against this recipe"
+
+
 class OperatingSystemError(RecipeError):
     """A fault of the operating system that no other class describes, as an output that cannot be written."""
 

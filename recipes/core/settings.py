@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MIRROR_VARIABLE = "PINNED_LLAMA_MIRROR"
 OFFLINE_VARIABLE = "PINNED_LLAMA_OFFLINE"
 POLICY_VARIABLE = "PINNED_LLAMA_POLICY"
+PERMIT_VARIABLE = "PINNED_LLAMA_PERMIT"
 TIMEOUT_VARIABLE = "PINNED_LLAMA_TIMEOUT_S"
 HUB_VARIABLE = "PINNED_LLAMA_HUB_URL"
 HUB_ENDPOINT_VARIABLE = "HF_ENDPOINT"  # the hub's own client's
@@ -55,6 +56,8 @@ class Settings:
     mirrors
         Base addresses without a slash at the end: a blob lies at `<base>/<digits of its SHA-256>`, so that
         any static server of a store's `blobs/sha256` is a mirror.
+    permit
+        Findings of manifests/advisories that a recipe may have though they are grave.
     timeout_s
         How long a server may be silent.
     network
@@ -74,6 +77,7 @@ class Settings:
     mirrors: tuple[str, ...] = ()
     offline: bool = False
     policy: frozenset[str] = frozenset()
+    permit: frozenset[str] = frozenset()
     timeout_s: float = TIMEOUT_S
     network: tuple[tuple[str, str], ...] = ()
     certificates: str | None = None
@@ -122,6 +126,7 @@ def parse_settings(
         ),
         offline=_switch(OFFLINE_VARIABLE, environ.get(OFFLINE_VARIABLE, "")),
         policy=_policy(environ.get(POLICY_VARIABLE, "")),
+        permit=frozenset(split_names(environ.get(PERMIT_VARIABLE, ""))),
         timeout_s=_seconds(TIMEOUT_VARIABLE, environ.get(TIMEOUT_VARIABLE, "")),
         network=tuple((name, environ[name]) for name in NETWORK_VARIABLES if name in environ),
         certificates=_certificates(*certificates) if certificates else None,
@@ -211,6 +216,11 @@ def _switch(name: str, value: str) -> bool:
     if value in {"", "0", "1"}:
         return value == "1"
     raise _wrong(name, "1 for yes; 0 or nothing for no", repr(value), f"set {name}=1, or unset it")
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Return the names of a list with commas, spaces or both between them."""
+    return tuple(text.replace(",", " ").split())
 
 
 def _policy(value: str) -> frozenset[str]:

@@ -81,8 +81,11 @@ def _source_changes(job: Job, request: SourceRequest, tree: Path) -> tuple[Chang
     trials = _try(job, tree)
     change = _repin(job, trials, new)
     if new.commit != job.recipe.source.commit:
-        for issue in job.recipe.known_issues:
-            job.console.warn(f"known_issues: {issue.id} was found in the old source; is it in the new one?")
+        for name, standing in job.recipe.advisories.items():
+            if standing.status != "not_affected":
+                job.console.warn(
+                    f"advisories: {name} is {standing.status} in the old source; and in the new one?"
+                )
         if old_names := find_old_names(change.new, job.recipe.source):
             lines = "\n".join(f"  {change.path}:{number}: {line.strip()}" for number, line in old_names)
             job.console.warn(f"these lines still name the old source; change them by hand:\n{lines}")

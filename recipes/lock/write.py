@@ -13,7 +13,7 @@ from recipes.core.errors import ManifestError, RecipeError, StoreError
 from recipes.core.filesystem import remove_tree, shown, write_durably
 from recipes.core.log import step
 from recipes.lock.proposal import unified_diff
-from recipes.manifest.load import Manifests, load_model, load_recipe, load_toolchain
+from recipes.manifest.load import Manifests, load_advisory, load_model, load_recipe, load_toolchain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,6 +107,7 @@ def _check(copy: Path, change: Change, manifests: Manifests) -> None:
         "manifests/recipes": load_recipe,
         "manifests/models": load_model,
         "manifests/toolchains": load_toolchain,
+        "manifests/advisories": load_advisory,
     }.get(folder)
     if load is None:
         return

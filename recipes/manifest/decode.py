@@ -14,7 +14,16 @@ from msgspec import inspect
 
 from recipes.core.digest import Digest
 from recipes.core.errors import ManifestError, PinMissingError, RecipeError
-from recipes.manifest.schema import AnyManifest, Name, RelativePath, Repository, Url, convert
+from recipes.manifest.schema import (
+    AnyManifest,
+    Name,
+    PackageUrl,
+    RelativePath,
+    Repository,
+    Url,
+    Version,
+    convert,
+)
 from recipes.manifest.strict_yaml import Document, Steps, Value, shorten
 
 if TYPE_CHECKING:
@@ -25,7 +34,7 @@ T = TypeVar("T", bound=AnyManifest)
 UNEXPLAINED = "a manifest that fits its schema"  # where the type refuses what no rule below names
 _PATTERNS = {
     meta.pattern: meta.description
-    for meta in (get_args(kind)[1] for kind in (Name, Url, RelativePath, Repository))
+    for meta in (get_args(kind)[1] for kind in (Name, Url, RelativePath, Repository, Version, PackageUrl))
 }
 
 

@@ -11,6 +11,7 @@ import msgspec
 from recipes.core.errors import UsageError
 from recipes.core.filesystem import storage_errors
 from recipes.core.invocation import corrected
+from recipes.manifest.advisory_checks import advisory_problems, standing_problems
 from recipes.manifest.decode import Problem, any_of, closest, parse, refuse_first, unknown
 from recipes.manifest.model_checks import model_problems
 from recipes.manifest.recipe_checks import (
@@ -20,7 +21,7 @@ from recipes.manifest.recipe_checks import (
     recipe_problems,
     toolchain_problems,
 )
-from recipes.manifest.schema import AnyManifest, Defaults, Model, Recipe, Toolchain, json_schema
+from recipes.manifest.schema import Advisory, AnyManifest, Defaults, Model, Recipe, Toolchain, json_schema
 from recipes.manifest.strict_yaml import read_file
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ SCHEMAS: dict[str, type[AnyManifest]] = {
     "recipe": Recipe,
     "toolchain": Toolchain,
     "model": Model,
+    "advisory": Advisory,
     "defaults": Defaults,
 }
 
@@ -49,6 +51,7 @@ class Manifests:
         self._recipes: dict[str, Recipe] = {}
         self._toolchains: dict[str, Toolchain] = {}
         self._models: dict[str, Model] = {}
+        self._advisories: dict[str, Advisory] | None = None
         self._defaults: Defaults | None = None
 
     def recipe_names(self) -> tuple[str, ...]:
@@ -102,6 +105,13 @@ class Manifests:
             self._models[name] = load_model(path, self)
         return self._models[name]
 
+    def advisories(self) -> dict[str, Advisory]:
+        """Return every finding by its name, sorted; raises as `load_advisory`."""
+        if self._advisories is None:
+            folder = self.root / "advisories"
+            self._advisories = {name: load_advisory(folder / f"{name}.yaml", self) for name in _names(folder)}
+        return self._advisories
+
     def defaults(self) -> Defaults:
         """Return what a command without options means; raises as `load_defaults`."""
         if self._defaults is None:
@@ -149,6 +159,7 @@ def load_recipe(path: Path, manifests: Manifests) -> Recipe:
         [
             *name_problem(recipe.name, path.stem),
             *recipe_problems(recipe, kinds, known, lock),
+            *(standing_problems(recipe, manifests.advisories()) if recipe.advisories else ()),
             *patch_file_problems(recipe, manifests.patches, shown),
         ],
     )
@@ -170,6 +181,14 @@ def load_model(path: Path, manifests: Manifests) -> Model:
     model = parse(document, Model, lock)
     refuse_first(document, [*name_problem(model.name, path.stem), *model_problems(model, _BY_HAND, lock)])
     return model
+
+
+def load_advisory(path: Path, manifests: Manifests) -> Advisory:
+    """Read one finding and check it; raises ManifestError where anything is wrong."""
+    document = read_file(path, manifests.show(path))
+    advisory = parse(document, Advisory, _BY_HAND)
+    refuse_first(document, advisory_problems(advisory, path.stem))
+    return advisory
 
 
 def load_defaults(path: Path, manifests: Manifests) -> Defaults:

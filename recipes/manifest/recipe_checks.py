@@ -56,7 +56,6 @@ def recipe_problems(
     """
     yield from _origins(recipe)
     yield from _repeated(("targets",), recipe.targets)
-    yield from _repeated(("known_issues",), [issue.id for issue in recipe.known_issues])
     yield from _patches(recipe, lock)
     if recipe.page is not None:
         yield from _toolchain(recipe.page.toolchain, known, ("page",))

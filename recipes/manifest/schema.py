@@ -35,9 +35,33 @@ Repository = Annotated[
         description="a repository of a hub, as OWNER/NAME",
     ),
 ]
+Version = Annotated[
+    str,
+    Meta(
+        pattern=r"^b?[0-9]+(\.[0-9]+)*$", description="a version of digits and dots, or b and a build number"
+    ),
+]
+PackageUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^pkg:[a-z]+/[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(@[A-Za-z0-9._+-]+)?$",
+        description="a package URL, as pkg:github/OWNER/NAME@VERSION",
+    ),
+]
 GitDirectory = Annotated[
     RelativePath | None,
     Meta(description="where the archive has a git directory, whose objects prove the source's commit"),
+]
+PatchNumber = Annotated[int, Meta(ge=1)]
+Justification = Annotated[
+    str,
+    Meta(
+        pattern=(
+            "^(component_not_present|vulnerable_code_not_present|vulnerable_code_not_in_execute_path"
+            "|vulnerable_code_cannot_be_controlled_by_adversary|inline_mitigations_already_exist)$"
+        ),
+        description="why a recipe is not affected, in OpenVEX's words",
+    ),
 ]
 SizeBytes = Annotated[int, Meta(ge=1, le=1 << 40, description="its size, exactly")]
 CmakeValue = Annotated[str, Meta(description="the exact value that CMake's cache must hold after configure")]
@@ -119,19 +143,79 @@ class Patch(_Pin, frozen=True, kw_only=True):
     tree_sha256: Annotated[Sha256, Meta(description="the same in git's SHA-256 object format")]
 
 
-class KnownIssue(_Pin, frozen=True, kw_only=True):
-    """An advisory: something that this recipe gets wrong."""
+class AffectedRange(_Pin, frozen=True, kw_only=True):
+    """A range of versions that a finding affects, in OSV's words: builds of llama.cpp, or versions of a library."""
 
-    id: Annotated[Name, Meta(description="its name in messages")]
-    link: Annotated[Url, Meta(description="where it is reported or fixed")]
-    affects: Annotated[Text, Meta(description="the use that is affected")]
+    introduced: Annotated[
+        Version | None, Meta(description="the first that is affected; none from the very first")
+    ] = None
+    fixed: Annotated[Version | None, Meta(description="the first that is not; none where none is known")] = (
+        None
+    )
+    last_affected: Annotated[
+        Version | None, Meta(description="the last that is said to be affected, where no fix is named")
+    ] = None
+
+
+class Advisory(_Pin, frozen=True, kw_only=True):
+    """One finding against llama.cpp, against a library that it carries, or against what a recipe makes of them."""
+
+    schema: Annotated[str, Meta(pattern="^advisory/1$", description="the format of this file")]
+    id: Annotated[Name, Meta(description="the file's name without its ending: a CVE's, a GHSA's, or our own")]
+    aliases: Annotated[tuple[Name, ...], Meta(description="the same finding's other identifiers")] = ()
+    component: Annotated[
+        Name, Meta(description="`llama.cpp`, or a library that recipes list under `vendored`")
+    ]
     summary: Annotated[Text, Meta(description="what goes wrong, in a sentence")]
+    severity: Annotated[
+        str,
+        Meta(
+            pattern="^(none|low|medium|high|critical)$",
+            description="as its publisher rates it, ours by CVSS; none: a fault, but no vulnerability",
+        ),
+    ]
+    cvss: Annotated[tuple[Text, ...], Meta(description="its CVSS vectors, as published")] = ()
+    reach: Annotated[
+        str,
+        Meta(
+            pattern="^(request|file|option|unshipped)$",
+            description=(
+                "what is enough for it: a request to a server with its defaults, a model's file given to a program;"
+                " or an option that is off by default and that `serve` never gives; or it is in no bundle"
+            ),
+        ),
+    ]
+    affects: Annotated[Text, Meta(description="the use that is affected")]
+    affected: Annotated[
+        tuple[AffectedRange, ...], Meta(description="the versions that are affected; without any: all")
+    ] = ()
+    weaknesses: Annotated[tuple[Name, ...], Meta(description="of the CWE list, as CWE-787")] = ()
+    links: Annotated[tuple[Url, ...], Meta(min_length=1, description="where it is reported or fixed")]
+    says: Annotated[Text, Meta(description="what these sources say, and when they were looked at")]
     hostile: Annotated[
         tuple[Text, ...],
         Meta(
             description="what of the session `hostile` it lets through: kinds, or single attacks as `kind: name`"
         ),
     ] = ()
+
+
+class Standing(_Pin, frozen=True, kw_only=True):
+    """How a recipe stands to one finding, in the words of VEX."""
+
+    status: Annotated[
+        str,
+        Meta(
+            pattern="^(affected|not_affected|fixed|under_investigation)$",
+            description="fixed: by a patch of ours, or by upstream before this source",
+        ),
+    ]
+    justification: Justification | None = None
+    patch: Annotated[
+        PatchNumber | None, Meta(description="which of the recipe's patches fixes it, counted from 1")
+    ] = None
+    evidence: Annotated[Text, Meta(description="the line, the patch or the trial that shows it")]
+    action: Annotated[Text | None, Meta(description="what who is affected can do")] = None
 
 
 class CompileFlags(_Pin, frozen=True, kw_only=True):
@@ -257,9 +341,13 @@ class Recipe(_Pin, frozen=True, kw_only=True):
     page: Annotated[
         Page | None, Meta(description="the server's web page, where the source does not carry it")
     ] = None
-    known_issues: Annotated[
-        tuple[KnownIssue, ...], Meta(description="advisories: `build` prints them, a policy can refuse them")
-    ] = ()
+    vendored: Annotated[
+        dict[Name, PackageUrl], Meta(description="libraries that the source carries, as package URLs")
+    ] = {}
+    advisories: Annotated[
+        dict[Name, Standing],
+        Meta(description="how it stands to each finding of manifests/advisories; no part of a plan"),
+    ] = {}
     targets: Annotated[tuple[Name, ...], Meta(min_length=1, description="what ninja is asked to build")]
     probe: Annotated[
         tuple[Text, ...],
@@ -419,7 +507,7 @@ class Model(_Pin, frozen=True, kw_only=True):
     files: Annotated[tuple[ModelFile, ...], Meta(min_length=2, description="one of each role")]
 
 
-AnyManifest = Recipe | Toolchain | Model | Defaults
+AnyManifest = Recipe | Toolchain | Model | Defaults | Advisory
 T = TypeVar("T", bound=_Pin)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.build.advisories import warn_known_issues
+from recipes.build.advisories import demand_no_known_issues
 from recipes.build.pipeline import find_bundle
 from recipes.core.cores import threads_to_ask_for
 from recipes.core.errors import BundleMissingError, UsageError
@@ -22,6 +22,7 @@ from recipes.serve.server_arguments import ServerOptions, server_arguments
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
     from pathlib import Path
 
     from recipes.build.context import Job
@@ -47,7 +48,7 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
     most_body: int = MOST_BODY,
 ) -> PreparedServer:
     """Do everything that comes before the start, the quick checks first; a RecipeError says what is missing."""
-    installation = find_server(job, options.bundle)
+    installation = find_server(job, options.bundle, permit=options.permit)
     demand_option(installation, "--image-max-tokens", options.image_max_tokens)
     choice = choose_model(job, options.model)
     if choice.reason:
@@ -91,15 +92,15 @@ def demand_option(installation: Installation, option: str, value: object) -> Non
         )
 
 
-def find_server(job: Job, bundle: Path | None) -> Installation:
+def find_server(job: Job, bundle: Path | None, *, permit: Iterable[str] = ()) -> Installation:
     """Return the llama.cpp in the named folder, or the recipe's bundle from the store, with every byte hashed.
 
-    A BundleMissingError is raised if the bundle is not built, another RecipeError if it differs from its pin, or the
-    folder has no server.
+    A BundleMissingError is raised if the bundle is not built, another RecipeError if it differs from its pin, the
+    folder has no server, or a grave finding affects the recipe and is not in `permit`.
     """
     if bundle is not None:
         return find_installation(bundle)
-    warn_known_issues(job, refuse="refuse-known-issues" in job.settings.policy)
+    demand_no_known_issues(job, permit=permit)
     plan = job.plan()
     found = find_bundle(job, plan)
     if found is None:

@@ -37,7 +37,7 @@ from recipes.conformance.hostile.supervisor import Supervisor
 from recipes.conformance.results.outcome import CheckVerdict
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
-from recipes.manifest.schema import KnownIssue
+from recipes.manifest.schema import Advisory
 from recipes.models.gguf.reader import read_gguf
 from recipes.serve.llamacpp.server import serve, user
 from recipes.store.store import Store
@@ -190,7 +190,7 @@ def test_a_draft_is_the_file_it_was_read_from(pocket: ReferenceModel, tmp_path: 
     assert read_gguf(tmp_path / "copy.gguf").metadata["qwen3vlmoe.expert_count"].content == 385
 
 
-def result(*faults: Fault | None, known: tuple[KnownIssue, ...] = ()) -> HostileResult:
+def result(*faults: Fault | None, known: tuple[Advisory, ...] = ()) -> HostileResult:
     trials = tuple(
         Trial(Attack(Kind.GRAMMARS, f"attack {index}", CALM.run), "words", fault, 0.1, 1)
         for index, fault in enumerate(faults)
@@ -200,8 +200,19 @@ def result(*faults: Fault | None, known: tuple[KnownIssue, ...] = ()) -> Hostile
     )
 
 
-def advisory(*hostile: str) -> KnownIssue:
-    return KnownIssue(id="ISSUE-1", link="https://example.org", affects="a", summary="s", hostile=hostile)
+def advisory(*hostile: str) -> Advisory:
+    return Advisory(
+        schema="advisory/1",
+        id="ISSUE-1",
+        component="llama.cpp",
+        summary="s",
+        severity="low",
+        reach="request",
+        affects="a",
+        links=("https://example.org",),
+        says="it",
+        hostile=hostile,
+    )
 
 
 def test_a_record_says_what_was_not_held() -> None:
@@ -250,11 +261,6 @@ def test_every_advisory_names_attacks_that_there_are() -> None:
         for role, of in (("model", MODEL), ("mmproj", MMPROJ))
         for name in of
     }
-    named = {
-        word
-        for name in manifests.recipe_names()
-        for one in manifests.recipe(name).known_issues
-        for word in one.hostile
-    }
+    named = {word for one in manifests.advisories().values() for word in one.hostile}
     assert named - names == set()
     assert issue_of(result(Fault.DEAD).trials[0], (advisory("grammars"),)) == "ISSUE-1"

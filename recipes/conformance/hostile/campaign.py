@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from recipes.conformance.hostile.judge import Trial
     from recipes.conformance.results.inputs import CheckInputs
     from recipes.core.console import Console
-    from recipes.manifest.schema import KnownIssue
+    from recipes.manifest.schema import Advisory
     from recipes.serve.llamacpp.server import Server
 
 # four slots that each hold a conversation; an image of a megapixel fits in
@@ -42,7 +42,7 @@ def attack(
     console: Console,
     *,
     launch: Callable[[], AbstractContextManager[Server]] | None = None,
-    known: tuple[KnownIssue, ...] = (),
+    known: tuple[Advisory, ...] = (),
 ) -> HostileResult:
     """Run attacks against a subject's server, or what `launch` starts with it behind; a dead one is started again.
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipes.build.advisories import affecting, findings
 from recipes.build.pipeline import ensure_bundle
 from recipes.conformance.hostile.campaign import attack
 from recipes.conformance.hostile.extent import Extent
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from recipes.conformance.hostile.report import HostileResult
     from recipes.conformance.results.inputs import CheckInputs
     from recipes.conformance.results.outcome import Outcome
-    from recipes.manifest.schema import KnownIssue
+    from recipes.manifest.schema import Advisory
     from recipes.serve.llamacpp.installation import Installation
 
 RECORD = "hostile.json"
@@ -75,12 +76,13 @@ def check_hostile(job: Job, inputs: CheckInputs) -> tuple[Outcome, ...]:
     return outcomes(attack(inputs, Extent(is_quick=True), job.console, known=known))
 
 
-def known_issues(job: Job, subject: Installation) -> tuple[KnownIssue, ...]:
+def known_issues(job: Job, subject: Installation) -> tuple[Advisory, ...]:
     """Return the advisories of the recipe that a bundle was built of; none for another llama.cpp."""
     if not subject.is_bundle:
         return ()
     try:
-        return job.manifests.recipe(subject.title.partition("@")[0]).known_issues
+        recipe = job.manifests.recipe(subject.title.partition("@")[0])
+        return tuple(one.advisory for one in affecting(findings(recipe, job.manifests.advisories())))
     except UsageError:  # a recipe of another project
         return ()
 
@@ -101,7 +103,7 @@ def refusal(result: HostileResult, record: Path) -> ConformanceError:
     more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
     return ConformanceError(
         where=f"{result.title}, {result.digest}",
-        expected="each attack held, or named by an advisory of the recipe (known_issues, hostile)",
+        expected="each attack held, or named by an advisory of the recipe (manifests/advisories, hostile)",
         found="\n".join(lines[:SHOWN] + more),
         fix=f"read {record}; do not let others reach this server",
     )

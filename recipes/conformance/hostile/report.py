@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from recipes.conformance.hostile.judge import Trial
-    from recipes.manifest.schema import KnownIssue
+    from recipes.manifest.schema import Advisory
 
 FORMAT = "hostile/1"
 SHOWN = 3  # attacks that an outcome names
@@ -44,7 +44,7 @@ class HostileResult:
     seconds: float
     starts: int
     trials: tuple[Trial, ...]
-    known: tuple[KnownIssue, ...] = ()
+    known: tuple[Advisory, ...] = ()
 
     @property
     def failed(self) -> tuple[Trial, ...]:
@@ -67,7 +67,7 @@ def title(trial: Trial) -> str:
     return f"{trial.attack.kind.value}: {trial.attack.name}"
 
 
-def issue_of(trial: Trial, known: Sequence[KnownIssue]) -> str:
+def issue_of(trial: Trial, known: Sequence[Advisory]) -> str:
     """Return the id of the advisory that names an attack, or its whole kind; nothing where none does."""
     names = {trial.attack.kind.value, title(trial)}
     return next((issue.id for issue in known if names & set(issue.hostile)), "")
@@ -141,7 +141,7 @@ def outcomes(result: HostileResult) -> tuple[Outcome, ...]:
     )
 
 
-def _outcome(kind: Kind, trials: Sequence[Trial], known: Sequence[KnownIssue]) -> Outcome:
+def _outcome(kind: Kind, trials: Sequence[Trial], known: Sequence[Advisory]) -> Outcome:
     failed = [trial for trial in trials if is_failure(trial)]
     unknown = [trial for trial in failed if not issue_of(trial, known)]
     alone = [trial for trial in trials if trial.fault is Fault.ALONE]

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.core.errors import FetchError, PolicyError, UsageError, VerifyError
+from recipes.core.errors import (
+    FetchError,
+    KnownVulnerabilityError,
+    PolicyError,
+    UsageError,
+    VerifyError,
+)
 from tests.support.fixture_project import PATCH, FixtureProject, make_project, provide_source
 from tests.support.http_server import Server, sends
 
@@ -95,23 +101,75 @@ def test_a_misspelled_key_is_named_with_its_line(own_store: FixtureProject) -> N
     assert "did you mean `summary`" in answer.err
 
 
-def test_an_advisory_is_printed_and_the_policy_refuses_it(project: FixtureProject) -> None:
+ADVISORY = """\
+schema: advisory/1
+id: squares-are-round
+aliases: [CVE-2000-0002]
+component: llama.cpp
+summary: squares come out round
+severity: {severity}
+reach: {reach}
+affects: every square
+links: [https://example.invalid/2]
+says: it was looked at
+"""
+
+
+def advise(project: FixtureProject, severity: str, reach: str) -> None:
+    """Write a finding that affects the project's recipe."""
+    folder = project.root / "manifests" / "advisories"
+    folder.mkdir()
+    (folder / "squares-are-round.yaml").write_text(ADVISORY.format(severity=severity, reach=reach))
     project.edit(
         "targets:",
-        "known_issues:\n  - id: squares-are-round\n    link: https://example.invalid/2\n"
-        "    affects: every square\n    summary: squares come out round\ntargets:",
+        "advisories:\n  squares-are-round:\n    status: affected\n"
+        "    evidence: it was tried\n    action: draw circles\ntargets:",
     )
+
+
+@pytest.mark.parametrize(("severity", "reach"), [("medium", "request"), ("critical", "option")])
+def test_a_finding_is_printed_and_the_policy_refuses_it(
+    project: FixtureProject, severity: str, reach: str
+) -> None:
+    advise(project, severity, reach)
     warned = project.recipes("build")
     assert warned.status == 0, warned.err
-    assert "warning: fixture: squares-are-round: " in warned.err
+    assert f"warning: fixture: squares-are-round ({severity}, {reach}): squares come out round" in warned.err
     for options, environ in (
         (["--refuse-known-issues"], {}),
         ([], {"PINNED_LLAMA_POLICY": "refuse-known-issues"}),
     ):
         refused = project.recipes("build", *options, **environ)
         assert refused.status == PolicyError.exit_code
-        assert "where:    manifests/recipes/fixture.yaml: known_issues" in refused.err
+        assert "where:    manifests/recipes/fixture.yaml: advisories" in refused.err
         assert "found:    squares-are-round" in refused.err
+
+
+def test_a_grave_finding_is_refused_unless_it_is_permitted_by_name(project: FixtureProject) -> None:
+    advise(project, "high", "request")
+    for session in (
+        ("build",),
+        ("build", "--archive", str(project.root / "out")),
+        ("serve",),
+        ("ask", "What?"),
+    ):
+        refused = project.recipes(*session)
+        assert refused.status == KnownVulnerabilityError.exit_code, refused.err
+        assert "where:    manifests/recipes/fixture.yaml: advisories" in refused.err
+        assert "squares-are-round, high: squares come out round" in refused.err
+        assert "--permit squares-are-round" in refused.err
+    assert not (project.root / "out").exists()
+    unknown = project.recipes("build", "--permit", "squares-are-rund")
+    assert unknown.status == UsageError.exit_code
+    assert "did you mean `squares-are-round`?" in unknown.err
+    for options, environ in (
+        (["--permit", "squares-are-round"], {}),
+        (["--permit=CVE-2000-0002"], {}),
+        ([], {"PINNED_LLAMA_PERMIT": "CVE-2000-0002 squares-are-round"}),
+    ):
+        permitted = project.recipes("build", *options, **environ)
+        assert permitted.status == 0, permitted.err
+        assert "permitted by name: squares-are-round" in permitted.err
 
 
 def test_a_patch_that_is_not_the_pinned_one_is_refused(project: FixtureProject) -> None:

@@ -179,7 +179,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
         summary=draw(WORDS),
         source=source,
         patches=SMALL_RECIPE.patches[: draw(st.integers(0, 2))],
-        known_issues=SMALL_RECIPE.known_issues[: draw(st.integers(0, 1))],
+        advisories=draw(st.sampled_from([SMALL_RECIPE.advisories, {}])),
         cmake=draw(st.dictionaries(NAMES, VALUES, max_size=3)),
     )
 
@@ -199,9 +199,11 @@ def test_a_recipe_is_read_again_from_its_canonical_form(recipe: Recipe) -> None:
 
 COMMITTED = [
     *((path, "recipe") for path in sorted((PROJECT / "manifests/recipes").glob("*.yaml"))),
+    *((path, "advisory") for path in sorted((PROJECT / "manifests/advisories").glob("*.yaml"))),
     *((path, "toolchain") for path in sorted((PROJECT / "manifests/toolchains").glob("*.yaml"))),
     (PROJECT / "manifests/defaults.yaml", "defaults"),
     (SMALL / "manifests/recipes/small.yaml", "recipe"),
+    (SMALL / "manifests/advisories/images.yaml", "advisory"),
 ]
 
 

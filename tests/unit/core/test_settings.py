@@ -34,6 +34,7 @@ def test_each_variable_is_read() -> None:
         PINNED_LLAMA_MIRROR=" http://a.example/x/  https://b.example ",
         PINNED_LLAMA_OFFLINE="1",
         PINNED_LLAMA_POLICY="refuse-known-issues, ",
+        PINNED_LLAMA_PERMIT=" CVE-2000-0001,GHSA-1  ours, ",
         PINNED_LLAMA_TIMEOUT_S="2.5",
         https_proxy="http://proxy.example",
         SSL_CERT_FILE="/etc/ssl/own.pem",
@@ -45,13 +46,14 @@ def test_each_variable_is_read() -> None:
         ("http://a.example/x", "https://b.example"),
         offline=True,
         policy=frozenset({"refuse-known-issues"}),
+        permit=frozenset({"CVE-2000-0001", "GHSA-1", "ours"}),
         timeout_s=2.5,
         network=(("https_proxy", "http://proxy.example"), ("SSL_CERT_FILE", "/etc/ssl/own.pem")),
     )
 
 
 def test_an_empty_variable_is_as_good_as_none() -> None:
-    names = ("STORE", "INDEX_URL", "MIRROR", "OFFLINE", "POLICY", "TIMEOUT_S")
+    names = ("STORE", "INDEX_URL", "MIRROR", "OFFLINE", "POLICY", "PERMIT", "TIMEOUT_S")
     assert parse(**{f"PINNED_LLAMA_{name}": "" for name in names}) == parse()
 
 

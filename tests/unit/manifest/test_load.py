@@ -323,8 +323,13 @@ def test_a_file_outside_the_project_is_named_in_full(project: Path) -> None:
 
 # The committed manifests
 
+FOLDERS = {kind: f"{kind}s" for kind in SCHEMAS} | {"advisory": "advisories"}
 COMMITTED = [
-    *((path, kind) for kind in SCHEMAS for path in sorted((PROJECT / f"manifests/{kind}s").glob("*.yaml"))),
+    *(
+        (path, kind)
+        for kind in SCHEMAS
+        for path in sorted((PROJECT / "manifests" / FOLDERS[kind]).glob("*.yaml"))
+    ),
     (PROJECT / "manifests/defaults.yaml", "defaults"),
 ]
 
@@ -332,6 +337,8 @@ COMMITTED = [
 def load(path: Path, kind: str) -> object:
     manifests = Manifests()
     loaders = {"recipe": manifests.recipe, "toolchain": manifests.toolchain, "model": manifests.model}
+    if kind == "advisory":
+        return manifests.advisories()[path.stem]
     return loaders[kind](path.stem) if kind in loaders else manifests.defaults()
 
 
