@@ -15,6 +15,7 @@ ROOMS = (
     "models",
     "serve",
     "conformance",
+    "evidence",
     "lock",
     "cli",
     "pocket",

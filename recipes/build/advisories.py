@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from recipes.core.errors import KnownVulnerabilityError, PolicyError, UsageError
 from recipes.core.invocation import corrected
 from recipes.core.settings import PERMIT_VARIABLE, REFUSE_KNOWN_ISSUES
-from recipes.manifest.affected import component_version, covers, range_text
+from recipes.manifest.advisory_checks import NOT_PRESENT
+from recipes.manifest.affected import component_version, covers, package_urls, range_text
 from recipes.manifest.decode import unknown
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ class Finding:
     status: str
     evidence: str
     standing: Standing | None = None
+    reason: str | None = None
+
+    @property
+    def justification(self) -> str | None:
+        """Why it does not affect the recipe, in OpenVEX's words; None where it does, or nobody knows."""
+        return self.reason if self.standing is None else self.standing.justification
 
     @property
     def is_grave(self) -> bool:
@@ -52,8 +59,11 @@ def _finding(recipe: Recipe, advisory: Advisory) -> Finding:
         return Finding(advisory, standing.status, standing.evidence, standing)
     version = component_version(recipe, advisory.component)
     where = f"{advisory.component} {version or 'of an unknown version'}; affected: {range_text(advisory.affected)}"
-    status = "not_affected" if covers(advisory, recipe) is False else "under_investigation"
-    return Finding(advisory, status, where)
+    if covers(advisory, recipe) is not False:
+        return Finding(advisory, "under_investigation", where)
+    is_there = advisory.component in package_urls(recipe)
+    reason = "vulnerable_code_not_present" if is_there else NOT_PRESENT
+    return Finding(advisory, "not_affected", where, reason=reason)
 
 
 def affecting(found: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.build.advisories import findings
+from recipes.cli.build import write_vex
 from recipes.cli.job import open_job
 from recipes.cli.options import Parser, Session, add_recipe
 
@@ -18,12 +20,21 @@ if TYPE_CHECKING:
 def add_options(parser: Parser) -> None:
     """Add the session's options."""
     add_recipe(parser)
+    parser.add_argument(
+        "--vex",
+        type=Path,
+        metavar="FOLDER",
+        help="write the same as CycloneDX VEX and as OpenVEX into this folder",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print a row for each finding, the grave ones first."""
     job = open_job(options)
     print_table(findings(job.recipe, job.manifests.advisories()))
+    if options.vex:
+        for path in write_vex(job, options.vex):
+            print(f"written: {path}")
     return 0
 
 

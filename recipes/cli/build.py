@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.build.advisories import demand_no_known_issues
+from recipes.build.advisories import demand_no_known_issues, findings
 from recipes.build.bundle.layout import describe
+from recipes.build.evidence_files import evidence_folder
 from recipes.build.pipeline import Bundle, ensure_bundle, provenance_path
 from recipes.build.plan.plan import narrow
 from recipes.cli.job import open_job
 from recipes.cli.options import Parser, Session, add_compile, add_permit, add_platform, refuse_beside
-from recipes.core.filesystem import storage_errors
+from recipes.core.filesystem import make_folders, open_to_write, storage_errors
 from recipes.core.settings import REQUIRE_ISOLATION
+from recipes.evidence.vex import vex_documents
 from recipes.fetch.archives.pack import pack
 
 if TYPE_CHECKING:
@@ -68,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
     job = replace(job, permitted=permitted)
     for each in (replace(job, platform_name=name) for name in names):
         bundle = ensure_bundle(each, chosen_plan(each, options.target))
+        write_vex(each, evidence_folder(each.store, bundle.plan.bundle_key))
         print_bundle(each, bundle)
         if options.archive:
             print(f"archive:  {write_archive(each, bundle, options.archive)}")
@@ -84,6 +88,17 @@ def pinned_platforms(job: Job) -> list[str]:
             f"{name} is left out: its compiler is a machine's own; build it with --platform {name}"
         )
     return pinned
+
+
+def write_vex(job: Job, folder: Path) -> tuple[Path, ...]:
+    """Write what is known against a recipe into a folder, as VEX documents; raise a StoreError if the disk refuses."""
+    documents = vex_documents(job.recipe, findings(job.recipe, job.manifests.advisories()))
+    with storage_errors(folder):
+        make_folders(folder)
+        for name, content in documents.items():
+            with os.fdopen(open_to_write(folder / name), "wb") as file:
+                file.write(content)
+    return tuple(folder / name for name in documents)
 
 
 def write_archive(job: Job, bundle: Bundle, folder: Path) -> Path:

@@ -16,6 +16,7 @@ from recipes.core.digest import Digest
 from recipes.core.errors import ManifestError, PinMissingError, RecipeError
 from recipes.manifest.schema import (
     AnyManifest,
+    Day,
     Name,
     PackageUrl,
     RelativePath,
@@ -34,7 +35,9 @@ T = TypeVar("T", bound=AnyManifest)
 UNEXPLAINED = "a manifest that fits its schema"  # where the type refuses what no rule below names
 _PATTERNS = {
     meta.pattern: meta.description
-    for meta in (get_args(kind)[1] for kind in (Name, Url, RelativePath, Repository, Version, PackageUrl))
+    for meta in (
+        get_args(kind)[1] for kind in (Name, Url, RelativePath, Repository, Version, PackageUrl, Day)
+    )
 }
 
 

@@ -52,6 +52,7 @@ GitDirectory = Annotated[
     RelativePath | None,
     Meta(description="where the archive has a git directory, whose objects prove the source's commit"),
 ]
+Day = Annotated[str, Meta(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]$", description="a day, as 2026-11-30")]
 PatchNumber = Annotated[int, Meta(ge=1)]
 Justification = Annotated[
     str,
@@ -191,7 +192,8 @@ class Advisory(_Pin, frozen=True, kw_only=True):
     ] = ()
     weaknesses: Annotated[tuple[Name, ...], Meta(description="of the CWE list, as CWE-787")] = ()
     links: Annotated[tuple[Url, ...], Meta(min_length=1, description="where it is reported or fixed")]
-    says: Annotated[Text, Meta(description="what these sources say, and when they were looked at")]
+    says: Annotated[Text, Meta(description="what these sources say")]
+    checked: Annotated[Day, Meta(description="the day on which they were looked at")]
     hostile: Annotated[
         tuple[Text, ...],
         Meta(

@@ -211,6 +211,7 @@ def advisory(*hostile: str) -> Advisory:
         affects="a",
         links=("https://example.org",),
         says="it",
+        checked="2026-11-30",
         hostile=hostile,
     )
 

@@ -112,6 +112,7 @@ reach: {reach}
 affects: every square
 links: [https://example.invalid/2]
 says: it was looked at
+checked: 2026-11-30
 """
 
 
