@@ -8,7 +8,6 @@ from pathlib import Path
 from recipes.cli.job import open_job
 from recipes.cli.options import Parser, Session, add_platform, positive, refuse_beside
 
-HOSTILE_BY_DEFAULT = False  # True once the default recipe holds: then `--no-hostile` leaves it out
 OF_THE_BUNDLE = ("recipe", "platform", "architecture")  # what says which bundle of ours is meant
 
 
@@ -27,8 +26,8 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--hostile",
         action=argparse.BooleanOptionalAction,
-        default=HOSTILE_BY_DEFAULT,
-        help=f"also attack the server, as `hostile -- --quick` does (default: {'yes' if HOSTILE_BY_DEFAULT else 'no'})",
+        default=True,
+        help="attack the server too, as `hostile -- --quick` does (default: yes)",
     )
     parser.add_argument(
         "--gpu-layers",
