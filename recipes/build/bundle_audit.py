@@ -23,16 +23,15 @@ if TYPE_CHECKING:
 LIBSYSTEM = "ziglang/ziglang/lib/libc/darwin/libSystem.tbd"  # what zig links every program for macOS with
 
 
-def check_structure(plan: Plan, bundle: Path, source: Path, toolchain: Path | None, where: str) -> None:
+def check_structure(plan: Plan, bundle: Path, source: Path, toolchain: Path, where: str) -> None:
     """Demand that the files of a bundle run on any machine of the platform, and carry the source's kernels.
 
-    `toolchain` is given where the SDK is of our own. Raises AuditError, naming each file that breaks a rule, and the
-    rule.
+    Raises AuditError, naming each file that breaks a rule, and the rule.
     """
     if plan.max_glibc:
         elf.check_bundle(bundle, machine=plan.machine, max_glibc=plan.max_glibc, where=where)
     elif plan.system == "macos":
-        target = MacTarget("arm64", plan.minimum_os, _stubs(toolchain) if toolchain else None)
+        target = MacTarget("arm64", plan.minimum_os, _stubs(toolchain) if plan.inputs.sdk else None)
         check_macho(bundle, target, where=where, whole=plan.whole)
         check_kernels(bundle, source, where)
     elif plan.system == "windows":

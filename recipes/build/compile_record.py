@@ -235,7 +235,10 @@ def _unescape(text: str) -> str:
 
 
 def shipped_inputs(record: CompileRecord, outputs: Sequence[str]) -> tuple[tuple[Link, ...], tuple[str, ...]]:
-    """Return the link statements and the object files that some linked files were made of."""
+    """Return the link statements and the object files that some linked files were made of.
+
+    A shared library that one of them needs is a file of its own, and not in it.
+    """
     by_output = {link.output: link for link in record.links}
     links: dict[str, Link] = {}
     objects: dict[str, None] = {}
@@ -246,7 +249,7 @@ def shipped_inputs(record: CompileRecord, outputs: Sequence[str]) -> tuple[tuple
         if link is None:
             if name in record.headers.used:
                 objects[name] = None
-        elif name not in links:
+        elif name not in links and (link.kind == "STATIC_LIBRARY" or name in outputs):
             links[name] = link
             waiting += link.inputs
     return tuple(links[name] for name in sorted(links)), tuple(sorted(objects))

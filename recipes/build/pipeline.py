@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.build.audit.macho.weak_symbols import keep_hidden_symbols
-from recipes.build.bundle.layout import is_pin_of, lay_out, write_record
+from recipes.build.bundle.layout import find_shipped, is_pin_of, lay_out, write_record
 from recipes.build.bundle.listing import describe_mismatch
 from recipes.build.bundle.version_output import read_version
 from recipes.build.bundle_audit import check_structure
@@ -21,6 +21,8 @@ from recipes.build.compiled import (
     find_circumstances,
     now,
 )
+from recipes.build.components.inventory import find_used, reader
+from recipes.build.components.licences import licence_files
 from recipes.build.provenance import recorded_tools, statement, write_statement
 from recipes.build.source_tree import ensure_source
 from recipes.build.toolchain.host_tools import ask_host_tools
@@ -45,11 +47,11 @@ UNPIN = "write `output_unpinned: WHY` in the place of `output: ...` in the manif
 
 @dataclass(frozen=True)
 class Parts:
-    """What a bundle is laid out of: built files, source, and the toolchain where the SDK is of our own."""
+    """What a bundle is laid out of: what was compiled, and the source and the toolchain, which have the licences."""
 
-    built: Path
+    compiled: Entry
     source: Path
-    toolchain: Path | None
+    toolchain: Path
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,8 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
         compiled = ensure_compiled(job, plan)
         # 7. The bundle.
         step(7, 8, "bundle", pinned=_pinned(job, plan))
-        source = ensure_source(job).path
-        toolchain = ensure_toolchain(job.toolchain, job).path if plan.inputs.sdk else None
-        tree = make_bundle(job, plan, Parts(compiled.path / BIN, source, toolchain), folder)
+        parts = Parts(compiled, ensure_source(job).path, ensure_toolchain(job.toolchain, job).path)
+        tree = make_bundle(job, plan, parts, folder)
         # 8. The provenance.
         step(8, 8, "provenance", path=provenance_path(job.store, plan))
         circumstances = find_circumstances(job.store, plan)
@@ -154,8 +155,12 @@ def make_bundle(job: Job, plan: Plan, parts: Parts, into: Path) -> Sha256:
     one; it is kept for comparison, outside the entries.
     """
     where = f"{plan.name}: bundle"
-    lay_out(parts.built, parts.source, plan.contents, into, partial=not plan.whole)
-    if parts.toolchain:  # linked by zig
+    built = parts.compiled.path / BIN
+    present = find_shipped(built, plan.contents, partial=not plan.whole)
+    used = find_used(plan, parts.compiled, present, where)
+    licences = licence_files(used, reader(parts.source, parts.toolchain), where)
+    lay_out(built, present, licences, into)
+    if plan.inputs.sdk:  # linked by zig
         keep_hidden_symbols(into)
     write_record(into, plan.record())
     check_structure(plan, into, parts.source, parts.toolchain, where)

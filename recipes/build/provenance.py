@@ -52,7 +52,7 @@ def statement(
                 "internalParameters": {"planSha256": plan.digest.hex, "plan": plan.as_data()},
                 "resolvedDependencies": [
                     {"name": "source", "digest": {"gitTree": plan.inputs.patched_tree.hex}},
-                    {"name": "toolchain", "digest": {"sha256": plan.inputs.toolchain.hex}},
+                    {"name": "toolchain", "digest": {"sha256": plan.inputs.toolchain.digest.hex}},
                     *further_dependencies(plan),
                 ],
             },

@@ -12,6 +12,7 @@ from recipes.core.errors import UsageError
 from recipes.core.filesystem import storage_errors
 from recipes.core.invocation import corrected
 from recipes.manifest.advisory_checks import advisory_problems, standing_problems
+from recipes.manifest.component_checks import component_problems
 from recipes.manifest.decode import Problem, any_of, closest, parse, refuse_first, unknown
 from recipes.manifest.model_checks import model_problems
 from recipes.manifest.recipe_checks import (
@@ -21,11 +22,21 @@ from recipes.manifest.recipe_checks import (
     recipe_problems,
     toolchain_problems,
 )
-from recipes.manifest.schema import Advisory, AnyManifest, Defaults, Model, Recipe, Toolchain, json_schema
+from recipes.manifest.schema import (
+    Advisory,
+    AnyManifest,
+    Component,
+    Components,
+    Defaults,
+    Model,
+    Recipe,
+    Toolchain,
+    json_schema,
+)
 from recipes.manifest.strict_yaml import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from recipes.manifest.schema import Platform
 
@@ -33,6 +44,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 SCHEMAS: dict[str, type[AnyManifest]] = {
     "recipe": Recipe,
     "toolchain": Toolchain,
+    "components": Components,
     "model": Model,
     "advisory": Advisory,
     "defaults": Defaults,
@@ -50,6 +62,7 @@ class Manifests:
         self.patches = project / "patches"
         self._recipes: dict[str, Recipe] = {}
         self._toolchains: dict[str, Toolchain] = {}
+        self._components: dict[str, Components] = {}
         self._models: dict[str, Model] = {}
         self._advisories: dict[str, Advisory] | None = None
         self._defaults: Defaults | None = None
@@ -96,6 +109,18 @@ class Manifests:
             )
             self._toolchains[name] = load_toolchain(path, self)
         return self._toolchains[name]
+
+    def components_names(self) -> tuple[str, ...]:
+        """Return the name of every table of components, sorted."""
+        return _names(self.root / "components")
+
+    def components(self, name: str) -> Components:
+        """Return a table of components; raises as `load_components`."""
+        if name not in self._components:
+            where, known = "a table's name", self.components_names()
+            path = self._path("components", name, known, where, lambda _, right: f"ask for `{right}`")
+            self._components[name] = load_components(path, self)
+        return self._components[name]
 
     def model(self, name: str) -> Model:
         """Return a model; raises as `load_model`."""
@@ -161,17 +186,47 @@ def load_recipe(path: Path, manifests: Manifests) -> Recipe:
             *recipe_problems(recipe, kinds, known, lock),
             *(standing_problems(recipe, manifests.advisories()) if recipe.advisories else ()),
             *patch_file_problems(recipe, manifests.patches, shown),
+            *_table_problem(recipe.components, manifests),
         ],
     )
-    return recipe
+    return msgspec.structs.replace(recipe, components=_listed(recipe.components, manifests))
 
 
 def load_toolchain(path: Path, manifests: Manifests) -> Toolchain:
     """Read one toolchain and check it; raises as `load_recipe`."""
     document = read_file(path, manifests.show(path))
     toolchain = parse(document, Toolchain, _BY_HAND)
-    refuse_first(document, [*name_problem(toolchain.name, path.stem), *toolchain_problems(toolchain)])
-    return toolchain
+    refuse_first(
+        document,
+        [
+            *name_problem(toolchain.name, path.stem),
+            *toolchain_problems(toolchain),
+            *_table_problem(toolchain.components, manifests),
+        ],
+    )
+    return msgspec.structs.replace(toolchain, components=_listed(toolchain.components, manifests))
+
+
+def load_components(path: Path, manifests: Manifests) -> Components:
+    """Read one table of components and check it; raises as `load_recipe`."""
+    document = read_file(path, manifests.show(path))
+    table = parse(document, Components, _BY_HAND)
+    refuse_first(document, [*name_problem(table.name, path.stem), *component_problems(table.components)])
+    return table
+
+
+def _table_problem(named: str | tuple[Component, ...] | None, manifests: Manifests) -> Iterator[Problem]:
+    if isinstance(named, str) and named not in (known := manifests.components_names()):
+        expected = f"a table of manifests/components: {any_of(known) if known else 'there is none'}"
+        fix = f"correct the name, or add manifests/components/{named}.yaml"
+        yield Problem(("components",), expected, unknown(named, known), fix)
+    elif isinstance(named, tuple):
+        yield from component_problems(named)
+
+
+def _listed(named: str | tuple[Component, ...] | None, manifests: Manifests) -> tuple[Component, ...] | None:
+    """Return the components that a name stands for: from here on a manifest holds them itself."""
+    return manifests.components(named).components if isinstance(named, str) else named
 
 
 def load_model(path: Path, manifests: Manifests) -> Model:

@@ -220,6 +220,94 @@ class Standing(_Pin, frozen=True, kw_only=True):
     action: Annotated[Text | None, Meta(description="what who is affected can do")] = None
 
 
+class TextPart(_Pin, frozen=True, kw_only=True):
+    """A file, or the lines of it from one with some words to the next one with others, both included."""
+
+    file: Annotated[Text, Meta(description="of the source, or below {toolchain}/")]
+    begins: Annotated[Text | None, Meta(description="words of its first line; none: the file's first")] = None
+    ends: Annotated[Text | None, Meta(description="words of its last line; none: the file's last")] = None
+
+
+class VersionIn(_Pin, frozen=True, kw_only=True):
+    """Where a file says which version it is."""
+
+    file: Annotated[Text, Meta(description="of the source, or below {toolchain}/")]
+    pattern: Annotated[Text, Meta(description="a regular expression whose groups are its numbers")]
+
+
+class PagePackages(_Pin, frozen=True, kw_only=True):
+    """The npm packages of a web page: those that its bundler listed, or those of the lock that its code imports."""
+
+    listed: Annotated[
+        RelativePath | None,
+        Meta(description="the bundler's list: `## NAME - VERSION (LICENCE)`, and the text"),
+    ] = None
+    lock: Annotated[
+        RelativePath | None,
+        Meta(description="the folder of its package-lock.json, which has their digests and licences"),
+    ] = None
+    also: Annotated[tuple[Text, ...], Meta(description="packages that it holds, and that neither names")] = ()
+    licences: Annotated[
+        dict[Text, Text], Meta(description="of packages whose licence the lock does not name")
+    ] = {}
+
+
+class Component(_Pin, frozen=True, kw_only=True):
+    """A work of somebody's own: which files are its, and where its licence is."""
+
+    name: Annotated[Name, Meta(description="as its authors call it")]
+    licence: Annotated[Text, Meta(description="an SPDX expression")]
+    files: Annotated[
+        tuple[Text, ...],
+        Meta(
+            description="patterns of paths, * is any text: of the source, or of {build}, {toolchain} or {sdk}"
+        ),
+    ] = ()
+    within: Annotated[
+        tuple[Text, ...], Meta(description="files of other components that hold a part of it")
+    ] = ()
+    linked: Annotated[
+        tuple[Literal["linux", "macos", "windows"], ...],
+        Meta(description="the systems on which the compiler links it into every file"),
+    ] = ()
+    text: Annotated[
+        tuple[tuple[TextPart, ...], ...],
+        Meta(description="where its licence's text is: the first whose files are all there"),
+    ] = ()
+    interface: Annotated[
+        bool, Meta(description="only declarations of it are used, so that no text of it is shipped")
+    ] = False
+    notices: Annotated[
+        tuple[Text, ...] | None,
+        Meta(
+            description="words of its own copyright notices: any other in its files is one of a component not listed"
+        ),
+    ] = None
+    version: Annotated[
+        tuple[VersionIn, ...] | None,
+        Meta(description="where it says its version, the first that is there; none: that of what it is in"),
+    ] = None
+    purl: Annotated[Text | None, Meta(description="its package URL, without a version")] = None
+    packages: Annotated[
+        tuple[PagePackages, ...], Meta(description="of a web page: the first whose files are there")
+    ] = ()
+
+
+class Components(_Pin, frozen=True, kw_only=True):
+    """The components of a source or a toolchain; the first whose patterns match a file has it."""
+
+    schema: Annotated[str, Meta(pattern="^components/1$", description="the format of this file")]
+    name: Annotated[Name, Meta(description="the file's name without its ending")]
+    summary: Text
+    components: Annotated[tuple[Component, ...], Meta(min_length=1, description="in the order of asking")]
+
+
+Listed = Annotated[
+    Name | tuple[Component, ...],
+    Meta(description="what files are of which component: a manifest in manifests/components/, or the list"),
+]
+
+
 class CompileFlags(_Pin, frozen=True, kw_only=True):
     """Flags of our own, exactly as given to CMake; {source}, {build} and {sdk} stand for folders."""
 
@@ -235,7 +323,6 @@ class BundleContents(_Pin, frozen=True, kw_only=True):
         tuple[Name, ...], Meta(min_length=1, description="programs, and backends loaded from beside them")
     ]
     lib: Annotated[tuple[Name, ...], Meta(description="shared libraries, by their SONAME")] = ()
-    licences: Annotated[tuple[RelativePath, ...], Meta(description="files or folders of the source")] = ()
 
 
 class HostBuild(_Pin, frozen=True, kw_only=True):
@@ -340,6 +427,10 @@ class Recipe(_Pin, frozen=True, kw_only=True):
     summary: Annotated[Text, Meta(description="what it is, in a line")]
     source: Source
     patches: Annotated[tuple[Patch, ...], Meta(description="applied in this order, exactly")] = ()
+    components: Annotated[
+        Listed | None,
+        Meta(description="of the source; none: it is one component, with its licence in LICENSE"),
+    ] = None
     page: Annotated[
         Page | None, Meta(description="the server's web page, where the source does not carry it")
     ] = None
@@ -407,6 +498,9 @@ class Toolchain(_Pin, frozen=True, kw_only=True):
         tuple[Text, ...],
         Meta(description="added to every C++ compilation, that of zig's own runtime libraries included"),
     ] = ()
+    components: Annotated[
+        Listed | None, Meta(description="of its headers and runtime libraries; none: none of it is shipped")
+    ] = None
     tools: Annotated[
         tuple[HostTool, ...], Meta(description="of kind `host`: what is used of the machine, in this order")
     ] = ()
@@ -509,7 +603,7 @@ class Model(_Pin, frozen=True, kw_only=True):
     files: Annotated[tuple[ModelFile, ...], Meta(min_length=2, description="one of each role")]
 
 
-AnyManifest = Recipe | Toolchain | Model | Defaults | Advisory
+AnyManifest = Recipe | Toolchain | Components | Model | Defaults | Advisory
 T = TypeVar("T", bound=_Pin)
 
 

@@ -94,7 +94,6 @@ LINUX = """\
     bundle:
       bin: [fixture, fixture-tool, libmodule-plain.so, libmodule-{}.so]
       lib: [libshapes.so.0]
-      licences: [LICENSE]
     output_unpinned: {}
 """
 FLAGS = (
@@ -188,11 +187,13 @@ def make_project(folder: Path, store: Path, source: Path | None = None) -> Fixtu
     source = source or FIXTURE / "source"
     root = folder / "project"
     (root / "manifests" / "recipes").mkdir(parents=True)
-    for name in ("toolchains", "schema"):
+    for name in ("toolchains", "components", "schema"):
         shutil.copytree(REPOSITORY / "manifests" / name, root / "manifests" / name)
     zig = (root / "manifests" / "toolchains" / "zig-0.17.1.yaml").read_text()
     (root / "manifests" / "toolchains" / "own.yaml").write_text(
-        zig.replace("name: zig-0.17.1", "name: own").replace("kind: zig", "kind: host\n" + TOOLS)
+        zig.replace("name: zig-0.17.1", "name: own")
+        .replace("kind: zig", "kind: host\n" + TOOLS)
+        .replace("components: zig\n", "")
     )
     (root / "manifests" / "defaults.yaml").write_text(
         "schema: defaults/1\nrecipe: fixture\nplatforms:\n  linux-x86_64: linux-x86_64-cpu\n"

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.build.bundle.listing import parse_listing
+from recipes.build.components.licences import TABLE
 from recipes.core.digest import Sha256, blob_digest
 from recipes.core.errors import BuildError
 from recipes.core.filesystem import shown, storage_errors
 from recipes.fetch.archives.pack import DATA_MODE, PROGRAM_MODE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from recipes.build.plan.plan import Plan
@@ -33,13 +33,10 @@ class ShippedFile:
     what: str
 
 
-def lay_out(
-    built: Path, source: Path, contents: BundleContents, into: Path, *, partial: bool = False
-) -> None:
-    """Copy what is shipped: programs and backends to bin/, libraries to lib/, licences to licences/.
+def find_shipped(built: Path, contents: BundleContents, *, partial: bool = False) -> dict[str, Path]:
+    """Return the built file of each program, backend and library of a bundle, by its name there.
 
-    Links are followed, so that a library is a regular file under its SONAME. If the build is partial, what it did not
-    make is left out. Raises BuildError, naming what was not built or is a link to somewhere else, and StoreError.
+    If the build is partial, what it did not make is left out. Raises BuildError, naming what was not built.
     """
     wanted = {f"bin/{name}": built / name for name in contents.bin}
     wanted |= {f"lib/{name}": built / name for name in contents.lib}
@@ -52,12 +49,23 @@ def lay_out(
             + ", ".join(path.name for name, path in wanted.items() if name not in present),
             fix="add the target that makes it to `targets:` in the manifest, or remove it from `bundle:`",
         )
-    licences = [path for name in contents.licences for path in _licence_files(source, name)]
+    return present
+
+
+def lay_out(built: Path, present: Mapping[str, Path], licences: Mapping[str, bytes], into: Path) -> None:
+    """Write what is shipped: programs and backends to bin/, libraries to lib/, licences to licences/.
+
+    Links are followed, so that a library is a regular file under its SONAME. Raises BuildError, naming what is a link
+    to somewhere else, and StoreError.
+    """
     with storage_errors(into):
         for name, path in present.items():
             _copy(path, into / name, PROGRAM_MODE, below=built)
-        for path in licences:
-            _copy(path, into / "licences" / path.relative_to(source), DATA_MODE, below=source)
+        for name, data in licences.items():
+            target = into / "licences" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+            target.chmod(DATA_MODE)
 
 
 def encode_record(record: Mapping[str, object]) -> bytes:
@@ -104,6 +112,8 @@ def _what(name: str) -> str:
     folder, _, leaf = name.partition("/")
     if name == RECORD:
         return "record of what it was built from"
+    if name == f"licences/{TABLE}":
+        return "which components are in it, and their licences"
     if folder == "licences":
         return "licence"
     if folder == "lib":
@@ -112,19 +122,6 @@ def _what(name: str) -> str:
         return "library or backend: Windows looks for both beside the programs"
     is_backend = leaf.endswith((".so", ".dylib"))
     return "backend, loaded where the machine can run it" if is_backend else "program"
-
-
-def _licence_files(source: Path, name: str) -> Iterator[Path]:
-    top = source / name
-    files = sorted(path for path in top.rglob("*") if path.is_file()) if top.is_dir() else [top]
-    if not files or not top.exists():
-        raise BuildError(
-            where=str(source),
-            expected=f"a file, or a folder with files, at {name}",
-            found="an empty folder" if top.is_dir() else "nothing",
-            fix="correct `bundle: licences` in the manifest",
-        )
-    yield from files
 
 
 def _copy(path: Path, target: Path, mode: int, *, below: Path) -> None:

@@ -17,6 +17,7 @@ from recipes.build.plan.cmake_call import build_environment, configure_command, 
 from recipes.build.plan.compiler_wrappers import Wrapper, compiler_wrappers
 from recipes.core.digest import Sha1, Sha256
 from recipes.core.errors import UsageError
+from recipes.manifest.schema import Component, TextPart
 from recipes.manifest.target_triple import glibc_of_target, macos_of_target, program_file, system_of_target
 
 if TYPE_CHECKING:
@@ -26,20 +27,66 @@ if TYPE_CHECKING:
     from recipes.manifest.schema import BundleContents, Recipe, Toolchain
 
 PLACEHOLDER = re.compile(r"\{(source|build|toolchain|wrappers|sdk)\}")
-PLAN_FORMAT = "plan/1"  # raise it where the same inputs would be built in another way
+PLAN_FORMAT = "plan/2"  # raise it where the same inputs would be built in another way
+OWN_FILES = ("*", "{build}/*")  # of a source that is one component
+# what a compiler of the machine's own brings: recorded, and not ours to ship texts of
+MACHINE = Component(name="machine", licence="NOASSERTION", files=("/*",), interface=True)
 COMPILE_FORMAT = "compile/1"  # raise it where the same inputs would be compiled, or recorded, in another way
 
 
 @dataclass(frozen=True)
-class PlanInputs:
-    """What identifies the bytes that a plan reads."""
+class ToolchainPin:
+    """What identifies a toolchain, and how it calls itself: its wheels of every host, and what they unpack to.
 
+    Every host's, as a bundle must not depend on which host built it.
+    """
+
+    name: str
+    kind: str
+    compiler: str
+    hosts: tuple[tuple[str, tuple[tuple[str, Sha256], ...], Sha256 | None], ...]
+
+    @classmethod
+    def of(cls, toolchain: Toolchain) -> ToolchainPin:
+        """Take it from the manifest."""
+        hosts = (
+            (host, tuple((wheel.file, wheel.sha256) for wheel in wheels), toolchain.trees.get(host))
+            for host, wheels in sorted(toolchain.hosts.items())
+        )
+        return cls(toolchain.name, toolchain.kind, toolchain.compiler, tuple(hosts))
+
+    def as_data(self) -> dict[str, object]:
+        """Return it as plain data."""
+        return {"name": self.name, "kind": self.kind, "compiler": self.compiler, "hosts": self._hosts()}
+
+    @property
+    def digest(self) -> Sha256:
+        """Its name: what it is called for people is no part of it."""
+        return Sha256.of_bytes(canonical_json({"kind": self.kind, "hosts": self._hosts()}))
+
+    def _hosts(self) -> dict[str, object]:
+        return {
+            host: {
+                "wheels": {file: digest.hex for file, digest in wheels},
+                **({"tree_sha256": tree.hex} if tree else {}),
+            }
+            for host, wheels, tree in self.hosts
+        }
+
+
+@dataclass(frozen=True)
+class PlanInputs:
+    """What identifies the bytes that a plan reads, and whose they are."""
+
+    repository: str
+    commit: Sha1
+    licence: str
     source_tree: Sha1
     source_tree_sha256: Sha256
     patches: tuple[tuple[str, Sha256], ...]
     patched_tree: Sha1
     patched_tree_sha256: Sha256
-    toolchain: Sha256
+    toolchain: ToolchainPin
     page: Sha256 | None = None
     sdk: Sha256 | None = None
 
@@ -70,6 +117,8 @@ class Plan:
         The only `-m` options and `-march` values that a compile command may carry.
     libraries
         What may be linked with -l, besides the C library's own.
+    components
+        What a file that is compiled or read can belong to, in the order of asking.
     probe
         A program of the bundle and its arguments, that prints the version; or nothing.
     whole
@@ -97,6 +146,7 @@ class Plan:
     isa_flags: tuple[str, ...]
     march: tuple[str, ...]
     contents: BundleContents
+    components: tuple[Component, ...] = ()
     probe: tuple[str, ...] = ()
     whole: bool = True
     hermetic: bool = True
@@ -130,7 +180,7 @@ class Plan:
             "format": COMPILE_FORMAT,
             "machine": self.machine,
             "source": self.inputs.patched_tree_sha256.hex,
-            "toolchain": self.inputs.toolchain.hex,
+            "toolchain": self.inputs.toolchain.digest.hex,
             "page": self.inputs.page.hex if self.inputs.page else None,
             "sdk": self.inputs.sdk.hex if self.inputs.sdk else None,
             "environment": dict(self.environment),
@@ -152,12 +202,15 @@ class Plan:
             "machine": self.machine,
             "max_glibc": self.max_glibc,
             "inputs": {
+                "repository": self.inputs.repository,
+                "commit": self.inputs.commit.hex,
+                "licence": self.inputs.licence,
                 "source_tree": self.inputs.source_tree.hex,
                 "source_tree_sha256": self.inputs.source_tree_sha256.hex,
                 "patches": [{"file": name, "sha256": digest.hex} for name, digest in self.inputs.patches],
                 "patched_tree": self.inputs.patched_tree.hex,
                 "patched_tree_sha256": self.inputs.patched_tree_sha256.hex,
-                "toolchain": self.inputs.toolchain.hex,
+                "toolchain": self.inputs.toolchain.as_data(),
                 **({"page_tree_sha256": self.inputs.page.hex} if self.inputs.page else {}),
                 **({"sdk": self.inputs.sdk.hex} if self.inputs.sdk else {}),
             },
@@ -169,6 +222,7 @@ class Plan:
             "isa_flags": list(self.isa_flags),
             "march": list(self.march),
             "contents": msgspec.to_builtins(self.contents),
+            "components": self.components_digest.hex,
             "probe": list(self.probe),
             "whole": self.whole,
             **({"libraries": list(self.libraries)} if self.libraries else {}),
@@ -177,6 +231,11 @@ class Plan:
     def record(self) -> dict[str, object]:
         """Return what build.json holds: the plan, and which recipe and platform it is of."""
         return {"recipe": self.recipe, "platform": self.platform, "plan": self.as_data()}
+
+    @property
+    def components_digest(self) -> Sha256:
+        """Name what is said of whose files there are: the licences in the bundle follow from it."""
+        return Sha256.of_bytes(canonical_json(msgspec.to_builtins(self.components)))
 
     def compilers(self) -> list[str]:
         """Return all that the runtime libraries of the target depend on, besides the toolchain: how zig is called.
@@ -188,7 +247,14 @@ class Plan:
 
     def named_inputs(self) -> dict[str, str]:
         """Return each input by the name a person knows it by, for "what changed since the last build"."""
-        rows = {"source": str(self.inputs.source_tree), "toolchain": str(self.inputs.toolchain)}
+        rows = {
+            "repository": self.inputs.repository,
+            "commit": str(self.inputs.commit),
+            "licence": self.inputs.licence,
+            "source": str(self.inputs.source_tree),
+            "toolchain": str(self.inputs.toolchain.digest),
+            "compiler": self.inputs.toolchain.compiler,
+        }
         if self.inputs.page:
             rows["page"] = str(self.inputs.page)
         if self.inputs.sdk:
@@ -200,7 +266,8 @@ class Plan:
         rows["ISA options"] = " ".join((*self.isa_flags, *self.march))
         rows["version"] = self.version
         rows["targets"] = " ".join(self.compile)
-        rows["contents"] = " ".join((*self.contents.bin, *self.contents.lib, *self.contents.licences))
+        rows["contents"] = " ".join((*self.contents.bin, *self.contents.lib))
+        rows["components"] = str(self.components_digest)
         rows["plan format"] = PLAN_FORMAT
         return rows
 
@@ -219,12 +286,15 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
         max_glibc=glibc_of_target(platform.target),
         minimum_os=macos_of_target(platform.target),
         inputs=PlanInputs(
+            repository=recipe.source.repository,
+            commit=recipe.source.commit,
+            licence=recipe.source.licence,
             source_tree=recipe.source.tree,
             source_tree_sha256=recipe.source.tree_sha256,
             patches=tuple((patch.file, patch.sha256) for patch in recipe.patches),
             patched_tree=last.tree,
             patched_tree_sha256=last.tree_sha256,
-            toolchain=toolchain_digest(toolchain),
+            toolchain=ToolchainPin.of(toolchain),
             page=recipe.page.tree_sha256 if recipe.page else None,
             sdk=platform.sdk,
         ),
@@ -236,6 +306,7 @@ def make_plan(recipe: Recipe, platform_name: str, toolchain: Toolchain) -> Plan:
         isa_flags=platform.isa_flags,
         march=tuple(platform.march),
         contents=platform.bundle,
+        components=listed_components(recipe, toolchain),
         probe=tuple(program_file(each, platform.target) for each in recipe.probe[:1]) + recipe.probe[1:],
         hermetic=toolchain.kind != "host",
         libraries=platform.libraries,
@@ -299,8 +370,18 @@ def narrow(
     return small
 
 
-def toolchain_digest(toolchain: Toolchain) -> Sha256:
-    """Name a toolchain by all its wheels, of every host: a bundle must not depend on which host built it."""
+def listed_components(recipe: Recipe, toolchain: Toolchain) -> tuple[Component, ...]:
+    """Return the components that a file can belong to: the recipe's, and the toolchain's."""
+    ours = recipe.components
+    if not isinstance(ours, tuple):
+        text = ((TextPart(file="LICENSE"),),)
+        ours = (Component(name=recipe.name, licence=recipe.source.licence, files=OWN_FILES, text=text),)
+    theirs = toolchain.components if isinstance(toolchain.components, tuple) else ()
+    return (*ours, *theirs, *((MACHINE,) if toolchain.kind == "host" else ()))
+
+
+def wheels_digest(toolchain: Toolchain) -> Sha256:
+    """Name a toolchain by all its wheels, of every host."""
     wheels = {host: [wheel.sha256.hex for wheel in wheels] for host, wheels in toolchain.hosts.items()}
     return Sha256.of_bytes(canonical_json({"kind": toolchain.kind, "wheels": wheels}))
 

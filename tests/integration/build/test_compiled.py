@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from recipes.build.compile_record import parse_record, shipped_inputs
+from recipes.build.plan.plan import make_plan, narrow
+from recipes.manifest.load import Manifests
 from recipes.store.store import Store
 
 if TYPE_CHECKING:
     from tests.support.fixture_project import Answer, FixtureProject
 
+PLATFORM = "linux-x86_64-cpu"
 DIGEST = re.compile(r"^digest: +sha256:([0-9a-f]{64})", re.MULTILINE)
-COMPILED, REUSED = "compile fixture@linux-x86_64-cpu (", "compiled before, at 20"
+COMPILED, REUSED = "build steps are isolated", "compiled before, at 20"
+TABLE = """\
+components:
+  - {name: fixture, licence: MIT, files: [src/*], text: [[{file: LICENSE}]]}
+targets: ["""
 
 
 def built(project: FixtureProject, *options: str, **environ: str) -> Answer:
@@ -33,17 +40,17 @@ def digest_of(answer: Answer) -> str:
     return found[1]
 
 
-def entries(project: FixtureProject, kind: str) -> set[str]:
-    folder = Store.open(project.store).entries
-    return {path.name for path in folder.iterdir() if path.name.startswith(f"{kind}-") and path.is_dir()}
+def compiled_of(project: FixtureProject, *targets: str) -> Path:
+    """Return the folder of what a project's plan compiles."""
+    manifests = Manifests(project.root)
+    recipe = manifests.recipe("fixture")
+    plan = make_plan(recipe, PLATFORM, manifests.toolchain(recipe.platforms[PLATFORM].toolchain))
+    key = (narrow(plan, targets) if targets else plan).compiled_key
+    return Store.open(project.store).entry_path(key)
 
 
-def made_by(project: FixtureProject, *options: str) -> tuple[Answer, Path]:
-    """Build, and return the answer and the folder of the one compiled entry that it made."""
-    before = entries(project, "compiled")
-    answer = built(project, *options)
-    (name,) = entries(project, "compiled") - before
-    return answer, Store.open(project.store).entries / name
+def circumstances_of(project: FixtureProject) -> Path:
+    return Store.open(project.store).evidence / compiled_of(project).name / "compile.json"
 
 
 def forget_bundle(project: FixtureProject, answer: Answer) -> None:
@@ -52,16 +59,23 @@ def forget_bundle(project: FixtureProject, answer: Answer) -> None:
     Store.open(project.store).discard(path[1].rpartition("/")[2])
 
 
-def test_another_packaging_is_laid_out_without_compiling(project: FixtureProject) -> None:
+def test_another_packaging_is_laid_out_without_compiling_and_a_file_of_nobody_is_refused(
+    project: FixtureProject,
+) -> None:
     project.number()
     first = built(project)
     assert (COMPILED in first.err, REUSED in first.err) == (True, False)
-    project.edit("      licences: [LICENSE]", "      licences: [LICENSE, src/words.txt]")
+    project.edit("libmodule-plain.so, libmodule-avx2.so]", "libmodule-plain.so]")
     project.edit("licence: MIT", "licence: ISC")
     second = built(project)
     assert (COMPILED in second.err, REUSED in second.err) == (False, True)
-    assert "licences/src/words.txt" in second.out
+    assert ("libmodule-avx2.so" in first.out, "libmodule-avx2.so" in second.out) == (True, False)
     assert digest_of(first) != digest_of(second)
+    project.edit("targets: [", TABLE)
+    refused = project.recipes("build")
+    assert (refused.status, COMPILED in refused.err) == (18, False)
+    assert "where:    fixture@linux-x86_64-cpu: bundle: components" in refused.err
+    assert "{source}/include/shapes.h" in refused.err
 
 
 def test_another_option_is_compiled_and_the_same_files_laid_out_again_are_the_same_bytes(
@@ -81,7 +95,8 @@ def test_the_record_of_a_build_leads_from_each_shipped_file_to_sources_and_names
     project: FixtureProject,
 ) -> None:
     project.number()
-    _, entry = made_by(project)
+    built(project)
+    entry = compiled_of(project)
     record = parse_record(lambda name: (entry / "record" / name).read_bytes())
     sources = {command.output: command.file for command in record.commands}
 
@@ -89,9 +104,8 @@ def test_the_record_of_a_build_leads_from_each_shipped_file_to_sources_and_names
         linked = (entry / "bin" / name).resolve().name
         return {sources[output] for output in shipped_inputs(record, [f"{{build}}/bin/{linked}"])[1]}
 
-    shapes = {"{source}/src/shapes.cpp", "{source}/src/embedded.S"}
-    assert sources_of("libshapes.so.0") == shapes
-    assert sources_of("libmodule-avx2.so") == {"{source}/variants/module.cpp", *shapes}
+    assert sources_of("libshapes.so.0") == {"{source}/src/shapes.cpp", "{source}/src/embedded.S"}
+    assert sources_of("libmodule-avx2.so") == {"{source}/variants/module.cpp"}
     assert sources_of("fixture-tool") == {"{source}/src/tool.c"}
     assert "{source}/src/words.txt" in record.headers.files  # embedded by the assembler
     assert any(file.startswith("{toolchain}/ziglang/ziglang/lib/libcxx/") for file in record.headers.files)
@@ -100,28 +114,29 @@ def test_the_record_of_a_build_leads_from_each_shipped_file_to_sources_and_names
 
 def test_a_part_has_compiled_files_of_its_own(project: FixtureProject) -> None:
     project.number()
-    _, whole = made_by(project)
-    answer, part = made_by(project, "--target", "fixture-tool")
-    assert COMPILED in answer.err
+    assert COMPILED in built(project, "--target", "fixture-tool").err
+    part = compiled_of(project, "fixture-tool")
     assert [path.name for path in (part / "bin").iterdir()] == ["fixture-tool"]
-    assert whole != part
+    assert part != compiled_of(project)
+    assert not compiled_of(project).exists()
 
 
-@pytest.mark.parametrize("change", ["removed", "edited"])
 def test_files_that_were_compiled_in_unknown_circumstances_are_compiled_again(
-    project: FixtureProject, change: str
+    project: FixtureProject,
 ) -> None:
     project.number()
-    answer, entry = made_by(project)
-    path = Store.open(project.store).evidence / entry.name / "compile.json"
+    answer = built(project)
+    path = circumstances_of(project)
     said = json.loads(path.read_text())
     path.unlink()
-    if change == "edited":
-        path.write_text(json.dumps({**said, "isolation": "isolated by magic"}))
     forget_bundle(project, answer)
     again = built(project)
     assert "again: the record of how it was compiled is gone or changed" in again.err
     assert COMPILED in again.err
+    assert json.loads(path.read_text())["isolation"] == said["isolation"]
+    path.write_text(json.dumps({**said, "isolation": "isolated by magic"}))
+    forget_bundle(project, again)
+    assert COMPILED in built(project).err
     assert json.loads(path.read_text())["isolation"] == said["isolation"]
 
 
@@ -129,18 +144,16 @@ def test_what_was_compiled_without_isolation_is_not_enough_where_isolation_is_de
     project: FixtureProject,
 ) -> None:
     project.number()
-    answer, entry = made_by(project)
+    answer = built(project)
     forget_bundle(project, answer)
-    store = Store.open(project.store)
-    path = store.evidence / entry.name / "compile.json"
+    path = circumstances_of(project)
     before = path.read_bytes()
     path.write_text(
         json.dumps({**json.loads(before), "isolated": False, "isolation": "not isolated: a test"})
     )
-    record = store.record_path(entry.name)
-    text = record.read_text().replace(
-        hashlib.sha256(before).hexdigest(), hashlib.sha256(path.read_bytes()).hexdigest()
-    )
+    record = Store.open(project.store).record_path(compiled_of(project).name)
+    old, new = (hashlib.sha256(data).hexdigest() for data in (before, path.read_bytes()))
+    text = record.read_text().replace(old, new)
     record.chmod(0o644)
     record.write_text(text)
     reused = built(project)
@@ -153,29 +166,24 @@ def test_what_was_compiled_without_isolation_is_not_enough_where_isolation_is_de
 
 def test_compiled_files_that_were_changed_are_refused(project: FixtureProject) -> None:
     project.number()
-    answer, entry = made_by(project)
-    forget_bundle(project, answer)
-    program = entry / "bin" / "fixture-tool"
+    forget_bundle(project, built(project))
+    program = compiled_of(project) / "bin" / "fixture-tool"
     program.chmod(0o755)
     with program.open("ab") as file:
         file.write(b"\0")
     refused = project.recipes("build")
     assert refused.status == 20
-    assert (f"where:    {entry}" in refused.err, "bin/fixture-tool" in refused.err) == (True, True)
+    assert f"where:    {compiled_of(project)}" in refused.err
+    assert "bin/fixture-tool" in refused.err
 
 
-def test_the_provenance_of_a_bundle_that_is_laid_out_again_has_the_times_of_the_compile(
+@pytest.mark.skipif(not Path("/usr/bin/c++").exists(), reason="this machine has no compiler of its own")
+def test_files_of_the_machines_own_compiler_name_no_licence_of_ours_and_are_on_record(
     project: FixtureProject,
 ) -> None:
     project.number()
-    first, entry = made_by(project)
-    compiled = json.loads((Store.open(project.store).evidence / entry.name / "compile.json").read_text())
-    forget_bundle(project, first)
-    again = built(project)
-    path = re.search(r"^record: +(.+)$", again.out, re.MULTILINE)
+    answer = built(project, "--platform", "linux-x86_64-own")
+    path = re.search(r"^bundle: +(.+)$", answer.out, re.MULTILINE)
     assert path
-    details = json.loads(Path(path[1]).read_text())["predicate"]["runDetails"]
-    assert details["metadata"]["startedOn"].removesuffix("+00:00") == compiled["started"].removesuffix("Z")
-    said = {item["name"]: item["content"] for item in details["byproducts"]}
-    assert said["isolation"] == compiled["isolation"]
-    assert said["compiled"].removesuffix("+00:00") == compiled["finished"].removesuffix("Z")
+    table = (Path(path[1]) / "licences" / "COMPONENTS.txt").read_text()
+    assert [line.split()[0] for line in table.splitlines()] == ["component", "fixture", "machine"]

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from recipes.build.bundle.layout import ShippedFile, describe, lay_out, write_record
+from recipes.build.bundle.layout import ShippedFile, describe, find_shipped, lay_out, write_record
 from recipes.core.errors import BuildError, StoreError
 from recipes.manifest.schema import BundleContents
 
 CONTENTS = BundleContents(
     bin=("llama-cli", "libggml-cpu-x64.so"),
     lib=("libggml.so.0",),
-    licences=("LICENSE", "licenses"),
 )
+LICENCES = {"llama.cpp.txt": b"MIT", "more/x.txt": b"x"}
+
+
+def lay_out_all(built: Path, into: Path, *, partial: bool = False) -> None:
+    lay_out(built, find_shipped(built, CONTENTS, partial=partial), LICENCES, into)
 
 
 @pytest.fixture
@@ -31,17 +35,6 @@ def built(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    folder = tmp_path / "source"
-    (folder / "licenses" / "more").mkdir(parents=True)
-    (folder / "LICENSE").write_text("MIT")
-    (folder / "licenses" / "LICENSE-json").write_text("json")
-    (folder / "licenses" / "more" / "x").write_text("x")
-    (folder / "licenses" / "more" / "x").chmod(0o755)
-    return folder
-
-
 def modes(root: Path) -> dict[str, tuple[str, bool]]:
     return {
         path.relative_to(root).as_posix(): (oct(path.lstat().st_mode), path.is_symlink())
@@ -52,84 +45,63 @@ def modes(root: Path) -> dict[str, tuple[str, bool]]:
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o000])
 def test_a_bundle_has_regular_files_with_the_same_modes_whatever_the_umask(
-    tmp_path: Path, built: Path, source: Path, umask: int
+    tmp_path: Path, built: Path, umask: int
 ) -> None:
     before = os.umask(umask)
     try:
-        lay_out(built, source, CONTENTS, tmp_path / "out")
+        lay_out_all(built, tmp_path / "out")
     finally:
         os.umask(before)
     assert modes(tmp_path / "out") == {
         "bin/llama-cli": ("0o100755", False),
         "bin/libggml-cpu-x64.so": ("0o100755", False),
         "lib/libggml.so.0": ("0o100755", False),
-        "licences/LICENSE": ("0o100644", False),
-        "licences/licenses/LICENSE-json": ("0o100644", False),
-        "licences/licenses/more/x": ("0o100644", False),
+        "licences/llama.cpp.txt": ("0o100644", False),
+        "licences/more/x.txt": ("0o100644", False),
     }
     assert (tmp_path / "out" / "lib" / "libggml.so.0").read_text() == "libggml.so.0.9.5"
 
 
-def test_files_that_were_not_built_are_named_together(tmp_path: Path, built: Path, source: Path) -> None:
+def test_files_that_were_not_built_are_named_together(tmp_path: Path, built: Path) -> None:
     (built / "llama-cli").unlink()
     (built / "libggml.so.0.9.5").unlink()
     with pytest.raises(BuildError) as caught:
-        lay_out(built, source, CONTENTS, tmp_path / "out")
+        lay_out_all(built, tmp_path / "out")
     assert caught.value.where == str(built)
     assert "llama-cli, libggml.so.0" in caught.value.found
     assert not (tmp_path / "out").exists()
 
 
-def test_a_partial_bundle_leaves_out_what_was_not_built(tmp_path: Path, built: Path, source: Path) -> None:
+def test_a_partial_bundle_leaves_out_what_was_not_built(tmp_path: Path, built: Path) -> None:
     (built / "llama-cli").unlink()
-    lay_out(built, source, CONTENTS, tmp_path / "out", partial=True)
+    lay_out_all(built, tmp_path / "out", partial=True)
     assert sorted(path.name for path in (tmp_path / "out" / "bin").iterdir()) == ["libggml-cpu-x64.so"]
 
 
-def test_a_partial_bundle_with_nothing_in_it_is_refused(tmp_path: Path, source: Path) -> None:
+def test_a_partial_bundle_with_nothing_in_it_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BuildError):
-        lay_out(tmp_path, source, CONTENTS, tmp_path / "out", partial=True)
+        lay_out_all(tmp_path, tmp_path / "out", partial=True)
 
 
-def test_a_link_out_of_the_build_is_never_shipped(tmp_path: Path, built: Path, source: Path) -> None:
+def test_a_link_out_of_the_build_is_never_shipped(tmp_path: Path, built: Path) -> None:
     (tmp_path / "host.so").write_text("host")
     (built / "libggml.so.0").unlink()
     (built / "libggml.so.0").symlink_to(tmp_path / "host.so")
     with pytest.raises(BuildError) as caught:
-        lay_out(built, source, CONTENTS, tmp_path / "out")
+        lay_out_all(built, tmp_path / "out")
     assert caught.value.where == str(built / "libggml.so.0")
     assert caught.value.found == f"a link to {tmp_path / 'host.so'}"
 
 
-def test_a_link_out_of_the_source_is_never_shipped(tmp_path: Path, built: Path, source: Path) -> None:
-    (source / "LICENSE").unlink()
-    (source / "LICENSE").symlink_to("/etc/hostname")
-    with pytest.raises(BuildError, match="/etc/hostname"):
-        lay_out(built, source, CONTENTS, tmp_path / "out")
-
-
-@pytest.mark.parametrize(("name", "found"), [("COPYING", "nothing"), ("hollow", "an empty folder")])
-def test_a_licence_that_is_not_there_is_named(
-    tmp_path: Path, built: Path, source: Path, name: str, found: str
-) -> None:
-    (source / "hollow").mkdir()
-    contents = BundleContents(bin=("llama-cli",), licences=(name,))
-    with pytest.raises(BuildError) as caught:
-        lay_out(built, source, contents, tmp_path / "out")
-    assert caught.value.expected == f"a file, or a folder with files, at {name}"
-    assert caught.value.found == found
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_full_disk_is_a_store_error_with_a_fix(
-    tmp_path: Path, built: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fill(_: object, target: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(target))
 
     monkeypatch.setattr(shutil, "copyfile", fill)  # a small tmpfs needs a mount, which tests may not make
     with pytest.raises(StoreError) as caught:
-        lay_out(built, source, CONTENTS, tmp_path / "out")
+        lay_out_all(built, tmp_path / "out")
     assert "No space left on device" in caught.value.found
 
 
@@ -154,17 +126,14 @@ def test_a_record_takes_only_values_with_one_spelling(tmp_path: Path, value: obj
     assert not (tmp_path / "build.json").exists()
 
 
-def test_what_is_in_a_bundle_is_described_in_the_order_of_the_names(
-    tmp_path: Path, built: Path, source: Path
-) -> None:
-    lay_out(built, source, CONTENTS, tmp_path / "out")
+def test_what_is_in_a_bundle_is_described_in_the_order_of_the_names(tmp_path: Path, built: Path) -> None:
+    lay_out_all(built, tmp_path / "out")
     write_record(tmp_path / "out", {})
     assert describe(tmp_path / "out") == (
         ShippedFile("bin/libggml-cpu-x64.so", 18, "backend, loaded where the machine can run it"),
         ShippedFile("bin/llama-cli", 9, "program"),
         ShippedFile("build.json", 3, "record of what it was built from"),
         ShippedFile("lib/libggml.so.0", 16, "library"),
-        ShippedFile("licences/LICENSE", 3, "licence"),
-        ShippedFile("licences/licenses/LICENSE-json", 4, "licence"),
-        ShippedFile("licences/licenses/more/x", 1, "licence"),
+        ShippedFile("licences/llama.cpp.txt", 3, "licence"),
+        ShippedFile("licences/more/x.txt", 1, "licence"),
     )

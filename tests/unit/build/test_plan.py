@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -11,15 +12,19 @@ from recipes.build.plan.cmake_call import configure_command, resolve_cache
 from recipes.build.plan.compiler_wrappers import compiler_wrappers
 from recipes.build.plan.plan import (
     Plan,
+    ToolchainPin,
     fill,
     make_plan,
     narrow,
-    toolchain_digest,
     with_architectures,
 )
+from recipes.core.digest import Sha1
 from recipes.core.errors import UsageError
 from recipes.manifest.load import Manifests
 from recipes.manifest.target_triple import glibc_of_target, macos_of_target, program_file, system_of_target
+
+if TYPE_CHECKING:
+    from recipes.manifest.schema import Recipe
 
 MANIFESTS = Manifests()
 RECIPE = MANIFESTS.recipe("b7827")
@@ -81,10 +86,60 @@ def test_a_narrow_plan_may_override_options_and_ship_a_program_of_its_own(plan: 
     assert small.overridden == ("GGML_CPU", "NEW")
 
 
-def test_the_toolchain_is_named_by_its_wheels_alone() -> None:
-    assert toolchain_digest(msgspec.structs.replace(ZIG, summary="x", compiler="y")) == toolchain_digest(ZIG)
+def test_the_toolchain_is_named_by_its_wheels_and_what_they_unpack_to_alone() -> None:
+    digest = ToolchainPin.of(ZIG).digest
+    assert ToolchainPin.of(msgspec.structs.replace(ZIG, summary="x", compiler="y")).digest == digest
     fewer = {host: wheels for host, wheels in ZIG.hosts.items() if host != "macos-arm64"}
-    assert toolchain_digest(msgspec.structs.replace(ZIG, hosts=fewer)) != toolchain_digest(ZIG)
+    assert ToolchainPin.of(msgspec.structs.replace(ZIG, hosts=fewer)).digest != digest
+
+
+def changed_source(**change: object) -> Recipe:
+    return msgspec.structs.replace(RECIPE, source=msgspec.structs.replace(RECIPE.source, **change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"repository": "https://example.invalid/llama.cpp"},
+        {
+            "commit": Sha1(RECIPE.source.commit.hex[:8] + "0" * 32)
+        },  # the digits that --version prints are the same
+        {"licence": "GPL-3.0-only"},
+    ],
+)
+def test_whose_the_source_is_and_its_licence_are_part_of_the_plan_and_not_of_the_compile(
+    plan: Plan, change: dict[str, object]
+) -> None:
+    other = make_plan(changed_source(**change), "linux-x86_64-cpu", ZIG)
+    assert other.digest != plan.digest
+    assert other.compiled_key == plan.compiled_key
+    (name,) = [name for name, value in other.named_inputs().items() if value != plan.named_inputs()[name]]
+    assert name in change
+
+
+def test_what_is_said_of_components_and_what_is_shipped_are_part_of_the_plan_and_not_of_the_compile(
+    plan: Plan,
+) -> None:
+    assert isinstance(RECIPE.components, tuple)
+    fewer = msgspec.structs.replace(RECIPE, components=RECIPE.components[1:])
+    other = make_plan(fewer, "linux-x86_64-cpu", ZIG)
+    less = replace(plan, contents=msgspec.structs.replace(plan.contents, bin=plan.contents.bin[:1]))
+    for each in (other, less):
+        assert (each.digest != plan.digest, each.compiled_key) == (True, plan.compiled_key)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"isa_flags": ()},
+        {"compile": ("{toolchain}/bin/ninja", "-C", "{build}", "llama-server")},
+        {"environment": (("SOURCE_DATE_EPOCH", "1"),)},
+        {"wrappers": ()},
+        {"overridden": ("GGML_CUDA",)},
+    ],
+)
+def test_what_shapes_or_judges_the_compiled_bytes_names_them(plan: Plan, change: dict[str, object]) -> None:
+    assert replace(plan, **change).compiled_key != plan.compiled_key  # type: ignore[arg-type] # by name
 
 
 @pytest.mark.parametrize(

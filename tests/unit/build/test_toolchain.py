@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from recipes.build import source_tree
-from recipes.build.plan.plan import toolchain_digest
+from recipes.build.plan.plan import ToolchainPin
 from recipes.build.toolchain.toolchain import ensure_toolchain, find_toolchain, host_name, unpack_toolchain
 from recipes.build.webpage.npm_packages import CONTENT, LOCK, find_packages
 from recipes.core.console import Silent
@@ -129,8 +129,10 @@ def test_wheels_that_unpack_to_another_tree_than_the_pinned_one_are_refused(
     assert find_toolchain(wrong, context.store) is None
 
 
-def test_a_pinned_tree_is_no_part_of_what_plans_are_named_by(toolchain: Toolchain) -> None:
-    assert toolchain_digest(toolchain) == toolchain_digest(msgspec.structs.replace(toolchain, trees={}))
+def test_what_the_wheels_unpack_to_is_part_of_what_plans_are_named_by(toolchain: Toolchain) -> None:
+    pinned = msgspec.structs.replace(toolchain, trees={host_name(): Sha256("0" * 64)})
+    other = msgspec.structs.replace(toolchain, trees={host_name(): Sha256("1" * 64)})
+    assert len({ToolchainPin.of(each).digest for each in (toolchain, pinned, other)}) == 3
 
 
 def test_every_committed_toolchain_pins_the_tree_of_every_machine() -> None:

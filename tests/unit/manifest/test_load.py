@@ -323,7 +323,7 @@ def test_a_file_outside_the_project_is_named_in_full(project: Path) -> None:
 
 # The committed manifests
 
-FOLDERS = {kind: f"{kind}s" for kind in SCHEMAS} | {"advisory": "advisories"}
+FOLDERS = {kind: f"{kind}s" for kind in SCHEMAS} | {"advisory": "advisories", "components": "components"}
 COMMITTED = [
     *(
         (path, kind)
@@ -336,7 +336,12 @@ COMMITTED = [
 
 def load(path: Path, kind: str) -> object:
     manifests = Manifests()
-    loaders = {"recipe": manifests.recipe, "toolchain": manifests.toolchain, "model": manifests.model}
+    loaders = {
+        "recipe": manifests.recipe,
+        "toolchain": manifests.toolchain,
+        "components": manifests.components,
+        "model": manifests.model,
+    }
     if kind == "advisory":
         return manifests.advisories()[path.stem]
     return loaders[kind](path.stem) if kind in loaders else manifests.defaults()
