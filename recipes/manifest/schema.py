@@ -302,8 +302,9 @@ class Components(_Pin, frozen=True, kw_only=True):
     components: Annotated[tuple[Component, ...], Meta(min_length=1, description="in the order of asking")]
 
 
+# no pattern on the name: msgspec 0.22.0 frees the expression of a text in a union twice, which ends the process
 Listed = Annotated[
-    Name | tuple[Component, ...],
+    str | tuple[Component, ...],
     Meta(description="what files are of which component: a manifest in manifests/components/, or the list"),
 ]
 
