@@ -35,6 +35,11 @@ class Job(Context):
         return self.manifests.toolchain(self.platform.toolchain)
 
     @property
+    def node(self) -> Toolchain | None:
+        """What builds the recipe's web page, where it builds one."""
+        return self.manifests.toolchain(self.recipe.page.toolchain) if self.recipe.page else None
+
+    @property
     def where(self) -> str:
         """The recipe's file, for errors."""
         return f"manifests/recipes/{self.recipe.name}.yaml"

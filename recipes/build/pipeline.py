@@ -5,6 +5,7 @@ Every stage verifies what it reads by digest; nothing depends on another command
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,24 @@ from recipes.build.compiled import (
 )
 from recipes.build.components.inventory import find_used, reader
 from recipes.build.components.licences import licence_files
-from recipes.build.provenance import recorded_tools, statement, write_statement
+from recipes.build.project_commit import find_commit
+from recipes.build.provenance import (
+    PROVENANCE_INPUT,
+    Occasion,
+    encode,
+    find_fault,
+    provenance_path,
+    recorded_output,
+    recorded_tools,
+    statement,
+    write_statement,
+)
 from recipes.build.source_tree import ensure_source
 from recipes.build.toolchain.host_tools import ask_host_tools
 from recipes.build.toolchain.toolchain import ensure_toolchain, host_name
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import AuditError, OutputError
-from recipes.core.filesystem import storage_errors
+from recipes.core.filesystem import remove_tree, storage_errors
 from recipes.core.log import step
 from recipes.core.process import Command
 from recipes.core.sandbox import Reach, Surroundings, run_isolated
@@ -40,7 +52,7 @@ if TYPE_CHECKING:
 
     from recipes.build.context import Job
     from recipes.build.plan.plan import Plan
-    from recipes.store.store import Entry, Store
+    from recipes.store.store import Entry
 
 UNPIN = "write `output_unpinned: WHY` in the place of `output: ...` in the manifest"
 
@@ -71,6 +83,8 @@ def find_bundle(job: Job, plan: Plan) -> Bundle | None:
     one.
     """
     entry = job.store.find_verified(plan.bundle_key, lambda entry: _check_bundle(job, plan, entry))
+    if entry is not None:
+        warn_of_provenance(job, plan, entry)
     return Bundle(entry, plan, _pinned(job, plan), built=False) if entry else None
 
 
@@ -94,6 +108,8 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
     # 2. The bundle that is there.
     step(2, 8, "find the bundle", key=plan.bundle_key)
     drop_if_tools_changed(job, plan)
+    drop_if_unproven(job, plan)
+    inputs = plan.named_inputs()
 
     def make(folder: Path) -> None:
         say_why(job, plan)
@@ -105,24 +121,58 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
         tree = make_bundle(job, plan, parts, folder)
         # 8. The provenance.
         step(8, 8, "provenance", path=provenance_path(job.store, plan))
-        circumstances = find_circumstances(job.store, plan)
-        assert circumstances is not None  # noqa: S101 - what was compiled in unknown ones was dropped
-        # before the bundle appears: who finds a bundle of the machine's own tools asks which they were
-        with storage_errors(job.store.root):
-            provenance = statement(plan, tree.hex, circumstances, finished=now(), permitted=job.permitted)
-            write_statement(provenance_path(job.store, plan), provenance)
+        # before the bundle appears, and bound to it: the entry's record has its digest
+        inputs[PROVENANCE_INPUT] = _write_provenance(job, plan, tree)
 
     entry, is_new = job.store.ensure(
         plan.bundle_key,
         "bundle",
-        plan.named_inputs(),
+        inputs,
         make,
         console=job.console,
         check=lambda entry: _check_bundle(job, plan, entry),
     )
     if is_new and plan.whole:
         job.store.history.record_inputs(plan.name, plan.named_inputs())
+    if not is_new:
+        warn_of_provenance(job, plan, entry)
     return Bundle(entry, plan, _pinned(job, plan), built=is_new)
+
+
+def _write_provenance(job: Job, plan: Plan, tree: Sha256) -> str:
+    """Write the provenance of a bundle that is about to appear, and return its digest."""
+    circumstances = find_circumstances(job.store, plan)
+    assert circumstances is not None  # noqa: S101 - what was compiled in unknown ones was dropped
+    wheels = {
+        toolchain.name: toolchain.hosts.get(host_name(), ())
+        for toolchain in (job.toolchain, *([job.node] if job.node else []))
+    }
+    commit = find_commit(job.manifests.project)
+    data = encode(statement(plan, tree.hex, Occasion(circumstances, now(), commit, wheels, job.permitted)))
+    path = provenance_path(job.store, plan)
+    with storage_errors(job.store.root):
+        if recorded_output(path) not in {"", tree.hex}:
+            remove_tree(path.parent)  # all that is said there is said of another bundle
+        write_statement(path, data)
+    return str(Sha256.of_bytes(data))
+
+
+def warn_of_provenance(job: Job, plan: Plan, entry: Entry) -> None:
+    """Say where the provenance of a bundle is gone or changed: the bundle is what it is, and can be used."""
+    if fault := find_fault(job.store, plan, entry):
+        job.console.warn(
+            f"no provenance for {plan.name}: {fault}\n  `build` writes it again, of the compile that made the bundle"
+        )
+
+
+def drop_if_unproven(job: Job, plan: Plan) -> None:
+    """Remove a bundle whose provenance is gone or changed, where it can be laid out again without a compile."""
+    entry = job.store.find(plan.bundle_key)
+    if entry is None or find_circumstances(job.store, plan) is None or not os.access(job.store.root, os.W_OK):
+        return
+    if fault := find_fault(job.store, plan, entry):
+        job.console.say(f"laying {plan.name} out again for its provenance: {fault}")
+        job.store.discard(plan.bundle_key)
 
 
 def _pinned(job: Job, plan: Plan) -> Sha256 | None:
@@ -236,8 +286,3 @@ def say_why(job: Job, plan: Plan) -> None:
     before = job.store.history.last_inputs(plan.name)
     if before is not None and plan.whole:
         job.console.say(f"building {plan.name} again: {explain_rebuild(before, plan.named_inputs())}")
-
-
-def provenance_path(store: Store, plan: Plan) -> Path:
-    """Return where the provenance of a plan's last build here is kept."""
-    return store.root / "provenance" / f"{plan.bundle_key}.json"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from recipes.build.pipeline import find_bundle
 from recipes.build.plan.plan import final_tree
+from recipes.build.provenance import PROVENANCE_INPUT, find_fault, provenance_path
 from recipes.build.source_tree import (
     find_paged_source,
     find_source,
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from recipes.build.context import Job
+    from recipes.build.plan.plan import Plan
     from recipes.manifest.schema import Page, Recipe, Toolchain
+    from recipes.store.entry import Entry
     from recipes.store.store import Store
 
 
@@ -114,6 +117,12 @@ def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
         lambda: find_bundle(job, plan),
         is_pinned=job.platform.output is not None,
     )
+    if (entry := store.find(plan.bundle_key)) is not None:
+        yield _check_pin(
+            f"provenance of {plan.name}",
+            entry.inputs.get(PROVENANCE_INPUT, "not recorded"),
+            partial(_find_provenance, job, plan, entry),
+        )
 
 
 def _check_pin(what: str, digest: str, check: Callable[[], object], *, is_pinned: bool = True) -> PinCheck:
@@ -194,6 +203,17 @@ def _page(recipe: Recipe, page: Page, node: Toolchain, store: Store) -> Iterator
         yield _check_pin(
             "source with its page", together, lambda: find_paged_source(store, recipe, patched, built)
         )
+
+
+def _find_provenance(job: Job, plan: Plan, entry: Entry) -> bool:
+    if fault := find_fault(job.store, plan, entry):
+        raise VerifyError(
+            where=str(provenance_path(job.store, plan)),
+            expected=f"the provenance that was written with {entry.path}",
+            found=fault,
+            fix=f"python3 noxfile.py -s build -- --recipe {plan.recipe} --platform {plan.platform}  # writes it again",
+        )
+    return True
 
 
 def _find_patch(job: Job, index: int) -> bytes | None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from recipes.build.advisories import demand_no_known_issues, findings
 from recipes.build.bundle.layout import describe
 from recipes.build.evidence_files import evidence_folder
-from recipes.build.pipeline import Bundle, ensure_bundle, provenance_path
+from recipes.build.pipeline import Bundle, ensure_bundle
 from recipes.build.plan.plan import narrow
+from recipes.build.provenance import provenance_path
 from recipes.cli.job import open_job
 from recipes.cli.options import Parser, Session, add_compile, add_permit, add_platform, refuse_beside
 from recipes.core.filesystem import make_folders, open_to_write, storage_errors

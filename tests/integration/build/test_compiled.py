@@ -187,3 +187,27 @@ def test_files_of_the_machines_own_compiler_name_no_licence_of_ours_and_are_on_r
     assert path
     table = (Path(path[1]) / "licences" / "COMPONENTS.txt").read_text()
     assert [line.split()[0] for line in table.splitlines()] == ["component", "fixture", "machine"]
+
+
+def test_a_provenance_that_is_gone_or_changed_is_said_and_written_again_of_the_same_compile(
+    project: FixtureProject,
+) -> None:
+    project.number()
+    first = built(project)
+    said = re.search(r"^record: +(.+)$", first.out, re.MULTILINE)
+    assert said
+    path = Path(said[1])
+    before = json.loads(path.read_text())
+    path.unlink()
+    verified = project.recipes("verify")
+    assert (verified.status != 0, "BAD      provenance of fixture@" in verified.out) == (True, True)
+    again = built(project)
+    assert "laying fixture@linux-x86_64-cpu out again for its provenance: there is none" in again.err
+    assert (REUSED in again.err, digest_of(again)) == (True, digest_of(first))
+    after = json.loads(path.read_text())
+    metadata = [each["predicate"]["runDetails"]["metadata"] for each in (before, after)]
+    assert metadata[0]["startedOn"] == metadata[1]["startedOn"]
+    path.write_text(path.read_text().replace("isolated", "Isolated", 1))
+    assert project.recipes("verify").status != 0
+    assert "was changed since" in built(project).err
+    assert project.recipes("verify").status == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import platform
@@ -67,7 +68,7 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def beyond(shared_store: Path) -> Iterator[Forbidden]:
     with (
         tempfile.TemporaryDirectory() as home,  # a socket's path has at most 107 letters
-        forbidden(Path(home) / "home", shared_store / "v1" / "provenance") as made,
+        forbidden(Path(home) / "home", shared_store / "v1" / "evidence") as made,
     ):
         yield made
 
@@ -210,7 +211,8 @@ def test_a_source_that_tries_to_escape_is_built_and_reaches_nothing(  # noqa: PL
     assert err.count(f"build steps are {way.description}") == 1
     record = Path(next(line for line in out.splitlines() if line.startswith("record:")).split()[-1])
     provenance = json.loads(record.read_text())["predicate"]["runDetails"]["byproducts"]
-    assert {"name": "isolation", "content": way.description} in provenance
+    recorded = {each["name"]: base64.b64decode(each["content"]).decode() for each in provenance}
+    assert recorded["isolation"] == way.description
     logs = (shared_store / "v1" / "logs").glob("compiled-fixture-*.log")
     log = max(logs, key=lambda path: path.stat().st_mtime_ns).read_text()
     said = log.partition("the probe says\n")[2].partition("the end")[0].splitlines()

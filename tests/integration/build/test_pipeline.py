@@ -115,6 +115,7 @@ def test_all_that_is_pinned_verifies_after_a_build(built: tuple[FixtureProject, 
     assert {line.split()[0] for line in rows} == {"ok", "unpinned"}
     unpinned = [line.split()[1] for line in rows if line.startswith("unpinned")]
     assert unpinned == ["runtime", "compiled", "bundle"]
+    assert any(line.split()[:2] == ["ok", "provenance"] for line in rows)
 
 
 def test_the_archive_is_the_same_bytes_each_time(
