@@ -64,6 +64,12 @@ class ToolchainPin:
         """Its name: what it is called for people is no part of it."""
         return Sha256.of_bytes(canonical_json({"kind": self.kind, "hosts": self._hosts()}))
 
+    @property
+    def wheels_digest(self) -> Sha256:
+        """Name it by its wheels alone: what they unpack to follows from them."""
+        wheels = {host: [digest.hex for _, digest in wheels] for host, wheels, _ in self.hosts}
+        return Sha256.of_bytes(canonical_json({"kind": self.kind, "wheels": wheels}))
+
     def _hosts(self) -> dict[str, object]:
         return {
             host: {
@@ -180,7 +186,7 @@ class Plan:
             "format": COMPILE_FORMAT,
             "machine": self.machine,
             "source": self.inputs.patched_tree_sha256.hex,
-            "toolchain": self.inputs.toolchain.digest.hex,
+            "toolchain": self.inputs.toolchain.wheels_digest.hex,
             "page": self.inputs.page.hex if self.inputs.page else None,
             "sdk": self.inputs.sdk.hex if self.inputs.sdk else None,
             "environment": dict(self.environment),
@@ -378,12 +384,6 @@ def listed_components(recipe: Recipe, toolchain: Toolchain) -> tuple[Component, 
         ours = (Component(name=recipe.name, licence=recipe.source.licence, files=OWN_FILES, text=text),)
     theirs = toolchain.components if isinstance(toolchain.components, tuple) else ()
     return (*ours, *theirs, *((MACHINE,) if toolchain.kind == "host" else ()))
-
-
-def wheels_digest(toolchain: Toolchain) -> Sha256:
-    """Name a toolchain by all its wheels, of every host."""
-    wheels = {host: [wheel.sha256.hex for wheel in wheels] for host, wheels in toolchain.hosts.items()}
-    return Sha256.of_bytes(canonical_json({"kind": toolchain.kind, "wheels": wheels}))
 
 
 def fill(text: str, folders: Mapping[str, Path]) -> str:

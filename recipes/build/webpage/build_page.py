@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.build.plan.plan import canonical_json, final_tree, wheels_digest
+from recipes.build.plan.plan import ToolchainPin, canonical_json, final_tree
 from recipes.build.webpage.npm_packages import INSTALL, ensure_packages, link_cache, npm_command, packages_key
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import BuildError, VerifyError
@@ -60,7 +60,7 @@ def page_key(recipe: Recipe, page: Page, toolchain: Toolchain) -> str:
     made_of = {
         "source": final_tree(recipe).hex,
         "folder": page.folder,
-        "toolchain": wheels_digest(toolchain).hex,
+        "toolchain": ToolchainPin.of(toolchain).wheels_digest.hex,
         "command": list(page.command),
         "environment": page.environment,
         "epoch": recipe.source.epoch,
