@@ -110,7 +110,7 @@ def payload(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def advisories(session: nox.Session) -> None:
-    """List what is known against a recipe: each finding, its status, and what shows it."""
+    """List what is known against a recipe, or what feeds of vulnerabilities say that is not known here."""
     recipes(session)
 
 
