@@ -168,10 +168,16 @@ def test_fields_and_routes_are_read_of_every_way_that_the_source_writes_them(tmp
     (tmp_path / "tools" / "server" / "server-schema.cpp").write_text(
         'add((new field_num("a", x))->add_alias("b")); json_value(data, "c", 1); body.at("d"); data["e"].get<int>();\n'
         'json_field(body, "i", 1); json_object_field(f(body), "j"); json_value(a.b, "k", 1); ctx_http.del ("/l", h);\n'
-        'out["f"] = 1; ctx_http.post("/g", h); svr->Get(params.api_prefix + "/h", h);'
+        'out["f"] = 1; ctx_http.post("/g", h); svr->Get(params.api_prefix + "/h", h);\n'
+        'ctx_http.post("/n", ex_wrapper(r.h)); ctx_http.post ("/o", ex_wrapper(r.h));\n'
+        'ctx_http.get (R"(/m/(.+))", ex_wrapper(r.one)); svr->Get("/p/:id", [](int) {});'
     )
     (tmp_path / "tools" / "server" / "server-tools.cpp").write_text('json_value(data, "not", 1);')
-    assert read_source(tmp_path) == {"fields": [*"abcdeijk"], "routes": ["DELETE /l", "GET /h", "POST /g"]}
+    assert read_source(tmp_path) == {
+        "fields": [*"abcdeijk"],
+        "routes": [*("DELETE /l", "GET /h", "GET /m/(.+)", "GET /p/:id"), *("POST /g", "POST /n", "POST /o")],
+        "aliases": {"POST /o": "POST /n"},
+    }
 
 
 def test_equal_seeds_draw_equal_requests() -> None:

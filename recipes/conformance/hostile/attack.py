@@ -26,6 +26,7 @@ SHOWN = 120  # characters of an answer
 CHAT, COMPLETION = "/v1/chat/completions", "/completion"
 JSON = {"Content-Type": "application/json"}
 SAY = "What is 1 plus 2?"
+FOLDER = "{folder}"  # in the options of an attack: the folder that the server runs in
 NOT_OFFERED = {501, 503}  # a feature that is off, a queue that is full: said, not a fault
 
 
@@ -157,12 +158,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack: its kind, its name within that, and what it does; the quick ones make up a minute."""
+    """One attack: its kind, its name within that, and what it does; the quick ones make up a minute.
+
+    `options` are those of a server that offers what is attacked, where it is off by default.
+    """
 
     kind: Kind
     name: str
     run: Callable[[Target], Seen]
     is_quick: bool = False
+    options: tuple[str, ...] = ()
 
 
 Body = bytes | dict[str, Any] | list[Any] | str | int | None
@@ -206,8 +211,15 @@ def request(  # noqa: PLR0913 - what a request has
     return Attack(kind, name, run, is_quick)
 
 
-def several(
-    kind: Kind, name: str, path: str, bodies: Callable[[], list[Body]], *, quick: bool = False
+def several(  # noqa: PLR0913 - what requests have
+    kind: Kind,
+    name: str,
+    path: str,
+    bodies: Callable[[], list[Body]],
+    *,
+    must_refuse: bool = False,
+    quick: bool = False,
+    options: tuple[str, ...] = (),
 ) -> Attack:
     """Return the attack of many small requests, one after another; the first fault is its own."""
 
@@ -216,7 +228,7 @@ def several(
         for body in bodies():
             reply = target.send(path, encode(body))
             statuses[reply.status] = statuses.get(reply.status, 0) + 1
-            seen = judge_reply(reply)
+            seen = judge_reply(reply, must_refuse=must_refuse)
             if seen.fault:
                 return Seen(f"{encode(body)[:SHOWN]!r}: {seen.words}", seen.fault)
             if reply.status < 0 and target.server.process.wait(1.0) is not None:
@@ -224,7 +236,7 @@ def several(
         counts = ", ".join(f"{number} times {status}" for status, number in sorted(statuses.items()))
         return Seen(counts)
 
-    return Attack(kind, name, run, quick)
+    return Attack(kind, name, run, quick, options)
 
 
 def completion(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import platform
 import time
-from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
-from recipes.conformance.hostile.attack import Fault
+from recipes.conformance.hostile.attack import FOLDER, Fault
 from recipes.conformance.hostile.canary import canary
 from recipes.conformance.hostile.catalogue import all_attacks
 from recipes.conformance.hostile.crowd import crowd
 from recipes.conformance.hostile.drawn import drawn
+from recipes.conformance.hostile.endpoint_attacks import EMBEDS, RANKS
 from recipes.conformance.hostile.file_attacks import try_files
 from recipes.conformance.hostile.image_files import small_png
 from recipes.conformance.hostile.judge import honest_questions
@@ -22,9 +23,10 @@ from recipes.core.cores import usable_cores
 from recipes.core.invocation import this_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from recipes.conformance.hostile.attack import Attack
     from recipes.conformance.hostile.extent import Extent
     from recipes.conformance.hostile.judge import Trial
     from recipes.conformance.results.inputs import CheckInputs
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 # four slots that each hold a conversation; an image of a megapixel fits in
 SERVER = ("-np", "4", "-c", "8192")
+NO_ANSWERS = {EMBEDS, RANKS}
 
 
 def attack(
@@ -50,18 +53,18 @@ def attack(
     """
     started, clock = datetime.now(UTC), time.monotonic()
     trials: list[Trial] = []
-    with ExitStack() as stack:
-        watched = stack.enter_context(canary(small_png(), "image/png"))
-        questions = honest_questions(inputs)
-        supervisor = Supervisor(
-            launch or (lambda: inputs.server(*SERVER)), watched, questions, extent.patience, extent.memory
-        )
-        stack.enter_context(supervisor)
-        for trial in _by_request(supervisor, inputs, extent):
-            trials.append(trial)
-            _say(console, trial)
-        starts = supervisor.starts
-        stack.pop_all().close()
+    questions, starts = honest_questions(inputs), 0
+    with canary(small_png(), "image/png") as watched:
+        for options in _options(inputs, extent, alone=launch is None):
+            words = [word.replace(FOLDER, str(inputs.work)) for word in (*SERVER, *options)]
+            run = launch or partial(inputs.server, *words)
+            # a server that embeds or ranks answers no questions
+            asked = questions if options not in NO_ANSWERS else ()
+            with Supervisor(run, watched, asked, extent.patience, extent.memory) as supervisor:
+                for trial in _by_request(supervisor, inputs, extent, options):
+                    trials.append(trial)
+                    _say(console, trial)
+                starts += supervisor.starts
     if launch is None:  # a file is judged by the gate there, before a server starts
         with canary() as unasked:
             for trial in try_files(inputs, unasked, questions, extent):
@@ -80,10 +83,30 @@ def attack(
     )
 
 
-def _by_request(supervisor: Supervisor, inputs: CheckInputs, extent: Extent) -> Iterator[Trial]:
+def _wanted(extent: Extent) -> Iterator[Attack]:
     for one in all_attacks():
         if (one.is_quick or not extent.is_quick) and extent.wants(f"{one.kind.value}/{one.name}"):
+            yield one
+
+
+def _options(inputs: CheckInputs, extent: Extent, *, alone: bool) -> Sequence[tuple[str, ...]]:
+    """Return the options of each server that is attacked: first of the usual one, then of those that offer more.
+
+    `serve` starts the usual one alone, and an older llama.cpp may not have an option.
+    """
+    others = {one.options for one in _wanted(extent)} if alone else set()
+    there = inputs.subject.server_options
+    return ((), *sorted(o for o in others if o and all(w in there for w in o if w.startswith("--"))))
+
+
+def _by_request(
+    supervisor: Supervisor, inputs: CheckInputs, extent: Extent, options: tuple[str, ...]
+) -> Iterator[Trial]:
+    for one in _wanted(extent):
+        if one.options == options:
             yield supervisor.attempt(one)
+    if options:
+        return
     if extent.drawn:
         yield from drawn(supervisor, extent.drawn, extent.seed)
     if extent.minutes:

@@ -9,11 +9,14 @@ from recipes.conformance.hostile import (
     chat_attacks,
     connection_attacks,
     context_attacks,
+    endpoint_attacks,
     field_attacks,
+    flood_attacks,
     foreign_page,
     grammar_attacks,
     image_attacks,
     json_attacks,
+    slot_attacks,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +34,9 @@ SOURCES = (
     json_attacks,
     connection_attacks,
     field_attacks,
+    endpoint_attacks,
+    slot_attacks,
+    flood_attacks,
 )
 
 

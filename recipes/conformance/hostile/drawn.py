@@ -19,9 +19,10 @@ from recipes.conformance.hostile.attack import (
     encode,
     judge_reply,
 )
+from recipes.conformance.hostile.endpoint_attacks import WHOLE
 from recipes.conformance.hostile.field_attacks import NUMBERS, OTHERS
 from recipes.conformance.hostile.image_files import changed, noise, saved, small_png
-from recipes.conformance.hostile.request_fields import request_fields, routes
+from recipes.conformance.hostile.request_fields import path_of, request_fields, routes
 from recipes.serve.llamacpp.server import user
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def messages() -> SearchStrategy[Any]:
 @cache
 def requests() -> SearchStrategy[Request]:
     """Draw a request: its path and body."""
-    paths = [path.replace(":id_slot", "0") for method, path in routes() if method == "POST"]
+    paths = [path_of(path) for method, path in routes() if method == "POST"]
     few = {"n_predict": 3, "max_tokens": 3}
     said = st.builds(lambda chosen, some: few | {"messages": chosen} | some, messages(), fields())
     asked = st.builds(lambda some: few | {"prompt": SAY} | some, fields())
@@ -165,7 +166,7 @@ def requests() -> SearchStrategy[Request]:
         st.tuples(st.just(CHAT), said.map(encode)),
         st.tuples(st.just(CHAT), tools.map(encode)),
         st.tuples(st.just(COMPLETION), st.one_of(asked, ruled, shaped, lazy).map(encode)),
-        st.tuples(st.sampled_from(paths), fields().map(encode)),
+        st.tuples(st.sampled_from(paths), st.one_of(fields(), fields().map(WHOLE.__or__)).map(encode)),
         st.tuples(st.just(COMPLETION), broken),
     )
 

@@ -1,4 +1,4 @@
-"""Values out of range and of wrong types: in every field that the server's source reads, at every endpoint it has."""
+"""Values out of range and of wrong types, in every field that the server's source reads of a completion or a chat."""
 
 from __future__ import annotations
 
@@ -12,16 +12,12 @@ from recipes.conformance.hostile.attack import (
     Attack,
     Body,
     Kind,
-    Seen,
-    Target,
     chat,
     completion,
-    encode,
-    judge_reply,
     request,
     several,
 )
-from recipes.conformance.hostile.request_fields import request_fields, routes
+from recipes.conformance.hostile.request_fields import request_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +95,6 @@ QUICK_FIELDS = {
     ),
     *("grammar_triggers", "preserved_tokens", "samplers", "stop", "lora", "response_fields", "logprobs"),
 }
-PLAIN: dict[str, Any] = {"input": SAY, "content": SAY, "query": SAY, "documents": [SAY], "tokens": [1, 2, 3]}
 
 
 def bodies(field: str, values: tuple[Any, ...]) -> list[Body]:
@@ -126,7 +121,6 @@ def attacks() -> Iterator[Attack]:
         yield several(Kind.FIELDS, f"{field} in a chat", CHAT, partial(chats, field, NUMBERS + OTHERS))
     yield several(Kind.FIELDS, "long lists in each field", COMPLETION, long_lists)
     yield from named()
-    yield from endpoints()
 
 
 def long_lists() -> list[Body]:
@@ -190,54 +184,3 @@ def named() -> Iterator[Attack]:
         "n_probs with images", body=lambda: chat(SAY, logprobs=True, top_logprobs=10**6), must_refuse=True
     )
     yield field("n of 10,000", body=chat(SAY, n=10_000), must_refuse=True)
-
-
-def endpoints() -> Iterator[Attack]:
-    """Return the attack of each endpoint: no body, bodies of each type, its fields with wrong values, paths."""
-    for method, path in routes():
-        if path == "/health":
-            continue
-        yield Attack(
-            Kind.ENDPOINTS, f"{method} {path}", partial(try_endpoint, method, path.replace(":id_slot", "0"))
-        )
-    numbers = ("0", "-1", "99999999999999999999", "x", "%00", "../../etc/passwd", "1e9", "")
-    for action in ("erase", "save", "restore", "", "nothing"):
-        paths = [f"/slots/{number}?action={action}" for number in numbers]
-        yield Attack(Kind.ENDPOINTS, f"slots, {action or 'no'} action", partial(try_paths, paths))
-    tokens: list[Body] = [{"tokens": value} for value in NUMBERS + OTHERS]
-    tokens += [{"tokens": [value]} for value in NUMBERS] + [{"tokens": [1] * 300_000}]
-    yield several(Kind.ENDPOINTS, "detokenize tokens out of range", "/detokenize", lambda: tokens, quick=True)
-    yield request(Kind.ENDPOINTS, "tokenize 5 MB", "/tokenize", lambda: {"content": "a " * 2_500_000})
-    yield request(
-        Kind.ENDPOINTS, "tokenize 60 MB of one letter", "/tokenize", lambda: {"content": "a" * 60_000_000}
-    )
-    yield request(
-        Kind.ENDPOINTS,
-        "tokenize pieces of broken letters",
-        "/tokenize",
-        {"content": "\ud83d", "with_pieces": True},
-    )
-    templates: list[Body] = [{"messages": value} for value in NUMBERS + OTHERS]
-    yield several(
-        Kind.ENDPOINTS, "apply-template of no messages", "/apply-template", lambda: templates, quick=True
-    )
-
-
-def try_endpoint(method: str, path: str, target: Target) -> Seen:
-    """Send an endpoint what it does not expect."""
-    fields = [{**PLAIN, field: value} for field in PLAIN for value in OTHERS]
-    for body in (b"", b"null", b"[]", b"7", b'"a"', b"{}", b"{", b"\xff\xfe", *map(encode, fields)):
-        reply = target.send(path, body if method == "POST" else None, method=method)
-        seen = judge_reply(reply)
-        if seen.fault or method == "GET":
-            return seen if seen.fault is None or method == "POST" else Seen(seen.words, seen.fault)
-    return Seen(reply.words)
-
-
-def try_paths(paths: list[str], target: Target) -> Seen:
-    """Ask for odd paths."""
-    for path in paths:
-        seen = judge_reply(target.send(path, b"{}"))
-        if seen.fault:
-            return Seen(f"{path}: {seen.words}", seen.fault)
-    return Seen(seen.words)
