@@ -29,7 +29,6 @@ TESTS = Path("tools") / "server" / "tests"
 TEMPLATES = Path("models") / "templates"
 # what the files need that the pocket model or this environment lacks
 LEFT_OUT = {
-    "test_metrics.py": "needs prometheus_client",
     "test_lora.py": "needs adapters of a hub's model",
     "test_speculative.py": "needs a draft model of a hub",
     "test_rerank.py": "needs a model that ranks",
