@@ -102,6 +102,12 @@ def mac_check(session: nox.Session) -> None:
     recipes(session, "conformance")
 
 
+@nox.session(default=False)
+def attest(session: nox.Session) -> None:
+    """Sign what is said of a bundle, or make a key to sign with."""
+    recipes(session)
+
+
 @nox.session
 def payload(session: nox.Session) -> None:
     """Hash a bundle's files without their signatures, or compare two bundles."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from recipes.cli import (
     advisories,
     ask,
+    attest,
     build,
     conformance,
     docs,
@@ -35,6 +36,7 @@ SESSIONS = (
     mac_check.SESSION,
     payload.SESSION,
     advisories.SESSION,
+    attest.SESSION,
     lock.SESSION,
     models.SESSION,
     serve.SESSION,

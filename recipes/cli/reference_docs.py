@@ -37,9 +37,11 @@ TITLES = {
     "model": "Manifest: a model",
     "advisory": "Manifest: an advisory",
     "defaults": "Manifest: the defaults",
+    "policy": "Manifest: a policy",
 }
 FOLDERS = {kind: f"manifests/{kind}s/NAME.yaml" for kind in ("recipe", "toolchain", "model")} | {
-    "advisory": "manifests/advisories/NAME.yaml"
+    "advisory": "manifests/advisories/NAME.yaml",
+    "policy": "manifests/policies/NAME.yaml",
 }
 # What a pattern such as ^(zig|host)$ or ^recipe/1$ lists; other patterns are described in words.
 WORDS = re.compile(r"\^\(?([a-z0-9/]+(?:\|[a-z0-9/]+)*)\)?\$")

@@ -204,6 +204,13 @@ class AnswerError(RecipeError):
     title = "there is no answer"
 
 
+class EvidenceError(RecipeError):
+    """A bundle whose evidence does not hold: a statement is missing, broken, of something else, or not as demanded."""
+
+    exit_code = 33
+    title = "the evidence does not hold"
+
+
 class KnownVulnerabilityError(RecipeError):
     """A recipe that something of high severity is known against, within reach, and that nobody permitted by name."""
 

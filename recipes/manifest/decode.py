@@ -15,7 +15,6 @@ from msgspec import inspect
 from recipes.core.digest import Digest
 from recipes.core.errors import ManifestError, PinMissingError, RecipeError
 from recipes.manifest.schema import (
-    AnyManifest,
     Day,
     Name,
     PackageUrl,
@@ -30,7 +29,7 @@ from recipes.manifest.strict_yaml import Document, Steps, Value, shorten
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-T = TypeVar("T", bound=AnyManifest)
+T = TypeVar("T", bound=msgspec.Struct)
 
 UNEXPLAINED = "a manifest that fits its schema"  # where the type refuses what no rule below names
 _PATTERNS = {

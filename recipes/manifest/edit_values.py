@@ -15,7 +15,6 @@ from recipes.manifest.strict_yaml import Document, Steps, Value, dotted, read
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from recipes.manifest.schema import AnyManifest, Origin
 
 # Text that YAML takes as it stands, inside brackets too; a colon only in an address.
 _PLAIN = re.compile(
@@ -29,7 +28,7 @@ _WORD = re.compile(r"null|Null|NULL|true|True|TRUE|false|False|FALSE|[-+]?\.(inf
 _SCALARS = frozenset(("", "'", '"'))  # the styles that can be edited within their line
 
 
-def dump_canonical(manifest: AnyManifest | Origin) -> str:
+def dump_canonical(manifest: Struct) -> str:
     """Write a manifest, or one origin, with its keys in the schema's order, without defaults, two spaces a level."""
     return "\n".join(_lines(_plain_data(manifest), "")) + "\n"
 

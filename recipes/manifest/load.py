@@ -15,6 +15,7 @@ from recipes.manifest.advisory_checks import advisory_problems, standing_problem
 from recipes.manifest.component_checks import component_problems
 from recipes.manifest.decode import Problem, any_of, closest, parse, refuse_first, unknown
 from recipes.manifest.model_checks import model_problems
+from recipes.manifest.policy import Policy
 from recipes.manifest.recipe_checks import (
     defaults_problems,
     name_problem,
@@ -41,13 +42,14 @@ if TYPE_CHECKING:
     from recipes.manifest.schema import Platform
 
 PROJECT = Path(__file__).resolve().parents[2]
-SCHEMAS: dict[str, type[AnyManifest]] = {
+SCHEMAS: dict[str, type[AnyManifest | Policy]] = {
     "recipe": Recipe,
     "toolchain": Toolchain,
     "components": Components,
     "model": Model,
     "advisory": Advisory,
     "defaults": Defaults,
+    "policy": Policy,
 }
 
 _BY_HAND = "add what the package index states for the file, once you have compared it with a second source"

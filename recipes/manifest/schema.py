@@ -605,7 +605,7 @@ class Model(_Pin, frozen=True, kw_only=True):
 
 
 AnyManifest = Recipe | Toolchain | Components | Model | Defaults | Advisory
-T = TypeVar("T", bound=_Pin)
+T = TypeVar("T", bound=Struct)
 
 
 def convert(data: object, kind: type[T]) -> T:
@@ -616,7 +616,7 @@ def convert(data: object, kind: type[T]) -> T:
     return msgspec.convert(data, kind, strict=False, dec_hook=_decode)
 
 
-def json_schema(kind: type[_Pin]) -> dict[str, Any]:
+def json_schema(kind: type[Struct]) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of one kind of manifest, for editors and the reference page."""
     schema = msgspec.json.schema(kind, schema_hook=_schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -15,6 +15,7 @@ import yaml
 from recipes.core.errors import PinMissingError, RecipeError, StoreError, UsageError
 from recipes.manifest.edit_values import dump_canonical
 from recipes.manifest.load import PROJECT, SCHEMAS, Manifests, schema_text, write_schemas
+from recipes.manifest.policy import load_policy
 from tests.support import paths
 
 if TYPE_CHECKING:
@@ -323,12 +324,12 @@ def test_a_file_outside_the_project_is_named_in_full(project: Path) -> None:
 
 # The committed manifests
 
-FOLDERS = {kind: f"{kind}s" for kind in SCHEMAS} | {"advisory": "advisories", "components": "components"}
+FOLDERS = {kind: f"{kind}s" for kind in SCHEMAS} | {"advisory": "advisories", "components": "components", "policy": "policies"}
 COMMITTED = [
     *(
         (path, kind)
-        for kind in SCHEMAS
-        for path in sorted((PROJECT / "manifests" / FOLDERS[kind]).glob("*.yaml"))
+        for kind, name in FOLDERS.items()
+        for path in sorted((PROJECT / "manifests" / name).glob("*.yaml"))
     ),
     (PROJECT / "manifests/defaults.yaml", "defaults"),
 ]
@@ -336,6 +337,8 @@ COMMITTED = [
 
 def load(path: Path, kind: str) -> object:
     manifests = Manifests()
+    if kind == "policy":
+        return load_policy(path, path.name)
     loaders = {
         "recipe": manifests.recipe,
         "toolchain": manifests.toolchain,

@@ -1,0 +1,35 @@
+"""What is judged of a bill of materials: its format, and that it is of this bundle. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recipes.evidence.json_document import list_at, text_at, value_at
+from recipes.evidence.judgement import Judgement, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from recipes.evidence.material import Subject
+
+FORMAT, VERSIONS = "CycloneDX", ("1.6", "1.7")
+
+
+def judge_sbom(said: Mapping[str, object], subject: Subject) -> Iterator[Judgement]:
+    """Judge a CycloneDX document."""
+    form, version = text_at(said, "bomFormat"), text_at(said, "specVersion")
+    is_known = form == FORMAT and version in VERSIONS
+    yield judge(
+        "sbom: format", is_known, f"{FORMAT} {' or '.join(VERSIONS)}", f"{form} {version}".strip() or "none"
+    )
+    digests = digests_of_subject(said)
+    found = ", ".join(digests)[:200] or "of no bundle"
+    yield judge("sbom: bundle", digests == [subject.tree.hex], f"of {subject.tree.hex}", found)
+
+
+def digests_of_subject(said: Mapping[str, object]) -> list[str]:
+    """Return the SHA-256 digests of what a document is the bill of, as its own metadata says."""
+    component = value_at(said, "metadata", "component")
+    return [
+        text_at(each, "content") for each in list_at(component, "hashes") if text_at(each, "alg") == "SHA-256"
+    ]

@@ -1,0 +1,231 @@
+"""A bundle as somebody publishes it, in small: an archive, and the documents beside it; made by hand, in no time.
+
+The documents have the form that `build`, `conformance` and `attest` give them. The story of a real release is
+tests/integration/evidence/test_release.py.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from recipes.build.bundle.layout import write_record
+from recipes.build.evidence_files import (
+    CONFORMANCE,
+    PROVENANCE,
+    SBOM,
+    VEX_CYCLONEDX,
+    VEX_OPENVEX,
+    evidence_of_archive,
+    signed_name,
+)
+from recipes.build.plan.plan import Plan, make_plan
+from recipes.cli.main import main
+from recipes.conformance.report.json_record import to_json
+from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
+from recipes.conformance.results.result import Result
+from recipes.core.digest import Sha256, hash_tree
+from recipes.evidence.envelope import sign
+from recipes.evidence.keys import digits_of, read_signer
+from recipes.evidence.statement import SLSA_PROVENANCE, STATEMENT
+from recipes.fetch.archives.pack import pack
+from recipes.manifest.load import Manifests
+from tests.support.fixture_project import COMMIT, make_project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLATFORM = "linux-x86_64-cpu"
+OPENVEX_CONTEXT = "https://openvex.dev/ns/v0.2.0"
+BUILT = datetime(2026, 11, 30, 8, 0, tzinfo=UTC)
+POLICY = """\
+schema: policy/1
+summary: of a test
+pin: required
+statements: [provenance, sbom, vex, conformance]
+signers: []
+signatures: 0
+isolation: required
+compiler: pinned
+conformance: whole
+findings: none
+"""
+
+
+@dataclass
+class Release:
+    """A published bundle, and the checkout of whoever verifies it."""
+
+    folder: Path
+    project: Path
+    bundle: Path
+    archive: Path
+    plan: Plan
+
+    @property
+    def evidence(self) -> Path:
+        """Where the archive's documents lie."""
+        return evidence_of_archive(self.archive)
+
+    @property
+    def tree(self) -> Sha256:
+        """The bundle's digest."""
+        return hash_tree(self.bundle, Sha256)
+
+    def document(self, name: str) -> Path:
+        return self.evidence / name
+
+    def signed(self, name: str) -> Path:
+        return self.evidence / signed_name(name)
+
+    def edit(self, name: str, before: str, after: str) -> None:
+        path = self.document(name)
+        assert before in path.read_text(), before
+        path.write_text(path.read_text().replace(before, after))
+
+    def new_key(self, name: str) -> Path:
+        """Make a key pair as a user does; return the private key's file."""
+        path = self.folder / "keys" / name
+        path.parent.mkdir(exist_ok=True)
+        assert main(["attest", "--new-key", str(path)]) == 0
+        return path
+
+    def attest(self, key: Path) -> int:
+        return main(["attest", str(self.archive), "--key", str(key), "--project", str(self.project)])
+
+    def verify(self, *options: str) -> int:
+        """Verify the archive as a user does, with the test's policy unless one is named."""
+        if "--policy" not in options:
+            options = (*options, "--policy", str(self.write_policy()))
+        return main(["verify", str(self.archive), "--project", str(self.project), *options])
+
+    def write_policy(self, *changes: tuple[str, str], text: str = POLICY, more: str = "") -> Path:
+        for before, after in changes:
+            assert before in text, before
+            text = text.replace(before, after)
+        path = self.folder / "policy.yaml"
+        path.write_text(text + more)
+        return path
+
+    def pack(self) -> None:
+        """Write the archive, and its checksum."""
+        pack(self.bundle, self.archive, mtime=0, prefix=self.archive.name.removesuffix(".tar.zst"))
+        write_checksum(self.archive)
+
+
+def write_checksum(archive: Path) -> None:
+    digest = Sha256.of_bytes(archive.read_bytes())
+    archive.with_name(f"{archive.name}.sha256").write_text(f"{digest.hex}  {archive.name}\n")
+
+
+def make_release(folder: Path, *, program: bytes = b"\x7fELF a program\n") -> Release:
+    """Lay out a project, a bundle of its recipe that the recipe pins, its archive, and all documents."""
+    folder.mkdir(exist_ok=True)
+    project = make_project(folder, folder / "store")
+    manifests = Manifests(project.root)
+    recipe = manifests.recipe("fixture")
+    plan = make_plan(recipe, PLATFORM, manifests.toolchain(recipe.platforms[PLATFORM].toolchain))
+    bundle = folder / "bundle"
+    (bundle / "bin").mkdir(parents=True)
+    (bundle / "bin" / "fixture").write_bytes(program)
+    (bundle / "bin" / "fixture").chmod(0o755)
+    (bundle / "LICENSE").write_bytes(b"a licence\n")
+    write_record(bundle, plan.record())
+    release = Release(
+        folder, project.root, bundle, folder / "out" / f"llama.cpp-fixture-{PLATFORM}.tar.zst", plan
+    )
+    release.archive.parent.mkdir()
+    text = project.manifest.read_text()
+    start = text.index(f"  {PLATFORM}:")
+    end = text.index("output_unpinned: a test pins it", start)
+    project.manifest.write_text(
+        f"{text[:end]}output: {release.tree.hex}{text[end + len('output_unpinned: a test pins it') :]}"
+    )
+    release.pack()
+    write_documents(release)
+    return release
+
+
+def write_documents(release: Release) -> None:
+    """Write what is said of the bundle."""
+    release.evidence.mkdir(exist_ok=True)
+    tree = release.tree
+    for name, content in {
+        PROVENANCE: provenance(release.plan, tree),
+        SBOM: sbom(tree),
+        VEX_CYCLONEDX: {"bomFormat": "CycloneDX", "specVersion": "1.6", "vulnerabilities": []},
+        VEX_OPENVEX: {"@context": OPENVEX_CONTEXT, "statements": []},
+    }.items():
+        release.document(name).write_text(json.dumps(content))
+    release.document(CONFORMANCE).write_text(to_json(conformance(tree)))
+
+
+def provenance(plan: Plan, tree: Sha256) -> dict[str, object]:
+    return {
+        "_type": STATEMENT,
+        "subject": [{"name": plan.name, "digest": {"gitTree": tree.hex}}],
+        "predicateType": SLSA_PROVENANCE,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": "urn:pinned-llama:plan:1",
+                "externalParameters": {"recipe": plan.recipe, "platform": plan.platform},
+                "internalParameters": {"planSha256": plan.digest.hex, "plan": plan.as_data()},
+                "resolvedDependencies": [{"name": "source", "digest": {"gitCommit": COMMIT}}],
+            },
+            "runDetails": {
+                "builder": {"id": "urn:pinned-llama:builder:1", "version": {}},
+                "metadata": {"startedOn": "2026-11-30T07:59:00Z", "finishedOn": "2026-11-30T08:00:00Z"},
+                "byproducts": [{"name": "isolation", "content": "aXNvbGF0ZWQgYnkgb3duIG5hbWVzcGFjZXM="}],
+            },
+        },
+    }
+
+
+def sbom(tree: Sha256) -> dict[str, object]:
+    component = {
+        "type": "application",
+        "name": "llama.cpp",
+        "hashes": [{"alg": "SHA-256", "content": tree.hex}],
+    }
+    return {"bomFormat": "CycloneDX", "specVersion": "1.6", "metadata": {"component": component}}
+
+
+def conformance(tree: Sha256, *, without: Part | None = None) -> Result:
+    """Return a result in which each part of the suite passed, but one that was not run."""
+    parts = [part for part in Part if part not in {Part.KERNELS, Part.HOSTILE}]
+    return Result(
+        title="fixture",
+        digest=str(tree),
+        is_bundle=True,
+        files=(),
+        machine="a machine",
+        command="conformance",
+        started=BUILT,
+        seconds=1.0,
+        sections=(1, 1, 1),
+        outcomes=tuple(
+            Outcome(
+                part, "a check", CheckVerdict.NOT_RUN if part is without else CheckVerdict.PASSED, "words"
+            )
+            for part in parts
+        ),
+    )
+
+
+def sign_payload(payload: bytes, key: Path, into: Path) -> None:
+    """Sign any payload, as somebody does who does not use `attest`."""
+    into.write_bytes(sign(payload, read_signer(key.read_bytes())))
+
+
+def key_digits(key: Path) -> str:
+    """Return the public key of a private key's file, as policies name it."""
+    return digits_of(read_signer(key.read_bytes()).public_key)
+
+
+def copy_documents(source: Release, target: Release) -> None:
+    """Put one release's documents, signed forms included, in the place of another's."""
+    shutil.rmtree(target.evidence)
+    shutil.copytree(source.evidence, target.evidence)
