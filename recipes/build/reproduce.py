@@ -12,27 +12,30 @@ import os
 import platform
 import shutil
 import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.build.advisories import grave, warn_known_issues
-from recipes.build.bundle.compare import compare
-from recipes.build.pipeline import Bundle, ensure_bundle
+from recipes.build.bundle.explain import diffoscope, explain
+from recipes.build.pipeline import ensure_bundle, provenance_path
 from recipes.build.source_tree import ensure_patched, page_job
 from recipes.build.toolchain.toolchain import ensure_toolchain
 from recipes.build.webpage.build_page import fetch_packages
 from recipes.core.errors import BuildError, OutputError
-from recipes.core.filesystem import copy_writable
+from recipes.core.filesystem import copy_writable, read_no_link
 from recipes.core.process import Command, run
 from recipes.core.sandbox import SYSTEM_PATH, Reach, Surroundings, run_isolated, works_behind
 from recipes.core.settings import POLICY_VARIABLE
 from recipes.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from recipes.build.context import Job
     from recipes.build.plan.plan import Plan
+    from recipes.core.digest import Sha256
 
 PROJECT = Path(__file__).resolve().parents[2]
 CLOCK_SHIFT_S = 400 * 24 * 3600  # another year, another day of the week
@@ -62,6 +65,16 @@ POLLUTION = {
 }
 
 
+@dataclass(frozen=True)
+class Rebuilt:
+    """A bundle that was built in a different environment: its folder, its digest, what differed, and its provenance."""
+
+    folder: Path
+    tree: Sha256
+    variations: tuple[tuple[str, str, str], ...]
+    provenance: bytes
+
+
 def reproduce(job: Job, plan: Plan, targets: tuple[str, ...]) -> int:
     """Build a plan a second time, in a different environment, and print whether the bytes are the same.
 
@@ -69,6 +82,20 @@ def reproduce(job: Job, plan: Plan, targets: tuple[str, ...]) -> int:
     """
     warn_known_issues(job)
     first = ensure_bundle(job, plan)
+    with rebuilt(job, plan, targets) as second:
+        print_variations(second.variations)
+        if second.tree != first.entry.tree:
+            raise difference(job, plan, first.entry.path, second.folder)
+    print(f"identical: {plan.name} is {first.entry.tree} from both builds")
+    return 0
+
+
+@contextmanager
+def rebuilt(job: Job, plan: Plan, targets: tuple[str, ...]) -> Iterator[Rebuilt]:
+    """Build a plan from its downloads, in a store and an environment of its own; it is there as long as the block runs.
+
+    Raises BuildError where that fails.
+    """
     with job.store.scratch(f"reproduce-{plan.digest.hex[:32]}") as scratch:
         folder = scratch / "a-path-of-quite-another-length" / "with more, in it"
         store = Store.open(folder / "store")
@@ -88,11 +115,8 @@ def reproduce(job: Job, plan: Plan, targets: tuple[str, ...]) -> int:
                 fix=f"read its whole log, kept at {log}",
             )
         store.verify(entry)
-        _print_variations(variations)
-        if entry.tree != first.entry.tree:
-            raise _difference(job, plan, first, entry.path)
-    print(f"identical: {plan.name} is {first.entry.tree} from both builds")
-    return 0
+        provenance = read_no_link(provenance_path(store, plan))
+        yield Rebuilt(entry.path, entry.tree, variations, provenance)
 
 
 def second_environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -204,21 +228,22 @@ def _share_downloads(job: Job, theirs: Store) -> None:
         )
 
 
-def _print_variations(variations: tuple[tuple[str, str, str], ...]) -> None:
+def print_variations(variations: tuple[tuple[str, str, str], ...]) -> None:
+    """Print in what the two builds' environments differed."""
     width = max(len(what) for what, _, _ in variations)
     print("built twice, with these differences:")
     for what, first, second in variations:
         print(f"  {what:<{width}}  {first}\n  {'':<{width}}  {second}")
 
 
-def _difference(job: Job, plan: Plan, first: Bundle, second: Path) -> OutputError:
-    lines = "\n".join(str(difference) for difference in compare(first.entry.path, second))
-    kept = job.store.reject(
-        second, f"{plan.name}: a second build that differs from {first.entry.path}\n{lines}"
-    )
+def difference(job: Job, plan: Plan, first: Path, second: Path) -> OutputError:
+    """Return the error that says what differs between two builds of a plan and probably why; the second is kept."""
+    lines = "\n".join(explain(first, second))
+    kept = job.store.reject(second, f"{plan.name}: a second build that differs from {first}\n{lines}")
+    report = diffoscope(first, kept, job.store.logs / f"diffoscope-{plan.bundle_key}.txt")
     return OutputError(
         where=f"{plan.name}: the second build",
-        expected=f"the bytes of {first.entry.path}",
-        found=f"{lines}\n(kept at {kept})",
+        expected=f"the bytes of {first}",
+        found=f"{lines}\n(kept at {kept})" + (f"\n(diffoscope's report: {report})" if report else ""),
         fix="find what leaks into these places; docs/how-to/read-a-failure.md says how",
     )

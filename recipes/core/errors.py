@@ -218,6 +218,13 @@ class KnownVulnerabilityError(RecipeError):
     title = "something of high severity is known against this recipe"
 
 
+class UndecidedError(RecipeError):
+    """A challenge that nothing can be said of: what it is about cannot be built here, or is not known."""
+
+    exit_code = 35
+    title = "nothing can be said"
+
+
 class OperatingSystemError(RecipeError):
     """A fault of the operating system that no other class describes, as an output that cannot be written."""
 
