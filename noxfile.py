@@ -108,6 +108,12 @@ def attest(session: nox.Session) -> None:
     recipes(session)
 
 
+@nox.session(default=False)
+def why(session: nox.Session) -> None:
+    """Say what differs between two plans, records, bundles, archives or commits, down to the pin."""
+    recipes(session)
+
+
 @nox.session
 def payload(session: nox.Session) -> None:
     """Hash a bundle's files without their signatures, or compare two bundles."""

@@ -21,6 +21,7 @@ from recipes.cli import (
     reproduce,
     serve,
     verify,
+    why,
 )
 from recipes.cli.options import Parser, add_common
 
@@ -37,6 +38,7 @@ SESSIONS = (
     payload.SESSION,
     advisories.SESSION,
     attest.SESSION,
+    why.SESSION,
     lock.SESSION,
     models.SESSION,
     serve.SESSION,

@@ -39,6 +39,8 @@ class LikelyCause:
     right: str
 
     def __str__(self) -> str:
+        if self.cause is Cause.UNKNOWN:
+            return "cause unknown: neither path, time, order, processor nor stamp shows"
         place = f" in {self.part}" if self.part else ""
         return f"likely {self.cause.value}{place}: {self.left!r} against {self.right!r}"
 
