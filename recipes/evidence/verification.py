@@ -41,12 +41,13 @@ def verify(
     subject, record = material.subject, read_record(material.subject.record)
     signers = distinct((*(public_key(each.key) for each in policy.signers), *keys))
     signatures = max(policy.signatures, 1 if keys else 0)
+    is_nothing_known = not isinstance(material.expected, str) and not material.expected.findings
     # 1. The bundle.
     rows = list(judge_bundle(material, policy))
     # 2. The documents.
     said = {}
     for kind in DOCUMENTS:
-        is_demanded = kind.demand in policy.statements
+        is_demanded = kind.demand in policy.statements and not (kind.demand == "vex" and is_nothing_known)
         document = read_document(
             kind, material.documents, subject, signers, signatures, is_demanded=is_demanded
         )
