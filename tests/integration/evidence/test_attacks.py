@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
+from securesystemslib.dsse import Envelope
 
-from recipes.build.evidence_files import CONFORMANCE, PROVENANCE, SBOM, VEX_CYCLONEDX
+from recipes.build.evidence_files import CONFORMANCE, PROVENANCE, SBOM, VEX_CYCLONEDX, signed_name
 from recipes.conformance.report.json_record import to_json
 from recipes.conformance.results.outcome import Part
 from recipes.core.errors import ArchiveError, EvidenceError, ManifestError, UsageError
+from recipes.evidence.keys import read_signer
 from recipes.evidence.rebuild import Seen, rebuild_statement
 from recipes.evidence.statement import REBUILD
 from tests.support.release import (
@@ -175,6 +177,24 @@ def test_all_statements_of_another_bundle_fail(
     assert f"{CONFORMANCE} fails" in err
 
 
+@pytest.mark.parametrize("name", [PROVENANCE, SBOM, VEX_CYCLONEDX, CONFORMANCE])
+def test_a_statement_of_another_folder_fails(
+    release: Release, key: Path, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No archive is named here: what tells the two apart is the bundle's digest alone."""
+    other = make_release(tmp_path / "other", program=b"another program\n")
+    for each in (release, other):
+        each.evidence.rename(each.bundle.with_name("bundle.evidence"))
+        each.archive = each.bundle
+        for path in each.bundle.with_name("bundle.evidence").glob("*.dsse.json"):
+            path.unlink()
+        assert each.attest(key) == OK
+    signed = other.bundle.with_name("bundle.evidence") / signed_name(name)
+    (release.bundle.with_name("bundle.evidence") / signed.name).write_bytes(signed.read_bytes())
+    assert release.verify("--key", public(key)) == BROKEN
+    assert f"{name} fails" in capsys.readouterr().err
+
+
 def test_an_unsigned_bill_of_another_build_fails(
     release: Release, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -313,6 +333,17 @@ def test_an_envelope_that_is_damaged_fails(
     for options in ((), ("--key", public(key))):
         assert release.verify(*options) == BROKEN
         assert f"{path.name} fails" in capsys.readouterr().err
+
+
+def test_an_envelope_that_was_signed_as_another_type_fails(
+    release: Release, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    payload = base64.b64decode(str(envelope(release.signed(SBOM))["payload"]))
+    other = Envelope(payload, "application/json", {})
+    other.sign(read_signer(key.read_bytes()))
+    release.signed(SBOM).write_text(json.dumps(other.to_dict()))
+    assert release.verify("--key", public(key)) == BROKEN
+    assert "a payload of another type" in capsys.readouterr().err
 
 
 def test_a_payload_with_a_name_twice_fails(
