@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipes.build.advisories import findings
 from recipes.build.bundle.layout import RECORD
 from recipes.build.evidence_files import checksum_of_archive, evidence_of_archive
 from recipes.build.plan.plan import make_plan
@@ -127,7 +128,12 @@ def expectation(manifests: Manifests, record: object) -> Expectation | str:
         return f"no platform {shown(platform_name)} in the recipe {recipe_name}"
     plan = make_plan(recipe, platform_name, manifests.toolchain(platform.toolchain))
     return Expectation(
-        plan.name, platform.output, platform.output_unpinned or "", plan.digest.hex, recipe.source.commit.hex
+        name=plan.name,
+        output=platform.output,
+        unpinned=platform.output_unpinned or "",
+        plan_sha256=plan.digest.hex,
+        commit=recipe.source.commit.hex,
+        findings=findings(recipe, manifests.advisories()),
     )
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipes.build.advisories import warn_known_issues
 from recipes.cli.build import chosen_plan
 from recipes.cli.job import open_job
 from recipes.cli.options import Parser, Session, add_compile, add_platform, refuse_beside
@@ -85,6 +86,7 @@ def challenge(options: argparse.Namespace) -> int:
 
     signer = _signer(options)
     with _challenged(options) as (challenged, job):
+        warn_known_issues(job)
         plan = job.plan()
         with rebuilt(job, plan, ()) as ours:
             print_variations(ours.variations)

@@ -11,7 +11,8 @@ from recipes.evidence.judgement import Judgement, judge
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from recipes.evidence.material import Expectation, Finding
+    from recipes.build.advisories import Finding
+    from recipes.evidence.material import Expectation
     from recipes.manifest.policy import Policy
 
 
@@ -24,7 +25,7 @@ def judge_vex(
     for file, spoken in ((VEX_CYCLONEDX, spoken_in_cyclonedx), (VEX_OPENVEX, spoken_in_openvex)):
         if (said := documents.get(file)) is None:
             continue
-        unsaid = sorted({finding.id for finding in expected.findings} - spoken(said))
+        unsaid = sorted({finding.advisory.id for finding in expected.findings} - spoken(said))
         found = f"none about {', '.join(unsaid[:5])}" if unsaid else f"all {len(expected.findings)}"
         yield judge(
             f"{file}: findings", not unsaid, "a word about each finding that this checkout knows", found
@@ -39,13 +40,13 @@ def judge_findings(
         return
     grave = [finding for finding in expected.findings if finding.is_grave]
     allowed = policy.permits if policy.findings == "permitted" else ()
-    refused = [finding for finding in grave if finding.id not in allowed]
+    refused = [finding for finding in grave if finding.advisory.id not in allowed]
     what, wanted = "policy: findings", "nothing of high severity within reach"
     yield judge(
         what, not refused, wanted + (f", but {', '.join(allowed)}" if allowed else ""), _words(refused)
     )
     if provenance is not None and allowed:
-        unrecorded = [finding for finding in grave if finding.id not in permitted_in(provenance)]
+        unrecorded = [finding for finding in grave if finding.advisory.id not in permitted_in(provenance)]
         found = f"not recorded: {_words(unrecorded)}" if unrecorded else "all"
         yield judge("provenance: permitted", not unrecorded, "each finding that was permitted", found)
 
@@ -72,5 +73,6 @@ def permitted_in(provenance: Mapping[str, object]) -> set[str]:
     return {each for each in found if isinstance(each, str)}
 
 
-def _words(findings: Sequence[Finding]) -> str:
-    return ", ".join(f"{each.id} ({each.severity}, by a {each.reach})" for each in findings) or "nothing"
+def _words(found: Sequence[Finding]) -> str:
+    named = ((one.advisory.id, one.advisory.severity, one.advisory.reach) for one in found)
+    return ", ".join(f"{name} ({severity}, by a {reach})" for name, severity, reach in named) or "nothing"

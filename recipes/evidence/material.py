@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.build.evidence_files import (
@@ -17,6 +17,7 @@ from recipes.evidence.statement import CYCLONEDX_BOM, OPENVEX, SLSA_PROVENANCE, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from recipes.build.advisories import Finding
     from recipes.core.digest import Sha256, TreeEntry
 
 
@@ -63,34 +64,18 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What is known against a recipe, as this checkout says it."""
-
-    id: str
-    severity: str
-    reach: str
-    status: str
-
-    @property
-    def is_grave(self) -> bool:
-        """Whether a recipe that is affected by it is refused: high, and by what a user does with every server."""
-        return (
-            self.status == "affected"
-            and self.severity in {"high", "critical"}
-            and self.reach in {"request", "file"}
-        )
-
-
-@dataclass(frozen=True)
 class Expectation:
-    """What this checkout's manifests say of a recipe and platform; `output` is None where nothing is pinned."""
+    """What this checkout's manifests say of a recipe and platform; `output` is None where nothing is pinned.
+
+    `findings` is what is known against the recipe, and how it stands to each.
+    """
 
     name: str
     output: Sha256 | None
     unpinned: str
     plan_sha256: str
     commit: str
-    findings: tuple[Finding, ...] = field(default=())
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import binascii
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from recipes.build.plan.host_override import HOST
 from recipes.evidence.bundle_judgements import plan_digest
 from recipes.evidence.json_document import list_at, text_at, value_at
 from recipes.evidence.judgement import Judgement, fails, judge, missing
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 DAY_S = 24 * 3600
 CLOCK_SKEW_S = 600  # how far in the future a time may lie: two machines' clocks differ
 ISOLATED = "isolated by "
+# the end of a builder's id, recipes/build/provenance.py
+PINNED_COMPILER, IS_ISOLATED = ":pinned-compiler:", ":isolated"
+# what a plan reads by a digest, and provenance names among what was read
+READ = ("commit", "source_tree", "source_tree_sha256", "patched_tree_sha256", "page_tree_sha256", "sdk")
 
 
 def judge_provenance(
@@ -39,8 +44,12 @@ def judge_provenance(
     for key in ("recipe", "platform"):
         stated, recorded = text_at(definition, "externalParameters", key), text_at(record, key)
         yield judge(f"provenance: {key}", bool(stated) and stated == recorded, recorded, stated or "none")
+    read = digests_read(definition)
+    unsaid = sorted(set(_digests_of(plan)) - read)
+    found = f"not {unsaid[0][:16]}..., of {len(unsaid)}" if unsaid else f"all {len(read)}"
+    yield judge("provenance: inputs", not unsaid, "each pin of the plan among what was read", found)
     yield from _pins(definition, plan, expected, policy)
-    yield from _builder(value_at(said, "runDetails"), policy)
+    yield from _builder(value_at(said, "runDetails"), plan, policy)
     yield from _age(text_at(said, "runDetails", "metadata", "finishedOn"), policy, now)
 
 
@@ -51,7 +60,7 @@ def byproduct(run: object, name: str) -> str:
             try:
                 return base64.b64decode(text_at(each, "content"), validate=True).decode()
             except (binascii.Error, ValueError):
-                return text_at(each, "content")
+                return ""
     return ""
 
 
@@ -59,6 +68,25 @@ def commit_of(definition: object) -> str:
     """Return the upstream commit that provenance names among what was read."""
     found = (text_at(each, "digest", "gitCommit") for each in list_at(definition, "resolvedDependencies"))
     return next(filter(None, found), "")
+
+
+def digests_read(definition: object) -> set[str]:
+    """Return each digest of what provenance says was read."""
+    return {
+        digest
+        for each in list_at(definition, "resolvedDependencies")
+        for digest in _texts(value_at(each, "digest"))
+    }
+
+
+def _digests_of(plan: object) -> list[str]:
+    single = (text_at(plan, "inputs", key) for key in READ)
+    return [*filter(None, single), *patches_of(plan)]
+
+
+def _texts(digest: object) -> list[str]:
+    values = digest.values() if isinstance(digest, dict) else ()
+    return [each for each in values if isinstance(each, str)]
 
 
 def patches_of(plan: object) -> list[str]:
@@ -82,18 +110,19 @@ def _pins(
         yield judge("policy: patches", not others, f"{len(allowed)} allowed patches alone", found)
 
 
-def _builder(run: object, policy: Policy) -> Iterator[Judgement]:
-    isolation, tools = byproduct(run, "isolation"), value_at(run, "builder", "version")
+def _builder(run: object, plan: object, policy: Policy) -> Iterator[Judgement]:
+    builder, isolation = text_at(run, "builder", "id"), byproduct(run, "isolation")
     if policy.isolation == "required":
+        what, wanted = "policy: isolation", "isolated build steps"
         if not isolation:
-            yield missing("policy: isolation", "how build steps were isolated")
+            yield missing(what, wanted)
         else:
-            yield judge(
-                "policy: isolation", isolation.startswith(ISOLATED), "isolated build steps", isolation
-            )
+            is_so = builder.endswith(IS_ISOLATED) and isolation.startswith(ISOLATED)
+            yield judge(what, is_so, wanted, f"{isolation}, by {builder}")
     if policy.compiler == "pinned":
-        found = "the machine's own" if tools else "pinned"
-        yield judge("policy: compiler", tools == {}, "a pinned compiler", found)
+        tools, kind = value_at(run, "builder", "version"), text_at(plan, "inputs", "toolchain", "kind")
+        is_so = PINNED_COMPILER in builder and not tools and kind != HOST
+        yield judge("policy: compiler", is_so, "a pinned compiler", builder or "no builder")
 
 
 def _age(finished: str, policy: Policy, now: datetime) -> Iterator[Judgement]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from recipes.evidence.json_document import list_at, text_at, value_at
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from recipes.evidence.material import Subject
 
+DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 FORMAT, VERSIONS = "CycloneDX", ("1.6", "1.7")
 
 
@@ -24,12 +26,12 @@ def judge_sbom(said: Mapping[str, object], subject: Subject) -> Iterator[Judgeme
     )
     digests = digests_of_subject(said)
     found = ", ".join(digests)[:200] or "of no bundle"
-    yield judge("sbom: bundle", digests == [subject.tree.hex], f"of {subject.tree.hex}", found)
+    yield judge("sbom: bundle", subject.tree.hex in digests, f"of {subject.tree.hex}", found)
 
 
 def digests_of_subject(said: Mapping[str, object]) -> list[str]:
-    """Return the SHA-256 digests of what a document is the bill of, as its own metadata says."""
+    """Return the digests of what a document is the bill of: hashes and properties of its metadata's component."""
     component = value_at(said, "metadata", "component")
-    return [
-        text_at(each, "content") for each in list_at(component, "hashes") if text_at(each, "alg") == "SHA-256"
-    ]
+    hashes = [text_at(each, "content") for each in list_at(component, "hashes")]
+    values = [text_at(each, "value") for each in list_at(component, "properties")]
+    return [each for text in (*hashes, *values) for each in DIGEST.findall(text)]

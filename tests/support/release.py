@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from recipes.build.advisories import findings
 from recipes.build.bundle.layout import write_record
 from recipes.build.evidence_files import (
     CONFORMANCE,
@@ -31,6 +32,7 @@ from recipes.core.digest import Sha256, hash_tree
 from recipes.evidence.envelope import sign
 from recipes.evidence.keys import digits_of, read_signer
 from recipes.evidence.statement import SLSA_PROVENANCE, STATEMENT
+from recipes.evidence.vex import vex_documents
 from recipes.fetch.archives.pack import pack
 from recipes.manifest.load import Manifests
 from tests.support.fixture_project import COMMIT, make_project
@@ -110,10 +112,44 @@ class Release:
         path.write_text(text + more)
         return path
 
+    def learn(self, name: str, *, severity: str = "high", reach: str = "request") -> None:
+        """Let this checkout know of a finding that affects the recipe, and write VEX that speaks of it."""
+        folder = self.project / "manifests" / "advisories"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.yaml").write_text(ADVISORY.format(name=name, severity=severity, reach=reach))
+        path = self.project / "manifests" / "recipes" / "fixture.yaml"
+        text = path.read_text()
+        text = text if "\nadvisories:\n" in text else text.replace("\ntargets:", "\nadvisories:\ntargets:")
+        path.write_text(text.replace("\ntargets:", f"\n{STANDING.format(name=name)}targets:"))
+        manifests = Manifests(self.project)
+        recipe = manifests.recipe("fixture")
+        for file, data in vex_documents(recipe, findings(recipe, manifests.advisories())).items():
+            self.document(file).write_bytes(data)
+
     def pack(self) -> None:
         """Write the archive, and its checksum."""
         pack(self.bundle, self.archive, mtime=0, prefix=self.archive.name.removesuffix(".tar.zst"))
         write_checksum(self.archive)
+
+
+ADVISORY = """\
+schema: advisory/1
+id: {name}
+component: llama.cpp
+summary: a request ends the server
+severity: {severity}
+reach: {reach}
+affects: servers
+links: [https://example.invalid/{name}]
+says: it was looked at
+checked: 2026-11-30
+"""
+STANDING = """\
+  {name}:
+    status: affected
+    evidence: it was tried
+    action: ask nobody
+"""
 
 
 def write_checksum(archive: Path) -> None:
@@ -171,12 +207,26 @@ def provenance(plan: Plan, tree: Sha256) -> dict[str, object]:
         "predicate": {
             "buildDefinition": {
                 "buildType": "urn:pinned-llama:plan:1",
-                "externalParameters": {"recipe": plan.recipe, "platform": plan.platform},
+                "externalParameters": {
+                    "recipe": plan.recipe,
+                    "platform": plan.platform,
+                    "permitted": [],
+                },
                 "internalParameters": {"planSha256": plan.digest.hex, "plan": plan.as_data()},
-                "resolvedDependencies": [{"name": "source", "digest": {"gitCommit": COMMIT}}],
+                "resolvedDependencies": [
+                    {
+                        "name": "source",
+                        "digest": {"gitCommit": COMMIT, "gitTree": plan.inputs.source_tree.hex},
+                    },
+                    *(
+                        {"name": "a tree", "digest": {"gitTree": tree.hex}}
+                        for tree in (plan.inputs.source_tree_sha256, plan.inputs.patched_tree_sha256)
+                    ),
+                    *({"name": file, "digest": {"sha256": patch.hex}} for file, patch in plan.inputs.patches),
+                ],
             },
             "runDetails": {
-                "builder": {"id": "urn:pinned-llama:builder:1", "version": {}},
+                "builder": {"id": "urn:pinned-llama:builder:2:pinned-compiler:isolated", "version": {}},
                 "metadata": {"startedOn": "2026-11-30T07:59:00Z", "finishedOn": "2026-11-30T08:00:00Z"},
                 "byproducts": [{"name": "isolation", "content": "aXNvbGF0ZWQgYnkgb3duIG5hbWVzcGFjZXM="}],
             },

@@ -12,7 +12,14 @@ import pytest
 import zstandard
 from securesystemslib.dsse import Envelope
 
-from recipes.build.evidence_files import CONFORMANCE, PROVENANCE, SBOM, VEX_CYCLONEDX, signed_name
+from recipes.build.evidence_files import (
+    CONFORMANCE,
+    PROVENANCE,
+    SBOM,
+    VEX_CYCLONEDX,
+    VEX_OPENVEX,
+    signed_name,
+)
 from recipes.conformance.report.json_record import to_json
 from recipes.conformance.results.outcome import Part
 from recipes.core.errors import ArchiveError, EvidenceError, ManifestError, UsageError
@@ -599,6 +606,9 @@ def test_a_rebuilder_signs_for_its_own_bundle_and_plan_alone(
         ('"recipe": "fixture"', '"recipe": "b6751"', "provenance: recipe"),
         ("aXNvbGF0ZWQgYnkgb3duIG5hbWVzcGFjZXM=", "bm90IGlzb2xhdGVk", "policy: isolation"),
         ('"version": {}', '"version": {"cc": "12"}', "policy: compiler"),
+        (":pinned-compiler:", ":host-compiler:", "policy: compiler"),
+        (":isolated", ":not-isolated", "policy: isolation"),
+        ('"digest": {"sha256": "', '"digest": {"sha256": "0', "provenance: inputs"),
         ('"gitCommit": "0', '"gitCommit": "1', "provenance: commit"),
         ('"finishedOn": "2026', '"finishedOn": "2096', "provenance: time"),
         ('"finishedOn": "2026-', '"finishedOn": "', "provenance: time"),
@@ -659,6 +669,61 @@ def test_conformance_that_says_something_else_fails(
     release.edit(CONFORMANCE, before, after)
     assert release.verify() == BROKEN
     assert f"{word} fails" in capsys.readouterr().err
+
+
+# What is known against it
+
+
+def test_what_is_grave_and_within_reach_fails_and_what_is_neither_does_not(
+    release: Release, capsys: pytest.CaptureFixture[str]
+) -> None:
+    release.learn("CVE-2000-0001", severity="medium")
+    release.learn("CVE-2000-0002", reach="option")
+    assert release.verify() == OK
+    release.learn("CVE-2000-0003")
+    assert release.verify() == BROKEN
+    err = capsys.readouterr().err
+    assert "policy: findings fails" in err
+    assert "CVE-2000-0003" in err
+    assert "CVE-2000-0001" not in err
+
+
+def test_a_finding_that_is_permitted_must_be_recorded(
+    release: Release, capsys: pytest.CaptureFixture[str]
+) -> None:
+    release.learn("CVE-2000-0003")
+    policy = release.write_policy(
+        ("findings: none", "findings: permitted\npermits: [CVE-2000-0003, CVE-2000-0009]")
+    )
+    assert release.verify("--policy", str(policy)) == BROKEN
+    assert "provenance: permitted fails" in capsys.readouterr().err
+    release.edit(PROVENANCE, '"permitted": []', '"permitted": ["CVE-2000-0003"]')
+    assert release.verify("--policy", str(policy)) == OK
+    other = release.write_policy(("findings: none", "findings: permitted\npermits: [CVE-2000-0009]"))
+    assert release.verify("--policy", str(other)) == BROKEN
+    assert release.verify() == BROKEN  # a policy that permits nothing asks nobody what was permitted
+
+
+@pytest.mark.parametrize("name", [VEX_CYCLONEDX, VEX_OPENVEX])
+def test_vex_that_is_missing_or_older_than_a_finding_is_named(
+    release: Release, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    release.learn("CVE-2000-0001", severity="low")
+    older = release.document(name).read_bytes()
+    release.learn("CVE-2000-0002", severity="low")
+    assert release.verify() == OK
+    release.document(name).write_bytes(older)
+    assert release.verify() == BROKEN
+    err = capsys.readouterr().err
+    assert f"{name}: findings missing" in err
+    assert "CVE-2000-0002" in err
+    key = release.new_key("vex.key")
+    assert release.attest(key) == OK  # writes what is known now
+    assert release.verify("--key", public(key)) == OK
+    release.document(name).unlink()
+    release.signed(name).unlink()
+    assert release.verify() == BROKEN
+    assert f"{name} missing" in capsys.readouterr().err
 
 
 def test_nothing_of_another_bundle_is_signed(
