@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.build.advisories import findings, summary
-from recipes.build.pipeline import provenance_path
-from recipes.build.provenance import recorded_permissions
+from recipes.build.provenance import provenance_path, recorded_permissions
 from recipes.build.verify import verify_all
 from recipes.cli.job import open_job, open_manifests
 from recipes.cli.options import Parser, Session, add_platform, refuse_beside

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.build.advisories import findings, summary
-from recipes.build.pipeline import ensure_bundle, provenance_path
-from recipes.build.provenance import recorded_permissions
+from recipes.build.pipeline import ensure_bundle
+from recipes.build.provenance import provenance_path, recorded_permissions
 from recipes.conformance.checks import baseline_refusal as baseline
 from recipes.conformance.checks import kernels as check_kernels
 from recipes.conformance.report.write import write_report
