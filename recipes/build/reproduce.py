@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from recipes.build.advisories import grave, warn_known_issues
 from recipes.build.bundle.explain import diffoscope, explain
-from recipes.build.pipeline import ensure_bundle, provenance_path
+from recipes.build.pipeline import ensure_bundle
+from recipes.build.provenance import provenance_path
 from recipes.build.source_tree import ensure_patched, page_job
 from recipes.build.toolchain.toolchain import ensure_toolchain
 from recipes.build.webpage.build_page import fetch_packages

@@ -324,7 +324,11 @@ def test_a_file_outside_the_project_is_named_in_full(project: Path) -> None:
 
 # The committed manifests
 
-FOLDERS = {kind: f"{kind}s" for kind in SCHEMAS} | {"advisory": "advisories", "components": "components", "policy": "policies"}
+FOLDERS = {kind: f"{kind}s" for kind in SCHEMAS} | {
+    "advisory": "advisories",
+    "components": "components",
+    "policy": "policies",
+}
 COMMITTED = [
     *(
         (path, kind)
