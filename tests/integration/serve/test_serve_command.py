@@ -95,6 +95,7 @@ class Bench:
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     monkeypatch.setenv("PINNED_LLAMA_STORE", str(tmp_path / "store"))
     monkeypatch.delenv("PINNED_LLAMA_API_KEY", raising=False)
+    monkeypatch.setenv("PINNED_LLAMA_PERMIT", "images")  # what is known against the recipe of the fixture
     monkeypatch.setenv("http_proxy", f"http://{LOOPBACK}:9")  # a proxy of the user must not come between
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -501,6 +502,6 @@ def test_a_recipes_own_server_gets_the_variables_of_its_platform_and_no_other_do
     assert bench.serve("--port", port)[0] == 0
     assert "FASTER" not in log.read_text(encoding="utf-8")
     own = find_installation(bench.bundle)
-    monkeypatch.setattr(preparation, "find_server", lambda *_: own)
+    monkeypatch.setattr(preparation, "find_server", lambda *_, **__: own)
     assert bench.run("serve", "--model", "hub", "--port", port, bundle=False)[0] == 0
     assert "FASTER" in log.read_text(encoding="utf-8")
