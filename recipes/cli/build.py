@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.build.advisories import demand_no_known_issues, findings
+from recipes.build.bundle.archive import write_archive
 from recipes.build.bundle.layout import describe
-from recipes.build.evidence_files import evidence_folder
+from recipes.build.evidence_files import SBOM, evidence_folder
 from recipes.build.pipeline import Bundle, ensure_bundle
 from recipes.build.plan.plan import narrow
 from recipes.build.provenance import provenance_path
@@ -19,8 +20,9 @@ from recipes.cli.job import open_job
 from recipes.cli.options import Parser, Session, add_compile, add_permit, add_platform, refuse_beside
 from recipes.core.filesystem import make_folders, open_to_write, storage_errors
 from recipes.core.settings import REQUIRE_ISOLATION
+from recipes.evidence.materials import find_materials
+from recipes.evidence.sbom import sbom
 from recipes.evidence.vex import vex_documents
-from recipes.fetch.archives.pack import pack
 
 if TYPE_CHECKING:
     from recipes.build.context import Job
@@ -72,10 +74,11 @@ def run(options: argparse.Namespace) -> int:
     job = replace(job, permitted=permitted)
     for each in (replace(job, platform_name=name) for name in names):
         bundle = ensure_bundle(each, chosen_plan(each, options.target))
+        write_sbom(each, bundle)
         write_vex(each, evidence_folder(each.store, bundle.plan.bundle_key))
         print_bundle(each, bundle)
         if options.archive:
-            print(f"archive:  {write_archive(each, bundle, options.archive)}")
+            print(f"archive:  {write_archive(each, bundle.plan, bundle.entry, options.archive)}")
         sys.stdout.flush()  # the next one may take minutes
     return 0
 
@@ -94,22 +97,30 @@ def pinned_platforms(job: Job) -> list[str]:
 def write_vex(job: Job, folder: Path) -> tuple[Path, ...]:
     """Write what is known against a recipe into a folder, as VEX documents; raise a StoreError if the disk refuses."""
     documents = vex_documents(job.recipe, findings(job.recipe, job.manifests.advisories()))
-    with storage_errors(folder):
-        make_folders(folder)
-        for name, content in documents.items():
-            with os.fdopen(open_to_write(folder / name), "wb") as file:
-                file.write(content)
-    return tuple(folder / name for name in documents)
+    return tuple(write_document(folder / name, content) for name, content in documents.items())
 
 
-def write_archive(job: Job, bundle: Bundle, folder: Path) -> Path:
-    """Write a bundle as a deterministic archive, and return its path; raise a StoreError if the disk refuses."""
-    archive = folder / f"llama.cpp-{job.recipe.name}-{job.platform_name}.tar.zst"
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        prefix = archive.name.removesuffix(".tar.zst")
-        pack(bundle.entry.path, archive, mtime=job.recipe.source.epoch, prefix=prefix)
-    return archive
+def write_sbom(job: Job, bundle: Bundle) -> None:
+    """Write a bundle's bill of materials beside it, where it is new or has none."""
+    path = evidence_folder(job.store, bundle.plan.bundle_key) / SBOM
+    if path.exists() and not bundle.built:
+        return
+    materials = find_materials(job, bundle.plan, bundle.entry)
+    if materials is None:
+        job.console.warn(
+            f"no bill of materials for {bundle.plan.name}: what was compiled is not in the store"
+        )
+        return
+    write_document(path, sbom(materials))
+
+
+def write_document(path: Path, content: bytes) -> Path:
+    """Write one document of a bundle, and return its path; raise a StoreError if the disk refuses."""
+    with storage_errors(path):
+        make_folders(path.parent)
+        with os.fdopen(open_to_write(path), "wb") as file:
+            file.write(content)
+    return path
 
 
 def chosen_plan(job: Job, targets: list[str] | None) -> Plan:
