@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.build.advisories import findings, summary
+from recipes.build.evidence_files import CONFORMANCE, evidence_folder
 from recipes.build.pipeline import ensure_bundle
 from recipes.build.provenance import provenance_path, recorded_permissions
 from recipes.conformance.checks import baseline_refusal as baseline
 from recipes.conformance.checks import kernels as check_kernels
+from recipes.conformance.report.json_record import to_json
 from recipes.conformance.report.write import write_report
 from recipes.conformance.results.inputs import load_reference_model
 from recipes.conformance.results.outcome import CheckVerdict, grade, has_failed
 from recipes.conformance.suite import run_suite
 from recipes.core.errors import ConformanceError
-from recipes.core.filesystem import storage_errors
+from recipes.core.filesystem import make_folders, storage_errors, write_durably
 from recipes.core.invocation import this_command
 from recipes.core.log import step
 from recipes.serve.llamacpp.installation import find_installation
@@ -90,12 +92,22 @@ def conform(  # noqa: PLR0913 - the session's options
         step(6, 6, "report", folder=folder, outcomes=len(result.outcomes), seconds=f"{result.seconds:.0f}")
         with storage_errors(folder):
             page = write_report(result, folder)
+        if not bundle:
+            keep_result(job, result)
     print_result(subject, result, page)
     if not bundle:
         print_known(job)
     if has_failed(result.outcomes):
         raise refusal(result, page)
     return 0
+
+
+def keep_result(job: Job, result: Result) -> None:
+    """Keep the record beside the bundle in the store, among what is said of it."""
+    path = evidence_folder(job.store, job.plan().bundle_key) / CONFORMANCE
+    with storage_errors(path):
+        make_folders(path.parent)
+        write_durably(path, to_json(result).encode())
 
 
 def print_result(subject: Installation, result: Result, page: Path) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 GOOD = {CheckVerdict.PASSED.value, CheckVerdict.DEVIATES.value}
 KNOWN = GOOD | {CheckVerdict.NOT_RUN.value}
 # what a policy's `whole` asks for; kernels of a GPU only where the platform has one
-WHOLE = (Part.LINT, Part.LOAD, Part.TEXT, Part.IMAGES, Part.NUMERICS, Part.POSITIONS, Part.SERVER, Part.PAGE)
+WHOLE = tuple(part for part in Part if part is not Part.KERNELS)
 WITHOUT_GPU = "-cpu"
 
 

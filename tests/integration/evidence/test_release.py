@@ -52,6 +52,8 @@ class Person:
             capture_output=True,
             text=True,
         )
+        # `pytest -s` shows the story as it is printed
+        print(f"{self.home.parent.name}$ {session} {' '.join(words)}", done.stdout, done.stderr, sep="\n")
         return Answer(done.returncode, done.stdout, done.stderr)
 
 
