@@ -16,7 +16,7 @@ from recipes.serve.api_key import read_api_key
 from recipes.serve.chat_client import Question, ask_server, parse_url
 from recipes.serve.door.admission import Admission
 from recipes.serve.door.image_decode import READ
-from recipes.serve.image_input import read_image
+from recipes.serve.image_input import STANDARD_INPUT, read_copied_image, read_image
 from recipes.serve.lifecycle import GONE_S, ended, serving
 from recipes.serve.llamacpp.listen_address import LOOPBACK, free_port
 from recipes.serve.prepare import prepare
@@ -49,8 +49,9 @@ def add_options(parser: Parser) -> None:
         nargs="+",
         default=[],
         metavar="FILE",
-        help=f"images: {READ}",
+        help=f"images: {READ}; - is standard input",
     )
+    parser.add_argument("--clipboard", action="store_true", help="ask about the image that was copied")
     parser.add_argument("--url", metavar="URL", help="ask a server that runs (default: one just for this)")
     parser.add_argument(
         "--api-key-file",
@@ -74,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
     demand_question(options, question)
     job = open_job(options)
     images = [read_image(path, options.detail) for path in paths]
+    images += [read_copied_image(options.detail)] if options.clipboard else []
     for image in images:
         if image.notes:
             job.console.say(f"{image.name}: {', '.join(image.notes)}")
@@ -112,7 +114,7 @@ def split_words(images: list[list[str]], question: str | None) -> tuple[list[Pat
 
 def is_file_name(word: str) -> bool:
     """Whether a word names an image rather than being a question: a file has it, or it ends as one."""
-    return Path(word).suffix.lower() in SUFFIXES or Path(word).exists()
+    return word == STANDARD_INPUT or Path(word).suffix.lower() in SUFFIXES or Path(word).exists()
 
 
 def demand_question(options: argparse.Namespace, question: str) -> None:

@@ -41,7 +41,7 @@ OTHER = "other"
 CACHE_BYTES = 2  # of each number in the KV cache: llama-server keeps F16
 BATCH = 512  # tokens, llama-server's n_ubatch
 REAL_BYTES = 4
-IMAGE_SIDE = 1024  # pixels, of the image that the estimate is for
+IMAGE_PIXELS = 1024 * 1024  # of the image that the estimate is for
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,16 @@ class Inspection:
     memory: MemoryEstimate | None  # None if the file does not state its sizes
 
 
-def inspect(
+def inspect(  # noqa: PLR0913 - two files, how they are used, and what they are checked by
     model: GgufFile,
     mmproj: GgufFile | None,
     context: int,
     table: LoaderTable | None = None,
     templates: Sequence[Finding] = (),
+    *,
+    image_pixels: int = IMAGE_PIXELS,
 ) -> Inspection:
-    """Describe a model and check it; `context`, in tokens, is for the memory estimate.
+    """Describe a model and check it; `context`, in tokens, and an image's pixels are for the memory estimate.
 
     The table says what the llama.cpp that shall load it reads. `templates` is what was found of its chat templates.
     """
@@ -136,7 +138,7 @@ def inspect(
         findings=tuple(findings),
         projector=Look(mmproj).text("clip.projector_type") if mmproj is not None else "",
         fits=fits,
-        memory=estimate_memory(model, mmproj, context),
+        memory=estimate_memory(model, mmproj, context, image_pixels),
     )
 
 
@@ -192,11 +194,13 @@ def group_of(name: str) -> str:
     return next((group for group, pattern in GROUPS if pattern.fullmatch(name)), OTHER)
 
 
-def estimate_memory(model: GgufFile, mmproj: GgufFile | None, context: int) -> MemoryEstimate | None:
+def estimate_memory(
+    model: GgufFile, mmproj: GgufFile | None, context: int, image_pixels: int = IMAGE_PIXELS
+) -> MemoryEstimate | None:
     """Estimate the memory for a context of so many tokens; None if the file does not state its sizes.
 
     Weights and KV cache are exact. The compute buffers are an estimate: for the language model, the logits of a batch
-    and a few rows for each token in it; for an image of 1024 by 1024 pixels, a few rows for each patch.
+    and a few rows for each token in it; for an image of so many pixels, a few rows for each patch.
     """
     look = Look(model)
     kind = look.text("general.architecture")
@@ -216,7 +220,7 @@ def estimate_memory(model: GgufFile, mmproj: GgufFile | None, context: int) -> M
         vision.size(f"clip.vision.{name}") or 0
         for name in ("patch_size", "feed_forward_length", "embedding_length")
     )
-    patches = (IMAGE_SIDE // patch) ** 2 if patch else 0
+    patches = image_pixels // patch**2 if patch else 0
     image = patches * REAL_BYTES * (2 * inner + 8 * deep)
     return MemoryEstimate(weights, cache, compute, sum(tensor.size_bytes for tensor in mmproj.tensors), image)
 

@@ -1,16 +1,24 @@
-"""The images of a question: read from their files, and prepared as the door prepares those of other clients."""
+"""The images of a question: read from where they are, and prepared as the door prepares those of other clients."""
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.core.errors import PictureError
+from recipes.serve.clipboard import ClipboardError, read_clipboard
 from recipes.serve.door.image_decode import EXPORT, MOST_BYTES, READ, ImageError, prepare_image
 
 if TYPE_CHECKING:
     from recipes.serve.door.image_decode import Detail
+
+STANDARD_INPUT = "-"
+# A path loses one of two slashes: so `https:/` is an address too.
+ADDRESS = re.compile(r"(?i)(https?|ftp|data|file):")
 
 
 @dataclass(frozen=True)
@@ -23,24 +31,65 @@ class InputImage:
 
 
 def read_image(path: Path, detail: Detail) -> InputImage:
-    """Read an image; a PictureError is raised if it is none, or none that can be read."""
+    """Read an image from a file, or from standard input where it is called `-`.
+
+    A PictureError is raised if it is none, or none that can be read.
+    """
     where = f"--image {path}"
+    if str(path) == STANDARD_INPUT:
+        return _prepared("standard input", _standard_input(where), detail, where)
     try:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except OSError as error:
+        raise _unreadable(path, where, error) from error
+    return _prepared(path.name, data, detail, where)
+
+
+def read_copied_image(detail: Detail) -> InputImage:
+    """Read the image on the clipboard; a PictureError is raised if there is none, or no clipboard."""
+    where = "--clipboard"
+    try:
+        data = read_clipboard()
+    except ClipboardError as error:
+        raise PictureError(
+            where=where, expected="an image that was copied", found=str(error), fix=error.fix
+        ) from error
+    return _prepared("clipboard", data, detail, where)
+
+
+def _standard_input(where: str) -> bytes:
+    if sys.stdin is None or sys.stdin.isatty():
         raise PictureError(
             where=where,
-            expected="a readable file",
-            found=error.strerror or str(error),
-            fix="name a file that this user can read"
-            if path.is_absolute()
-            else f"give the full path: this one is relative to {Path.cwd()}",
-        ) from error
+            expected="an image on standard input",
+            found="a terminal" if sys.stdin else "it is closed",
+            fix="direct a file there: ... --image - < photo.heic",
+        )
+    return sys.stdin.buffer.read(MOST_BYTES + 1)
+
+
+def _prepared(name: str, data: bytes, detail: Detail, where: str) -> InputImage:
     try:
         prepared = prepare_image(data, detail)
     except ImageError as error:
         raise PictureError(
             where=where, expected=f"an image as {READ}", found=str(error), fix=EXPORT
         ) from error
-    return InputImage(path.name, prepared.png, prepared.notes)
+    return InputImage(name, prepared.png, prepared.notes)
+
+
+def _unreadable(path: Path, where: str, error: OSError) -> PictureError:
+    found, expected = error.strerror or str(error), "a readable file"
+    if ADDRESS.match(str(path)):
+        found, expected = "an address", "a file on this machine"
+        fix = "download it: curl -fL ADDRESS | python3 noxfile.py -s ask -- --image - QUESTION"
+    elif path.is_dir():
+        found, fix = "a folder", f"name the files in it: --image {shlex.quote(str(path))}/*"
+    elif isinstance(error, FileNotFoundError):
+        fix = "name a file that exists"
+        if not path.is_absolute():
+            fix = f"give the full path: this one is relative to {Path.cwd()}"
+    else:
+        fix = "name a file that this user can read"
+    return PictureError(where=where, expected=expected, found=found, fix=fix)

@@ -9,7 +9,7 @@ from recipes.core.errors import PinMissingError, UsageError
 from recipes.models.chat_template import judge_templates
 from recipes.models.files import default_model, missing, paths_by_role, pinned_files
 from recipes.models.gguf.reader import read_gguf
-from recipes.models.inspect import Inspection, demand_known, demand_sound, inspect
+from recipes.models.inspect import IMAGE_PIXELS, Inspection, demand_known, demand_sound, inspect
 from recipes.models.loader.table import read_table
 from recipes.models.verify import verify_files
 
@@ -79,17 +79,19 @@ def is_here(job: Job, model: Model) -> bool:
         return False
 
 
-def ready_model(
+def ready_model(  # noqa: PLR0913 - as the sessions' options
     job: Job,
     model: Model,
     *,
     text_only: bool = False,
     context: int | None = None,
     architectures: Collection[str] = (),
+    image_pixels: int = IMAGE_PIXELS,
 ) -> ReadyModel:
     """Verify, lint and pair a model's files. A file that did not change since it was hashed is not read again.
 
-    `architectures` are those that are served though they are not checked whole.
+    `architectures` are those that are served though they are not checked whole; `image_pixels` are those of the largest
+    image, for the memory estimate.
 
     For text only it does without the projector; if its file is here, its memory is estimated all the same. The
     context is in tokens (default: `CONTEXT_TOKENS`, or fewer if the model was made for fewer).
@@ -108,12 +110,12 @@ def ready_model(
     heads = read_gguf(path), read_gguf(mmproj) if mmproj is not None and mmproj.exists() else None
     table = read_table(job.manifests, job.recipe.name)
     templates = judge_templates(heads[0])
-    found = inspect(*heads, context or CONTEXT_TOKENS, table, templates)
+    found = inspect(*heads, context or CONTEXT_TOKENS, table, templates, image_pixels=image_pixels)
     demand_sound(found, model.name)
     demand_known(found, model.name, architectures)
     if context is None and 0 < found.context < CONTEXT_TOKENS:
         context = found.context
-        found = inspect(*heads, context, table, templates)
+        found = inspect(*heads, context, table, templates, image_pixels=image_pixels)
     chosen = context or CONTEXT_TOKENS
     if found.context and chosen > found.context:
         raise UsageError(

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
     from recipes.build.context import Job
     from recipes.serve.door.admission import Admission
+    from recipes.serve.door.image_decode import Detail
+
+
+TOKEN_PIXELS = 1024
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
         text_only=text_only,
         context=options.context,
         architectures=options.allow_architecture or (),
+        image_pixels=largest_image(options.detail, options.image_max_tokens),
     )
     spare_bytes = check_memory(job, ready, ignore=options.ignore_memory)
     chosen = ServerOptions(
@@ -79,6 +84,16 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
     )
     job.console.say(f"loading {ready.name} ({size_text(size_bytes)})")
     return PreparedServer(ready, installation, service)
+
+
+def largest_image(detail: Detail, most_tokens: int | None) -> int:
+    """Return the most pixels of an image that a model gets; a token is 1,024 pixels with Qwen's models. Pure.
+
+    >>> from recipes.serve.door.image_decode import Detail
+    >>> largest_image(Detail.LOW, None), largest_image(Detail.HIGH, 100)
+    (262144, 102400)
+    """
+    return min(detail.pixels, (most_tokens or detail.pixels) * TOKEN_PIXELS)
 
 
 def demand_option(installation: Installation, option: str, value: object) -> None:
