@@ -20,7 +20,7 @@ import aiohttp
 from aiohttp import web
 
 from recipes.core.log import LOGGER
-from recipes.serve.door import refusal
+from recipes.serve.door import page, refusal
 from recipes.serve.door.admission import HEALTH, admit, demand_key, is_open
 from recipes.serve.door.answers import (
     GUARDS,
@@ -53,6 +53,7 @@ WAITING = 64  # requests that wait; more are told to come back
 SLOW_LOOKS = ("/slots", "/metrics", "/lora-adapters")
 MOST_LOGGED = 1000  # refusals
 MODELS = "/v1/models/"
+JAVASCRIPT = {"Content-Type": "text/javascript; charset=utf-8", "Cache-Control": "no-cache"}
 MOST_SLOTS = 128  # where the server does not say how many it has
 OK, ERRORS = 200, 400
 UPSTREAM_ERRORS = (aiohttp.ClientError, OSError, ValueError, LookupError, TypeError)
@@ -109,8 +110,16 @@ class Front:
             raise RefusedError(refusal.BAD_REQUEST, "no path of this server")
         if request.method == "POST":
             return await self._posted(request, path, headers, extra)
+        return await self._looked(request, path, extra)
+
+    async def _looked(self, request: web.BaseRequest, path: str, extra: dict[str, str]) -> web.StreamResponse:
+        """Answer a request without a body."""
         if path in HEALTH:
             return await self._health(extra)
+        if path == page.SCRIPT:
+            return web.Response(body=page.script(), headers={**JAVASCRIPT, **extra})
+        if path in page.PAGES and request.method == "GET":
+            return await self._page(request, extra)
         if path.startswith(MODELS):
             return await self._model(unquote(path.removeprefix(MODELS)), extra)
         if path.startswith(SLOW_LOOKS):
@@ -137,13 +146,42 @@ class Front:
             raise RefusedError(refusal.NOT_FOUND, f"The model '{name[:200]}' does not exist", "model")
         return json_answer(OK, json.dumps(found).encode(), extra)
 
+    async def _page(self, request: web.BaseRequest, extra: dict[str, str]) -> web.Response:
+        """Answer with the server's page and the door's script in it."""
+        headers = {
+            name: value for name, value in passed_on(request).items() if name.lower() not in page.NOT_ASKED
+        }
+        try:
+            async with self._upstream.request(
+                "GET", request.raw_path, {**headers, "Accept-Encoding": "identity"}
+            ) as got:
+                text, kind = await got.read(), got.headers.get("Content-Type", "")
+                back = {
+                    name: value for name, value in passed_back(got.headers).items() if name.lower() != "etag"
+                }
+                if got.status == OK and kind.startswith("text/html"):
+                    text = page.with_script(text)
+                return web.Response(status=got.status, body=text, headers=_without_length({**back, **extra}))
+        except UPSTREAM_ERRORS as error:
+            raise _bad_gateway() from error
+
+    async def _image(self, data: bytes, extra: dict[str, str]) -> web.Response:
+        """Answer with what the model would get of an image's file."""
+        try:
+            treated = await self._treat(page.as_request(data), page.IMAGE)
+        except RefusedError as error:
+            raise RefusedError(error.status, page.said_of_it(error.message)) from error
+        png, notes = page.image_of(treated.body), tuple(map(page.said_of_it, treated.notes))
+        return web.Response(body=png, headers={"Content-Type": "image/png", **extra, **notes_header(notes)})
+
     async def _posted(
         self, request: web.BaseRequest, path: str, headers: dict[str, str], extra: dict[str, str]
     ) -> web.StreamResponse:
         may_be_empty = path.startswith("/slots/") and request.content_length in {None, 0}
         if not (may_be_empty and "content-type" not in headers):
-            if headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
-                raise RefusedError(refusal.WRONG_TYPE, f"the content type must be {JSON_TYPE}")
+            wanted = page.IMAGE_TYPE if path == page.IMAGE else JSON_TYPE
+            if headers.get("content-type", "").partition(";")[0].strip().lower() != wanted:
+                raise RefusedError(refusal.WRONG_TYPE, f"the content type must be {wanted}")
             if headers.get("content-encoding", "identity").lower() != "identity":
                 raise RefusedError(refusal.WRONG_TYPE, "a body that is not compressed is expected")
         body = await self._bodies.read(request)
@@ -151,6 +189,8 @@ class Front:
         assert self.server is not None  # noqa: S101 - set before a request can come
         self.server.working.add(request.protocol)
         try:
+            if path == page.IMAGE:
+                return await self._image(body, extra)
             treated = Treated(b"") if may_be_empty and not body else await self._treat(body, path)
             del body  # what is passed on is another
             extra |= notes_header(treated.notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -56,7 +57,7 @@ class Upstream:
             method,
             URL(f"{self._address.base}{path}", encoded=True),
             headers={**headers, **own},
-            data=body,
+            data=BytesIO(body) if body else None,  # bytes would be written at once, whatever their size
             allow_redirects=False,
         )
 

@@ -418,3 +418,43 @@ def test_a_model_is_found_by_its_name(bench: DoorBench) -> None:
     assert bench.get("/v1/models/hub/pocket").json() == {"id": "hub/pocket"}
     assert bench.get("/v1/models/hub%2Fpocket").status_code == 200
     assert bench.get("/v1/models/other").status_code == 404
+
+
+def test_the_page_gets_a_script_that_sends_its_images_through_the_door(bench: DoorBench) -> None:
+    html = b"<!doctype html><html><head><title>x</title></head></html>"
+    bench.behind.does["/"] = lambda handler: handler.answer(
+        200, html, ETag='"x"', **{"Content-Type": "text/html; charset=utf-8"}
+    )
+    answer = bench.get("/", Accept_Encoding="gzip, br", If_None_Match='"x"')
+    assert answer.content == html.replace(b"<head>", b'<head><script src="./door/images.js"></script>')
+    assert "ETag" not in answer.headers
+    asked = bench.behind.asked[-1].headers
+    assert (asked["Accept-Encoding"], "If-None-Match" in asked) == ("identity", False)
+    script = bench.get("/door/images.js")
+    assert script.headers["Content-Type"].startswith("text/javascript")
+    assert b"./door/image" in script.content
+
+
+def test_an_image_of_the_page_comes_back_as_the_model_will_see_it(bench: DoorBench) -> None:
+    data = picture("TIFF", (3000, 2000))
+    kind = "application/octet-stream"
+    answer = bench.post(data, "/door/image", Content_Type=kind)
+    assert answer.headers["X-Image-Notes"] == "TIFF, 3000x2000 scaled to 1254x836"
+    with Image.open(BytesIO(answer.content)) as image:
+        assert (image.format, image.size) == ("PNG", (1254, 836))
+    refused = bench.post(b"%PDF-1.7", "/door/image", Content_Type=kind)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"].startswith("a PDF")
+    assert bench.post(data, "/door/image", Content_Type="image/tiff").status_code == 415
+    assert bench.post(data, "/door/image", Content_Type=kind, Origin="http://evil.example").status_code == 403
+    assert not bench.behind.questions()
+
+
+def test_with_a_key_the_script_is_open_and_images_are_not(tmp_path: Path) -> None:
+    with open_door(tmp_path, api_key=KEY) as bench:
+        assert bench.get("/door/images.js").status_code == 200
+        kind = "application/octet-stream"
+        assert bench.post(picture("PNG"), "/door/image", Content_Type=kind).status_code == 401
+        shown = f"Bearer {KEY}"
+        answer = bench.post(picture("PNG"), "/door/image", Content_Type=kind, Authorization=shown)
+        assert answer.status_code == 200
