@@ -34,7 +34,7 @@ SUFFIXES = {
 OF_OUR_SERVER = (
     *OF_THE_BUNDLE,
     *("bundle", "model", "context", "threads", "allow_architecture", "ignore_memory", "start_timeout"),
-    *("image_max_tokens", "permit"),
+    *("image_max_tokens", "permit", "yes"),
 )
 
 

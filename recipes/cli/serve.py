@@ -23,6 +23,7 @@ from recipes.cli.options import (
 from recipes.core import log
 from recipes.serve.api_key import demand_api_key, read_api_key
 from recipes.serve.banner import key_words, ready_lines, saved_line
+from recipes.serve.consent import YES
 from recipes.serve.door.admission import Admission
 from recipes.serve.door.image_decode import Detail
 from recipes.serve.door.options import MEBI, MOST_BODY
@@ -90,7 +91,7 @@ def add_server(parser: Parser) -> None:
     parser.add_argument(
         "--model",
         metavar="NAME",
-        help="a manifest in manifests/models/ (default: the default one where it is fetched, else the pocket model)",
+        help="a manifest in manifests/models/ (default: the best of manifests/defaults.yaml for this machine's memory)",
     )
     parser.add_argument(
         "--context",
@@ -122,6 +123,11 @@ def add_server(parser: Parser) -> None:
         type=positive,
         metavar="N",
         help="tokens that an image may have (default: the model's; one is 1,024 pixels with Qwen's)",
+    )
+    parser.add_argument(
+        YES,
+        action="store_true",
+        help="do what is missing without asking: build llama.cpp, download the model",
     )
     parser.add_argument(ANYWAY, action="store_true", help="start it even where too little memory is free")
     parser.add_argument(

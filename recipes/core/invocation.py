@@ -55,7 +55,7 @@ def typed_options(*options: str) -> tuple[str, ...]:
     ('--architecture', 'gfx90a', '--architecture=gfx942')
     """
     found: list[str] = []
-    for word, after in zip(_typed, [*_typed[1:], ""], strict=True):
+    for word, after in zip(_typed, (*_typed[1:], ""), strict=False):
         if word in options:
             found += (word, after)
         elif word.partition("=")[0] in options:

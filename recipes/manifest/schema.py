@@ -526,8 +526,9 @@ class Defaults(_Pin, frozen=True, kw_only=True):
         Meta(description="the model that conformance asks, and that needs no download"),
     ] = None
     served: Annotated[
-        Name | None, Meta(description="the model of `serve` and `ask` where it has been fetched")
-    ] = None
+        tuple[Name, ...],
+        Meta(description="the models of `serve` and `ask`, the best first: the first that fits into memory"),
+    ] = ()
     platforms: Annotated[
         dict[Name, Name], Meta(description="the default platform of each machine, as system-arch")
     ]

@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.core.errors import PinMissingError, UsageError
+from recipes.core.errors import FetchError, UsageError
+from recipes.core.filesystem import size_text
 from recipes.models.chat_template import judge_templates
 from recipes.models.files import default_model, missing, paths_by_role, pinned_files
 from recipes.models.gguf.reader import read_gguf
 from recipes.models.inspect import IMAGE_PIXELS, Inspection, demand_known, demand_sound, inspect
 from recipes.models.loader.table import read_table
 from recipes.models.verify import verify_files
+from recipes.serve.consent import YES, Consent
+from recipes.serve.obtain import is_here, obtain_model, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from recipes.build.context import Job
     from recipes.manifest.schema import Model
+    from recipes.serve.free_memory import FreeMemory
 
 CONTEXT_TOKENS = 8192  # the default, for a model that was made for as many
 
@@ -48,35 +52,63 @@ def served_kind(*, images: bool) -> str:
     return "with images" if images else "text only"
 
 
-def choose_model(job: Job, name: str | None) -> ChosenModel:
-    """Choose the named model; else the default one if it is fetched; else the one that needs no download.
+def choose_model(job: Job, name: str | None, free: FreeMemory | None, consent: Consent) -> ChosenModel:
+    """Choose the named model; else the best of the defaults that fits into memory: one that is here, else fetched.
 
-    A UsageError is raised if there is no model of that name, a PinMissingError if none is named and there is no
-    default.
+    The one that needs no download is chosen where none fits, or none may be fetched. A UsageError is raised if there is
+    no model of that name, a PinMissingError if none is named and there is no default.
     """
     if name is not None:
         return ChosenModel(job.manifests.model(name))
-    defaults = job.manifests.defaults()
-    if defaults.served is not None:
-        served = job.manifests.model(defaults.served)
-        if is_here(job, served):
-            return ChosenModel(served, f"no model was named: using {served.name}, which is fetched")
+    listed = [job.manifests.model(served) for served in job.manifests.defaults().served]
+    pinned = [model for model in listed if all(file.sha256 for file in model.files)]
+    fitting = [model for model in pinned if fits(model, free)]
+    here = next((model for model in fitting if is_here(job, model)), None)
+    if here is not None:
+        return ChosenModel(
+            here, f"no model was named: using {here.name}, which is here{room_text(here, free)}"
+        )
     small = default_model(job.manifests)
-    return ChosenModel(
-        small,
-        f"no model was named, and {defaults.served or 'no other'} is not fetched:"
-        f" using {small.name}, {small.summary}\n"
-        f"  for your own images: python3 noxfile.py -s models -- fetch {defaults.served or 'NAME'},"
-        " then the same command",
-    )
+    why = _why_none(pinned, fitting, free)
+    if fitting:
+        best = fitting[0]
+        question = f"No model for your own images is here. Download {best.name} now? {best.summary}; {size_of(best)}."
+        if consent.to(question):
+            try:
+                obtain_model(job, best, Consent(is_given=True))
+            except FetchError as error:
+                job.console.warn(f"{error}\ngoing on without it")
+                why = f"{best.name} could not be fetched"
+            else:
+                return ChosenModel(best, f"using {best.name}{room_text(best, free)}")
+    lines = [f"no model was named, and {why}: using {small.name}, {small.summary}"]
+    if fitting:
+        fetch = f"python3 noxfile.py -s models -- fetch {fitting[0].name}"
+        lines.append(f"  for your own images: {fetch}, then the same command; or add {YES}")
+    return ChosenModel(small, "\n".join(lines))
 
 
-def is_here(job: Job, model: Model) -> bool:
-    """Return whether all files of a model are on this machine, by their names."""
-    try:
-        return all(file.path.exists() for file in pinned_files(model, job.manifests, job.store))
-    except PinMissingError:
-        return False
+def fits(model: Model, free: FreeMemory | None) -> bool:
+    """Whether there is memory for a model, as its manifest estimates; what is not known does not exclude it. Pure."""
+    return model.memory is None or free is None or model.memory.size_bytes <= free.size_bytes
+
+
+def room_text(model: Model, free: FreeMemory | None) -> str:
+    """Return how much memory a model needs and how much there is, as an end of a sentence. Pure."""
+    if model.memory is None or free is None:
+        return ""
+    return f" ({size_text(model.memory.size_bytes)}; {size_text(free.size_bytes)} is available)"
+
+
+def _why_none(pinned: Sequence[Model], fitting: Sequence[Model], free: FreeMemory | None) -> str:
+    if fitting:
+        larger = [model for model in pinned if not fits(model, free)]
+        more = f", and {larger[0].name} needs more memory{room_text(larger[0], free)}" if larger else ""
+        return f"{fitting[0].name} is not fetched{more}"
+    if not pinned:
+        return "no other is pinned"
+    least = min(pinned, key=lambda model: model.memory.size_bytes if model.memory else 0)
+    return f"none fits into memory, not even {least.name}{room_text(least, free)}"
 
 
 def ready_model(  # noqa: PLR0913 - as the sessions' options

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from recipes.build.advisories import demand_no_known_issues
-from recipes.build.pipeline import find_bundle
 from recipes.core.cores import threads_to_ask_for
-from recipes.core.errors import BundleMissingError, UsageError
+from recipes.core.errors import UsageError
 from recipes.core.filesystem import size_text
-from recipes.core.invocation import command_line, typed_options
+from recipes.serve.consent import Consent
 from recipes.serve.door.options import MOST_BODY, DoorOptions
 from recipes.serve.door.treatment import BodyRules
 from recipes.serve.free_memory import free_memory
 from recipes.serve.lifecycle import Service, start_seconds
 from recipes.serve.llamacpp.installation import SERVER, Installation, find_installation
-from recipes.serve.memory_fit import MemoryDemand, demand_memory
+from recipes.serve.memory_fit import MemoryDemand, demand_memory, fitting_context
 from recipes.serve.model_choice import ReadyModel, choose_model, needs_of_others, ready_model
+from recipes.serve.obtain import obtain_bundle, obtain_model
 from recipes.serve.server_arguments import ServerOptions, server_arguments
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from recipes.build.context import Job
     from recipes.serve.door.admission import Admission
     from recipes.serve.door.image_decode import Detail
+    from recipes.serve.free_memory import FreeMemory
 
 
 TOKEN_PIXELS = 1024
@@ -52,20 +54,28 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
     most_body: int = MOST_BODY,
 ) -> PreparedServer:
     """Do everything that comes before the start, the quick checks first; a RecipeError says what is missing."""
-    installation = find_server(job, options.bundle, permit=options.permit)
+    consent = Consent(is_given=options.yes)
+    installation = find_server(job, options.bundle, consent, permit=options.permit)
     demand_option(installation, "--image-max-tokens", options.image_max_tokens)
-    choice = choose_model(job, options.model)
+    free = free_memory()
+    choice = choose_model(job, options.model, free, consent)
     if choice.reason:
         job.console.say(choice.reason)
-    ready = ready_model(
+    obtain_model(job, choice.model, consent, text_only=text_only)
+    readied = partial(
+        ready_model,
         job,
         choice.model,
         text_only=text_only,
-        context=options.context,
         architectures=options.allow_architecture or (),
         image_pixels=largest_image(options.detail, options.image_max_tokens),
     )
-    spare_bytes = check_memory(job, ready, ignore=options.ignore_memory)
+    ready = readied(context=options.context)
+    shorter = options.context is None and shorter_context(ready, free)
+    if shorter:
+        ready = readied(context=shorter)
+        job.console.say(f"context: {shorter} tokens, which is what the available memory is enough for")
+    spare_bytes = check_memory(job, ready, free, ignore=options.ignore_memory)
     chosen = ServerOptions(
         threads=options.threads or threads_to_ask_for(),
         temperature=options.temperature,
@@ -107,34 +117,37 @@ def demand_option(installation: Installation, option: str, value: object) -> Non
         )
 
 
-def find_server(job: Job, bundle: Path | None, *, permit: Iterable[str] = ()) -> Installation:
-    """Return the llama.cpp in the named folder, or the recipe's bundle from the store, with every byte hashed.
+def find_server(
+    job: Job, bundle: Path | None, consent: Consent, *, permit: Iterable[str] = ()
+) -> Installation:
+    """Return the llama.cpp in the named folder, or the recipe's bundle, with every byte hashed; built if it may be.
 
     A BundleMissingError is raised if the bundle is not built, another RecipeError if it differs from its pin, the
     folder has no server, or a grave finding affects the recipe and is not in `permit`.
     """
     if bundle is not None:
         return find_installation(bundle)
-    demand_no_known_issues(job, permit=permit)
-    plan = job.plan()
-    found = find_bundle(job, plan)
-    if found is None:
-        same = ("--recipe", plan.recipe, "--platform", plan.platform)
-        raise BundleMissingError(
-            where=f"{plan.name}, in {job.store.root}",
-            expected="the recipe's bundle, whose llama-server is run",
-            found="it was not built here",
-            fix=command_line(("build", *same, *typed_options("--project", "--architecture"))),
-        )
-    return find_installation(found.entry.path)
+    job = replace(job, permitted=demand_no_known_issues(job, permit=permit))
+    return find_installation(obtain_bundle(job, consent).entry.path)
 
 
-def check_memory(job: Job, ready: ReadyModel, *, ignore: bool) -> int | None:
+def shorter_context(ready: ReadyModel, free: FreeMemory | None) -> int:
+    """Return a context for which there is memory where there is too little for the default one; else 0. Pure."""
+    memory = ready.inspection.memory
+    if memory is None or free is None:
+        return 0
+    images = ready.mmproj is not None
+    return fitting_context(
+        MemoryDemand(ready.name, ready.context, memory, images=images), free.size_bytes, images=images
+    )
+
+
+def check_memory(job: Job, ready: ReadyModel, free: FreeMemory | None, *, ignore: bool) -> int | None:
     """Compare the needed memory with what is available; return the bytes that remain, None if unknown.
 
     If there is too little, a MemoryShortError is raised, unless `ignore`.
     """
-    memory, free = ready.inspection.memory, free_memory()
+    memory = ready.inspection.memory
     if memory is None or free is None:
         job.console.warn(f"it is unknown whether there is enough memory for {ready.name}")
         return None

@@ -159,7 +159,7 @@ def test_a_model_that_is_not_fetched(bench: Bench, port: str) -> None:
     bench.fetch("model")
     code, _, err = bench.serve("--port", port)
     assert (code, row(err, "where")) == (23, "manifests/models/hub.yaml: files[1]")
-    assert row(err, "fix").endswith("models -- fetch hub")
+    assert row(err, "fix").splitlines()[0].endswith("models -- fetch hub")
 
 
 def test_a_model_without_a_pin(bench: Bench, port: str) -> None:
@@ -212,7 +212,7 @@ def test_a_model_that_was_fetched_is_the_default_and_one_of_the_repository_else(
     bench: Bench, port: str
 ) -> None:
     defaults = bench.folder / "project" / "manifests" / "defaults.yaml"
-    defaults.write_text(f"{defaults.read_text()}served: hub\nmodel: bare\n", encoding="utf-8")
+    defaults.write_text(f"{defaults.read_text()}served: [hub]\nmodel: bare\n", encoding="utf-8")
     bench.does(ends=0)
     code, _, err = bench.run("serve", "--port", port)
     assert code == 11  # the other one has no pin here
@@ -259,7 +259,8 @@ def test_a_recipe_that_was_not_built(bench: Bench, port: str) -> None:
     code, _, err = bench.run("serve", "--model", "hub", "--port", port, bundle=False)
     assert code == 27
     assert row(err, "where").endswith(f", in {bench.store.root}")
-    fix = row(err, "fix")
+    fix, more = row(err, "fix").splitlines()
+    assert "--yes" in more
     assert "build -- --recipe " in fix
     assert fix.endswith(f" --project {bench.folder / 'project'}")
 
