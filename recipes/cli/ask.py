@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipes.cli.ask_words import split_words
 from recipes.cli.conformance import OF_THE_BUNDLE
+from recipes.cli.conversation import Conversation, line_reader
 from recipes.cli.job import open_job
 from recipes.cli.options import Parser, Session, not_negative, refuse_beside
 from recipes.cli.serve import add_server, demand_one_program
@@ -16,21 +20,23 @@ from recipes.serve.api_key import read_api_key
 from recipes.serve.chat_client import Question, ask_server, parse_url
 from recipes.serve.door.admission import Admission
 from recipes.serve.door.image_decode import READ
-from recipes.serve.image_input import STANDARD_INPUT, read_copied_image, read_image
+from recipes.serve.image_input import read_copied_image, read_image
 from recipes.serve.lifecycle import GONE_S, ended, serving
 from recipes.serve.llamacpp.listen_address import LOOPBACK, free_port
 from recipes.serve.prepare import prepare
+from recipes.serve.running import running_servers
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
+    from recipes.build.context import Job
     from recipes.core.console import Console
+    from recipes.serve.running import RunningServer
     from recipes.serve.sse import Piece
 
-SUFFIXES = {
-    *(".png", ".jpg", ".jpeg", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
-}
+    Ask = Callable[[Question], Iterator[Piece]]
+
 OF_OUR_SERVER = (
     *OF_THE_BUNDLE,
     *("bundle", "model", "context", "threads", "allow_architecture", "ignore_memory", "start_timeout"),
@@ -38,10 +44,18 @@ OF_OUR_SERVER = (
 )
 
 
+# What a server that runs already may not be asked instead of: whoever names these wants another.
+OF_ANOTHER = tuple(name for name in OF_OUR_SERVER if name not in {"model", "yes"})
+HISTORY = "ask_history"  # the lines of conversations, in the store
+
+
 def add_options(parser: Parser) -> None:
     """Add the session's options."""
     parser.add_argument(
-        "question", nargs="?", metavar="QUESTION", help="what to ask: the last word, in quotes"
+        "question",
+        nargs="?",
+        metavar="QUESTION",
+        help="what to ask: the last word, in quotes; none: a conversation",
     )
     parser.add_argument(
         "--image",
@@ -52,12 +66,16 @@ def add_options(parser: Parser) -> None:
         help=f"images: {READ}; - is standard input",
     )
     parser.add_argument("--clipboard", action="store_true", help="ask about the image that was copied")
-    parser.add_argument("--url", metavar="URL", help="ask a server that runs (default: one just for this)")
+    parser.add_argument(
+        "--url",
+        metavar="URL",
+        help="ask this server (default: the one that `serve` runs, else one just for this)",
+    )
     parser.add_argument(
         "--api-key-file",
         type=Path,
         metavar="FILE",
-        help="with --url: a file with the server's key (default: the variable PINNED_LLAMA_API_KEY)",
+        help="a file with the key of a server that runs (default: the variable PINNED_LLAMA_API_KEY)",
     )
     parser.add_argument(
         "--temperature",
@@ -70,9 +88,10 @@ def add_options(parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Answer the question; raise a RecipeError where it cannot be answered."""
+    """Answer the question, or talk where there is none; raise a RecipeError where it cannot be answered."""
     paths, question = split_words(options.image, options.question)
-    demand_question(options, question)
+    is_conversation = not question.strip() and can_talk()
+    demand_question(options, question, is_conversation=is_conversation)
     job = open_job(options)
     images = [read_image(path, options.detail) for path in paths]
     images += [read_copied_image(options.detail)] if options.clipboard else []
@@ -80,49 +99,72 @@ def run(options: argparse.Namespace) -> int:
         if image.notes:
             job.console.say(f"{image.name}: {', '.join(image.notes)}")
     asking = Question(question, tuple(images), options.detail, options.temperature)
-    if options.url is not None:
-        key = read_api_key(options.api_key_file)
-        log.hide(key)
-        base = parse_url(options.url)
-        show(ask_server(base, asking, key=key), job.console)
-        return 0
-    prepared = prepare(job, options, Admission(LOOPBACK, free_port()), text_only=not images)
-    with serving(prepared.service) as server:
-        try:
-            show(ask_server(server.base, asking, key=None), job.console)
-        except AnswerError as error:
-            # a server that died hung up; one that refuses lives on
-            status = server.process.wait(GONE_S if error.__cause__ else 0)
-            if status is not None:
-                raise ended(prepared.service, status) from error
-            raise
-    prepared.service.log.unlink(missing_ok=True)  # nobody will ask for it
+    with answering(job, options, images=bool(images) or is_conversation) as ask:
+        if is_conversation:
+            with line_reader(job.store.root / HISTORY) as read:
+                Conversation(ask, show, job.console, asking).run(read)
+        else:
+            show(ask(asking), job.console)
     return 0
 
 
-def split_words(images: list[list[str]], question: str | None) -> tuple[list[Path], str]:
-    """Return the images and the question; `--image` takes all words that follow it, a question at the end too.
-
-    >>> split_words([["a.png", "b.png", "Which is red?"]], None)
-    ([PosixPath('a.png'), PosixPath('b.png')], 'Which is red?')
-    """
-    words = [word for group in images for word in group]
-    if question is None and images and len(images[-1]) > 1 and not is_file_name(words[-1]):
-        question = words.pop()
-    return [Path(word) for word in words], question or ""
+def can_talk() -> bool:
+    """Whether a person types."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
-def is_file_name(word: str) -> bool:
-    """Whether a word names an image rather than being a question: a file has it, or it ends as one."""
-    return word == STANDARD_INPUT or Path(word).suffix.lower() in SUFFIXES or Path(word).exists()
+@contextmanager
+def answering(job: Job, options: argparse.Namespace, *, images: bool) -> Iterator[Ask]:
+    """Yield what answers a question: the server that is named, one that runs, or one that runs until the block ends."""
+    if options.url is not None:
+        key = read_api_key(options.api_key_file)
+        log.hide(key)
+        yield partial(ask_server, parse_url(options.url), key=key)
+        return
+    found = None if any(getattr(options, name) for name in OF_ANOTHER) else running_one(job, options, images)
+    if found is not None:
+        server, key = found
+        job.console.say(f"asking {', '.join(server.models)} at {server.base}, which runs")
+        yield partial(ask_server, server.base, key=key)
+        return
+    prepared = prepare(job, options, Admission(LOOPBACK, free_port()), text_only=not images)
+    with serving(prepared.service) as started:
+
+        def ask(question: Question) -> Iterator[Piece]:
+            try:
+                yield from ask_server(started.base, question, key=None)
+            except AnswerError as error:
+                # a server that died hung up; one that refuses lives on
+                status = started.process.wait(GONE_S if error.__cause__ else 0)
+                if status is not None:
+                    raise ended(prepared.service, status) from error
+                raise
+
+        yield ask
+    prepared.service.log.unlink(missing_ok=True)  # nobody will ask for it
 
 
-def demand_question(options: argparse.Namespace, question: str) -> None:
+def running_one(
+    job: Job,
+    options: argparse.Namespace,
+    images: bool,  # noqa: FBT001
+) -> tuple[RunningServer, str | None] | None:
+    """Return a server of `serve` that runs, has the model and may be asked, and the key for it; None if none does."""
+    key = read_api_key(options.api_key_file)
+    log.hide(key)
+    for server in running_servers(job.store):
+        has_model = options.model is None or options.model in server.models
+        if has_model and (server.images or not images) and (key or not server.needs_key):
+            return server, key if server.needs_key else None
+    return None
+
+
+def demand_question(options: argparse.Namespace, question: str, *, is_conversation: bool) -> None:
     """Raise a UsageError unless something is asked, and no option is given that has no effect."""
-    if not question.strip():
+    if not question.strip() and not is_conversation:
         raise UsageError(
             where="ask",
-            expected="a question, as the last word and in quotes",
+            expected="a question, as the last word and in quotes; without one, a terminal to talk in",
             found="none",
             fix='python3 noxfile.py -s ask -- --image FILE "What is in this image?"',
         )
@@ -132,19 +174,12 @@ def demand_question(options: argparse.Namespace, question: str) -> None:
         )
         return
     demand_one_program(options, "ask")
-    if options.api_key_file is not None:
-        raise UsageError(
-            where="ask: --api-key-file",
-            expected="--url with it: a server just for this question needs no key",
-            found="no --url",
-            fix="leave --api-key-file out, or name a server with --url",
-        )
 
 
-def show(pieces: Iterable[Piece], console: Console) -> None:
-    """Print an answer as it comes; what the model only thinks goes to standard error."""
+def show(pieces: Iterable[Piece], console: Console) -> str:
+    """Print an answer as it comes, and return it; what the model only thinks goes to standard error."""
     is_cut = False
-    last = "\n"
+    last, answer = "\n", ""
     for piece in pieces:
         is_cut = is_cut or piece.is_cut
         if piece.text:
@@ -152,10 +187,12 @@ def show(pieces: Iterable[Piece], console: Console) -> None:
             out.write(piece.text)
             out.flush()
             last = piece.text[-1]
+            answer += "" if piece.is_thought else piece.text
     if last != "\n":
         print(flush=True)
     if is_cut:
         console.warn("the answer is cut: the context is full; a longer one is asked for with --context")
+    return answer
 
 
 SESSION = Session(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.cli.conformance import OF_THE_BUNDLE, add_bundle
-from recipes.cli.job import open_job
+from recipes.cli.job import open_context, open_job
 from recipes.cli.options import (
     Parser,
     Session,
@@ -21,6 +22,7 @@ from recipes.cli.options import (
     seconds,
 )
 from recipes.core import log
+from recipes.core.errors import OperatingSystemError
 from recipes.serve.api_key import demand_api_key, read_api_key
 from recipes.serve.banner import key_words, ready_lines, saved_line
 from recipes.serve.consent import YES
@@ -31,6 +33,14 @@ from recipes.serve.lifecycle import ended, exit_code, serving
 from recipes.serve.llamacpp.listen_address import LOOPBACK, PORT, demand_free, is_loopback, parse_host
 from recipes.serve.memory_fit import ANYWAY
 from recipes.serve.prepare import prepare
+from recipes.serve.running import (
+    STOPS_S,
+    RunningServer,
+    announced,
+    named_server,
+    running_servers,
+    stop,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -45,6 +55,15 @@ def add_options(parser: Parser) -> None:
         help=f"where to listen (default: {LOOPBACK}, which only this machine reaches; another one needs a key)",
     )
     parser.add_argument("--port", type=port, default=PORT, metavar="N", help=f"port (default: {PORT})")
+    parser.add_argument("--list", action="store_true", help="list the servers that run, and start none")
+    parser.add_argument(
+        "--stop",
+        type=port,
+        nargs="?",
+        const=0,
+        metavar="PORT",
+        help="stop the server that runs, or the one at a port",
+    )
     parser.add_argument(
         "--text-only", action="store_true", help="do not load the projector: less memory, no images"
     )
@@ -140,6 +159,8 @@ def add_server(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal comes or the server ends: return its exit code, or raise a RecipeError where it failed."""
+    if options.list or options.stop is not None:
+        return manage(options)
     demand_one_program(options, "serve")
     job = open_job(options)
     host = parse_host(options.host)
@@ -158,11 +179,25 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.text_only:
         job.console.say(saved_line(prepared.ready))
-    with serving(prepared.service) as server:
+    ready, title = prepared.ready, prepared.installation.title
+    with (
+        serving(prepared.service) as server,
+        announced(
+            job.store,
+            RunningServer(
+                base=server.base,
+                port=options.port,
+                pid=os.getpid(),
+                models=(ready.name,),
+                title=title,
+                images=ready.mmproj is not None,
+                needs_key=api_key is not None,
+            ),
+        ),
+    ):
         try:
             words = key_words(options.api_key_file) if api_key else None
-            title, log_path = prepared.installation.title, prepared.service.log
-            print("\n".join(ready_lines(prepared.ready, title, server.base, log_path, words)), flush=True)
+            print("\n".join(ready_lines(ready, title, server.base, prepared.service.log, words)), flush=True)
             status = server.process.wait()
         except KeyboardInterrupt:  # any signal that ends us; what it asks is passed on
             status = server.process.end()
@@ -171,6 +206,25 @@ def run(options: argparse.Namespace) -> int:
         if status:
             raise ended(prepared.service, status)
     job.console.say("the server was told to end by somebody else")
+    return 0
+
+
+def manage(options: argparse.Namespace) -> int:
+    """List the servers that run, or stop one; raise a RecipeError where none is meant, or it runs on."""
+    store = open_context().store
+    servers = running_servers(store)
+    if options.list:
+        print("\n".join(server.line for server in servers) or "no server runs")
+        return 0
+    server = named_server(servers, options.stop or None)
+    if not stop(store, server):
+        raise OperatingSystemError(
+            where=f"process {server.pid}, {server.base}",
+            expected=f"its end within {STOPS_S:g} s",
+            found="it runs on",
+            fix=f"kill -9 {server.pid}",
+        )
+    print(f"stopped {server.base}")
     return 0
 
 

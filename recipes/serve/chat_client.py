@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
 
 from recipes.core.errors import AnswerError, ApiKeyError, PictureError, UsageError
 from recipes.serve.door.image_decode import EXPORT
-from recipes.serve.llamacpp.server import local_session, user
+from recipes.serve.llamacpp.server import assistant, local_session, user
 from recipes.serve.sse import Piece, StreamError, error_text, read_pieces
 
 if TYPE_CHECKING:
@@ -47,24 +47,48 @@ def parse_url(text: str) -> str:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """A question about prepared images that was asked before, and its answer."""
+
+    text: str
+    images: tuple[InputImage, ...]
+    answer: str
+
+
+@dataclass(frozen=True)
 class Question:
-    """A question about prepared images, and how large those may be; a temperature of None is the server's default."""
+    """A question about prepared images, and how large those may be; a temperature of None is the server's default.
+
+    `earlier` is what was said before in the same conversation.
+    """
 
     text: str
     images: tuple[InputImage, ...]
     detail: Detail
     temperature: float | None
+    earlier: tuple[Turn, ...] = ()
+
+    def answered(self, answer: str) -> tuple[Turn, ...]:
+        """Return the conversation with an answer to it."""
+        return (*self.earlier, Turn(self.text, self.images, answer))
 
     def body(self) -> bytes:
         """Return the request that asks it."""
-        message = user(*(image.png for image in self.images), self.text)
-        for part in message["content"]:
-            if part["type"] == "image_url":
-                part["image_url"]["detail"] = self.detail.value
-        body: dict[str, object] = {"messages": [message], "stream": True}
+        messages = []
+        for turn in self.earlier:
+            messages += [self._user(turn.text, turn.images), assistant(turn.answer)]
+        messages.append(self._user(self.text, self.images))
+        body: dict[str, object] = {"messages": messages, "stream": True}
         if self.temperature is not None:
             body["temperature"] = self.temperature
         return json.dumps(body).encode()
+
+    def _user(self, text: str, images: tuple[InputImage, ...]) -> dict[str, Any]:
+        message = user(*(image.png for image in images), text)
+        for part in message["content"]:
+            if part["type"] == "image_url":
+                part["image_url"]["detail"] = self.detail.value
+        return message
 
 
 def ask_server(base: str, question: Question, *, key: str | None) -> Iterator[Piece]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.cli.ask import split_words
+from recipes.cli.ask_words import split_words
 from recipes.cli.options import CommandLineError
 from recipes.cli.parser import SESSIONS, parser
 
