@@ -135,8 +135,9 @@ def lock(session: nox.Session) -> None:
 
 @nox.session
 def models(session: nox.Session) -> None:
-    """Fetch (resumable), verify, inspect and list pinned models."""
-    recipes(session)
+    """Fetch (resumable), verify, inspect, list, add and remove models."""
+    asks_the_hub = any(word.startswith("hf:") for word in session.posargs)
+    recipes(session, "hub" if asks_the_hub else "run")
 
 
 @nox.session(default=False)

@@ -20,14 +20,16 @@ from recipes.store.store import Store
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from recipes.manifest.schema import Recipe
 
 
 def open_manifests(options: argparse.Namespace, kind: type[Manifests] = Manifests) -> Manifests:
     """Return the manifests of the project that the options name; raise a UsageError where that is none."""
+    own = own_models_folder()
     if options.project is None:
-        return kind()
+        return kind(own_models=own)
     if not (options.project / "manifests").is_dir():
         raise UsageError(
             where=f"--project {options.project}",
@@ -35,7 +37,14 @@ def open_manifests(options: argparse.Namespace, kind: type[Manifests] = Manifest
             found="none" if options.project.is_dir() else "no such folder",
             fix="name the folder that holds manifests/ and patches/, or leave --project out",
         )
-    return kind(options.project.absolute())
+    return kind(options.project.absolute(), own)
+
+
+def own_models_folder() -> Path:
+    """Return where the manifests of the models lie that the user has added; it need not exist."""
+    import platformdirs
+
+    return platformdirs.user_config_path("pinned-llama", appauthor=False) / "models"
 
 
 def open_context() -> Context:

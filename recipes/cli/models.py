@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.cli.job import open_context, open_manifests
+from recipes.cli.model_changes import add_addition, add_model, remove_models
 from recipes.cli.options import CommandLineError, Parser, Session, add_common, positive
 from recipes.core.errors import RecipeError
 from recipes.core.filesystem import storage_errors
@@ -89,6 +90,20 @@ def add_options(parser: Parser) -> None:
         help="draw the mix of quantisations of one model there, as SVG",
     )
     add("list", "List models, and what of them is on this machine.", f"{MANIFESTS} (default: all)", "")
+    add(
+        "remove",
+        "Remove models from this machine; those that were added are forgotten.",
+        MANIFESTS,
+        "my-model",
+    )
+    add_addition(
+        add(
+            "add",
+            "Add a model of your own: a manifest outside the project, by digests.",
+            "a GGUF file, or hf:OWNER/REPOSITORY[@REVISION]:FILE",
+            "hf:unsloth/Qwen3-VL-8B-Instruct-GGUF:Qwen3-VL-8B-Instruct-Q4_K_M.gguf",
+        )
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -98,6 +113,8 @@ def run(options: argparse.Namespace) -> int:
         "verify": _verify,
         "inspect": _inspect,
         "list": _list,
+        "remove": remove_models,
+        "add": add_model,
     }
     return actions[options.action](open_manifests(options), open_context(), options)
 
@@ -199,5 +216,5 @@ def _state(context: Context, file: PinnedFile) -> str:
 
 
 SESSION = Session(
-    "models", "Fetch, verify, inspect and list pinned models.", add_options, run, example="fetch --help"
+    "models", "Fetch, verify, inspect, list, add and remove models.", add_options, run, example="fetch --help"
 )

@@ -45,8 +45,10 @@ class HubRepository:
     files: Mapping[str, HubFile]
 
 
-def read_repository(repository: str, credential: Credential, settings: Settings, again: str) -> HubRepository:
-    """Ask the hub for the newest commit of a repository, and what it has.
+def read_repository(
+    repository: str, credential: Credential, settings: Settings, again: str, revision: str | None = None
+) -> HubRepository:
+    """Ask the hub for a commit of a repository, by default the newest one, and what it has.
 
     Raises FetchError where the hub gives no valid answer or does not have it, ToolchainError where its client is not
     installed, and UsageError where the user's proxy or certificates cannot be used.
@@ -73,7 +75,9 @@ def read_repository(repository: str, credential: Credential, settings: Settings,
     try:
         session = get_session()  # it reads the user's proxies, once in a process
         with _keep_redirects_secure(session, credential.hub):
-            info = api.model_info(repository, files_metadata=True, timeout=settings.timeout_s)
+            info = api.model_info(
+                repository, revision=revision, files_metadata=True, timeout=settings.timeout_s
+            )
         return HubRepository(
             Sha1(str(info.sha)), {item.rfilename: _file_of(item) for item in info.siblings or ()}
         )

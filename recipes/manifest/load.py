@@ -58,8 +58,9 @@ _BY_HAND = "add what the package index states for the file, once you have compar
 class Manifests:
     """All manifests of one project, loaded when they are asked for."""
 
-    def __init__(self, project: Path = PROJECT) -> None:
+    def __init__(self, project: Path = PROJECT, own_models: Path | None = None) -> None:
         self.project = project
+        self.own_models = own_models  # a folder of the user's, outside the project
         self.root = project / "manifests"
         self.patches = project / "patches"
         self._recipes: dict[str, Recipe] = {}
@@ -78,8 +79,9 @@ class Manifests:
         return _names(self.root / "toolchains")
 
     def model_names(self) -> tuple[str, ...]:
-        """Return the name of every model, sorted."""
-        return _names(self.root / "models")
+        """Return the name of every model, the user's own too, sorted."""
+        own = _names(self.own_models) if self.own_models else ()
+        return tuple(sorted({*_names(self.root / "models"), *own}))
 
     def recipe(self, name: str) -> Recipe:
         """Return a recipe; raises as `load_recipe` does.
@@ -128,8 +130,8 @@ class Manifests:
         """Return a model; raises as `load_model`."""
         if name not in self._models:
             fix = partial(corrected, "--model", default="serve")
-            path = self._path("models", name, self.model_names(), "the model's name", fix)
-            self._models[name] = load_model(path, self)
+            self._path("models", name, self.model_names(), "the model's name", fix)
+            self._models[name] = load_model(self.model_path(name), self)
         return self._models[name]
 
     def advisories(self) -> dict[str, Advisory]:
@@ -138,6 +140,13 @@ class Manifests:
             folder = self.root / "advisories"
             self._advisories = {name: load_advisory(folder / f"{name}.yaml", self) for name in _names(folder)}
         return self._advisories
+
+    def model_path(self, name: str) -> Path:
+        """Return where a model's manifest lies; one of the project goes before one of the user's of that name."""
+        path = self.root / "models" / f"{name}.yaml"
+        if self.own_models is None or path.exists():
+            return path
+        return self.own_models / path.name
 
     def defaults(self) -> Defaults:
         """Return what a command without options means; raises as `load_defaults`."""

@@ -18,14 +18,14 @@ def model_problems(model: Model, by_hand: str, lock: str) -> Iterator[Problem]:
     """Find what does not fit together in a model.
 
     A model has one file of each role. Its files lie in this repository, with size and digest; or in a repository of the
-    hub, where a digest that is not known is said to be so. `by_hand` and `lock` say how to fix a missing pin of a file
-    of this repository, and of the hub.
+    hub, where a digest that is not known is said to be so; or they were taken into the store from this machine.
+    `by_hand` and `lock` say how to fix a missing pin of a file of this repository, and of the hub.
     """
     yield from _roles(model)
     yield from _place(model)
     for index, file in enumerate(model.files):
         path: Steps = ("files", index)
-        if model.repository is None:
+        if model.repository is None and model.taken_from is None:
             yield from _local_file(file, path, by_hand)
         else:
             yield from _hub_file(file, path, lock)
@@ -46,6 +46,9 @@ def _place(model: Model) -> Iterator[Problem]:
                 expected = f"`repository` beside `{name}`: it says something about one"
                 yield Problem((name,), expected, "none", "add `repository: OWNER/NAME`, or remove the key")
         return
+    if model.taken_from is not None:
+        expected = "no `repository` beside `taken_from`: its files come from one place"
+        yield Problem(("taken_from",), expected, "both", "remove one of them")
     if model.golden is not None:
         expected = "no `golden`: conformance takes models whose files lie in this repository"
         yield Problem(("golden",), expected, "`golden`", "remove the key")

@@ -596,6 +596,10 @@ class Model(_Pin, frozen=True, kw_only=True):
         Text | None,
         Meta(description="why there is no revision: then the newest is asked, and the digests decide"),
     ] = None
+    taken_from: Annotated[
+        Text | None,
+        Meta(description="of a user's own model that no hub has: the folder that its files were taken from"),
+    ] = None
     golden: Annotated[
         RelativePath | None, Meta(description="the reference's values, which conformance compares with")
     ] = None

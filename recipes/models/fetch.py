@@ -93,7 +93,8 @@ class ModelFetcher:
             downloader.forget()
             return blob
 
-        delivery = self.fetcher.deliver(file.pin, (self._at_hub(file),), file.name, receive)
+        places = (self._at_hub(file),) if file.model.repository else ()
+        delivery = self.fetcher.deliver(file.pin, places, file.name, receive)
         if delivery.blob is None:
             raise self.fetcher.error(
                 f"{file.where}, {file.name}",

@@ -49,6 +49,9 @@ class PinnedFile:
 def missing(file: PinnedFile) -> ModelMissingError:
     """Return the error for a file that is not on this machine."""
     fetch = f"python3 noxfile.py -s models -- fetch {file.model.name}"
+    if file.model.taken_from is not None:
+        name, again = file.model.name, f"models -- add {file.model.taken_from}/..."
+        fetch = f"python3 noxfile.py -s models -- remove {name}, then {again}"
     return ModelMissingError(
         where=file.where,
         expected=f"{file.name} of {file.model.name}, at {file.path}",
@@ -72,7 +75,7 @@ def default_model(manifests: Manifests) -> Model:
 
 def pinned_files(model: Model, manifests: Manifests, store: Store) -> tuple[PinnedFile, ...]:
     """Return the files of a model, each with its pin; a PinMissingError is raised where one has no digest."""
-    manifest = manifests.show(manifests.root / "models" / f"{model.name}.yaml")
+    manifest = manifests.show(manifests.model_path(model.name))
     found = []
     for index, file in enumerate(model.files):
         where = f"{manifest}: files[{index}]"
