@@ -13,7 +13,7 @@ from recipes.cli.job import open_context, open_manifests
 from recipes.cli.model_changes import add_addition, add_model, remove_models
 from recipes.cli.options import CommandLineError, Parser, Session, add_common, positive
 from recipes.core.errors import RecipeError
-from recipes.core.filesystem import storage_errors
+from recipes.core.filesystem import elsewhere_by, storage_errors
 from recipes.fetch.download.piece_file import pieces_path, read_note
 from recipes.fetch.fetcher import Fetcher
 from recipes.models.chat_template import judge_templates
@@ -169,7 +169,7 @@ def _inspect(manifests: Manifests, context: Context, options: argparse.Namespace
         print("\n".join(inspection_lines(found, options.context)))
         print(f"checked for:   the llama.cpp of {recipe.name}")
         if options.picture:
-            with storage_errors(options.picture):
+            with elsewhere_by("give --picture"), storage_errors(options.picture):
                 shares = (*found.model_shares, *found.mmproj_shares)
                 image = draw_mix(f"{title}: bytes by part and type", shares)
                 options.picture.write_text(image, encoding="utf-8")

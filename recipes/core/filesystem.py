@@ -108,6 +108,16 @@ def storage_errors(
         raise StoreError(where=shown(str(where)), expected=expected, found=found, fix=advice.fix) from error
 
 
+@contextmanager
+def elsewhere_by(words: str) -> Iterator[None]:
+    """Let the fix of a StoreError within say what names another place than the store's: `give --archive`."""
+    try:
+        yield
+    except StoreError as error:
+        error.fix = error.fix.replace(f"set {STORE_VARIABLE} to", words)
+        raise
+
+
 def free_bytes(path: Path) -> int:
     """Room that this user has left on the file system of `path`, which need not exist itself."""
     # os.path: Path.exists raises where a name is too long or a folder closed

@@ -14,14 +14,21 @@ from typing import TYPE_CHECKING, Self
 from recipes.core.errors import FetchError, PinMissingError, VerifyError
 from recipes.core.filesystem import storage_errors
 from recipes.core.invocation import this_command
-from recipes.core.settings import MIRROR_VARIABLE, OFFLINE_VARIABLE, PIP_CERT_VARIABLE
+from recipes.core.settings import (
+    HUB_TOKEN_VARIABLE,
+    MIRROR_VARIABLE,
+    OFFLINE_VARIABLE,
+    PIP_CERT_VARIABLE,
+)
 from recipes.fetch.download.downloader import SAVED, Downloader
 from recipes.fetch.download.piece_file import pieces_path
 from recipes.fetch.download.piece_map import PIECE_BYTES
 from recipes.fetch.download.pooch_check import fetch_checked
 from recipes.fetch.http.network_errors import UNTRUSTED, OriginError, shown_url
 from recipes.fetch.http.redirects import Route
+from recipes.fetch.http.response_rules import NO_TOKEN, NOT_LET_IN
 from recipes.fetch.http.retry import Patience, Tempo
+from recipes.fetch.http.sniff import WEB_PAGE
 from recipes.fetch.package_index import PackageIndex
 from recipes.store.context import Context
 
@@ -181,6 +188,16 @@ class Fetcher(Context):
             fix = f"{OFFLINE_VARIABLE}=0 {again}"
         elif any(UNTRUSTED in failure.reason for failure in failures):
             fix = f"{PIP_CERT_VARIABLE}=/path/to/authority.pem {again}  # your network's own, if it has one"
+        elif any(NO_TOKEN in failure.reason for failure in failures):
+            fix = (
+                f"{HUB_TOKEN_VARIABLE}=... {again}  # a token of an account that the model's page has let in"
+            )
+        elif any(NOT_LET_IN in failure.reason for failure in failures):
+            fix = (
+                f"ask for access on the model's page, with the account of {HUB_TOKEN_VARIABLE}; then {again}"
+            )
+        elif any(WEB_PAGE in failure.reason for failure in failures):
+            fix = f"log in to this network in a browser, or use another network, then {again}"
         elif any(failure.may_pass for failure in failures):
             fix = f"{again}  # once the network is back; it goes on from what has arrived"
         elif relock and any("upstream changed" in failure.reason for failure in failures):

@@ -20,6 +20,7 @@ from recipes.fetch.http.network_errors import (
     refuse_insecure,
     shown_url,
 )
+from recipes.fetch.http.response_rules import own_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from recipes.fetch.http.hub_token import Credential
 
 CLIENT = "huggingface_hub"
+MOST_READ = 1 << 16  # bytes of a refusal
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,11 @@ def read_repository(
             Sha1(str(info.sha)), {item.rfilename: _file_of(item) for item in info.siblings or ()}
         )
     except errors.HfHubHTTPError as error:
-        raise _refusal(
-            where, error.response.status_code, again, has_token=bool(credential.usable_token)
-        ) from error
+        said = own_words({"x-error-message": error.server_message or ""}, error.response.content[:MOST_READ])
+        if credential.token:
+            said = said.replace(credential.token, "***")
+        status, has_token = error.response.status_code, bool(credential.usable_token)
+        raise _refusal(where, status, said, again, has_token=has_token) from error
     except InsecureRedirectError as error:
         raise FetchError(
             where=where,
@@ -98,7 +102,8 @@ def read_repository(
             where=where,
             expected="the commit of the repository, and each file's size and digest",
             found="an answer that cannot be understood: is this a model hub?",
-            fix=f"{HUB_VARIABLE}=https://... {again}",
+            fix=f"{again}  # once you have logged in to this network in a browser, if it has a login page\n"
+            f"or {HUB_VARIABLE}=https://... {again}",
         ) from error
     except Exception as error:  # whatever the client's HTTP library calls it: it is the network's fault
         check_environment(error, credential.hub, None)
@@ -132,14 +137,15 @@ def _file_of(item: object) -> HubFile:
     return HubFile(size_bytes, Sha256(lfs.sha256) if lfs is not None else None)
 
 
-def _refusal(where: str, status: int, again: str, *, has_token: bool) -> FetchError:
+def _refusal(where: str, status: int, said: str, again: str, *, has_token: bool) -> FetchError:
+    words = f"; it says: {said}" if said else ""
     if status in {401, 403, 404}:
         found = f"HTTP {status}: it does not exist, or it is not public"
         fix = f"compare OWNER/NAME with the hub's page; for a gated model: {HUB_TOKEN_VARIABLE}=... {again}"
         if has_token:
             found += ", nor for this token"
             fix = f"compare OWNER/NAME with the hub's page, and ask there for access; then {again}"
-        return FetchError(where=where, expected="a repository that can be read", found=found, fix=fix)
+        return FetchError(where=where, expected="a repository that can be read", found=found + words, fix=fix)
     return FetchError(
-        where=where, expected="an answer of the hub", found=f"HTTP {status}", fix=f"{again}  # later"
+        where=where, expected="an answer of the hub", found=f"HTTP {status}{words}", fix=f"{again}  # later"
     )

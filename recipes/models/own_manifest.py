@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.core.errors import UsageError
-from recipes.core.filesystem import make_folders, storage_errors, write_durably
+from recipes.core.filesystem import elsewhere_by, make_folders, storage_errors, write_durably
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,7 +118,7 @@ def write_own(manifests: Manifests, model: OwnModel) -> Path:
     folder = manifests.own_models
     assert folder is not None  # noqa: S101 - every session has one
     path = folder / f"{model.name}.yaml"
-    with storage_errors(path):
+    with elsewhere_by("set XDG_CONFIG_HOME to"), storage_errors(path):
         make_folders(folder)
         fresh = folder / f".{model.name}.{os.getpid()}"
         write_durably(fresh, model.text().encode())

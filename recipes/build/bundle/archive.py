@@ -15,7 +15,14 @@ from recipes.build.evidence_files import (
 )
 from recipes.core.digest import hash_file
 from recipes.core.errors import UsageError
-from recipes.core.filesystem import make_folders, open_to_write, read_no_link, remove_tree, storage_errors
+from recipes.core.filesystem import (
+    elsewhere_by,
+    make_folders,
+    open_to_write,
+    read_no_link,
+    remove_tree,
+    storage_errors,
+)
 from recipes.fetch.archives.pack import pack
 
 if TYPE_CHECKING:
@@ -56,7 +63,7 @@ def write_archive(job: Job, plan: Plan, bundle: Entry, folder: Path) -> Path:
     name = archive_name(job, plan)
     archive = folder / f"{name}{ARCHIVE}"
     unfinished = folder / f".{name}.{os.getpid()}"
-    with storage_errors(folder):
+    with elsewhere_by("give --archive"), storage_errors(folder):
         make_folders(folder)
         try:
             pack(bundle.path, unfinished, mtime=job.recipe.source.epoch, prefix=name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from recipes.fetch.http.response_rules import (
     Unpinned,
     WholeBody,
     interpret_answer,
+    own_words,
 )
 from recipes.fetch.http.retry import PROGRESS_BYTES, Pace
 from recipes.fetch.http.sniff import is_web_page, name_wrong_start
@@ -115,7 +116,8 @@ class Transfer:
         if misfit := contradiction(self.route.statement, self.pin):
             return Refuse(misfit)
         names = {name.lower(): value for name, value in response.headers.items()}
-        asked = Asked(start, size_bytes, reply.is_redirected, self.route.is_hub)
+        route = self.route
+        asked = Asked(start, size_bytes, reply.is_redirected, route.is_hub, has_token=route.has_token)
         answer = interpret_answer(response.status_code, names, self.pin, asked, datetime.now(UTC))
         if isinstance(answer, Expired):
             self.route.forget_target()
@@ -123,6 +125,9 @@ class Transfer:
                 return answer
             reason = f"{answer.reason}, where it sent us on to"
             return Refuse(reason) if response.status_code in GONE else TryLater(reason)
+        if isinstance(answer, Refuse) and route.is_hub and response.status_code >= HTTPStatus.BAD_REQUEST:
+            words = route.without_token(own_words(names, _peek(response)))
+            return replace(answer, reason=f"{answer.reason}; it says: {words}") if words else answer
         if isinstance(answer, Refuse) and response.status_code == HTTPStatus.OK:
             self.strange = _peek(response)
             what = name_wrong_start(self.strange) if self.strange else None

@@ -63,6 +63,16 @@ class Route:
         """Whether it leads to a model hub."""
         return self._credential is not None
 
+    @property
+    def has_token(self) -> bool:
+        """Whether the hub is told who asks."""
+        return self._credential is not None and self._credential.usable_token is not None
+
+    def without_token(self, text: str) -> str:
+        """Return a text without the token, which a server may send back."""
+        token = self._credential.token if self._credential else None
+        return text.replace(token, "***") if token else text
+
     def ask(self, session: Session, start: int | None, end: int, timeout_s: float) -> RouteReply:
         """Ask for a part of the file: from `start` to `end`, without the byte at `end`; for all where `start` is None.
 

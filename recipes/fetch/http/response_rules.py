@@ -5,6 +5,7 @@ The rules of ranges are those of RFC 9110, section 14; of Retry-After, section 1
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 TRY_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 EXPIRED = frozenset({401, 403, 404, 410})  # what an address that a server gave for a while says after that
 GATED = frozenset({401, 403})
+NO_TOKEN = "for a gated model, set HF_TOKEN"  # noqa: S105 - no token
+NOT_LET_IN = "the account of HF_TOKEN may not read it"
+MOST_SAID = 300  # characters of a server's own words
 GONE = frozenset({404, 410})
 
 
@@ -100,6 +104,7 @@ class Asked:
     size_bytes: int | None = None  # of the whole file, where it is known
     is_redirected: bool = False  # a server named the address that answered
     is_hub: bool = False  # it gives some files only to whom it knows
+    has_token: bool = False  # it knows who asks
 
 
 def interpret_answer(
@@ -137,7 +142,7 @@ def interpret_answer(
         return Expired(status_text(status))
     if status in TRY_LATER:
         return TryLater(status_text(status), parse_retry_after(headers.get("retry-after"), now))
-    gated = ": for a gated model, set HF_TOKEN" if status in GATED and asked.is_hub else ""
+    gated = f": {NOT_LET_IN if asked.has_token else NO_TOKEN}" if status in GATED and asked.is_hub else ""
     return Refuse(status_text(status) + gated)
 
 
@@ -187,6 +192,23 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
     except ValueError:
         return None
     return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds())
+
+
+def own_words(headers: Mapping[str, str], start: bytes) -> str:
+    """Return what a hub says of its refusal, in one line: its header, or the error in its JSON; "" where it says none.
+
+    >>> own_words({}, b'{"error": "Access to model x is restricted."}')
+    'Access to model x is restricted.'
+    """
+    said: object = headers.get("x-error-message", "")
+    if not said and start.lstrip().startswith(b"{"):
+        try:
+            said = json.loads(start).get("error", "")
+        except ValueError:  # not whole
+            said = ""
+    if not isinstance(said, str):
+        return ""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in said).split())[:MOST_SAID]
 
 
 def status_text(status: int) -> str:

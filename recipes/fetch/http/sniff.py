@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 SNIFF_BYTES = 512
+WEB_PAGE = "a web page"
 PAGE_MARKS = (b"<!doctype html", b"<html", b"<?xml", b"<error")
 _POINTER = re.compile(
     rb"(?ms)version https://git-lfs\.github\.com/spec/v1\n.*?^oid sha256:([0-9a-f]{64})\n.*?^size (\d{1,20})$"
@@ -20,7 +21,7 @@ def name_wrong_start(start: bytes) -> str | None:
         return f"a Git LFS pointer to a file of {int(pointer[2])} bytes, not the file"
     text = _without_space(start)
     if is_web_page(start):
-        return f"a web page: {shown_start(text)}"
+        return f"{WEB_PAGE}: {shown_start(text)}"
     if text.startswith((b"{", b"[")):
         return f"JSON, as servers put an error in: {shown_start(text)}"
     if not text.strip(b"\0"):

@@ -255,3 +255,19 @@ def test_options_about_a_recipes_source_do_not_go_with_a_model(bench: Bench) -> 
     code, _, err = bench.lock("--output")
     assert code == 2
     assert "--model and --output" in err
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500])
+def test_a_refusal_is_in_the_hub_s_own_words(bench: Bench, status: int) -> None:
+    said = b'{"error": "Access to model someone/Some-GGUF is restricted."}'
+    bench.serve(said, Behaviour(status=status, headers=(("Content-Type", "application/json"),)))
+    code, out, err = bench.lock()
+    assert (code, out) == (12, "")
+    assert "it says: Access to model someone/Some-GGUF is restricted." in err
+
+
+def test_a_login_page_is_named_as_what_it_may_be(bench: Bench) -> None:
+    bench.serve(servers.PAGE, Behaviour(headers=(("Content-Type", "text/html"),)))
+    code, _, err = bench.lock()
+    assert code == 12
+    assert "login page" in err

@@ -549,3 +549,47 @@ def test_a_store_that_was_changed_is_refused(bench: ModelBench) -> None:
     error = bench.refusal(StoreError)
     assert (error.where, error.expected, error.found) == (str(path), str(SHA), str(Sha256.of_bytes(OTHER)))
     assert "gc -- --damaged" in error.fix
+
+
+# What a refusal of the hub says, and what helps
+
+GATED = (
+    b'{"error":"Access to model someone/Some-GGUF is restricted. You must be authenticated to access it."}'
+)
+
+
+@pytest.mark.parametrize("token", [None, "hf_secret"])
+@pytest.mark.parametrize("by_header", [False, True])
+def test_a_gated_model_is_refused_in_the_hub_s_own_words_and_the_fix_is_about_access(
+    bench: ModelBench, token: str | None, *, by_header: bool
+) -> None:
+    bench.set(hub_token=token)
+    words = "Your request for hf_secret waits \x1b[2J for its author"
+    headers = (
+        (("X-Error-Message", words.replace("\x1b", "?")), ("X-Error-Code", "GatedRepo")) if by_header else ()
+    )
+    bench.serve(Behaviour(status=403 if token else 401, body=GATED, headers=headers))
+    error = bench.refusal(FetchError)
+    assert ("waits" if by_header else "Access to model someone/Some-GGUF is restricted.") in error.found
+    assert "mirror" not in error.fix
+    assert ("ask for access" if token else "HF_TOKEN=...") in error.fix
+    if token:
+        assert token not in str(error)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>", b"{", b'{"error": {"a": 1}}', b"[]", b"", b'{"error": "\\u001b]0;x\\u0007"}', b"\xff" * 99],
+)
+def test_what_a_hub_says_is_never_more_than_a_line(bench: ModelBench, body: bytes) -> None:
+    bench.serve(Behaviour(status=404, body=body))
+    error = bench.refusal(FetchError)
+    assert "HTTP 404" in error.found
+    assert error.found.isprintable()
+
+
+def test_a_login_page_of_the_network_says_so(bench: ModelBench) -> None:
+    bench.serve(replace(servers.WEB_PAGE, honours_range=False))
+    error = bench.refusal(FetchError)
+    assert "a web page" in error.found
+    assert "log in" in error.fix
