@@ -28,6 +28,7 @@ NO_ENVIRONMENT = (16, "the private environment could not be made")
 REFUSED = (32, "the operating system refused")
 # What would change where the packages of an environment come from or go to, besides PYTHON*.
 NOT_PASSED_ON = ("__PYVENV_LAUNCHER__", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER")
+DIRECT = ("ask", "serve")
 LEAST_BYTES = 20_000_000  # with less room than this left, a failure is one of the disk
 
 
@@ -84,6 +85,10 @@ def _run_nox() -> None:
     """Run nox: in this process where it is the environment's, else in the environment's Python."""
     if 1 in open_streams():
         raise OSError(errno.EBADF, os.strerror(errno.EBADF), "standard output")
+    direct = direct_words(sys.argv[1:])
+    if direct:
+        python = environment_python("run")
+        os.execve(python, [python, "-P", "-s", "-m", "recipes", *direct], clean_environment())  # noqa: S606 - no shell
     folder = environment_folder("run")
     if not (folder / "complete").exists() or not Path(sys.prefix).samefile(folder):
         python = environment_python("run")
@@ -99,6 +104,15 @@ def _run_nox() -> None:
         main()
     finally:
         sys.stdout.flush()
+
+
+def direct_words(words: "list[str]") -> "list[str]":
+    """Return a session and its options where nox would only hand them on: without it an answer comes sooner.
+
+    Nothing for any other command line, which is nox's.
+    """
+    is_plain = words[:1] in (["-s"], ["--session"]) and words[1:2] in ([name] for name in DIRECT)
+    return [words[1], *words[3:]] if is_plain and words[2:3] in ([], ["--"]) else []
 
 
 def _refuse_words(_: object, message: str) -> None:

@@ -74,6 +74,12 @@ def add_options(parser: Parser) -> None:
         help="how freely it answers (default: llama-server's)",
     )
     parser.add_argument(
+        "--unload-after",
+        type=positive,
+        metavar="SECONDS",
+        help="give the memory back when nobody has asked for so long; a question loads it again (default: never)",
+    )
+    parser.add_argument(
         "--api-key-file",
         type=Path,
         metavar="FILE",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 TOKEN_PIXELS = 1024
+LIMITED = "leave --image-max-tokens out; --detail limits images in front of every server"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
     """Do everything that comes before the start, the quick checks first; a RecipeError says what is missing."""
     consent = Consent(is_given=options.yes)
     installation = find_server(job, options.bundle, consent, permit=options.permit)
-    demand_option(installation, "--image-max-tokens", options.image_max_tokens)
+    demand_option(installation, "--image-max-tokens", options.image_max_tokens, LIMITED)
+    unload_s = getattr(options, "unload_after", None)  # an option of `serve` alone
+    demand_option(installation, "--sleep-idle-seconds", unload_s, "leave --unload-after out")
     free = free_memory()
     choice = choose_model(job, options.model, free, consent)
     if choice.reason:
@@ -81,6 +84,7 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
         temperature=options.temperature,
         image_max_tokens=options.image_max_tokens,
         spare_bytes=spare_bytes,
+        unload_s=unload_s,
     )
     size_bytes = sum(path.stat().st_size for path in (ready.path, ready.mmproj) if path is not None)
     service = Service(
@@ -106,14 +110,14 @@ def largest_image(detail: Detail, most_tokens: int | None) -> int:
     return min(detail.pixels, (most_tokens or detail.pixels) * TOKEN_PIXELS)
 
 
-def demand_option(installation: Installation, option: str, value: object) -> None:
+def demand_option(installation: Installation, option: str, value: object, fix: str) -> None:
     """Raise a UsageError where a value is given for an option that the server does not have."""
     if value is not None and option not in installation.server_options:
         raise UsageError(
             where=option,
             expected=f"a {SERVER} that has this option",
             found=installation.title,
-            fix=f"leave {option} out; --detail limits images in front of every server",
+            fix=fix,
         )
 
 

@@ -29,6 +29,9 @@ class ServerOptions:
     temperature: float | None = None
     image_max_tokens: int | None = None
     spare_bytes: int | None = None
+    unload_s: int | None = (
+        None  # how long nobody asks until the model leaves the memory; it comes back when asked
+    )
 
 
 def server_arguments(ready: ReadyModel, chosen: ServerOptions, known: AbstractSet[str]) -> tuple[str, ...]:
@@ -58,5 +61,7 @@ def _options(ready: ReadyModel, chosen: ServerOptions) -> Iterator[tuple[str, ..
         yield "-t", str(chosen.threads)
     if chosen.image_max_tokens is not None:
         yield "--image-max-tokens", str(chosen.image_max_tokens)
+    if chosen.unload_s is not None:
+        yield "--sleep-idle-seconds", str(chosen.unload_s)
     if chosen.temperature is not None:
         yield "--temp", f"{chosen.temperature:g}"

@@ -506,3 +506,10 @@ def test_a_recipes_own_server_gets_the_variables_of_its_platform_and_no_other_do
     monkeypatch.setattr(preparation, "find_server", lambda *_, **__: own)
     assert bench.run("serve", "--model", "hub", "--port", port, bundle=False)[0] == 0
     assert "FASTER" in log.read_text(encoding="utf-8")
+
+
+def test_a_server_that_cannot_sleep_is_not_told_to(bench: Bench, port: str) -> None:
+    bench.fetch()
+    code, _, err = bench.serve("--port", port, "--unload-after", "60")
+    assert (code, row(err, "where")) == (2, "--sleep-idle-seconds")
+    assert "--unload-after" in row(err, "fix")

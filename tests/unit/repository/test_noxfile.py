@@ -227,6 +227,30 @@ def test_an_unknown_session_is_refused_with_the_nearest(
     bootstrap.refuse_unknown_sessions(["-s", "build", "-v", "--", "-s", "other"], known)
 
 
+@pytest.mark.parametrize(
+    ("words", "direct"),
+    [
+        (["-s", "ask", "--", "--image", "a.png", "what?"], ["ask", "--image", "a.png", "what?"]),
+        (["--session", "serve"], ["serve"]),
+        (["-s", "ask", "--", "--", "x"], ["ask", "--", "x"]),
+        (["-s", "ask", "serve"], []),
+        (["-s", "build"], []),
+        (["-l"], []),
+        (["-s"], []),
+        ([], []),
+    ],
+)
+def test_what_nox_would_only_hand_on_goes_on_without_it(words: list[str], direct: list[str]) -> None:
+    assert bootstrap.direct_words(words) == direct
+
+
+def test_sessions_that_go_on_without_nox_only_hand_on() -> None:
+    text = (PROJECT / "noxfile.py").read_text(encoding="utf-8")
+    for name in bootstrap.DIRECT:
+        body = text.partition(f"def {name}(session: nox.Session) -> None:")[2].partition("\n\n\n")[0]
+        assert re.fullmatch(r'\n    """[^\n]*"""\n    recipes\(session\)', body), body
+
+
 def test_sessions_that_write_or_take_hours_are_not_default_ones() -> None:
     named = re.findall(r"@nox\.session\(([^)]*)\)\ndef (\w+)", TEXT)
     not_default = {name for options, name in named if "default=False" in options}
