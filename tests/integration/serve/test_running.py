@@ -51,6 +51,7 @@ class Machine:
         tell(self.bundle, says=GREEN)
         self.env = {**os.environ, "PINNED_LLAMA_STORE": str(folder / "store")}
         self.env.pop("PINNED_LLAMA_API_KEY", None)
+        self.env["PINNED_LLAMA_PERMIT"] = "images"  # what is known against the recipe of the fixture
 
     def argv(self, session: str, *words: str) -> list[str]:
         return [sys.executable, "-m", "recipes", session, "--project", str(self.folder / "project"), *words]
