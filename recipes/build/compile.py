@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from recipes.build.audit import cmake as audit
 from recipes.build.audit.flag_rules import LIBC, AllowedFlags
-from recipes.build.compile_record import CompileRecord, make_record
+from recipes.build.components.compile_record import CompileRecord, make_record
 from recipes.build.plan.plan import Plan, fill
 from recipes.build.toolchain.sdk import lay_out_sdk
 from recipes.build.toolchain.toolchain import lay_out_wrappers

@@ -1,8 +1,8 @@
 """The compiled stage: what a plan's compile gave, kept as a store entry of its own.
 
 Its key says what shapes the compiled bytes and nothing else, so that another packaging of them compiles nothing. The
-entry holds `bin/`, what the build made, and `record/`, what it was made of (`compile_record`). Beside it lies when and
-how isolated it was compiled: the entry's record has that file's digest.
+entry holds `bin/`, what the build made, and `record/`, what it was made of (`components/compile_record.py`). Beside it
+lies when and how isolated it was compiled: the entry's record has that file's digest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 
 from recipes.build.audit.bundle_files import find_strings
 from recipes.build.compile import Workplace, build, record_of
-from recipes.build.compile_record import CompileRecord, parse_record
+from recipes.build.components.compile_record import RECORD
 from recipes.build.evidence_files import evidence_folder
 from recipes.build.source_tree import ensure_source
 from recipes.build.toolchain.host_tools import ask_host_tools
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from recipes.store.store import Entry, Store
 
 BIN = "bin"
-RECORD = "record"
 CIRCUMSTANCES = "compile.json"
 CIRCUMSTANCES_INPUT = "circumstances"  # the name of its digest in the entry's record
 TELLING_NAME = 8  # letters that a user name must have to be looked for in files
@@ -150,11 +149,6 @@ def find_circumstances(store: Store, plan: Plan) -> Circumstances | None:
         return msgspec.json.decode(data, type=Circumstances) if is_it else None
     except (OSError, msgspec.DecodeError):
         return None
-
-
-def read_record(compiled: Entry) -> CompileRecord:
-    """Return what a verified entry was compiled and linked of."""
-    return parse_record(lambda name: (compiled.path / RECORD / name).read_bytes())
 
 
 def check_no_leak(folder: Path, machine: tuple[Path, ...], where: str) -> None:

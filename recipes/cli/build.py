@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.build.advisories import demand_no_known_issues, findings
-from recipes.build.bundle.archive import write_archive
+from recipes.build.archive import write_archive
 from recipes.build.bundle.layout import describe
 from recipes.build.evidence_files import SBOM, evidence_folder
 from recipes.build.pipeline import Bundle, ensure_bundle

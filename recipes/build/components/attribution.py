@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from recipes.build.compile_record import shipped_inputs
+from recipes.build.components.compile_record import shipped_inputs
 from recipes.core.errors import AuditError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from recipes.build.compile_record import CompileRecord
+    from recipes.build.components.compile_record import CompileRecord
     from recipes.manifest.schema import Component
 
 SOURCE = "{source}/"

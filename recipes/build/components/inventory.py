@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recipes.build.compiled import read_record
 from recipes.build.components.attribution import Used, attribute
+from recipes.build.components.compile_record import read_record
 from recipes.core.errors import BuildError
 from recipes.core.filesystem import shown
 

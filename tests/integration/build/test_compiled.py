@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.build.compile_record import parse_record, shipped_inputs
+from recipes.build.components.compile_record import parse_record, shipped_inputs
 from recipes.build.plan.plan import make_plan, narrow
 from recipes.manifest.load import Manifests
 from recipes.store.store import Store

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.build.bundle.archive import archive_name, write_archive
+from recipes.build.archive import archive_name, write_archive
 from recipes.build.context import Job
 from recipes.build.evidence_files import evidence_folder
 from recipes.build.plan.host_override import on_host

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recipes.build.compile_record import CompileRecord, make_record, parse_record, shipped_inputs
+from recipes.build.components.compile_record import CompileRecord, make_record, parse_record, shipped_inputs
 
 STORE = "/home/a person/store: two"  # as ninja and the shell have to escape it
 PLACES = ("source", "build", "toolchain", "wrappers", "sdk")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.build.compile_record import CompileCommand, CompileRecord, Headers, Link
 from recipes.build.components.attribution import Used, attribute
+from recipes.build.components.compile_record import CompileCommand, CompileRecord, Headers, Link
 from recipes.build.components.inventory import reader
 from recipes.build.components.licences import TABLE, licence_files
 from recipes.build.components.page_packages import find_packages

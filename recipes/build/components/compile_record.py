@@ -1,4 +1,4 @@
-"""What a build compiled and linked, read from what CMake and ninja wrote of it. Pure.
+"""What a build compiled and linked, read from what CMake and ninja wrote of it.
 
 Folders are the placeholders of the plan, so that the record is the same on every machine and in every store: what is in
 a bundle, its licences and its SBOM are derived from it at any time, without compiling again.
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from recipes.store.store import Entry
+
+RECORD = "record"  # the folder in the entry of what was compiled
 COMMANDS = "compile_commands.json"
 LINKS = "links.json"
 HEADERS = "headers.json"
@@ -84,6 +87,11 @@ def parse_record(files: Callable[[str], bytes]) -> CompileRecord:
         links=msgspec.json.decode(files(LINKS), type=tuple[Link, ...]),
         headers=msgspec.json.decode(files(HEADERS), type=Headers),
     )
+
+
+def read_record(compiled: Entry) -> CompileRecord:
+    """Return what a verified entry was compiled and linked of."""
+    return parse_record(lambda name: (compiled.path / RECORD / name).read_bytes())
 
 
 def make_record(
