@@ -97,6 +97,8 @@ def pinned_platforms(job: Job) -> list[str]:
 def write_vex(job: Job, folder: Path) -> tuple[Path, ...]:
     """Write what is known against a recipe into a folder, as VEX documents; raise a StoreError if the disk refuses."""
     documents = vex_documents(job.recipe, findings(job.recipe, job.manifests.advisories()))
+    with storage_errors(folder):
+        make_folders(folder)
     return tuple(write_document(folder / name, content) for name, content in documents.items())
 
 

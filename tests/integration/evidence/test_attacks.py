@@ -715,7 +715,7 @@ def test_vex_that_is_missing_or_older_than_a_finding_is_named(
     release.document(name).write_bytes(older)
     assert release.verify() == BROKEN
     err = capsys.readouterr().err
-    assert f"{name}: findings missing" in err
+    assert f"{name}: findings fails" in err
     assert "CVE-2000-0002" in err
     key = release.new_key("vex.key")
     assert release.attest(key) == OK  # writes what is known now

@@ -145,6 +145,7 @@ class Terminal:
         self.pid, self._end = pty.fork()
         if self.pid == 0:
             os.chdir(PROJECT)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs the tests may ignore it
             os.execve(argv[0], argv, {**env, "TERM": "dumb"})  # noqa: S606 - no shell
         self.shown = ""
 

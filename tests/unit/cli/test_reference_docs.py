@@ -31,7 +31,7 @@ DOCS = PROJECT / "docs"
 def a_project(folder: Path) -> Path:
     """A project with links to this one's manifests and patches, that can be written to all the same."""
     (folder / "manifests").mkdir(parents=True)
-    for name in ("recipes", "advisories", "toolchains", "defaults.yaml"):
+    for name in ("recipes", "advisories", "components", "toolchains", "defaults.yaml"):
         (folder / "manifests" / name).symlink_to(PROJECT / "manifests" / name)
     (folder / "patches").symlink_to(PROJECT / "patches")
     return folder
