@@ -187,7 +187,7 @@ def make_project(folder: Path, store: Path, source: Path | None = None) -> Fixtu
     source = source or FIXTURE / "source"
     root = folder / "project"
     (root / "manifests" / "recipes").mkdir(parents=True)
-    for name in ("toolchains", "components", "schema"):
+    for name in ("toolchains", "components", "policies", "schema"):
         shutil.copytree(REPOSITORY / "manifests" / name, root / "manifests" / name)
     zig = (root / "manifests" / "toolchains" / "zig-0.17.1.yaml").read_text()
     (root / "manifests" / "toolchains" / "own.yaml").write_text(

@@ -155,7 +155,7 @@ def test_a_stranger_disagrees_with_a_release_that_holds_a_path(
     # the maintainer's machine put its own path into a program: what is published is signed, and pinned by nobody
     name = downloaded.name.removesuffix(".tar.zst")
     unpack(downloaded, stranger.home / "bundle", subdirectory=name, drop=(), where="a test")
-    program = stranger.home / "bundle" / "bin" / "fixture"
+    program = stranger.home / "bundle" / "lib" / "libshapes.so.0"
     data = program.read_bytes()
     assert data.count(b"/source/src/shapes.cpp") == 1
     program.write_bytes(data.replace(b"/source/src/shapes.cpp", b"/home/me/a/shapes.cpp\0"))
@@ -166,7 +166,7 @@ def test_a_stranger_disagrees_with_a_release_that_holds_a_path(
     differs = stranger.runs("reproduce", "--against", str(downloaded), "--key", str(mine))
     assert differs.status == OutputError.exit_code
     assert "differs: fixture@linux-x86_64-cpu" in differs.out
-    assert "bin/fixture" in differs.err
+    assert "lib/libshapes.so.0" in differs.err
     assert "likely path" in differs.err
     judged = stranger.runs(
         "verify",
