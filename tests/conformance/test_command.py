@@ -74,7 +74,8 @@ def conform(recipe: str, folder: Path, options: dict[str, Any]) -> int:
         manifests=MANIFESTS,
         recipe=MANIFESTS.recipe(recipe),
         platform_name="any",
-        plan=lambda: SimpleNamespace(name=recipe),
+        plan=lambda: SimpleNamespace(name=recipe, bundle_key=recipe),
+        store=SimpleNamespace(root=folder),
         console=None,
     )
     others = {"bundle": None, "model": None, "gpu_layers": None, "with_page": True, "folder": folder}
