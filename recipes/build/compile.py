@@ -13,16 +13,17 @@ from recipes.build.audit.flag_rules import LIBC, AllowedFlags
 from recipes.build.components.compile_record import CompileRecord, make_record
 from recipes.build.plan.plan import Plan, fill
 from recipes.build.toolchain.sdk import lay_out_sdk
-from recipes.build.toolchain.toolchain import lay_out_wrappers
+from recipes.build.toolchain.toolchain import lay_out_wrappers, reach_toolchain
 from recipes.core.errors import BuildError
 from recipes.core.filesystem import copy_tree, read_no_link
 from recipes.core.process import Command
-from recipes.core.sandbox import Reach, Surroundings, run_isolated
+from recipes.core.sandbox import Surroundings, run_isolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from recipes.core.console import Console
+    from recipes.core.sandbox import Reach
 
 # how the loader names the folder of the file that it loads; Windows looks there anyway
 ORIGINS = {"linux": "$ORIGIN", "macos": "@loader_path", "windows": ""}
@@ -35,12 +36,14 @@ NINJA_PROGRESS = re.compile(r"^\[(\d+)/(\d+)\] ")
 class Workplace:
     """The folders of one build: everything is written below `work`, which is empty, and into `log`.
 
-    `runtime` is a zig cache that holds the target's runtime libraries, or None.
+    `place` is where commands see the toolchain, and `runtime` a zig cache that holds the target's runtime libraries, or
+    None.
     """
 
     work: Path
     source: Path
     toolchain: Path
+    place: Path
     runtime: Path | None
     log: Path
 
@@ -54,7 +57,7 @@ class Workplace:
         return {
             "source": self.source,
             "build": self.build,
-            "toolchain": self.toolchain,
+            "toolchain": self.place,
             "wrappers": self.work / "wrappers",
             "sdk": self.work / "sdk",
         }
@@ -62,7 +65,7 @@ class Workplace:
     def reach(self, plan: Plan) -> Reach:
         """Return what a command of the build sees: a compiler of the machine's own may lie in further folders."""
         tools = () if plan.hermetic else tuple(path for path in HOST_FOLDERS if path.is_dir())
-        return Reach((self.source, self.toolchain, *tools), (self.work,))
+        return reach_toolchain(self.toolchain, self.place, reads=(self.source, *tools), writes=(self.work,))
 
 
 def build(plan: Plan, workplace: Workplace, surroundings: Surroundings, console: Console) -> Path:

@@ -24,7 +24,7 @@ from recipes.build.components.compile_record import RECORD
 from recipes.build.evidence_files import evidence_folder
 from recipes.build.source_tree import ensure_source
 from recipes.build.toolchain.host_tools import ask_host_tools
-from recipes.build.toolchain.toolchain import ensure_runtime, ensure_toolchain
+from recipes.build.toolchain.toolchain import ensure_runtime, ensure_toolchain, place_of
 from recipes.core.digest import Sha256
 from recipes.core.errors import AuditError, BuildError
 from recipes.core.filesystem import make_folders, open_to_write, read_no_link, shown, storage_errors
@@ -88,9 +88,11 @@ def ensure_compiled(job: Job, plan: Plan) -> Entry:
         source = ensure_source(job)
         # 5. The runtime libraries.
         step(5, 8, "runtime libraries", target=job.platform.target)
-        runtime = ensure_runtime(plan, toolchain, job).path if plan.hermetic else None
+        place = place_of(toolchain.path, job.surroundings)
+        runtime = ensure_runtime(plan, toolchain, place, job).path if plan.hermetic else None
         with job.store.scratch(plan.compiled_key) as work:
-            workplace = Workplace(work, source.path, toolchain.path, runtime, log_path(job.store, plan))
+            log = log_path(job.store, plan)
+            workplace = Workplace(work, source.path, toolchain.path, place, runtime, log)
             started = now()
             # 6. Configure and compile.
             step(6, 8, "compile", jobs=job.surroundings.jobs, folder=work, log=workplace.log)
@@ -102,7 +104,7 @@ def ensure_compiled(job: Job, plan: Plan) -> Entry:
             # a compiler of the machine's own has headers and libraries anywhere
             check_no_leak(
                 folder if plan.hermetic else folder / BIN,
-                (job.store.root, work),
+                (job.store.root, work, place),
                 f"{plan.name}: compiled files",
             )
         data = msgspec.json.encode(_circumstances(job, isolation, started, tools))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from recipes.build.plan.host_override import on_host
 from recipes.build.plan.plan import final_tree, make_plan
 from recipes.build.source_tree import paged_source_key, source_key
-from recipes.build.toolchain.toolchain import host_name, runtime_key, toolchain_key
+from recipes.build.toolchain.toolchain import PLACE, host_name, runtime_key, toolchain_key
 from recipes.build.webpage.build_page import page_key
 from recipes.build.webpage.npm_packages import packages_key, partial_name
 from recipes.manifest.schema import GitOrigin, Recipe
@@ -16,6 +16,7 @@ from recipes.store import gc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from recipes.core.digest import Sha256
     from recipes.manifest.load import Manifests
@@ -30,8 +31,11 @@ class Reachable:
     blobs: frozenset[Sha256]
 
 
-def find_reachable(manifests: Manifests) -> Reachable:
-    """Return all that any recipe, for any platform, is built from or gives on this machine; and all models."""
+def find_reachable(manifests: Manifests, entries: Path) -> Reachable:
+    """Return all that any recipe, for any platform, is built from or gives on this machine; and all models.
+
+    `entries` is the store's folder: where a toolchain cannot be seen at another path, that is part of a name.
+    """
     keys: set[str] = set()
     blobs: set[Sha256] = set()
     for recipe in map(manifests.recipe, manifests.recipe_names()):
@@ -56,7 +60,8 @@ def find_reachable(manifests: Manifests) -> Reachable:
             blobs |= {wheel.sha256 for wheels in toolchain.hosts.values() for wheel in wheels}
             if host_name() in toolchain.hosts:
                 unpacked = toolchain_key(toolchain, host_name())
-                keys |= {unpacked, runtime_key(plan, unpacked)}
+                places = (PLACE, entries / unpacked)
+                keys |= {unpacked, *(runtime_key(plan, unpacked, place) for place in places)}
     for model in map(manifests.model, manifests.model_names()):
         blobs |= {file.sha256 for file in model.files if file.sha256 is not None}
     return Reachable(frozenset(keys), frozenset(blobs))
@@ -64,7 +69,7 @@ def find_reachable(manifests: Manifests) -> Reachable:
 
 def collect(manifests: Manifests, context: Context, *, dry_run: bool, rejected: bool) -> int:
     """Remove what nothing reaches, or only list it."""
-    reachable = find_reachable(manifests)
+    reachable = find_reachable(manifests, context.store.entries)
     contents = gc.list_store(context.store)
     plan = gc.plan_collection(reachable.keys, reachable.blobs, contents, rejected=rejected)
     for line in gc.describe(plan):

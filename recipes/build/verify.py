@@ -16,7 +16,7 @@ from recipes.build.source_tree import (
     read_patch,
     source_key,
 )
-from recipes.build.toolchain.toolchain import find_toolchain, host_name, runtime_key, toolchain_key
+from recipes.build.toolchain.toolchain import find_toolchain, host_name, place_of, runtime_key, toolchain_key
 from recipes.build.vendored import check_version
 from recipes.build.webpage.build_page import find_page, page_key
 from recipes.build.webpage.npm_packages import find_packages, packages_key
@@ -90,7 +90,9 @@ def verify_all(job: Job, *, all_origins: bool = False) -> Iterator[PinCheck]:
     step(4, 6, "toolchain", name=job.toolchain.name)
     yield from _toolchain(job.toolchain, store)
     if plan.hermetic and host_name() in job.toolchain.hosts:
-        runtime = runtime_key(plan, toolchain_key(job.toolchain, host_name()))
+        unpacked = toolchain_key(job.toolchain, host_name())
+        place = place_of(store.entry_path(unpacked), job.surroundings)
+        runtime = runtime_key(plan, unpacked, place)
         yield _check_pin(
             f"runtime libraries of {plan.machine}",
             runtime,

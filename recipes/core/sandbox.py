@@ -31,21 +31,27 @@ SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 
 @dataclass(frozen=True)
 class Reach:
-    """The files and folders that a command may read, and those that it may also write, besides the system's own."""
+    """The files and folders that a command may read, and those that it may also write, besides the system's own.
+
+    `placed` are folders that it reads at another path; only for an isolation that can do that.
+    """
 
     reads: tuple[Path, ...]
     writes: tuple[Path, ...]
+    placed: tuple[tuple[Path, Path], ...] = ()
 
 
 @dataclass(frozen=True)
 class Isolation:
     """How commands are cut off from all that they are not given: what starts them so, or None where nothing does.
 
-    The description is for the user and the provenance: how, or why not.
+    The description is for the user and the provenance: how, or why not. `can_place` is whether a command can be shown a
+    folder at another path.
     """
 
     wrap: Callable[[Request], Command] | None
     description: str
+    can_place: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,9 +82,13 @@ def ways() -> tuple[Isolation, ...]:
     alone = "sees its inputs, its output and the system's programs; no network, no other process"
     program = shutil.which(bubblewrap.PROGRAM, path=SYSTEM_PATH)
     return (
-        Isolation(partial(_start, "user-namespaces"), f"own namespaces: {alone}"),
-        Isolation(partial(_start, "namespaces"), f"own namespaces, made as root: {alone}"),
-        *((Isolation(partial(_bubblewrap, program), f"Bubblewrap: {alone}"),) if program else ()),
+        Isolation(partial(_start, "user-namespaces"), f"own namespaces: {alone}", can_place=True),
+        Isolation(partial(_start, "namespaces"), f"own namespaces, made as root: {alone}", can_place=True),
+        *(
+            (Isolation(partial(_bubblewrap, program), f"Bubblewrap: {alone}", can_place=True),)
+            if program
+            else ()
+        ),
         Isolation(
             partial(_start, "landlock"),
             "Landlock and seccomp: opens its inputs, its output and the system's programs; no network; names, modes"
@@ -93,7 +103,7 @@ def choose_isolation(ways: tuple[Isolation, ...]) -> Isolation:
     for way in ways:
         fault = _try(way)
         if fault is None:
-            return Isolation(way.wrap, f"isolated by {way.description}")
+            return replace(way, description=f"isolated by {way.description}")
         faults.append(f"{way.description.partition(':')[0]}: {fault}")
     return Isolation(None, f"not isolated: {'; '.join(faults) or f'{sys.platform} has no way to'}")
 
@@ -129,7 +139,7 @@ def run_isolated(
     command = Command(command.argv, command.cwd, environment)
     wrap = find_isolation().wrap
     if wrap:
-        command = wrap(_request(command, Reach(reads, reach.writes)))
+        command = wrap(_request(command, Reach(reads, reach.writes, reach.placed)))
     return run(command, log=log, on_line=on_line, umask=surroundings.umask)
 
 
@@ -141,6 +151,7 @@ def _request(command: Command, reach: Reach) -> Request:
         command.env,
         (*system, *map(str, reach.reads)),
         tuple(map(str, reach.writes)),
+        tuple((str(folder), str(place)) for folder, place in reach.placed),
     )
 
 

@@ -33,9 +33,10 @@ def measure(options: Options, say: Say) -> Measured:
     # Fetched, verified and so read into the page cache before any clock runs.
     toolchain = ensure_toolchain(job.toolchain, job)
     source = ensure_source(job)
-    runtime = ensure_runtime(plan, toolchain, job)
+    # where it lies: who types the two commands sees it at no other place
+    runtime = ensure_runtime(plan, toolchain, toolchain.path, job)
     logs = job.store.logs  # kept where a build fails
-    inputs = (source.path, toolchain.path, runtime.path)
+    inputs = (source.path, toolchain.path, toolchain.path, runtime.path)
     with job.store.scratch("bench-cold-build") as work:
         ours = Workplace(work / "ours", *inputs, logs / "bench-ours.log")
         peer = Workplace(work / "peer", *inputs, logs / "bench-peer.log")

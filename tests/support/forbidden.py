@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.build.toolchain.toolchain import (
-    RUNTIME_FLAGS,
-    ensure_runtime,
-    ensure_toolchain,
-    lay_out_wrappers,
-)
-from tests.support.pinned_compiler import PinnedCompiler
+from recipes.build.toolchain.toolchain import RUNTIME_FLAGS
+from tests.support.pinned_compiler import WrappedCompiler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,23 +79,8 @@ def forbidden(home: Path, store: Path) -> Iterator[Forbidden]:
         yield Forbidden(tuple(str(word) for pair in pairs for word in pair), (start_up, planted), datagrams)
 
 
-class LinuxCompiler(PinnedCompiler):
+class LinuxCompiler(WrappedCompiler):
     """Compiles for this machine."""
 
     platform = "linux-x86_64-cpu"
-
-    @property
-    def called(self) -> list[str]:
-        return [*self.plan.compilers(), *RUNTIME_FLAGS]
-
-    @cached_property
-    def _compiler(self) -> str:
-        toolchain = ensure_toolchain(self.toolchain, self.context)
-        runtime = ensure_runtime(self.plan, toolchain, self.context)
-        shutil.copytree(runtime.path, self.folder / "zig", copy_function=shutil.copyfile)
-        wrappers = self.folder / "wrappers"
-        lay_out_wrappers(self.plan, {"toolchain": toolchain.path, "build": self.folder, "wrappers": wrappers})
-        return str(wrappers / "cc")
-
-    def command(self) -> list[str]:
-        return [self._compiler, *RUNTIME_FLAGS]  # with others zig would make its libraries anew
+    flags = RUNTIME_FLAGS

@@ -52,7 +52,7 @@ class MacCompiler(PinnedCompiler):
         )
         for target in (TARGET, *OTHER_TARGETS):
             words = (*self.called, "-target", target, str(source), "-o", str(program))
-            self.run(str(self.zig / "zig"), *words, cache=cache)
+            self.run(str(self.zig / "zig"), *words, into=self.folder, cache=cache)
 
     def make(
         self, source: str, into: Path, *flags: str | Path, target: str = TARGET, fresh: bool = False

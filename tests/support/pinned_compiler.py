@@ -19,11 +19,16 @@ from recipes.build.toolchain.toolchain import (
     ensure_runtime,
     ensure_toolchain,
     host_name,
+    lay_out_wrappers,
+    place_of,
+    reach_toolchain,
     runtime_key,
     toolchain_key,
 )
 from recipes.core.console import open_console
 from recipes.core.digest import Sha256
+from recipes.core.process import Command
+from recipes.core.sandbox import Surroundings, run_isolated
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
 from recipes.store.context import Context
@@ -52,8 +57,10 @@ def unpacked(toolchain: Toolchain, context: Context) -> Path:
 def prepare_runtime(plan: Plan, toolchain: Toolchain) -> None:
     """Make the runtime libraries of a plan's target where they are not in the store yet."""
     context = user_context()
-    if context.store.find(runtime_key(plan, toolchain_key(toolchain, host_name()))) is None:
-        ensure_runtime(plan, ensure_toolchain(toolchain, context), context)
+    unpacked = toolchain_key(toolchain, host_name())
+    place = place_of(context.store.entry_path(unpacked), Surroundings(jobs=1))
+    if context.store.find(runtime_key(plan, unpacked, place)) is None:
+        ensure_runtime(plan, ensure_toolchain(toolchain, context), place, context)
 
 
 class PinnedCompiler(ABC):
@@ -89,11 +96,11 @@ class PinnedCompiler(ABC):
     def command(self) -> list[str]:
         """Return the compiler's argv; only asked for where something is made."""
 
-    def run(self, *argv: str, cache: Path | None = None) -> None:
-        """Run zig with a cache of this compiler's own, or another one."""
+    def run(self, *argv: str, into: Path, cache: Path | None = None) -> None:
+        """Run zig, which writes into a folder, with a cache of this compiler's own, or another one."""
         folder = str(cache or self.folder / "zig")
         environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": folder, "ZIG_LOCAL_CACHE_DIR": folder}
-        subprocess.run(argv, check=True, env=environment, capture_output=True)
+        subprocess.run(argv, cwd=into, check=True, env=environment, capture_output=True)
 
     def compile(self, source: str, into: Path, *flags: str | Path, fresh: bool = False) -> Path:
         """Compile a C source to a program, or to a library where the flags say so.
@@ -118,7 +125,7 @@ class PinnedCompiler(ABC):
             file = self.folder / f"{into.name}.c"
             file.write_text(source)
             given = [str(flag).replace(OUT, str(folder)) for flag in flags]
-            self.run(*self.command(), str(file), *given, "-o", str(folder / into.name))
+            self.run(*self.command(), str(file), *given, "-o", str(folder / into.name), into=folder)
 
         if fresh:
             made = self.folder / "fresh" / into.name
@@ -137,3 +144,49 @@ class PinnedCompiler(ABC):
             ).exists():  # a changed library leaves the import library of the first
                 shutil.copyfile(path, self.folder / path.name)
         return into
+
+
+class WrappedCompiler(PinnedCompiler):
+    """Calls zig by the plan's own wrapper, beside a copy of the target's runtime libraries, as builds do."""
+
+    flags: tuple[
+        str, ...
+    ]  # what every call has; with another optimisation zig would make its own libraries anew
+
+    @property
+    def called(self) -> list[str]:
+        return [*self.plan.compilers(), *self.flags]
+
+    def command(self) -> list[str]:
+        return [self._wrapper, *self.flags]
+
+    def run(self, *argv: str, into: Path, cache: Path | None = None) -> None:
+        """Run zig where it sees its own libraries at the place that the cache was made for."""
+        folder = str(cache or self.folder / "zig")
+        environment = {
+            "ZIG_GLOBAL_CACHE_DIR": folder,
+            "ZIG_LOCAL_CACHE_DIR": folder,
+            "HOME": str(self.folder),
+        }
+        reach = reach_toolchain(self.unpacked, self.place, reads=(), writes=(self.folder, into))
+        done = run_isolated(Command(argv, into, environment), reach, Surroundings(jobs=1))
+        assert done.status == 0, done.text
+
+    @cached_property
+    def unpacked(self) -> Path:
+        """The toolchain's folder."""
+        return unpacked(self.toolchain, self.context)
+
+    @property
+    def place(self) -> Path:
+        """Where zig sees it."""
+        return place_of(self.unpacked, Surroundings(jobs=1))
+
+    @cached_property
+    def _wrapper(self) -> str:
+        toolchain = ensure_toolchain(self.toolchain, self.context)
+        runtime = ensure_runtime(self.plan, toolchain, self.place, self.context)
+        shutil.copytree(runtime.path, self.folder / "zig", copy_function=shutil.copyfile)
+        wrappers = self.folder / "wrappers"
+        lay_out_wrappers(self.plan, {"toolchain": self.place, "build": self.folder, "wrappers": wrappers})
+        return str(wrappers / "cc")

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
-from recipes.build.toolchain.toolchain import (
-    RUNTIME_FLAGS,
-    ensure_runtime,
-    ensure_toolchain,
-    lay_out_wrappers,
-)
-from tests.support.pinned_compiler import OUT, PinnedCompiler
+from recipes.build.toolchain.toolchain import RUNTIME_FLAGS
+from tests.support.pinned_compiler import OUT, WrappedCompiler
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,26 +17,11 @@ PROGRAM = (
 FLAGS = (*RUNTIME_FLAGS, "-g0", "-fvisibility=hidden")
 
 
-class WindowsCompiler(PinnedCompiler):
+class WindowsCompiler(WrappedCompiler):
     """Compiles for Windows."""
 
     platform = "windows-x86_64-cpu"
-
-    @property
-    def called(self) -> list[str]:
-        return [*self.plan.compilers(), *FLAGS]
-
-    def command(self) -> list[str]:
-        wrappers = self.folder / "wrappers"
-        if not wrappers.exists():
-            toolchain = ensure_toolchain(self.toolchain, self.context)
-            runtime = ensure_runtime(self.plan, toolchain, self.context)
-            # without it zig would compile Windows' C library first
-            shutil.copytree(runtime.path, self.folder / "zig", copy_function=shutil.copyfile)
-            lay_out_wrappers(
-                self.plan, {"toolchain": toolchain.path, "build": self.folder, "wrappers": wrappers}
-            )
-        return [str(wrappers / "cc"), *FLAGS]
+    flags = FLAGS
 
     def library(self, into: Path, source: str = LIBRARY, *flags: str, fresh: bool = False) -> Path:
         """Make a library; its import library lies outside of the bundle."""

@@ -11,7 +11,7 @@ from recipes.build.plan.plan import Plan, canonical_json, fill
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import StoreError, ToolchainError, UsageError, VerifyError
 from recipes.core.process import Command
-from recipes.core.sandbox import Reach, Surroundings, run_isolated
+from recipes.core.sandbox import Reach, Surroundings, find_isolation, run_isolated
 from recipes.fetch.archives.unpack import unpack
 from recipes.fetch.origins import fetch_wheel
 
@@ -37,6 +37,9 @@ PROGRAMS = {
 # What is linked to make zig compile a target's runtime libraries: with the optimisation that builds use, as zig
 # makes them anew for another. A shared library takes the same ones.
 RUNTIME_FLAGS = ("-O3", "-s")
+# Where the commands of a build see the toolchain, in whatever store it lies. zig names what it compiles of its own
+# libraries by the absolute path of their source too: found at the store's path, a copied store's would be made anew.
+PLACE = Path("/pinned-llama-toolchain")
 RUNTIME_SOURCE = "#include <iostream>\nint main() { std::cout << 1; }\n"
 
 
@@ -66,9 +69,27 @@ def toolchain_key(toolchain: Toolchain, host: str) -> str:
     return f"toolchain-{toolchain.name}-{host}-{Sha256.of_bytes(canonical_json(digests)).hex[:32]}"
 
 
-def runtime_key(plan: Plan, toolchain: str) -> str:
-    """Name the store entry of a target's runtime libraries, as one unpacked toolchain makes them."""
-    made_by = canonical_json([toolchain, plan.compilers(), RUNTIME_FLAGS, RUNTIME_SOURCE])
+def place_of(toolchain: Path, surroundings: Surroundings) -> Path:
+    """Return where commands see an unpacked toolchain: at one path in all stores; its own where nothing can do that.
+
+    A build with a preload is the second one of `reproduce`: its toolchain keeps its own path, so that what leaks of
+    that path shows.
+    """
+    return PLACE if surroundings.preload is None and find_isolation().can_place else toolchain
+
+
+def reach_toolchain(
+    toolchain: Path, place: Path, *, reads: tuple[Path, ...], writes: tuple[Path, ...]
+) -> Reach:
+    """Return what a command sees that uses a toolchain at a place."""
+    if place == toolchain:
+        return Reach((toolchain, *reads), writes)
+    return Reach(reads, writes, ((toolchain, place),))
+
+
+def runtime_key(plan: Plan, toolchain: str, place: Path) -> str:
+    """Name the store entry of a target's runtime libraries, as one unpacked toolchain makes them at a place."""
+    made_by = canonical_json([toolchain, str(place), plan.compilers(), RUNTIME_FLAGS, RUNTIME_SOURCE])
     return f"runtime-{plan.machine}-{Sha256.of_bytes(made_by).hex[:32]}"
 
 
@@ -135,19 +156,19 @@ def _check_tree(store: Store, entry: Entry, pinned: Sha256 | None) -> None:
         )
 
 
-def ensure_runtime(plan: Plan, toolchain: Entry, context: Context) -> Entry:
+def ensure_runtime(plan: Plan, toolchain: Entry, place: Path, context: Context) -> Entry:
     """Return a zig cache that holds the runtime libraries of the plan's target, made where it is missing.
 
     zig compiles libc++, compiler-rt and the libc stubs of a target when they are first linked, which takes minutes.
-    They depend on the toolchain and the target alone, so that builds start from a copy of them. Raises ToolchainError
-    where the compiler cannot make a program for the target.
+    They depend on the toolchain, its place and the target alone, so that builds start from a copy of them. Raises
+    ToolchainError where the compiler cannot make a program for the target.
     """
-    key = runtime_key(plan, toolchain.key)
+    key = runtime_key(plan, toolchain.key, place)
 
     def make(folder: Path) -> None:
         title = f"compile the runtime libraries of {plan.machine} (once)"
         with context.console.task(title, None), context.store.scratch(key) as scratch:
-            _link_trial(plan, toolchain.path, scratch, folder)
+            _link_trial(plan, toolchain.path, place, scratch, folder)
 
     inputs = {"toolchain": toolchain.key}
     return context.store.ensure(key, "runtime", inputs, make, console=context.console).entry
@@ -193,8 +214,8 @@ def lay_out_wrappers(plan: Plan, folders: Mapping[str, Path]) -> None:
         script.chmod(0o755)
 
 
-def _link_trial(plan: Plan, toolchain: Path, scratch: Path, cache: Path) -> None:
-    folders = {"toolchain": toolchain, "wrappers": scratch / "wrappers", "build": scratch}
+def _link_trial(plan: Plan, toolchain: Path, place: Path, scratch: Path, cache: Path) -> None:
+    folders = {"toolchain": place, "wrappers": scratch / "wrappers", "build": scratch}
     lay_out_wrappers(plan, folders)
     (scratch / "trial.cpp").write_text(RUNTIME_SOURCE, encoding="utf-8")
     compiler = folders["wrappers"] / "c++"
@@ -206,7 +227,8 @@ def _link_trial(plan: Plan, toolchain: Path, scratch: Path, cache: Path) -> None
         "TMPDIR": str(scratch),
     }
     command = Command((str(compiler), *RUNTIME_FLAGS, "trial.cpp", "-o", "trial"), scratch, environment)
-    done = run_isolated(command, Reach((toolchain,), (scratch, cache)), Surroundings(jobs=1))
+    reach = reach_toolchain(toolchain, place, reads=(), writes=(scratch, cache))
+    done = run_isolated(command, reach, Surroundings(jobs=1))
     if done.status != 0:
         raise ToolchainError(
             where=f"{plan.name}: a first program for the target",

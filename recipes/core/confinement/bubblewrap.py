@@ -22,6 +22,8 @@ def bubblewrap_command(program: str, request: Request) -> tuple[str, ...]:
         words += ["--ro-bind", path, path]
     for path in request.writes:
         words += ["--bind", path, path]
+    for path, place in request.placed:
+        words += ["--ro-bind", path, place]
     # what is under /proc/sys and the like belongs to the machine
     words += ["--remount-ro", "/proc", "--chdir", request.cwd]
     for name, value in request.env.items():

@@ -160,10 +160,13 @@ def _make_root(request: Request) -> None:
     for path in request.reads:
         real = _copy_links(path)
         if not any(real == each or real.startswith(f"{each}/") for each in shown):  # as /bin is in /usr
-            _show(real, is_writable=False)
+            _show(real, real, is_writable=False)
             shown.append(real)
     for path in request.writes:
-        _show(_copy_links(path), is_writable=True)
+        real = _copy_links(path)
+        _show(real, real, is_writable=True)
+    for path, place in request.placed:
+        _show(_copy_links(path), place, is_writable=False)
     _write_names()
     set_host_name(b"localhost")
     os.mkdir(f"{NEW}/proc")  # noqa: PTH102 - as above
@@ -197,9 +200,9 @@ def _write_names() -> None:
         Path(f"{NEW}/etc/{name}").write_bytes(line.encode())
 
 
-def _show(real: str, *, is_writable: bool) -> None:
-    """Put a file or a folder of the old root into the new one, at the same path, in which there is no link."""
-    target = NEW + real
+def _show(real: str, place: str, *, is_writable: bool) -> None:
+    """Put a file or a folder of the old root into the new one, at a path in which there is no link."""
+    target = NEW + place
     if os.path.isdir(OLD + real):  # noqa: PTH112 - as above
         os.makedirs(target, exist_ok=True)  # noqa: PTH103 - as above
     else:

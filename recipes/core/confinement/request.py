@@ -24,7 +24,7 @@ class Request:
     """One program to start.
 
     `reads` and `writes` are files and folders by absolute path: what it may read, and what it may also change. They
-    exist.
+    exist. `placed` are folders that it may read at another path, which nothing else has.
     """
 
     argv: tuple[str, ...]
@@ -32,6 +32,7 @@ class Request:
     env: Mapping[str, str]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+    placed: tuple[tuple[str, str], ...] = ()
 
     def encode(self) -> str:
         """Write it as one argument of a command line."""
@@ -41,7 +42,8 @@ class Request:
 def decode(text: str) -> Request:
     """Read what `encode` wrote."""
     data = json.loads(text)
-    return Request(tuple(data["argv"]), data["cwd"], data["env"], tuple(data["reads"]), tuple(data["writes"]))
+    reads, writes, placed = (tuple(data[name]) for name in ("reads", "writes", "placed"))
+    return Request(tuple(data["argv"]), data["cwd"], data["env"], reads, writes, tuple(map(tuple, placed)))
 
 
 def present(paths: tuple[str, ...]) -> tuple[str, ...]:

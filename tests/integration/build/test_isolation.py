@@ -120,6 +120,24 @@ def test_each_way_lets_a_command_read_its_source_and_write_its_output_alone(
 
 
 @pytest.mark.parametrize("name", WAYS)
+def test_each_way_that_can_shows_a_folder_at_another_path_and_not_at_its_own(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way = usable(name)
+    if not way.can_place:
+        pytest.skip("no folder can be shown at another path")
+    folder, work = tmp_path / "somewhere", tmp_path / "work"
+    folder.mkdir()
+    work.mkdir()
+    (folder / "in").write_text("said\n")
+    script = f"cat /a-place/in > out && ! echo x 2>&- > /a-place/new && ! test -e {folder}"
+    command = Command(("/bin/sh", "-c", script), work, {"PATH": sandbox.SYSTEM_PATH})
+    done = confined(way, monkeypatch, command, Reach((), (work,), ((folder, Path("/a-place")),)))
+    assert (done.status, (work / "out").read_text()) == (0, "said\n"), done.text
+    assert [path.name for path in folder.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("name", WAYS)
 def test_a_command_that_is_killed_says_by_which_signal(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

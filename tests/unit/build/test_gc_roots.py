@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +17,6 @@ from recipes.manifest.load import Manifests
 from recipes.store import gc
 from recipes.store.store import Store
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 MANIFESTS = Manifests()
 RECIPE = MANIFESTS.recipe("b11312")
 
@@ -32,7 +29,7 @@ def test_a_page_its_packages_and_what_has_been_fetched_of_them_are_kept(tmp_path
         pytest.skip(f"no node is pinned for {host_name()}")
     unpacked = toolchain_key(node, host_name())
     packages = packages_key(final_tree(RECIPE), page.folder, unpacked)
-    reachable = find_reachable(MANIFESTS)
+    reachable = find_reachable(MANIFESTS, Path("/store/entries"))
     assert {unpacked, packages, page_key(RECIPE, page, node), paged_source_key(RECIPE)} <= reachable.keys
     store = Store.open(tmp_path)
     names = (f"{partial_name(packages).hex}.npm", f"{partial_name('another').hex}.npm")

@@ -28,7 +28,7 @@ from recipes.core.confinement.seatbelt import profile, seatbelt_command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-REQUEST = Request(("/bin/true", "x"), "/w", {"A": "b"}, ("/usr", "/s"), ("/w",))
+REQUEST = Request(("/bin/true", "x"), "/w", {"A": "b"}, ("/usr", "/s"), ("/w",), (("/t", "/place"),))
 texts = st.text(st.characters(exclude_characters="\0", codec="utf-8"))
 
 
@@ -40,6 +40,7 @@ texts = st.text(st.characters(exclude_characters="\0", codec="utf-8"))
         st.dictionaries(texts, texts),
         st.lists(texts).map(tuple),
         st.lists(texts).map(tuple),
+        st.lists(st.tuples(texts, texts)).map(tuple),
     )
 )
 def test_a_request_is_read_as_it_was_written(request: Request) -> None:
@@ -85,7 +86,7 @@ def test_bubblewrap_is_given_each_path_and_no_other() -> None:
     words = bubblewrap_command("/usr/bin/bwrap", REQUEST)
     assert words[0] == "/usr/bin/bwrap"
     assert {"--unshare-all", "--die-with-parent", "--clearenv"} <= set(words)
-    assert pairs(words, "--ro-bind") == [("/usr", "/usr"), ("/s", "/s")]
+    assert pairs(words, "--ro-bind") == [("/usr", "/usr"), ("/s", "/s"), ("/t", "/place")]
     assert pairs(words, "--bind") == [("/w", "/w")]
     assert pairs(words, "--setenv") == [("A", "b")]
     assert words[-3:] == ("--", "/bin/true", "x")

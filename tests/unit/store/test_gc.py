@@ -256,7 +256,7 @@ def test_an_unfinished_entry_that_was_finished_after_the_plan_stays(store: Store
 
 
 def test_the_files_of_models_are_reached_where_they_are_pinned(tmp_path: Path) -> None:
-    blobs = find_reachable(a_project(tmp_path, local=LOCAL, hub=HUB)).blobs
+    blobs = find_reachable(a_project(tmp_path, local=LOCAL, hub=HUB), tmp_path).blobs
     assert {Sha256("a1" * 32), Sha256("b2" * 32)} <= blobs
 
 
