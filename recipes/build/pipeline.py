@@ -208,7 +208,7 @@ def make_bundle(job: Job, plan: Plan, parts: Parts, into: Path) -> Sha256:
     built = parts.compiled.path / BIN
     present = find_shipped(built, plan.contents, partial=not plan.whole)
     used = find_used(plan, parts.compiled, present, where)
-    licences = licence_files(used, reader(parts.source, parts.toolchain), where)
+    licences = licence_files(used, reader(parts.source, parts.toolchain, job.manifests.root), where)
     lay_out(built, present, licences, into)
     if plan.inputs.sdk:  # linked by zig
         keep_hidden_symbols(into)

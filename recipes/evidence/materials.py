@@ -30,7 +30,8 @@ def find_materials(job: Job, plan: Plan, bundle: Entry) -> Materials | None:
         return None
     present = find_shipped(compiled.path / BIN, plan.contents, partial=not plan.whole)
     used = find_used(plan, compiled, present, where)
-    read = reader(ensure_source(job).path, ensure_toolchain(job.toolchain, job).path)
+    toolchain = ensure_toolchain(job.toolchain, job).path
+    read = reader(ensure_source(job).path, toolchain, job.manifests.root)
     pages = [each.component.packages for each in used if each.component.packages]
     models = [job.manifests.model(name) for name in job.manifests.model_names()]
     return Materials(

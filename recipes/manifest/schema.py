@@ -235,6 +235,13 @@ class VersionIn(_Pin, frozen=True, kw_only=True):
     pattern: Annotated[Text, Meta(description="a regular expression whose groups are its numbers")]
 
 
+class PinnedTexts(_Pin, frozen=True, kw_only=True):
+    """Texts that no file of the source has, kept in this project: sections `## NAME - VERSION (LICENCE)`."""
+
+    file: Annotated[RelativePath, Meta(description="below manifests/components/")]
+    sha256: Annotated[Sha256, Meta(description="of the file's bytes")]
+
+
 class PagePackages(_Pin, frozen=True, kw_only=True):
     """The npm packages of a web page: those that its bundler listed, or those of the lock that its code imports."""
 
@@ -250,6 +257,9 @@ class PagePackages(_Pin, frozen=True, kw_only=True):
     licences: Annotated[
         dict[Text, Text], Meta(description="of packages whose licence the lock does not name")
     ] = {}
+    texts: Annotated[
+        PinnedTexts | None, Meta(description="the licences of packages whose texts the source does not have")
+    ] = None
 
 
 class Component(_Pin, frozen=True, kw_only=True):

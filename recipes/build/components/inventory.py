@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from recipes.build.components.attribution import Used, attribute
 from recipes.build.components.compile_record import read_record
+from recipes.build.components.page_packages import BESIDE
 from recipes.core.errors import BuildError
 from recipes.core.filesystem import shown
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from recipes.store.store import Entry
 
 TOOLCHAIN = "{toolchain}/"
+TABLES = "components"  # below manifests/: what is kept there is read as {beside}/
 
 
 def find_used(plan: Plan, compiled: Entry, present: Mapping[str, Path], where: str) -> tuple[Used, ...]:
@@ -26,15 +28,17 @@ def find_used(plan: Plan, compiled: Entry, present: Mapping[str, Path], where: s
     return attribute(read_record(compiled), plan.components, linked, plan.system, where)
 
 
-def reader(source: Path, toolchain: Path) -> Callable[[str], bytes | None]:
-    """Return what reads a file of the source, or below {toolchain}/; it gives None where there is none.
+def reader(source: Path, toolchain: Path, manifests: Path) -> Callable[[str], bytes | None]:
+    """Return what reads a file of the source, or below {toolchain}/ or {beside}/; it gives None where there is none.
 
     It raises BuildError where a link leads out of them.
     """
+    marked = {TOOLCHAIN: toolchain, BESIDE: manifests / TABLES}
 
     def read(name: str) -> bytes | None:
-        root = toolchain if name.startswith(TOOLCHAIN) else source
-        path = root / name.removeprefix(TOOLCHAIN)
+        mark = next((mark for mark in marked if name.startswith(mark)), "")
+        root = marked.get(mark, source)
+        path = root / name.removeprefix(mark)
         if not path.is_file():
             return None
         if not path.resolve().is_relative_to(root.resolve()):

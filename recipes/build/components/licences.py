@@ -1,6 +1,7 @@
 """The licences of a bundle: a text for each component that is in it, and a table of all. Pure but for what it is given.
 
-No text is kept here: each is a file of the source or of the toolchain, or lines of one.
+Each text is a file of the source or of the toolchain, or lines of one; those that neither has are pinned beside the
+table of components.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     from recipes.build.components.attribution import Used
     from recipes.manifest.schema import Component, TextPart
 
-    # the bytes of a file of the source, or below {toolchain}/; None where there is none
+    # the bytes of a file of the source, or below {toolchain}/ or {beside}/; None where there is none
     Read = Callable[[str], bytes | None]
 
 TABLE = "COMPONENTS.txt"
+HEADS = ("component", "version", "licence", "text")
+NPM = "npm "  # what the name of a page's package begins with
 NOTICE = re.compile(r"(?i)\bcopyright\b.*\b\d{4}\b|\bcopyright \(c\)|SPDX-License-Identifier:")
 SOURCE = "{source}/"
 
@@ -43,27 +46,24 @@ def licence_files(used: Sequence[Used], read: Read, where: str) -> dict[str, byt
         rows.append((component.name, version_of(component, read), component.licence, kept))
         if component.packages:
             found = find_packages(component.packages, read, where)
-            missing += [f"{item.name} {item.version}" for item in found.packages if not item.licence]
-            listing = f"{component.name}-packages.md"
-            rows += [
-                (
-                    f"npm {item.name}",
-                    item.version,
-                    item.licence,
-                    listing if item.has_text else "not in the source",
-                )
+            missing += [
+                f"{item.name} {item.version}"
                 for item in found.packages
+                if not (item.licence and item.has_text)
             ]
-            files |= {listing: found.listing} if found.listing else {}
+            listing = f"{component.name}-packages.md"
+            rows += [(f"{NPM}{item.name}", item.version, item.licence, listing) for item in found.packages]
+            files[listing] = found.listing
     if missing:
         raise AuditError(
             where=f"{where}: licences",
             expected="the licence of each component that was compiled or linked",
             found=f"none of {', '.join(missing)}",
-            fix="say where its text is, in the recipe's table in manifests/components/; or build without it",
+            fix="say where its text is, in the recipe's table in manifests/components/, or keep it beside that;"
+            " or build without it",
         )
     check_notices(used, read, where)
-    files[TABLE] = _table(rows)
+    files[TABLE] = write_table(rows)
     return files
 
 
@@ -132,11 +132,25 @@ def _part(part: TextPart, read: Read) -> bytes | None:
     return b"".join(lines[first : last + 1 if last is not None else None])
 
 
-def _table(rows: Sequence[tuple[str, str, str, str]]) -> bytes:
-    heads = ("component", "version", "licence", "text")
-    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(3)]
+def write_table(rows: Sequence[tuple[str, str, str, str]]) -> bytes:
+    """Return the table of a bundle: the name, version and licence of each component, and the file of its text."""
+    widths = [max(len(row[column]) for row in (HEADS, *rows)) for column in range(3)]
     lines = (
         "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3])).rstrip()
-        for row in (heads, *rows)
+        for row in (HEADS, *rows)
     )
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def read_table(data: bytes) -> list[tuple[str, str, str, str]]:
+    """Return the rows of such a table; raises ValueError where it is none."""
+    first, *lines = data.decode().splitlines() or [""]
+    if tuple(first.split()) != HEADS:
+        raise ValueError("no table of components")
+    begins = [first.index(head) for head in HEADS]
+    ends = [*begins[1:], None]
+    return [
+        (row[0], row[1], row[2], row[3])
+        for line in lines
+        for row in [[line[begin:end].strip() for begin, end in zip(begins, ends, strict=True)]]
+    ]

@@ -1,21 +1,26 @@
-"""The npm packages that a web page is made of: listed by its bundler, or found from what its code imports. Pure."""
+"""The npm packages that a web page is made of: listed by its bundler, or found from what its code imports. Pure.
+
+The licence of each is in the bundler's list, or pinned in a file of this project.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from recipes.core.digest import Sha256
 from recipes.core.errors import AuditError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from recipes.manifest.schema import PagePackages
 
 HEADING = re.compile(r"^## (?P<name>\S+) - (?P<version>\S+?)(?: \((?P<licence>.+)\))?$", re.MULTILINE)
 MODULES = "node_modules/"
+BESIDE = "{beside}/"  # of a file that this project keeps beside its tables of components
 
 
 @dataclass(frozen=True)
@@ -31,20 +36,23 @@ class Package:
 
 @dataclass(frozen=True)
 class Found:
-    """The packages of a page, by name and version, and its bundler's list of them with their texts, or None."""
+    """The packages of a page, by name and version, and the list of those whose texts are known."""
 
     packages: tuple[Package, ...]
-    listing: bytes | None
+    listing: bytes
 
 
 def find_packages(ways: tuple[PagePackages, ...], read: Callable[[str], bytes | None], where: str) -> Found:
-    """Return the packages of a page; raises AuditError where no list and no lock is there."""
+    """Return the packages of a page.
+
+    Raises AuditError where no list and no lock is there, and where the pinned texts are others.
+    """
     for told in ways:
         lock, listing = _lock(told, read), read(told.listed) if told.listed else None
         if listing is not None:
-            return Found(_listed(listing.decode(), lock, told), listing)
+            return _with_texts(Found(_listed(listing.decode(), lock, told), listing), told, read, where)
         if lock and told.listed is None:
-            return Found(_locked(lock, told), None)
+            return _with_texts(Found(_locked(lock, told), b""), told, read, where)
     raise AuditError(
         where=f"{where}: packages of the page",
         expected=f"one of {', '.join(told.listed or f'{told.lock}/package-lock.json' for told in ways)}",
@@ -53,19 +61,52 @@ def find_packages(ways: tuple[PagePackages, ...], read: Callable[[str], bytes | 
     )
 
 
-def _listed(text: str, lock: Mapping[str, Any], told: PagePackages) -> tuple[Package, ...]:
-    by_version = {(_name(place), value.get("version")): value for place, value in lock.items() if place}
+def _with_texts(found: Found, told: PagePackages, read: Callable[[str], bytes | None], where: str) -> Found:
+    """Add the pinned texts of the packages that have none."""
+    if told.texts is None:
+        return found
+    data = read(f"{BESIDE}{told.texts.file}") or b""
+    if (digest := Sha256.of_bytes(data)) != told.texts.sha256:
+        raise AuditError(
+            where=f"{where}: manifests/components/{told.texts.file}",
+            expected=str(told.texts.sha256),
+            found=str(digest),
+            fix="take the change back; or, where it is intended, pin it in the table beside it",
+        )
+    sections = {(match["name"], match["version"]): text for match, text in _sections(data.decode())}
+    packages = tuple(
+        replace(each, has_text=each.has_text or (each.name, each.version) in sections)
+        for each in found.packages
+    )
+    added = [
+        sections[after.name, after.version]
+        for before, after in zip(found.packages, packages, strict=True)
+        if after.has_text and not before.has_text
+    ]
+    return Found(packages, b"\n".join([*([found.listing] if found.listing else []), *map(str.encode, added)]))
+
+
+def _sections(text: str) -> Iterator[tuple[re.Match[str], str]]:
+    """Return each heading of a list, and its section with it: whole where there is a text."""
     found = list(HEADING.finditer(text))
     ends = [match.start() for match in found[1:]] + [len(text)]
+    for match, end in zip(found, ends, strict=True):
+        if text[match.end() : end].strip():
+            yield match, f"{text[match.start() : end].rstrip()}\n"
+
+
+def _listed(text: str, lock: Mapping[str, Any], told: PagePackages) -> tuple[Package, ...]:
+    by_version = {(_name(place), value.get("version")): value for place, value in lock.items() if place}
+    with_text = {match.start() for match, _ in _sections(text)}
     packages = [
         _package(
             match["name"],
             match["version"],
             {"license": match["licence"], **by_version.get((match["name"], match["version"]), {})},
             told,
-            has_text=bool(text[match.end() : end].strip()),
+            has_text=match.start() in with_text,
         )
-        for match, end in zip(found, ends, strict=True)
+        for match in HEADING.finditer(text)
     ]
     also = [_package(_name(place), lock[place]["version"], lock[place], told) for place in _also(lock, told)]
     return tuple(sorted({*packages, *also}, key=lambda each: (each.name, each.version)))

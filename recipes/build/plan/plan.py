@@ -241,7 +241,7 @@ class Plan:
     @property
     def components_digest(self) -> Sha256:
         """Name what is said of whose files there are: the licences in the bundle follow from it."""
-        return Sha256.of_bytes(canonical_json(msgspec.to_builtins(self.components)))
+        return Sha256.of_bytes(canonical_json(msgspec.to_builtins(self.components, enc_hook=str)))
 
     def compilers(self) -> list[str]:
         """Return all that the runtime libraries of the target depend on, besides the toolchain: how zig is called.

@@ -9,13 +9,14 @@ import pytest
 
 from recipes.build.components.attribution import Used, attribute
 from recipes.build.components.compile_record import CompileCommand, CompileRecord, Headers, Link
-from recipes.build.components.inventory import reader
+from recipes.build.components.inventory import TABLES, reader
 from recipes.build.components.licences import TABLE, licence_files
-from recipes.build.components.page_packages import find_packages
+from recipes.build.components.page_packages import BESIDE, find_packages
 from recipes.build.plan.plan import listed_components
+from recipes.core.digest import Sha256
 from recipes.core.errors import AuditError, BuildError
 from recipes.manifest.load import Manifests
-from recipes.manifest.schema import Component, PagePackages, TextPart, VersionIn
+from recipes.manifest.schema import Component, PagePackages, PinnedTexts, TextPart, VersionIn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,7 +150,7 @@ def test_no_text_is_read_through_a_link_out_of_the_source(tmp_path: Path) -> Non
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "LICENSE").symlink_to("/etc/hostname")
     with pytest.raises(BuildError, match="/etc/hostname"):
-        reader(tmp_path / "source", tmp_path)("LICENSE")
+        reader(tmp_path / "source", tmp_path, tmp_path)("LICENSE")
 
 
 LOCK = {
@@ -181,12 +182,55 @@ def test_the_packages_that_a_bundler_lists_have_its_texts_and_those_without_a_li
     listing = b"# Licenses\n\n## b - 1.5.0 (ISC)\n\nwords\n\n## Heading of a text\n\n## c - 1.0.0\n"
     told = PagePackages(listed="list.md", lock="ui")
     assert packages_of(told, listing) == [("b", "1.5.0", "ISC", True), ("c", "1.0.0", "", False)]
+    with pytest.raises(AuditError) as caught:
+        licences_of_page(told, {"list.md": listing})
+    assert caught.value.found == "none of c 1.0.0"
+
+
+def licences_of_page(told: PagePackages, files: dict[str, bytes]) -> dict[str, bytes]:
     page = Component(
         name="page", licence="MIT", files=("*",), text=((TextPart(file="LICENSE"),),), packages=(told,)
     )
-    with pytest.raises(AuditError) as caught:
-        licence_files((Used(page, (), ()),), {"LICENSE": b"x", "list.md": listing}.get, "x")
-    assert caught.value.found == "none of c 1.0.0"
+    return licence_files((Used(page, (), ()),), {"LICENSE": b"x", **files}.get, "x")
+
+
+TEXTS = b"# Texts\n\n## a - 1.0.0 (MIT)\n\nwords of a\n\n## b - 2.0.0 (ISC)\n\nof another\n\n## c - 1 (MIT)\n"
+
+
+def with_texts(data: bytes = TEXTS) -> PagePackages:
+    return PagePackages(
+        listed="list.md",
+        lock="ui",
+        also=("a",),
+        texts=PinnedTexts(file="texts.md", sha256=Sha256.of_bytes(data)),
+    )
+
+
+def page_files(listing: bytes, texts: bytes = TEXTS) -> dict[str, bytes]:
+    lock = json.dumps({"packages": LOCK}).encode()
+    return {"list.md": listing, "ui/package-lock.json": lock, f"{BESIDE}texts.md": texts}
+
+
+def test_texts_that_the_source_does_not_have_are_those_pinned_beside_the_table() -> None:
+    listing = b"# Licenses\n\n## b - 1.5.0 (ISC)\n\nwords\n"
+    made = licences_of_page(with_texts(), page_files(listing))
+    assert made["page-packages.md"] == listing + b"\n## a - 1.0.0 (MIT)\n\nwords of a\n"
+    rows = [line.split() for line in made[TABLE].decode().splitlines()]
+    assert ["npm", "a", "1.0.0", "MIT", "page-packages.md"] in rows
+
+
+def test_a_package_whose_text_is_nowhere_fails_the_build_by_name() -> None:
+    with pytest.raises(AuditError) as caught:  # another version has one, and a heading alone is none
+        licences_of_page(with_texts(), page_files(b"## b - 3.0.0 (ISC)\n\n## c - 1 (MIT)\n"))
+    assert caught.value.found == "none of b 3.0.0, c 1"
+
+
+def test_texts_that_are_not_the_pinned_ones_fail_the_build() -> None:
+    for texts in (TEXTS.replace(b"words of a", b"other words"), b""):
+        with pytest.raises(AuditError) as caught:
+            licences_of_page(with_texts(), page_files(b"## b - 1.5.0 (ISC)\n\nwords\n", texts))
+        assert caught.value.where == "x: manifests/components/texts.md"
+        assert caught.value.expected == str(Sha256.of_bytes(TEXTS))
 
 
 def test_a_page_whose_list_is_gone_fails_the_build() -> None:
@@ -195,6 +239,19 @@ def test_a_page_whose_list_is_gone_fails_the_build() -> None:
 
 
 MANIFESTS = Manifests()
+
+
+def test_the_committed_texts_are_the_pinned_ones() -> None:
+    pinned = [
+        way.texts
+        for table in MANIFESTS.components_names()
+        for each in MANIFESTS.components(table).components
+        for way in each.packages
+        if way.texts
+    ]
+    assert pinned
+    for each in pinned:
+        assert Sha256.of_bytes((MANIFESTS.root / TABLES / each.file).read_bytes()) == each.sha256
 
 
 @pytest.mark.parametrize("name", MANIFESTS.recipe_names())
