@@ -174,7 +174,9 @@ def mutants(session: nox.Session) -> None:
 def clients(session: nox.Session) -> None:
     """Ask `serve` with the client libraries that people use: text, images, streams, tools, schemas (after build)."""
     # client libraries leave connections of their own open when Python ends
-    pytest("clients", "tests/clients", "-W", "ignore::pytest.PytestUnraisableExceptionWarning", *session.posargs)
+    pytest(
+        "clients", "tests/clients", "-W", "ignore::pytest.PytestUnraisableExceptionWarning", *session.posargs
+    )
 
 
 @nox.session(default=False)

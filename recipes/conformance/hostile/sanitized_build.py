@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 TARGET = "llama-server"
 OPTIONS = {
     "CMAKE_BUILD_TYPE": "RelWithDebInfo",
-    **{f"CMAKE_{each}_FLAGS_RELWITHDEBINFO": "-O1 -g1 -DNDEBUG" for each in ("C", "CXX")},  # -O2: 2.3 times as long
+    **{
+        f"CMAKE_{each}_FLAGS_RELWITHDEBINFO": "-O1 -g1 -DNDEBUG" for each in ("C", "CXX")
+    },  # -O2: 2.3 times as long
     "LLAMA_SANITIZE_ADDRESS": "ON",
     "LLAMA_SANITIZE_UNDEFINED": "ON",
     "GGML_NATIVE": "OFF",
