@@ -22,6 +22,7 @@ from recipes.build.compiled import (
     now,
 )
 from recipes.build.provenance import recorded_tools, statement, write_statement
+from recipes.build.shared import keep_documents, wanted_bundle
 from recipes.build.source_tree import ensure_source
 from recipes.build.toolchain.host_tools import ask_host_tools
 from recipes.build.toolchain.toolchain import ensure_toolchain, host_name
@@ -31,13 +32,16 @@ from recipes.core.filesystem import storage_errors
 from recipes.core.log import step
 from recipes.core.process import Command
 from recipes.core.sandbox import Reach, Surroundings, run_isolated
+from recipes.registry.caches import take_tree
 from recipes.store.build_history import explain_rebuild
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from recipes.build.context import Job
     from recipes.build.plan.plan import Plan
+    from recipes.registry.caches import Accept, Taken
     from recipes.store.store import Entry, Store
 
 UNPIN = "write `output_unpinned: WHY` in the place of `output: ...` in the manifest"
@@ -60,6 +64,7 @@ class Bundle:
     plan: Plan
     pinned: Sha256 | None
     built: bool
+    taken: Taken | None = None  # where it was taken from, if that was now
 
 
 def find_bundle(job: Job, plan: Plan) -> Bundle | None:
@@ -72,11 +77,12 @@ def find_bundle(job: Job, plan: Plan) -> Bundle | None:
     return Bundle(entry, plan, _pinned(job, plan), built=False) if entry else None
 
 
-def ensure_bundle(job: Job, plan: Plan) -> Bundle:
-    """Return a plan's bundle, built where it is missing; verified either way.
+def ensure_bundle(job: Job, plan: Plan, accept: Accept | None = None) -> Bundle:
+    """Return a plan's bundle, taken from a cache or built where it is missing; verified either way.
 
     1. Check that the pinned digest was taken of this plan.
-    2. Find the bundle in the store; where it is there, hash it again, compare it with the pin, and end.
+    2. Find the bundle in the store; where it is there, hash it again, compare it with the pin, and end. Else ask the
+       caches; `accept` says whether the signatures of a bundle that nothing pins are enough.
     3. Fetch and unpack the toolchain.
     4. Fetch, verify and patch the source; build its page.
     5. Compile the runtime libraries of the target.
@@ -92,8 +98,14 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
     # 2. The bundle that is there.
     step(2, 8, "find the bundle", key=plan.bundle_key)
     drop_if_tools_changed(job, plan)
+    taken: Taken | None = None
 
     def make(folder: Path) -> None:
+        nonlocal taken
+        taken = take_tree(job, wanted_bundle(job, plan, accept), folder) if plan.hermetic else None
+        if taken:
+            keep_documents(job.store, plan.bundle_key, taken.documents)
+            return
         say_why(job, plan)
         # 3. to 6. The compiled files.
         compiled = ensure_compiled(job, plan)
@@ -121,7 +133,50 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
     )
     if is_new and plan.whole:
         job.store.history.record_inputs(plan.name, plan.named_inputs())
-    return Bundle(entry, plan, _pinned(job, plan), built=is_new)
+    return Bundle(entry, plan, _pinned(job, plan), built=is_new and not taken, taken=taken)
+
+
+def find_or_take_bundle(job: Job, plan: Plan, take: Callable[[Path], Taken | None]) -> Bundle | None:
+    """Return a plan's bundle from the store, or as `take` fills an empty folder with it; None where it does not.
+
+    What `take` brings MUST be the pinned tree, or one that a policy accepted. Raises as `find_bundle` does, OutputError
+    where the pin was not taken of this plan, and what `take` raises.
+    """
+    check_pin(job, plan)
+    taken: Taken | None = None
+
+    def make(folder: Path) -> None:
+        nonlocal taken
+        taken = take(folder)
+        if taken is None:
+            raise _NotThereError
+        keep_documents(job.store, plan.bundle_key, taken.documents)
+
+    try:
+        entry, _ = job.store.ensure(
+            plan.bundle_key,
+            "bundle",
+            plan.named_inputs(),
+            make,
+            console=job.console,
+            check=lambda entry: _check_bundle(job, plan, entry),
+        )
+    except _NotThereError:
+        return None
+    return Bundle(entry, plan, _pinned(job, plan), built=False, taken=taken)
+
+
+def take_bundle(job: Job, plan: Plan, accept: Accept | None = None) -> Bundle | None:
+    """Return a plan's bundle, which is not in the store, from the first of the user's caches that has it."""
+    if not job.settings.caches or not plan.hermetic:
+        return None
+    return find_or_take_bundle(
+        job, plan, lambda folder: take_tree(job, wanted_bundle(job, plan, accept), folder)
+    )
+
+
+class _NotThereError(Exception):
+    """No registry has the bundle."""
 
 
 def _pinned(job: Job, plan: Plan) -> Sha256 | None:

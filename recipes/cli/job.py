@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from recipes.build.context import Job
@@ -15,12 +16,14 @@ from recipes.core.errors import UsageError
 from recipes.core.sandbox import Surroundings
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
+from recipes.registry.caches import parse_cache
 from recipes.store.context import Context
 from recipes.store.store import Store
 
 if TYPE_CHECKING:
     import argparse
 
+    from recipes.core.settings import Settings
     from recipes.manifest.schema import Recipe
 
 
@@ -55,6 +58,7 @@ def open_job(options: argparse.Namespace, kind: type[Manifests] = Manifests) -> 
     """
     context = open_context()
     manifests = open_manifests(options, kind)
+    context = replace(context, settings=with_caches(options, context.settings, manifests))
     recipe = manifests.recipe(options.recipe or manifests.defaults().recipe)
     platform_name = _platform_name(options, manifests, recipe)
     if getattr(options, "toolchain", None):
@@ -72,6 +76,17 @@ def open_job(options: argparse.Namespace, kind: type[Manifests] = Manifests) -> 
             jobs=getattr(options, "jobs", None) or usable_cores(), preload=getattr(options, "preload", None)
         ),
     )
+
+
+def with_caches(options: argparse.Namespace, settings: Settings, manifests: Manifests) -> Settings:
+    """Return settings with the caches to ask: none with --no-cache, else the user's, else those of the defaults."""
+    if getattr(options, "no_cache", False):
+        return replace(settings, caches=())
+    if settings.caches is None:
+        return replace(settings, caches=manifests.defaults().caches)
+    for address in settings.caches:
+        parse_cache(address)  # a wrong one is said before anything is done
+    return settings
 
 
 def _platform_name(options: argparse.Namespace, manifests: Manifests, recipe: Recipe) -> str:

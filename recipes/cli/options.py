@@ -27,6 +27,8 @@ environment:
   PINNED_LLAMA_INDEX_URL  package index to use (default: pip's setting, else the client's own)
   PINNED_LLAMA_MIRROR     addresses of mirrors: a store's blobs/sha256 folder, served as it is
   PINNED_LLAMA_OFFLINE    1: never use the network
+  PINNED_LLAMA_CACHES     repositories of OCI registries to ask before building (default: the project's; "": none)
+  DOCKER_CONFIG           folder of docker's config.json, with logins for registries (default: ~/.docker)
   PINNED_LLAMA_POLICY     refuse-known-issues, require-isolation: refuse to build as those options do
   PINNED_LLAMA_PERMIT     findings that a recipe may have though they are grave, as --permit names them
   PINNED_LLAMA_TIMEOUT_S  how long a server may be silent, in seconds (default: 30)

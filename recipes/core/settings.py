@@ -26,6 +26,7 @@ MIRROR_VARIABLE = "PINNED_LLAMA_MIRROR"
 OFFLINE_VARIABLE = "PINNED_LLAMA_OFFLINE"
 POLICY_VARIABLE = "PINNED_LLAMA_POLICY"
 PERMIT_VARIABLE = "PINNED_LLAMA_PERMIT"
+CACHES_VARIABLE = "PINNED_LLAMA_CACHES"
 TIMEOUT_VARIABLE = "PINNED_LLAMA_TIMEOUT_S"
 HUB_VARIABLE = "PINNED_LLAMA_HUB_URL"
 HUB_ENDPOINT_VARIABLE = "HF_ENDPOINT"  # the hub's own client's
@@ -58,6 +59,8 @@ class Settings:
         any static server of a store's `blobs/sha256` is a mirror.
     permit
         Findings of manifests/advisories that a recipe may have though they are grave.
+    caches
+        Repositories of registries that are asked for what would be built, in order; None is those of the defaults.
     timeout_s
         How long a server may be silent.
     network
@@ -76,6 +79,7 @@ class Settings:
     index_url: str | None = None
     mirrors: tuple[str, ...] = ()
     offline: bool = False
+    caches: tuple[str, ...] | None = None
     policy: frozenset[str] = frozenset()
     permit: frozenset[str] = frozenset()
     timeout_s: float = TIMEOUT_S
@@ -125,6 +129,7 @@ def parse_settings(
             for word in environ.get(MIRROR_VARIABLE, "").split()
         ),
         offline=_switch(OFFLINE_VARIABLE, environ.get(OFFLINE_VARIABLE, "")),
+        caches=tuple(environ[CACHES_VARIABLE].split()) if CACHES_VARIABLE in environ else None,
         policy=_policy(environ.get(POLICY_VARIABLE, "")),
         permit=frozenset(split_names(environ.get(PERMIT_VARIABLE, ""))),
         timeout_s=_seconds(TIMEOUT_VARIABLE, environ.get(TIMEOUT_VARIABLE, "")),

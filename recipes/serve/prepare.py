@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.build.advisories import demand_no_known_issues
-from recipes.build.pipeline import find_bundle
+from recipes.build.pipeline import find_bundle, take_bundle
 from recipes.core.cores import threads_to_ask_for
 from recipes.core.errors import BundleMissingError, UsageError
 from recipes.core.filesystem import size_text
@@ -93,16 +93,16 @@ def demand_option(installation: Installation, option: str, value: object) -> Non
 
 
 def find_server(job: Job, bundle: Path | None, *, permit: Iterable[str] = ()) -> Installation:
-    """Return the llama.cpp in the named folder, or the recipe's bundle from the store, with every byte hashed.
+    """Return the llama.cpp in the named folder, or the recipe's bundle from the store or a cache, every byte hashed.
 
-    A BundleMissingError is raised if the bundle is not built, another RecipeError if it differs from its pin, the
-    folder has no server, or a grave finding affects the recipe and is not in `permit`.
+    A BundleMissingError is raised if the bundle is not built and no cache has it, another RecipeError if it differs from its
+    pin, the folder has no server, or a grave finding affects the recipe and is not in `permit`.
     """
     if bundle is not None:
         return find_installation(bundle)
     demand_no_known_issues(job, permit=permit)
     plan = job.plan()
-    found = find_bundle(job, plan)
+    found = find_bundle(job, plan) or take_bundle(job, plan)
     if found is None:
         same = ("--recipe", plan.recipe, "--platform", plan.platform)
         raise BundleMissingError(

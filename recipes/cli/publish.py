@@ -1,0 +1,185 @@
+"""The session `publish`: bundles, and what is said of them, into a registry."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from recipes.build.bundle.layout import RECORD, encode_record
+from recipes.build.evidence_files import evidence_of_archive
+from recipes.build.pipeline import find_bundle, mismatch
+from recipes.build.publications import bundle_publication, documents_of, stage_publications
+from recipes.build.shared import read_documents
+from recipes.cli.build import pinned_platforms
+from recipes.cli.job import open_job
+from recipes.cli.options import Parser, Session, add_platform, refuse_beside
+from recipes.core.digest import Sha256, hash_tree
+from recipes.core.errors import BundleMissingError, OutputError, UsageError
+from recipes.core.filesystem import storage_errors
+from recipes.core.invocation import command_line, typed_options
+from recipes.fetch.archives.unpack import unpack
+from recipes.registry.publish import Publication, publish
+from recipes.registry.reference import Repository, parse_repository
+
+if TYPE_CHECKING:
+    from recipes.build.context import Job
+
+
+def add_options(parser: Parser) -> None:
+    """Add the session's options."""
+    parser.add_argument(
+        "bundle",
+        type=Path,
+        nargs="?",
+        metavar="BUNDLE",
+        help="a folder or an archive of a bundle (default: the store's, of the recipe for the platform)",
+    )
+    add_platform(parser, architecture=False)
+    parser.add_argument(
+        "--all-platforms", action="store_true", help="every bundle of the recipe that the store has"
+    )
+    parser.add_argument(
+        "--to",
+        type=repository,
+        required=True,
+        metavar="REGISTRY/REPO",
+        help="a repository of an OCI registry; https, unless http:// stands before it",
+    )
+    parser.add_argument(
+        "--stages", action="store_true", help="also the patched source and the web page of the recipe"
+    )
+    parser.add_argument(
+        "--mount-from",
+        action="append",
+        default=[],
+        metavar="REPO",
+        help="another repository of that registry: what it has is not sent again (repeat for more)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Publish, and print what is there now."""
+    if options.all_platforms:
+        refuse_beside(
+            options, "publish", "--all-platforms", ("bundle", "platform"), "the first takes each platform"
+        )
+    if options.bundle:
+        refuse_beside(options, "publish", "BUNDLE", ("recipe", "platform"), "a bundle says of what it is")
+    others = tuple(repository(f"{options.to.host}/{each}").path for each in options.mount_from)
+    with ExitStack() as stack:
+        publications = _publications(options, stack)
+        job = publications[0][0]
+        every = [each for _, each in publications]
+        if options.stages:
+            every += stage_publications(job)
+        for each in publish(job, options.to, every, others):
+            facts = each.publication.facts
+            name = f"{facts.recipe}@{facts.platform}" if facts.platform else f"{facts.kind} of {facts.recipe}"
+            print(f"{name}: {each.reference}")
+            print(f"  manifest: {each.manifest.digest} ({'sent now' if each.is_new else 'there before'})")
+            state = "the pinned one" if each.publication.pinned else "not pinned: taken with a signature only"
+            print(f"  tree:     sha256:{facts.tree} ({state})")
+            for document in sorted(each.publication.documents):
+                print(f"  with:     {document}")
+    return 0
+
+
+def repository(text: str) -> Repository:
+    """Read a repository, or raise an ArgumentTypeError."""
+    try:
+        return parse_repository(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _publications(options: argparse.Namespace, stack: ExitStack) -> list[tuple[Job, Publication]]:
+    if options.bundle:
+        return [_of_path(options, options.bundle, stack)]
+    job = open_job(options)
+    if not options.all_platforms:
+        return [_of_store(job)]
+    found = []
+    for each in (replace(job, platform_name=name) for name in pinned_platforms(job)):
+        if find_bundle(each, each.plan()):
+            found.append(_of_store(each))
+        else:
+            job.console.warn(f"{each.plan().name} is left out: the store has no such bundle")
+    return found or [_of_store(job)]
+
+
+def _of_store(job: Job) -> tuple[Job, Publication]:
+    plan = job.plan()
+    bundle = find_bundle(job, plan)
+    if bundle is None:
+        same = ("--recipe", plan.recipe, "--platform", plan.platform)
+        raise BundleMissingError(
+            where=f"{plan.name}, in {job.store.root}",
+            expected="the bundle that is to be published",
+            found="it was not built here",
+            fix=command_line(("build", *same, *typed_options("--project"))),
+        )
+    return job, bundle_publication(job, plan, bundle.entry.path, bundle.entry.tree, documents_of(job, plan))
+
+
+def _of_path(options: argparse.Namespace, path: Path, stack: ExitStack) -> tuple[Job, Publication]:
+    """Return what is published of a folder or an archive: the bundle of the recipe and platform that it names."""
+    folder, documents = path, {}
+    job = open_job(options)
+    if path.is_file():
+        folder = stack.enter_context(
+            job.store.scratch(f"publish-{Sha256.of_bytes(str(path).encode()).hex[:32]}")
+        )
+        unpack(path, folder / "unpacked", subdirectory=".", drop=(), where=str(path))
+        folder = folder / "unpacked"
+        inner = list(folder.iterdir())
+        folder = inner[0] if len(inner) == 1 and inner[0].is_dir() else folder
+        documents = read_documents(evidence_of_archive(path))
+    recipe, platform = _named(path, folder)
+    options.recipe, options.platform = recipe, platform
+    job = open_job(options)
+    plan = job.plan()
+    with storage_errors(folder):
+        is_same = (folder / RECORD).read_bytes() == encode_record(plan.record())
+    if not is_same:
+        raise OutputError(
+            where=str(path),
+            expected=f"a bundle of plan {plan.digest}, which these pins of {plan.name} give",
+            found="one of another plan: its build.json differs",
+            fix="publish it from the version of this project that built it, or build it again",
+        )
+    tree = hash_tree(folder, Sha256)
+    if job.platform.output not in {None, tree}:
+        raise mismatch(job, plan, folder, tree)
+    return job, bundle_publication(job, plan, folder, tree, documents or documents_of(job, plan))
+
+
+class _Record(msgspec.Struct):
+    recipe: str
+    platform: str
+
+
+def _named(path: Path, folder: Path) -> tuple[str, str]:
+    try:
+        record = msgspec.json.decode((folder / RECORD).read_bytes(), type=_Record)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            where=str(path),
+            expected="a bundle: a folder with build.json in it, or its archive",
+            found="nothing there" if not path.exists() else f"something else: {type(error).__name__}",
+            fix="name the bundle that `build` prints, or leave it out to publish the store's own",
+        ) from error
+    return record.recipe, record.platform
+
+
+SESSION = Session(
+    "publish",
+    "Publish bundles and their evidence to an OCI registry, by digest.",
+    add_options,
+    run,
+    example="--to registry.example.org/team/llama",
+)

@@ -1,0 +1,162 @@
+"""Asks the user's caches, in order, for a tree whose digest is known: what comes is that tree, or nothing.
+
+A cache can cost time and never correctness. One that fails is named in one line, and left alone until the command ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from recipes.core.digest import Sha256
+from recipes.core.errors import UsageError
+from recipes.core.filesystem import shown
+from recipes.core.log import LOGGER
+from recipes.core.settings import CACHES_VARIABLE
+from recipes.fetch.http.network_errors import OriginError
+from recipes.fetch.http.retry import Patience, Tempo
+from recipes.registry.attached import fetch_documents
+from recipes.registry.client import SHOWN_CHARACTERS, Client
+from recipes.registry.documents import Index
+from recipes.registry.reference import Repository, parse_repository
+from recipes.registry.tree import ADVICE, BUNDLE, PLATFORM, fetch_tree, read_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from recipes.registry.reference import Reference
+    from recipes.registry.tree import TreeArtifact
+    from recipes.store.context import Context
+
+# Building takes minutes: a cache is asked again once, and must bring 1 MiB in each span of silence that is allowed.
+PATIENCE = Patience(tries=2, all_tries=20, longest_asked_wait_s=10.0, timeout_s=10.0, least_bytes=1 << 20)
+NOBODY = "nothing pins it, and no policy accepts its signatures"
+_left_alone: set[str] = set()  # a process runs one command
+
+
+# what is said of a tree, by the documents that came with it: None where it may be used, else why not
+Accept = Callable[[Sha256, Mapping[str, bytes]], str | None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A tree that a registry may have.
+
+    `name` is its tag or digest there, `platform` chooses where an index has that name. `tree` is the digest that it
+    must have; where nothing pins one, `accept` decides of the one that comes, and without it nothing is taken.
+    """
+
+    kind: str
+    name: str | Sha256
+    tree: Sha256 | None
+    what: str  # for people
+    platform: str = ""
+    accept: Accept | None = None
+
+
+def stage_tag(kind: str, tree: Sha256) -> str:
+    """Return the tag that names a stage in every registry: a source or a page, by the digest of its tree."""
+    return f"{kind}-{tree.hex}"
+
+
+def wanted_stage(kind: str, recipe: str, tree: Sha256) -> Wanted:
+    """Return what a cache is asked for a stage of a recipe."""
+    return Wanted(kind, stage_tag(kind, tree), tree, f"{kind} of {recipe}")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Where a tree was taken from, and the documents that came with it, which nobody has verified yet."""
+
+    reference: Reference
+    documents: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def take_tree(context: Context, wanted: Wanted, into: Path) -> Taken | None:
+    """Fill an empty folder from the first cache that has a tree; None, and an empty folder, where none has.
+
+    Raises UsageError where a cache's address or a login cannot be read, and StoreError where the disk refuses.
+    """
+    if context.settings.offline or (wanted.tree is None and wanted.accept is None):
+        return None
+    for address in context.settings.caches or ():
+        repository = parse_cache(address)
+        if address in _left_alone:
+            continue
+        try:
+            taken = take_from(context, repository, wanted, into, PATIENCE)
+        except OriginError as error:
+            _left_alone.add(address)
+            context.console.warn(f"cache skipped: {repository}: {str(error).splitlines()[0]}")
+            continue
+        if taken:
+            context.console.say(f"{wanted.what}: taken from the cache {repository}")
+            return taken
+        LOGGER.info("cache %s has no %s", repository, wanted.name)
+    return None
+
+
+def take_from(
+    context: Context, repository: Repository, wanted: Wanted, into: Path, patience: Patience | None = None
+) -> Taken | None:
+    """Fill an empty folder from one registry; None where it has nothing of that name.
+
+    Raises OriginError, whose line says why, and UsageError and StoreError as `take_tree`.
+    """
+    most_s = context.settings.timeout_s
+    patience = patience or Patience(timeout_s=most_s)
+    tempo = Tempo(replace(patience, timeout_s=min(patience.timeout_s, most_s)))
+    with Client(repository, context, tempo=tempo) as client:
+        reference = repository.at(wanted.name)
+        found = client.find_manifest(reference)
+        if found is not None and isinstance(found.document, Index):
+            reference = repository.at(chosen_platform(reference, found.document, wanted.platform))
+            found = client.find_manifest(reference)
+        if found is None:
+            return None
+        artifact = read_tree(client, reference, found, wanted.kind)
+        said = Sha256(artifact.facts.tree)
+        documents = _documents(client, artifact, is_needed=wanted.tree is None)
+        if wanted.tree is None and (refusal := wanted.accept(said, documents) if wanted.accept else NOBODY):
+            raise OriginError(f"{reference}, tree {said}: {refusal}", advice=ADVICE)
+        if wanted.tree not in {None, said}:
+            raise OriginError(f"{reference} is said to be tree {said}, not {wanted.tree}", advice=ADVICE)
+        fetch_tree(client, artifact, said, into)
+        return Taken(repository.at(artifact.manifest.sha256), documents)
+
+
+def _documents(client: Client, artifact: TreeArtifact, *, is_needed: bool) -> dict[str, bytes]:
+    """Return what is attached to a bundle; where the bundle is pinned, it is good without them."""
+    if artifact.facts.kind != BUNDLE:
+        return {}
+    try:
+        return fetch_documents(client, artifact.manifest.sha256)
+    except OriginError as error:
+        if is_needed:
+            raise
+        client.context.console.warn(f"no evidence came with {artifact.reference}: {error}")
+        return {}
+
+
+def chosen_platform(reference: Reference, index: Index, platform: str) -> Sha256:
+    """Return what an index has for a platform; raises OriginError, naming those that it has."""
+    for each in index.manifests:
+        if each.annotations.get(PLATFORM) == platform:
+            return each.sha256
+    names = sorted(each.annotations[PLATFORM] for each in index.manifests if PLATFORM in each.annotations)
+    there = shown(", ".join(names)[:SHOWN_CHARACTERS]) or "no platform of this project"
+    raise OriginError(f"{reference} has nothing for {platform}; it has {there}")
+
+
+def parse_cache(address: str) -> Repository:
+    """Read a cache's address; raises UsageError."""
+    try:
+        return parse_repository(address)
+    except ValueError as error:
+        raise UsageError(
+            where=f"the variable {CACHES_VARIABLE}, or `caches` of manifests/defaults.yaml",
+            expected="repositories of registries, as HOST[:PORT]/REPOSITORY, with spaces between them",
+            found=str(error),
+            fix="correct the address, or leave the caches out with --no-cache",
+        ) from error
