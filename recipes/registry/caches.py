@@ -80,12 +80,13 @@ def take_tree(context: Context, wanted: Wanted, into: Path) -> Taken | None:
     """
     if context.settings.offline or (wanted.tree is None and wanted.accept is None):
         return None
+    tempo = Tempo(replace(PATIENCE, timeout_s=min(PATIENCE.timeout_s, context.settings.timeout_s)))
     for address in context.settings.caches or ():
         repository = parse_cache(address)
         if address in _left_alone:
             continue
         try:
-            taken = take_from(context, repository, wanted, into, PATIENCE)
+            taken = take_from(context, repository, wanted, into, tempo)
         except OriginError as error:
             _left_alone.add(address)
             context.console.warn(f"cache skipped: {repository}: {str(error).splitlines()[0]}")
@@ -98,15 +99,12 @@ def take_tree(context: Context, wanted: Wanted, into: Path) -> Taken | None:
 
 
 def take_from(
-    context: Context, repository: Repository, wanted: Wanted, into: Path, patience: Patience | None = None
+    context: Context, repository: Repository, wanted: Wanted, into: Path, tempo: Tempo | None = None
 ) -> Taken | None:
     """Fill an empty folder from one registry; None where it has nothing of that name.
 
     Raises OriginError, whose line says why, and UsageError and StoreError as `take_tree`.
     """
-    most_s = context.settings.timeout_s
-    patience = patience or Patience(timeout_s=most_s)
-    tempo = Tempo(replace(patience, timeout_s=min(patience.timeout_s, most_s)))
     with Client(repository, context, tempo=tempo) as client:
         reference = repository.at(wanted.name)
         found = client.find_manifest(reference)

@@ -122,7 +122,7 @@ def _ask_helper(name: str, host: str, path: Path, environ: Mapping[str, str]) ->
 
 
 def _table(config: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
-    table = config.get(name) or {}
+    table = config.get(name, {})
     if not isinstance(table, dict):
         raise _wrong(path, f"`{name}` is no object")
     return table

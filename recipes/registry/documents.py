@@ -126,7 +126,8 @@ def parse_document(data: bytes) -> Manifest | Index:
         raise ValueError(f"schemaVersion {head.get('schemaVersion')!r}, not 2")
     # an index may leave its type out
     media_type = head.get("mediaType") or (INDEX_TYPE if "manifests" in head else MANIFEST_TYPE)
-    kind = {MANIFEST_TYPE: Manifest, INDEX_TYPE: Index}.get(media_type)
+    kinds = {MANIFEST_TYPE: Manifest, INDEX_TYPE: Index}
+    kind = kinds.get(media_type) if isinstance(media_type, str) else None
     if kind is None:
         raise ValueError(f"a document of type {str(media_type)[:80]!r}")
     document: Manifest | Index = msgspec.convert({**head, "mediaType": media_type}, kind)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from recipes.fetch.http.retry import Tempo
     from recipes.registry.reference import Reference, Repository
     from recipes.store.context import Context
 
@@ -66,6 +67,7 @@ def publish(
     repository: Repository,
     publications: Sequence[Publication],
     others: tuple[str, ...] = (),
+    tempo: Tempo | None = None,
 ) -> tuple[Published, ...]:
     """Store trees in a repository; `others` are repositories of the registry whose blobs may be used.
 
@@ -76,7 +78,7 @@ def publish(
     Raises RegistryError where the registry does not take it, or has another tree of the same name.
     """
     try:
-        with Client(repository, context, PUSH, others=others) as client:
+        with Client(repository, context, PUSH, others=others, tempo=tempo) as client:
             sent = tuple(_send(client, each) for each in publications)
             for each in sent:
                 _name(client, each)
