@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from recipes.core.errors import UsageError
 from recipes.core.settings import split_names
+from recipes.registry.reference import Repository, parse_repository
 from recipes.serve.door.admission import parse_origin
 from recipes.serve.door.image_decode import Detail
 
@@ -260,6 +261,14 @@ def detail(text: str) -> Detail:
     except ValueError:
         names = ", ".join(one.value for one in Detail)
         raise argparse.ArgumentTypeError(f"one of {names} is expected, not {text!r}") from None
+
+
+def repository(text: str) -> Repository:
+    """Read the repository of a registry, or raise an ArgumentTypeError."""
+    try:
+        return parse_repository(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def port(text: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,16 +16,17 @@ from recipes.build.publications import bundle_publication, documents_of, stage_p
 from recipes.build.shared import read_documents
 from recipes.cli.build import pinned_platforms
 from recipes.cli.job import open_job
-from recipes.cli.options import Parser, Session, add_platform, refuse_beside
+from recipes.cli.options import Parser, Session, add_platform, refuse_beside, repository
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import BundleMissingError, OutputError, UsageError
 from recipes.core.filesystem import storage_errors
 from recipes.core.invocation import command_line, typed_options
 from recipes.fetch.archives.unpack import unpack
 from recipes.registry.publish import Publication, publish
-from recipes.registry.reference import Repository, parse_repository
 
 if TYPE_CHECKING:
+    import argparse
+
     from recipes.build.context import Job
 
 
@@ -87,14 +87,6 @@ def run(options: argparse.Namespace) -> int:
             for document in sorted(each.publication.documents):
                 print(f"  with:     {document}")
     return 0
-
-
-def repository(text: str) -> Repository:
-    """Read a repository, or raise an ArgumentTypeError."""
-    try:
-        return parse_repository(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _publications(options: argparse.Namespace, stack: ExitStack) -> list[tuple[Job, Publication]]:

@@ -5,6 +5,7 @@ OCI Distribution Specification 1.1. Large blobs come by `recipes.fetch`, whose d
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, Self
@@ -46,8 +47,10 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1 << 20
 MOST_ERROR_BYTES = 1 << 16
+MOST_PAGES = 100
+TAGS_OF_A_PAGE = 1000
 SHOWN_CHARACTERS = 200  # of what a registry says
-PULL, PUSH = "pull", "pull,push"
+PULL, PUSH, DELETE = "pull", "pull,push", "pull,push,delete"
 
 
 class RegistryFaultError(OriginError):
@@ -172,6 +175,29 @@ class Client:
             raise RegistryFaultError(f"the blob {sha}: it sent other bytes, of {Sha256.of_bytes(reply.body)}")
         return reply.body
 
+    def delete(self, sha: Sha256) -> None:
+        """Remove a manifest or an index, and every tag of it; one that is not there is no fault."""
+        reply = self.ask("DELETE", self.repository.at(sha).url)
+        self.demand(reply, HTTPStatus.ACCEPTED, HTTPStatus.OK, HTTPStatus.NOT_FOUND, what=f"removing {sha}")
+
+    def tags(self) -> tuple[str, ...]:
+        """Return all tags of the repository; none where there is no such repository."""
+        url, found = f"{self.repository.url('tags', 'list')}?n={TAGS_OF_A_PAGE}", list[str]()
+        for _ in range(MOST_PAGES):
+            reply = self.ask("GET", url, most_bytes=MOST_MANIFEST_BYTES)
+            if reply.status == HTTPStatus.NOT_FOUND:
+                return ()
+            self.demand(reply, HTTPStatus.OK)
+            try:
+                found += msgspec.json.decode(reply.body, type=_Tags).tags or ()
+            except ValueError as error:
+                raise RegistryFaultError(f"the tags of {self.repository}: it sent {error}") from error
+            following = next_page(reply)
+            if following is None:
+                return tuple(found)
+            url = following
+        raise RegistryFaultError(f"the tags of {self.repository} do not end")
+
     def ask(
         self,
         method: str,
@@ -269,6 +295,19 @@ class Client:
             if is_lasting(error, has_answered=self._has_answered):
                 raise RegistryFaultError(reason, may_pass=True) from error
             return TryLater(reason)
+
+
+class _Tags(msgspec.Struct):
+    tags: tuple[str, ...] | None = None
+
+
+_NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
+
+
+def next_page(reply: Reply) -> str | None:
+    """Return the address of what follows an answer that came in pages (RFC 8288); None at the end."""
+    following = _NEXT.search(reply.headers.get("link", ""))
+    return joined(reply.url, following[1]) if following else None
 
 
 def joined(url: str, location: str) -> str:

@@ -5,11 +5,10 @@ OCI Distribution Specification 1.1, "Listing referrers" and "Referrers tag schem
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from recipes.registry.client import RegistryFaultError, joined
+from recipes.registry.client import MOST_PAGES, RegistryFaultError, next_page
 from recipes.registry.documents import (
     INDEX_TYPE,
     MANIFEST_TYPE,
@@ -28,10 +27,8 @@ if TYPE_CHECKING:
     from recipes.core.digest import Sha256
     from recipes.registry.client import Client
 
-MOST_PAGES = 16
 MOST_ROUNDS = 5  # of adding to a tag that others change at the same time
 _NO_API = frozenset({400, 404, 405, 406})
-_NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 
 
 def fallback_tag(subject: Sha256) -> str:
@@ -57,10 +54,10 @@ def find_referrers(client: Client, subject: Sha256) -> tuple[Descriptor, ...]:
                 f"the referrers of {subject}: it sent a document of type {document.media_type}"
             )
         found += document.manifests
-        following = _NEXT.search(reply.headers.get("link", ""))
+        following = next_page(reply)
         if following is None:
             return tuple(found)
-        url = joined(url, following[1])
+        url = following
     raise RegistryFaultError(f"the referrers of {subject} do not end")
 
 

@@ -99,7 +99,7 @@ def push_tree(
         artifact_type(facts.kind),
         annotations,
     )
-    own = describe(data, MANIFEST_TYPE, artifact_type=artifact_type(facts.kind), annotations=annotations)
+    own = describe(data, MANIFEST_TYPE, artifact_type=artifact_type(facts.kind))
     client.put_manifest(client.repository.at(own.sha256), data, MANIFEST_TYPE)
     return own
 
@@ -130,7 +130,8 @@ def read_tree(client: Client, reference: Reference, found: Found, kind: str) -> 
         raise RegistryFaultError(
             f"{reference} is said to be {facts.kind!r} in {facts.schema!r}, not {kind!r} in {SCHEMA!r}"
         )
-    return TreeArtifact(reference, describe(found.data, MANIFEST_TYPE), facts, layer)
+    manifest = describe(found.data, MANIFEST_TYPE, artifact_type=wanted)
+    return TreeArtifact(reference, manifest, facts, layer)
 
 
 def fetch_tree(client: Client, artifact: TreeArtifact, tree: Sha256, into: Path) -> None:
