@@ -95,8 +95,8 @@ def demand_option(installation: Installation, option: str, value: object) -> Non
 def find_server(job: Job, bundle: Path | None, *, permit: Iterable[str] = ()) -> Installation:
     """Return the llama.cpp in the named folder, or the recipe's bundle from the store or a cache, every byte hashed.
 
-    A BundleMissingError is raised if the bundle is not built and no cache has it, another RecipeError if it differs from its
-    pin, the folder has no server, or a grave finding affects the recipe and is not in `permit`.
+    A BundleMissingError is raised if the bundle is not built and no cache has it, another RecipeError if it differs
+    from its pin, the folder has no server, or a grave finding affects the recipe and is not in `permit`.
     """
     if bundle is not None:
         return find_installation(bundle)

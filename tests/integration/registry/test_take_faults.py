@@ -193,7 +193,7 @@ def test_a_layer_that_swells_is_stopped(there: Scene, tree: Publication) -> None
 
 def test_100_gb_are_not_begun(there: Scene, tree: Publication) -> None:
     put_layer(there, b"x", size=100 * 10**9)
-    assert "announces 100.0 GB" in str(refused(there, wanted_of(tree)))
+    assert "announces 100.0 GB, the most is" in str(refused(there, wanted_of(tree)))
     assert there.registry.asked("GET", digest_of(b"x")) == []
 
 
