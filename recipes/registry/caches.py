@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from recipes.core.digest import Sha256
 from recipes.core.errors import UsageError
-from recipes.core.filesystem import shown
 from recipes.core.log import LOGGER
 from recipes.core.settings import CACHES_VARIABLE
 from recipes.fetch.http.network_errors import OriginError
 from recipes.fetch.http.retry import Patience, Tempo
 from recipes.registry.attached import fetch_documents
-from recipes.registry.client import SHOWN_CHARACTERS, Client
+from recipes.registry.client import Client
 from recipes.registry.documents import Index
 from recipes.registry.reference import Repository, parse_repository
 from recipes.registry.tree import ADVICE, BUNDLE, PLATFORM, fetch_tree, read_tree
+from recipes.registry.untrusted import brief
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from recipes.registry.tree import TreeArtifact
     from recipes.store.context import Context
 
-# Building takes minutes: a cache is asked again once, and must bring 1 MiB in each span of silence that is allowed.
-PATIENCE = Patience(tries=2, all_tries=20, longest_asked_wait_s=10.0, timeout_s=10.0, least_bytes=1 << 20)
+# Building takes minutes: a cache is asked again once, and must bring 256 KiB in each span of silence that is allowed.
+PATIENCE = Patience(tries=2, all_tries=20, longest_asked_wait_s=10.0, timeout_s=10.0, least_bytes=1 << 18)
 NOBODY = "nothing pins it, and no policy accepts its signatures"
 _left_alone: set[str] = set()  # a process runs one command
 
@@ -76,7 +76,7 @@ class Taken:
 def take_tree(context: Context, wanted: Wanted, into: Path) -> Taken | None:
     """Fill an empty folder from the first cache that has a tree; None, and an empty folder, where none has.
 
-    Raises UsageError where a cache's address or a login cannot be read, and StoreError where the disk refuses.
+    Raises UsageError where a cache's address cannot be read, and StoreError where the disk refuses.
     """
     if context.settings.offline or (wanted.tree is None and wanted.accept is None):
         return None
@@ -87,9 +87,10 @@ def take_tree(context: Context, wanted: Wanted, into: Path) -> Taken | None:
             continue
         try:
             taken = take_from(context, repository, wanted, into, tempo)
-        except OriginError as error:
+        except (OriginError, UsageError) as error:
+            reason = str(error) if isinstance(error, OriginError) else f"{error.where}: {error.found}"
             _left_alone.add(address)
-            context.console.warn(f"cache skipped: {repository}: {str(error).splitlines()[0]}")
+            context.console.warn(f"cache skipped: {repository}: {reason.splitlines()[0]}")
             continue
         if taken:
             context.console.say(f"{wanted.what}: taken from the cache {repository}")
@@ -143,7 +144,7 @@ def chosen_platform(reference: Reference, index: Index, platform: str) -> Sha256
         if each.annotations.get(PLATFORM) == platform:
             return each.sha256
     names = sorted(each.annotations[PLATFORM] for each in index.manifests if PLATFORM in each.annotations)
-    there = shown(", ".join(names)[:SHOWN_CHARACTERS]) or "no platform of this project"
+    there = brief(", ".join(names)) or "no platform of this project"
     raise OriginError(f"{reference} has nothing for {platform}; it has {there}")
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from recipes.registry.untrusted import decode
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -68,7 +70,7 @@ class _TokenAnswer(msgspec.Struct):
 
 def parse_token(data: bytes) -> Token:
     """Read a token service's answer; raises ValueError where it has no usable token."""
-    answer = msgspec.json.decode(data, type=_TokenAnswer)
+    answer = decode(data, _TokenAnswer)
     text = answer.token or answer.access_token
     if not re.fullmatch(r"[!-~]+", text):  # what a header can carry
         raise ValueError("an answer without a token")

@@ -14,7 +14,6 @@ from urllib.parse import urljoin
 import msgspec
 
 from recipes.core.digest import Sha256
-from recipes.core.filesystem import shown
 from recipes.fetch.http.environment import check_environment
 from recipes.fetch.http.network_errors import (
     OriginError,
@@ -37,6 +36,7 @@ from recipes.registry.documents import (
     parse_document,
 )
 from recipes.registry.login import RegistryLogin
+from recipes.registry.untrusted import brief, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,7 +49,6 @@ READ_BYTES = 1 << 20
 MOST_ERROR_BYTES = 1 << 16
 MOST_PAGES = 100
 TAGS_OF_A_PAGE = 1000
-SHOWN_CHARACTERS = 200  # of what a registry says
 PULL, PUSH, DELETE = "pull", "pull,push", "pull,push,delete"
 
 
@@ -140,12 +139,10 @@ class Client:
         try:
             document = parse_document(reply.body)
         except ValueError as error:  # of msgspec too
-            raise RegistryFaultError(
-                f"{reference}: it sent {shown(str(error))[:SHOWN_CHARACTERS]}"
-            ) from error
+            raise RegistryFaultError(f"{reference}: it sent {brief(error)}") from error
         if claimed != document.media_type:
             raise RegistryFaultError(
-                f"{reference}: it says {shown(claimed)!r} of a document of type {document.media_type!r}"
+                f"{reference}: it says {brief(claimed)!r} of a document of type {document.media_type!r}"
             )
         return Found(document, reply.body)
 
@@ -156,13 +153,15 @@ class Client:
         said = reply.headers.get("docker-content-digest")
         if said is not None and said != str(Sha256.of_bytes(data)):
             raise RegistryFaultError(
-                f"{reference}: it stored {shown(said)[:SHOWN_CHARACTERS]}, sent was {Sha256.of_bytes(data)}"
+                f"{reference}: it stored {brief(said)}, sent was {Sha256.of_bytes(data)}"
             )
         return reply
 
     def has_blob(self, sha: Sha256, size_bytes: int) -> bool:
         """Whether the repository has a blob, of the right size as far as it says one."""
         reply = self.ask("HEAD", self.repository.url("blobs", str(sha)))
+        if reply.status in _REDIRECTS:  # to where its bytes lie
+            return True
         return reply.status == HTTPStatus.OK and reply.headers.get("content-length", str(size_bytes)) == str(
             size_bytes
         )
@@ -189,9 +188,9 @@ class Client:
                 return ()
             self.demand(reply, HTTPStatus.OK)
             try:
-                found += msgspec.json.decode(reply.body, type=_Tags).tags or ()
+                found += decode(reply.body, _Tags).tags or ()
             except ValueError as error:
-                raise RegistryFaultError(f"the tags of {self.repository}: it sent {error}") from error
+                raise RegistryFaultError(f"the tags of {self.repository}: it sent {brief(error)}") from error
             following = next_page(reply)
             if following is None:
                 return tuple(found)
@@ -223,7 +222,7 @@ class Client:
         *,
         most_bytes: int = MOST_ERROR_BYTES,
     ) -> Reply | TryLater:
-        """Make a request, logged in as is demanded; redirects of GET and HEAD are followed, without the login."""
+        """Make a request, logged in as is demanded; redirects of GET are followed, without the login."""
         address, is_redirected, has_answered = url, False, False
         for _ in range(MOST_REDIRECTS + 2):
             reply = self._send(method, address, headers or {}, body, most_bytes, is_redirected=is_redirected)
@@ -234,7 +233,7 @@ class Client:
                 if self.login.answer(reply.headers.get("www-authenticate", "")):
                     continue
             location = reply.headers.get("location")
-            if location is None or method not in {"GET", "HEAD"} or reply.status not in _REDIRECTS:
+            if location is None or method != "GET" or reply.status not in _REDIRECTS:
                 return _try_later(reply) or reply
             address, is_redirected = joined(address, location), True
         raise RegistryFaultError("too many redirects")
@@ -245,8 +244,7 @@ class Client:
             return
         reason = f"{status_text(reply.status)}{_said(reply.body)}" + (f", for {what}" if what else "")
         if reply.status in _NOT_ALLOWED:
-            login = self.login.stored
-            reason += f"; asked with the login of {login.source}" if login else "; asked without a login"
+            reason += f"; {self.login.how}"
         raise RegistryFaultError(reason, status=reply.status)
 
     def _send(  # noqa: PLR0913 - one request
@@ -345,8 +343,8 @@ class _Errors(msgspec.Struct):
 def _said(body: bytes) -> str:
     """Return what a registry says of its refusal, in one short line with a colon before it; else ""."""
     try:
-        errors = msgspec.json.decode(body, type=_Errors).errors
+        errors = decode(body, _Errors).errors
     except ValueError:
         return ""
     text = "; ".join(" ".join(filter(None, (each.code, each.message))) for each in errors)
-    return f": {shown(text)[:SHOWN_CHARACTERS]}" if text else ""
+    return f": {brief(text)}" if text else ""

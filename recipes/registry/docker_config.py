@@ -7,7 +7,6 @@ program docker-credential-NAME, asked by `get` with the registry's host on its s
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from recipes.core.errors import UsageError
 from recipes.core.process import Command, capture
+from recipes.registry.untrusted import decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,11 +60,9 @@ def find_login(host: str, environ: Mapping[str, str] = os.environ) -> StoredLogi
     except OSError as error:
         raise _wrong(path, os.strerror(error.errno or 0).lower()) from error
     try:
-        config = json.loads(data)
+        config = decode(data, dict[str, Any])
     except ValueError as error:
-        raise _wrong(path, f"no JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise _wrong(path, "JSON that is no object")
+        raise _wrong(path, f"no JSON of an object: {error}") from error
     helper = _text(_table(config, "credHelpers", path).get(host)) or _text(config.get("credsStore"))
     if helper and (login := _ask_helper(helper, host, path, environ)):
         return login
@@ -109,7 +107,7 @@ def _ask_helper(name: str, host: str, path: Path, environ: Mapping[str, str]) ->
         found = f"exit status {done.status}"
         raise UsageError(where=f"{program} get", expected=f"a login for {host}", found=found, fix=fix)
     try:
-        answer = json.loads(done.out)
+        answer = decode(done.out.encode(), dict[str, Any])
         user, secret = _text(answer["Username"]), _text(answer["Secret"])
     except (ValueError, KeyError, TypeError) as error:
         found = "an answer that is no JSON with Username and Secret"

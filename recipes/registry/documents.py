@@ -5,12 +5,13 @@ What the specification lets others add is ignored; what this project relies on i
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from recipes.core.digest import Sha256
+from recipes.registry.untrusted import brief, decode
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -113,23 +114,21 @@ def parse_digest(text: str) -> Sha256:
     """Read sha256:DIGITS; raises ValueError."""
     algorithm, _, digits = text.partition(":")
     if algorithm != Sha256.algorithm:
-        raise ValueError(f"a digest as sha256:... is expected, not {text[:80]!r}")
+        raise ValueError(f"a digest as sha256:... is expected, not {brief(text)}")
     return Sha256(digits)
 
 
 def parse_document(data: bytes) -> Manifest | Index:
     """Read a manifest or an index; raises ValueError, which says what it is instead."""
-    head = msgspec.json.decode(data)
-    if not isinstance(head, dict):
-        raise ValueError("JSON that is no manifest")  # noqa: TRY004 - the one error of this function
+    head = decode(data, dict[str, Any])
     if head.get("schemaVersion") != 2:  # noqa: PLR2004 - the one that there is
-        raise ValueError(f"schemaVersion {head.get('schemaVersion')!r}, not 2")
+        raise ValueError(f"schemaVersion {brief(head.get('schemaVersion'))}, not 2")
     # an index may leave its type out
     media_type = head.get("mediaType") or (INDEX_TYPE if "manifests" in head else MANIFEST_TYPE)
     kinds = {MANIFEST_TYPE: Manifest, INDEX_TYPE: Index}
     kind = kinds.get(media_type) if isinstance(media_type, str) else None
     if kind is None:
-        raise ValueError(f"a document of type {str(media_type)[:80]!r}")
+        raise ValueError(f"a document of type {brief(media_type)}")
     document: Manifest | Index = msgspec.convert({**head, "mediaType": media_type}, kind)
     named = document.manifests if isinstance(document, Index) else (document.config, *document.layers)
     for descriptor in named:

@@ -15,6 +15,7 @@ from recipes.fetch.http.redirects import HEADERS, as_it_is
 from recipes.fetch.http.response_rules import TRY_LATER, TryLater, status_text
 from recipes.fetch.http.session import open_session
 from recipes.registry.challenge import Challenge, Token, parse_challenges, parse_token
+from recipes.registry.untrusted import brief
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,15 @@ class RegistryLogin:
         self._ends_at_s = 0.0
         self._lock = threading.RLock()
         self.stored: StoredLogin | None = None  # the user's own, once it was asked for
+
+    @property
+    def how(self) -> str:
+        """With which login the last request was made, for an error."""
+        if self.stored is None:
+            return "asked without a login"
+        if not _is_safe(self._repository.base):
+            return f"asked without the login of {self.stored.source}: it goes over https only"
+        return f"asked with the login of {self.stored.source}"
 
     def headers_for(self, url: str, *, is_redirected: bool = False) -> dict[str, str]:
         """Return the headers that say who asks, where this address is the registry's own.
@@ -147,7 +157,7 @@ class RegistryLogin:
         try:
             return parse_token(data)
         except ValueError as error:
-            raise OriginError(f"its token service sent {error}") from error
+            raise OriginError(f"its token service sent {brief(error)}") from error
 
 
 def _is_safe(url: str) -> bool:

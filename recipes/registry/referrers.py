@@ -20,6 +20,7 @@ from recipes.registry.documents import (
     make_index,
     parse_document,
 )
+from recipes.registry.untrusted import brief
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,7 @@ def find_referrers(client: Client, subject: Sha256) -> tuple[Descriptor, ...]:
         try:
             document = parse_document(reply.body)
         except ValueError as error:
-            raise RegistryFaultError(f"the referrers of {subject}: it sent {error}") from error
+            raise RegistryFaultError(f"the referrers of {subject}: it sent {brief(error)}") from error
         if not isinstance(document, Index):
             raise RegistryFaultError(
                 f"the referrers of {subject}: it sent a document of type {document.media_type}"

@@ -29,6 +29,7 @@ from recipes.registry.documents import (
     make_manifest,
     parse_digest,
 )
+from recipes.registry.untrusted import brief, decode
 from recipes.registry.upload import Blob, push_blob
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def read_tree(client: Client, reference: Reference, found: Found, kind: str) -> 
     if not isinstance(document, Manifest):
         raise RegistryFaultError(f"{reference} is an index, not {wanted}")
     if document.type_text != wanted or document.config.media_type != CONFIG_TYPE:
-        raise RegistryFaultError(f"{reference} is {document.type_text!r}, not {wanted!r}")
+        raise RegistryFaultError(f"{reference} is {brief(document.type_text)!r}, not {wanted!r}")
     if len(document.layers) != 1 or document.layers[0].media_type != LAYER_TYPE:
         raise RegistryFaultError(
             f"{reference} has {len(document.layers)} layers, not one of type {LAYER_TYPE!r}"
@@ -122,13 +123,13 @@ def read_tree(client: Client, reference: Reference, found: Found, kind: str) -> 
         )
     data = client.read_blob(parse_digest(document.config.digest), MOST_CONFIG_BYTES)
     try:
-        facts = msgspec.json.decode(data, type=TreeFacts)
+        facts = decode(data, TreeFacts)
         Sha256(facts.tree)
     except ValueError as error:
-        raise RegistryFaultError(f"{reference}: its configuration: {error}") from error
+        raise RegistryFaultError(f"{reference}: its configuration: {brief(error)}") from error
     if (facts.schema, facts.kind) != (SCHEMA, kind):
         raise RegistryFaultError(
-            f"{reference} is said to be {facts.kind!r} in {facts.schema!r}, not {kind!r} in {SCHEMA!r}"
+            f"{reference} is said to be {brief(facts.kind)!r} in {brief(facts.schema)!r}, not {kind!r} in {SCHEMA!r}"
         )
     manifest = describe(found.data, MANIFEST_TYPE, artifact_type=wanted)
     return TreeArtifact(reference, manifest, facts, layer)

@@ -167,7 +167,9 @@ class _Upload:
             return reply
         if reply.status in _LOST and has_failed:
             return _Lost(f"{status_text(reply.status)}: it lost the upload, which starts over")
-        self._client.demand(reply, HTTPStatus.CREATED if is_last else HTTPStatus.ACCEPTED)
+        self._client.demand(
+            reply, *((HTTPStatus.CREATED, HTTPStatus.NO_CONTENT) if is_last else (HTTPStatus.ACCEPTED,))
+        )
         return None if is_last else _Next(self._moved(url, reply), end)
 
 

@@ -227,7 +227,12 @@ def test_a_manifest_of_another_type_is_refused(
     assert word in str(refused(there, wanted_of(tree)))
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff", b"<html>", b'{"schemaVersion": 2}', b"null"])
+DEEP = b'{"schemaVersion": 2, "x": ' + b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "data", [DEEP, b"", b"[]", b"{", b"\xff", b"<html>", b'{"schemaVersion": 2}', b"null"], ids=repr
+)
 def test_what_is_no_manifest_is_refused(there: Scene, tree: Publication, data: bytes) -> None:
     there.registry.manifests["team/llama", TAG] = (MANIFEST, data)
     assert f"{there.registry.repository()}:{TAG}" in str(refused(there, wanted_of(tree)))
@@ -350,6 +355,17 @@ def test_a_cache_that_fails_costs_a_line_and_the_next_one_is_asked(
     assert len(warnings) == 2  # one for each, once a command
     assert "connection refused" in warnings[0]
     assert "\n" not in warnings[1]
+
+
+def test_a_login_that_cannot_be_read_costs_a_line_too(there: Scene, tree: Publication) -> None:
+    there.registry.auth = "bearer"
+    (there.folder / "no-docker").mkdir()
+    (there.folder / "no-docker" / "config.json").write_text('{"credsStore": "of-nobody"}')
+    settings = replace(there.context.settings, caches=(there.registry.repository(),))
+    assert (
+        take_tree(replace(there.context, settings=settings), wanted_of(tree), there.folder / "none") is None
+    )
+    assert "docker-credential-of-nobody" in there.console.lines[-1]
 
 
 def test_a_cache_that_lies_alone_leaves_nothing(there: Scene, tree: Publication) -> None:

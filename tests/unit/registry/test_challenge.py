@@ -52,7 +52,17 @@ def test_a_token_is_read_with_its_time(data: bytes, token: Token) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"[]", b"{}", b'{"token": 1}', b'{"token": "a b"}', b'{"token": "a\\r\\nX: y"}', b"\xff"]
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"token": 1}',
+        b'{"token": "a b"}',
+        b'{"token": "a\\r\\nX: y"}',
+        b"\xff",
+        b'{"x":' + b"[" * 100_000,
+    ],
 )
 def test_what_is_no_token_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
