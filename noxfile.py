@@ -127,6 +127,18 @@ def advisories(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def publish(session: nox.Session) -> None:
+    """Publish bundles and their evidence to an OCI registry, by digest."""
+    recipes(session)
+
+
+@nox.session(default=False)
+def pull(session: nox.Session) -> None:
+    """Take a bundle from a registry into the store, by its pinned digest: no compiler is needed."""
+    recipes(session)
+
+
+@nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Propose new pins for a newer source or a model, as a diff, and say which patches still apply."""
     asks_the_hub = any(word.startswith("--model") for word in session.posargs)

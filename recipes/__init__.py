@@ -9,6 +9,7 @@ ROOMS = (
     "manifest",
     "store",
     "fetch",
+    "registry",
     "patches",
     "build",
     "evalset",

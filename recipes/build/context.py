@@ -9,9 +9,12 @@ from recipes.build.plan.plan import Plan, make_plan
 from recipes.store.context import Context
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from recipes.core.sandbox import Surroundings
     from recipes.manifest.load import Manifests
     from recipes.manifest.schema import Platform, Recipe, Toolchain
+    from recipes.registry.caches import Accept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,7 @@ class Job(Context):
     platform_name: str
     surroundings: Surroundings
     permitted: tuple[str, ...] = ()  # grave findings, by name: provenance records them
+    accept: Callable[[Plan], Accept] | None = None  # what judges a bundle of a cache that nothing pins
 
     @property
     def platform(self) -> Platform:

@@ -5,7 +5,6 @@ Every stage verifies what it reads by digest; nothing depends on another command
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,44 +13,35 @@ from recipes.build.bundle.layout import find_shipped, is_pin_of, lay_out, write_
 from recipes.build.bundle.listing import describe_mismatch
 from recipes.build.bundle.version_output import read_version
 from recipes.build.bundle_audit import check_structure
+from recipes.build.bundle_provenance import drop_if_unproven, warn_of_provenance, write_provenance
 from recipes.build.compiled import (
     BIN,
     changed_tools,
     check_no_leak,
     ensure_compiled,
-    find_circumstances,
-    now,
 )
 from recipes.build.components.inventory import find_used, reader
 from recipes.build.components.licences import licence_files
-from recipes.build.project_commit import find_commit
-from recipes.build.provenance import (
-    PROVENANCE_INPUT,
-    Occasion,
-    encode,
-    find_fault,
-    provenance_path,
-    recorded_output,
-    recorded_tools,
-    statement,
-    write_statement,
-)
+from recipes.build.provenance import PROVENANCE_INPUT, provenance_path, recorded_tools
+from recipes.build.shared import keep_taken, wanted_bundle
 from recipes.build.source_tree import ensure_source
 from recipes.build.toolchain.host_tools import ask_host_tools
 from recipes.build.toolchain.toolchain import ensure_toolchain, host_name
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import AuditError, OutputError
-from recipes.core.filesystem import remove_tree, storage_errors
 from recipes.core.log import step
 from recipes.core.process import Command
 from recipes.core.sandbox import Reach, Surroundings, run_isolated
+from recipes.registry.caches import take_tree
 from recipes.store.build_history import explain_rebuild
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from recipes.build.context import Job
     from recipes.build.plan.plan import Plan
+    from recipes.registry.caches import Taken
     from recipes.store.store import Entry
 
 UNPIN = "write `output_unpinned: WHY` in the place of `output: ...` in the manifest"
@@ -74,6 +64,7 @@ class Bundle:
     plan: Plan
     pinned: Sha256 | None
     built: bool
+    taken: Taken | None = None  # where it was taken from, if that was now
 
 
 def find_bundle(job: Job, plan: Plan) -> Bundle | None:
@@ -89,10 +80,11 @@ def find_bundle(job: Job, plan: Plan) -> Bundle | None:
 
 
 def ensure_bundle(job: Job, plan: Plan) -> Bundle:
-    """Return a plan's bundle, built where it is missing; verified either way.
+    """Return a plan's bundle, taken from a cache or built where it is missing; verified either way.
 
     1. Check that the pinned digest was taken of this plan.
-    2. Find the bundle in the store; where it is there, hash it again, compare it with the pin, and end.
+    2. Find the bundle in the store; where it is there, hash it again, compare it with the pin, and end. Else ask the
+       caches; what nothing pins is taken where the job's policy accepts what is said of it.
     3. Fetch and unpack the toolchain.
     4. Fetch, verify and patch the source; build its page.
     5. Compile the runtime libraries of the target.
@@ -110,8 +102,14 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
     drop_if_tools_changed(job, plan)
     drop_if_unproven(job, plan)
     inputs = plan.named_inputs()
+    taken: Taken | None = None
 
     def make(folder: Path) -> None:
+        nonlocal taken
+        taken = take_tree(job, wanted_bundle(job, plan), folder) if plan.hermetic else None
+        if taken:
+            keep_taken(job, plan, taken, inputs)
+            return
         say_why(job, plan)
         # 3. to 6. The compiled files.
         compiled = ensure_compiled(job, plan)
@@ -122,7 +120,7 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
         # 8. The provenance.
         step(8, 8, "provenance", path=provenance_path(job.store, plan))
         # before the bundle appears, and bound to it: the entry's record has its digest
-        inputs[PROVENANCE_INPUT] = _write_provenance(job, plan, tree)
+        inputs[PROVENANCE_INPUT] = write_provenance(job, plan, tree)
 
     entry, is_new = job.store.ensure(
         plan.bundle_key,
@@ -136,43 +134,51 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
         job.store.history.record_inputs(plan.name, plan.named_inputs())
     if not is_new:
         warn_of_provenance(job, plan, entry)
-    return Bundle(entry, plan, _pinned(job, plan), built=is_new)
+    return Bundle(entry, plan, _pinned(job, plan), built=is_new and not taken, taken=taken)
 
 
-def _write_provenance(job: Job, plan: Plan, tree: Sha256) -> str:
-    """Write the provenance of a bundle that is about to appear, and return its digest."""
-    circumstances = find_circumstances(job.store, plan)
-    assert circumstances is not None  # noqa: S101 - what was compiled in unknown ones was dropped
-    wheels = {
-        toolchain.name: toolchain.hosts.get(host_name(), ())
-        for toolchain in (job.toolchain, *([job.node] if job.node else []))
-    }
-    commit = find_commit(job.manifests.project)
-    data = encode(statement(plan, tree.hex, Occasion(circumstances, now(), commit, wheels, job.permitted)))
-    path = provenance_path(job.store, plan)
-    with storage_errors(job.store.root):
-        if recorded_output(path) not in {"", tree.hex}:
-            remove_tree(path.parent)  # all that is said there is said of another bundle
-        write_statement(path, data)
-    return str(Sha256.of_bytes(data))
+def find_or_take_bundle(job: Job, plan: Plan, take: Callable[[Path], Taken | None]) -> Bundle | None:
+    """Return a plan's bundle from the store, or as `take` fills an empty folder with it; None where it does not.
 
+    What `take` brings MUST be the pinned tree, or one that a policy accepted. Raises as `find_bundle` does, OutputError
+    where the pin was not taken of this plan, and what `take` raises.
+    """
+    check_pin(job, plan)
+    inputs = plan.named_inputs()
+    taken: Taken | None = None
 
-def warn_of_provenance(job: Job, plan: Plan, entry: Entry) -> None:
-    """Say where the provenance of a bundle is gone or changed: the bundle is what it is, and can be used."""
-    if fault := find_fault(job.store, plan, entry):
-        job.console.warn(
-            f"no provenance for {plan.name}: {fault}\n  `build` writes it again, of the compile that made the bundle"
+    def make(folder: Path) -> None:
+        nonlocal taken
+        taken = take(folder)
+        if taken is None:
+            raise _NotThereError
+        keep_taken(job, plan, taken, inputs)
+
+    try:
+        entry, is_new = job.store.ensure(
+            plan.bundle_key,
+            "bundle",
+            inputs,
+            make,
+            console=job.console,
+            check=lambda entry: _check_bundle(job, plan, entry),
         )
+    except _NotThereError:
+        return None
+    if not is_new:
+        warn_of_provenance(job, plan, entry)
+    return Bundle(entry, plan, _pinned(job, plan), built=False, taken=taken)
 
 
-def drop_if_unproven(job: Job, plan: Plan) -> None:
-    """Remove a bundle whose provenance is gone or changed, where it can be laid out again without a compile."""
-    entry = job.store.find(plan.bundle_key)
-    if entry is None or find_circumstances(job.store, plan) is None or not os.access(job.store.root, os.W_OK):
-        return
-    if fault := find_fault(job.store, plan, entry):
-        job.console.say(f"laying {plan.name} out again for its provenance: {fault}")
-        job.store.discard(plan.bundle_key)
+def take_bundle(job: Job, plan: Plan) -> Bundle | None:
+    """Return a plan's bundle, which is not in the store, from the first of the user's caches that has it."""
+    if not job.settings.caches or not plan.hermetic:
+        return None
+    return find_or_take_bundle(job, plan, lambda folder: take_tree(job, wanted_bundle(job, plan), folder))
+
+
+class _NotThereError(Exception):
+    """No registry has the bundle."""
 
 
 def _pinned(job: Job, plan: Plan) -> Sha256 | None:

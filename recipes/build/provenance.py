@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 BUILD_TYPE = "urn:pinned-llama:plan:2"
 BUILDER = "urn:pinned-llama:builder:2"
-PROVENANCE_INPUT = "provenance"  # the name of its digest in the record of the bundle's entry
+# in the record of a bundle's entry: the digest of its provenance, and where it was taken from if it was not built here
+PROVENANCE_INPUT, TAKEN_INPUT = "provenance", "taken_from"
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,8 @@ def find_fault(store: Store, plan: Plan, bundle: Entry) -> str | None:
     """Return what is wrong with the provenance of a bundle, in words; None where it is the one written with it."""
     path = provenance_path(store, plan)
     recorded = bundle.inputs.get(PROVENANCE_INPUT)
+    if recorded is None and TAKEN_INPUT in bundle.inputs:
+        return None  # none came with it, which was said then
     try:
         found = str(Sha256.of_bytes(read_no_link(path)))
     except OSError:
@@ -212,8 +215,16 @@ def recorded_permissions(path: Path) -> tuple[str, ...]:
 def recorded_output(path: Path) -> str:
     """Return the tree digest of the bundle that a provenance is of; "" where none is recorded."""
     try:
-        return str(json.loads(read_no_link(path))["subject"][0]["digest"]["gitTree"])
-    except (OSError, ValueError, LookupError, TypeError):
+        return output_of(read_no_link(path))
+    except OSError:
+        return ""
+
+
+def output_of(provenance: bytes) -> str:
+    """Return the tree digest of the bundle that a provenance is of; "" where it is none."""
+    try:
+        return str(json.loads(provenance)["subject"][0]["digest"]["gitTree"])
+    except (ValueError, LookupError, TypeError, RecursionError):
         return ""
 
 

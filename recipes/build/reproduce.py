@@ -139,7 +139,7 @@ def second_environment(folder: Path, environ: Mapping[str, str]) -> dict[str, st
             "TZ": "Pacific/Kiritimati",
             "PYTHONHASHSEED": "1",
             "PINNED_LLAMA_STORE": str(folder / "store"),
-            "PINNED_LLAMA_OFFLINE": "1",
+            "PINNED_LLAMA_OFFLINE": "1",  # no cache is asked either
         }
     )
 

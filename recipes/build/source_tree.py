@@ -17,6 +17,8 @@ from recipes.core.log import step
 from recipes.fetch.origins import fetch_source, fetch_wheel
 from recipes.patches.apply import apply_patch
 from recipes.patches.parse import parse_patch
+from recipes.registry.caches import take_tree, wanted_stage
+from recipes.registry.tree import SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +91,8 @@ def ensure_unpatched(job: Job) -> Entry:
     source = job.recipe.source
 
     def make(folder: Path) -> None:
+        if take_tree(job, wanted_stage(SOURCE, job.recipe.name, source.tree_sha256), folder):
+            return
         where = f"{job.where}: source.origins"
         fetched = fetch_source(job.recipe.name, source, where, job, into=folder)
         for failure in fetched.failures:
@@ -110,6 +114,8 @@ def ensure_patched(job: Job) -> Entry:
         return ensure_unpatched(job)
 
     def make(folder: Path) -> None:
+        if take_tree(job, wanted_stage(SOURCE, job.recipe.name, patches[-1].tree_sha256), folder):
+            return
         unpatched = ensure_unpatched(job)
         with job.console.task(f"patch {job.recipe.name}", len(patches), "patches") as task:
             copy_writable(unpatched.path, folder)

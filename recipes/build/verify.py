@@ -215,7 +215,7 @@ def _find_provenance(job: Job, plan: Plan, entry: Entry) -> bool:
             found=fault,
             fix=f"python3 noxfile.py -s build -- --recipe {plan.recipe} --platform {plan.platform}  # writes it again",
         )
-    return True
+    return PROVENANCE_INPUT in entry.inputs
 
 
 def _find_patch(job: Job, index: int) -> bytes | None:

@@ -56,6 +56,9 @@ def add_options(parser: Parser) -> None:
         choices=("host",),
         help="use the machine's own compiler, as the platform's `host:` says (default: the pinned one)",
     )
+    parser.add_argument(
+        "--no-cache", action="store_true", help="build all that is not in the store, and ask no cache"
+    )
     # how `reproduce` shifts the build's clock
     parser.add_argument("--preload", type=Path, help=argparse.SUPPRESS)
     add_compile(parser)
@@ -142,6 +145,8 @@ def print_bundle(job: Job, bundle: Bundle) -> None:
     rows = describe(entry.path)
     print(f"bundle:   {entry.path}")
     how = "built now" if bundle.built else "built before, hashed again"
+    if bundle.taken:
+        how = f"taken from {bundle.taken.reference}"
     print(f"          {plan.name}, version {plan.version}, {how}")
     print(f"digest:   {entry.tree} ({state})")
     print(f"plan:     {plan.digest}")

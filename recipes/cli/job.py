@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from recipes.build.context import Job
 from recipes.build.plan.host_override import on_host
 from recipes.build.plan.plan import with_architectures
 from recipes.build.toolchain.toolchain import default_platform
+from recipes.cli.acceptance import find_acceptance
 from recipes.core import log
 from recipes.core.console import open_console
 from recipes.core.cores import usable_cores
@@ -15,6 +17,7 @@ from recipes.core.errors import UsageError
 from recipes.core.sandbox import Surroundings
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
+from recipes.registry.caches import parse_cache
 from recipes.store.context import Context
 from recipes.store.store import Store
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
+    from recipes.core.settings import Settings
     from recipes.manifest.schema import Recipe
 
 
@@ -64,6 +68,7 @@ def open_job(options: argparse.Namespace, kind: type[Manifests] = Manifests) -> 
     """
     context = open_context()
     manifests = open_manifests(options, kind)
+    context = replace(context, settings=with_caches(options, context.settings, manifests))
     recipe = manifests.recipe(options.recipe or manifests.defaults().recipe)
     platform_name = _platform_name(options, manifests, recipe)
     if getattr(options, "toolchain", None):
@@ -80,7 +85,19 @@ def open_job(options: argparse.Namespace, kind: type[Manifests] = Manifests) -> 
         surroundings=Surroundings(
             jobs=getattr(options, "jobs", None) or usable_cores(), preload=getattr(options, "preload", None)
         ),
+        accept=find_acceptance(options, context.settings, manifests),
     )
+
+
+def with_caches(options: argparse.Namespace, settings: Settings, manifests: Manifests) -> Settings:
+    """Return settings with the caches to ask: none with --no-cache, else the user's, else those of the defaults."""
+    if getattr(options, "no_cache", False):
+        return replace(settings, caches=())
+    if settings.caches is None:
+        return replace(settings, caches=manifests.defaults().caches)
+    for address in settings.caches:
+        parse_cache(address)  # a wrong one is said before anything is done
+    return settings
 
 
 def _platform_name(options: argparse.Namespace, manifests: Manifests, recipe: Recipe) -> str:

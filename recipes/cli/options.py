@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from recipes.core.errors import UsageError
 from recipes.core.settings import split_names
+from recipes.registry.reference import Repository, parse_repository
 from recipes.serve.door.admission import parse_origin
 from recipes.serve.door.image_decode import Detail
 
@@ -27,6 +28,9 @@ environment:
   PINNED_LLAMA_INDEX_URL  package index to use (default: pip's setting, else the client's own)
   PINNED_LLAMA_MIRROR     addresses of mirrors: a store's blobs/sha256 folder, served as it is
   PINNED_LLAMA_OFFLINE    1: never use the network
+  PINNED_LLAMA_CACHES     repositories of OCI registries to ask before building (default: the project's; "": none)
+  PINNED_LLAMA_CACHE_POLICY  file of a policy: what nothing pins is taken from them with the signatures it demands
+  DOCKER_CONFIG           folder of docker's config.json, with logins for registries (default: ~/.docker)
   PINNED_LLAMA_POLICY     refuse-known-issues, require-isolation: refuse to build as those options do
   PINNED_LLAMA_PERMIT     findings that a recipe may have though they are grave, as --permit names them
   PINNED_LLAMA_TIMEOUT_S  how long a server may be silent, in seconds (default: 30)
@@ -258,6 +262,14 @@ def detail(text: str) -> Detail:
     except ValueError:
         names = ", ".join(one.value for one in Detail)
         raise argparse.ArgumentTypeError(f"one of {names} is expected, not {text!r}") from None
+
+
+def repository(text: str) -> Repository:
+    """Read the repository of a registry, or raise an ArgumentTypeError."""
+    try:
+        return parse_repository(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def port(text: str) -> int:

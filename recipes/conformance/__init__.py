@@ -1,4 +1,4 @@
 """Checks any llama.cpp with a small Qwen3-VL-MoE: the checks, their results, the report.
 
-May import: core, manifest, store, fetch, patches, build, evalset, models, serve.
+May import: core, manifest, store, fetch, registry, patches, build, evalset, models, serve.
 """

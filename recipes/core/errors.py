@@ -232,4 +232,11 @@ class OperatingSystemError(RecipeError):
     title = "the operating system refused"
 
 
+class RegistryError(RecipeError):
+    """A registry that does not take what is published."""
+
+    exit_code = 36
+    title = "the registry did not take it"
+
+
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

@@ -94,18 +94,19 @@ class Captured:
     err: str
 
 
-def capture(command: Command, timeout_s: float) -> Captured:
-    """Run a command to its end, and return what it printed.
+def capture(command: Command, timeout_s: float, text: str | None = None) -> Captured:
+    """Run a command to its end, and return what it printed; `text` is its standard input.
 
     Raises TimeoutError where it took longer and was ended, and OSError where it cannot be started.
     """
-    with _open(command, subprocess.PIPE, subprocess.PIPE) as process:
+    source = subprocess.DEVNULL if text is None else subprocess.PIPE
+    with _open(command, subprocess.PIPE, subprocess.PIPE, source=source) as process:
         try:
-            out, err = process.communicate(timeout=timeout_s)
+            out, err = process.communicate(text, timeout=timeout_s)
         except subprocess.TimeoutExpired as error:
             _end_group(process)
-            text = f"{command.argv[0]} did not end within {timeout_s:g} s"
-            raise TimeoutError(text) from error
+            reason = f"{command.argv[0]} did not end within {timeout_s:g} s"
+            raise TimeoutError(reason) from error
         except BaseException:
             _end_group(process)
             raise
@@ -218,11 +219,12 @@ def start(command: Command, log: Path) -> Iterator[Running]:
                 _end_group(process)
 
 
-def _open(
+def _open(  # noqa: PLR0913 - one program's whole environment
     command: Command,
     out: int | IO[bytes],
     err: int,
     *,
+    source: int = subprocess.DEVNULL,
     umask: int = -1,
     prepare: Callable[[], None] | None = None,
 ) -> subprocess.Popen[str]:
@@ -231,7 +233,7 @@ def _open(
         command.argv,
         cwd=command.cwd,
         env=dict(command.env),
-        stdin=subprocess.DEVNULL,
+        stdin=source,
         stdout=out,
         stderr=err,
         text=True,

@@ -26,6 +26,8 @@ MIRROR_VARIABLE = "PINNED_LLAMA_MIRROR"
 OFFLINE_VARIABLE = "PINNED_LLAMA_OFFLINE"
 POLICY_VARIABLE = "PINNED_LLAMA_POLICY"
 PERMIT_VARIABLE = "PINNED_LLAMA_PERMIT"
+CACHES_VARIABLE = "PINNED_LLAMA_CACHES"
+CACHE_POLICY_VARIABLE = "PINNED_LLAMA_CACHE_POLICY"
 TIMEOUT_VARIABLE = "PINNED_LLAMA_TIMEOUT_S"
 HUB_VARIABLE = "PINNED_LLAMA_HUB_URL"
 HUB_ENDPOINT_VARIABLE = "HF_ENDPOINT"  # the hub's own client's
@@ -58,6 +60,10 @@ class Settings:
         any static server of a store's `blobs/sha256` is a mirror.
     permit
         Findings of manifests/advisories that a recipe may have though they are grave.
+    caches
+        Repositories of registries that are asked for what would be built, in order; None is those of the defaults.
+    cache_policy
+        The file of the policy by which a bundle that nothing pins is taken from a cache; None is that of the defaults.
     timeout_s
         How long a server may be silent.
     network
@@ -76,6 +82,8 @@ class Settings:
     index_url: str | None = None
     mirrors: tuple[str, ...] = ()
     offline: bool = False
+    caches: tuple[str, ...] | None = None
+    cache_policy: Path | None = None
     policy: frozenset[str] = frozenset()
     permit: frozenset[str] = frozenset()
     timeout_s: float = TIMEOUT_S
@@ -125,6 +133,8 @@ def parse_settings(
             for word in environ.get(MIRROR_VARIABLE, "").split()
         ),
         offline=_switch(OFFLINE_VARIABLE, environ.get(OFFLINE_VARIABLE, "")),
+        caches=tuple(environ[CACHES_VARIABLE].split()) if CACHES_VARIABLE in environ else None,
+        cache_policy=_policy_file(environ),
         policy=_policy(environ.get(POLICY_VARIABLE, "")),
         permit=frozenset(split_names(environ.get(PERMIT_VARIABLE, ""))),
         timeout_s=_seconds(TIMEOUT_VARIABLE, environ.get(TIMEOUT_VARIABLE, "")),
@@ -148,6 +158,11 @@ def _hub_cache(environ: Mapping[str, str]) -> Path | None:
         if value := environ.get(name):
             return _expanded(f"the variable {name}", value) / below
     return Path(environ["HOME"]) / ".cache" / "huggingface" / "hub" if environ.get("HOME") else None
+
+
+def _policy_file(environ: Mapping[str, str]) -> Path | None:
+    value = environ.get(CACHE_POLICY_VARIABLE, "")
+    return _expanded(f"the variable {CACHE_POLICY_VARIABLE}", value) if value else None
 
 
 def _token(value: str) -> str | None:

@@ -1,4 +1,4 @@
 """The questions: scenes, images, prompts, and the golden answers of the reference.
 
-May import: core, manifest, store, fetch, patches, build.
+May import: core, manifest, store, fetch, registry, patches, build.
 """

@@ -64,6 +64,13 @@ def read_document(  # noqa: PLR0913 - one document, and what is demanded of it
     return Document(kind, _usable(content, rows), tuple(rows))
 
 
+def judge_documents(files: Mapping[str, bytes], subject: Subject) -> Iterator[Judgement]:
+    """Judge what is said of a bundle by itself, whoever signed it: each document whole, and about this bundle alone."""
+    for kind in DOCUMENTS:
+        yield from read_document(kind, files, subject, (), 0, is_demanded=False).judgements
+    yield from unknown_files(files)
+
+
 def unknown_files(files: Mapping[str, bytes]) -> Iterator[Judgement]:
     """Judge each file that is no document of a bundle: nobody vouches for it."""
     known = {kind.file for kind in DOCUMENTS} | {signed_name(kind.file) for kind in DOCUMENTS}

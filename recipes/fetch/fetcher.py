@@ -33,17 +33,17 @@ from recipes.fetch.package_index import PackageIndex
 from recipes.store.context import Context
 
 if TYPE_CHECKING:
-    from recipes.fetch.http.hub_token import Credential
+    from recipes.fetch.http.redirects import Identity
     from recipes.fetch.http.response_rules import BlobPin
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One place that may have a file; of a model hub, `credential` says who may get the user's token."""
+    """One place that may have a file; of a hub or a registry, `credential` says who may get the user's token."""
 
     label: str
     address: str | Callable[[], str]  # or how to find it, which may raise an OriginError
-    credential: Credential | None = None
+    credential: Identity | None = None
 
     def route(self) -> Route:
         """Return the way to it."""

@@ -1,4 +1,4 @@
 """Proposes new pins: of a recipe from a newer source, of a model from the hub.
 
-May import: core, manifest, store, fetch, patches, build, evalset, models, serve, conformance, evidence.
+May import: core, manifest, store, fetch, registry, patches, build, evalset, models, serve, conformance, evidence.
 """

@@ -28,6 +28,13 @@ RelativePath = Annotated[
         description="a POSIX path below the folder it is read in: no leading slash, no `..`",
     ),
 ]
+CacheAddress = Annotated[
+    str,
+    Meta(
+        pattern=r"^(https?://)?[^\s/@]+/[^\s@:]+$",
+        description="a repository of a registry, as HOST[:PORT]/REPOSITORY; https, unless http:// stands before it",
+    ),
+]
 Repository = Annotated[
     str,
     Meta(
@@ -542,6 +549,14 @@ class Defaults(_Pin, frozen=True, kw_only=True):
     platforms: Annotated[
         dict[Name, Name], Meta(description="the default platform of each machine, as system-arch")
     ]
+    caches: Annotated[
+        tuple[CacheAddress, ...],
+        Meta(description="repositories of registries that `build` asks first, in order, for what is pinned"),
+    ] = ()
+    cache_policy: Annotated[
+        RelativePath | None,
+        Meta(description="the policy, below manifests/, by whose signatures they may also give what is not"),
+    ] = None
 
 
 class ModelFile(_Pin, frozen=True, kw_only=True):

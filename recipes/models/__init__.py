@@ -1,4 +1,4 @@
 """GGUF and the files of a model: fetch, verify, inspect, lint.
 
-May import: core, manifest, store, fetch, patches, build, evalset.
+May import: core, manifest, store, fetch, registry, patches, build, evalset.
 """

@@ -1,4 +1,4 @@
 """Parses patches, applies them exactly, says how a patch fits another tree, applies a series to a tree.
 
-May import: core, manifest, store, fetch.
+May import: core, manifest, store, fetch, registry.
 """

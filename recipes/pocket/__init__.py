@@ -1,5 +1,5 @@
 """The small model: training, export to GGUF, the reference in transformers, and fidelity against it.
 
 Only here torch, transformers and tokenizers are needed (the dependency group `reference`). May import: core,
-manifest, store, fetch, patches, build, evalset, models, serve, conformance, evidence, lock, cli.
+manifest, store, fetch, registry, patches, build, evalset, models, serve, conformance, evidence, lock, cli.
 """

@@ -1,10 +1,10 @@
-"""Makes what a server needs and is not here: the bundle is built, the model is fetched, each once that is agreed to."""
+"""Gets what a server needs and is not here: a bundle from a cache, or built, and a model, each if that is agreed to."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recipes.build.pipeline import Bundle, ensure_bundle, find_bundle
+from recipes.build.pipeline import Bundle, ensure_bundle, find_bundle, take_bundle
 from recipes.core.errors import BundleMissingError, PinMissingError
 from recipes.core.invocation import command_line, typed_options
 from recipes.fetch.fetcher import Fetcher
@@ -21,9 +21,12 @@ BUILD_MINUTES = 40  # of one core, for b11312; docs/how-to/build-a-bundle.md
 
 
 def obtain_bundle(job: Job, consent: Consent) -> Bundle:
-    """Return the recipe's bundle, verified, built if it is missing and may be; else raise a BundleMissingError."""
+    """Return the recipe's bundle, verified; where it is missing, from a cache, or built if it may be.
+
+    A BundleMissingError is raised where it is not here, no cache has it, and it may not be built.
+    """
     plan = job.plan()
-    found = find_bundle(job, plan)
+    found = find_bundle(job, plan) or take_bundle(job, plan)
     if found is not None:
         return found
     cores = job.surroundings.jobs

@@ -126,8 +126,8 @@ def find_server(
 ) -> Installation:
     """Return the llama.cpp in the named folder, or the recipe's bundle, with every byte hashed; built if it may be.
 
-    A BundleMissingError is raised if the bundle is not built, another RecipeError if it differs from its pin, the
-    folder has no server, or a grave finding affects the recipe and is not in `permit`.
+    A BundleMissingError is raised if the bundle is not built and no cache has it, another RecipeError if it differs
+    from its pin, the folder has no server, or a grave finding affects the recipe and is not in `permit`.
     """
     if bundle is not None:
         return find_installation(bundle)

@@ -12,6 +12,8 @@ from recipes.core.errors import BuildError, VerifyError
 from recipes.core.filesystem import copy_writable
 from recipes.core.process import Command
 from recipes.core.sandbox import Reach, Surroundings, run_isolated
+from recipes.registry.caches import take_tree, wanted_stage
+from recipes.registry.tree import PAGE
 from recipes.store.context import Context
 
 if TYPE_CHECKING:
@@ -96,6 +98,8 @@ def ensure_page(job: PageJob) -> Entry:
     """
 
     def make(folder: Path) -> None:
+        if take_tree(job, wanted_stage(PAGE, job.recipe.name, job.page.tree_sha256), folder):
+            return
         packages = fetch_packages(job)
         with job.console.task(f"build the page of {job.recipe.name}", None):
             _build(job, packages, folder)

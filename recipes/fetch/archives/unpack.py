@@ -84,12 +84,20 @@ _FIX = (
 )
 
 
-def unpack(archive: Path, into: Path, *, subdirectory: str, drop: tuple[str, ...], where: str) -> None:
+def unpack(  # noqa: PLR0913 - one call
+    archive: Path,
+    into: Path,
+    *,
+    subdirectory: str,
+    drop: tuple[str, ...],
+    where: str,
+    most_bytes: int | None = None,
+) -> None:
     """Write what lies below one folder of an archive, with that folder's name removed.
 
     The archive is a tar, plain or compressed by gzip, xz or zstd, or a zip, such as a wheel. `subdirectory` is a POSIX
     path in it, "." for all; `drop` are files below that to leave out, each of which must be there. `where` is what the
-    archive is to the user, such as an origin.
+    archive is to the user, such as an origin. `most_bytes` bounds what a compressed tar may become, heads and all.
 
     Files get mode 0644, or 0755 where their owner may execute them; folders get 0755, whatever the umask. Times are
     those of unpacking. After any failure `into` is empty, or absent if it was.
@@ -105,7 +113,7 @@ def unpack(archive: Path, into: Path, *, subdirectory: str, drop: tuple[str, ...
         if form == "zip":
             _unpack_zip(file, tree, contents)
         else:
-            _unpack_tar(file if form == "tar" else _Decompressed(file, form), tree, contents)
+            _unpack_tar(file if form == "tar" else _Decompressed(file, form, most_bytes), tree, contents)
         for path, target in contents.close():
             tree.place(path).symlink_to(target)
 
@@ -162,8 +170,9 @@ class _Decoder(Protocol):
 class _Decompressed(io.RawIOBase):
     """A compressed file's content; unlike the standard library's readers, it refuses what follows the end."""
 
-    def __init__(self, file: IO[bytes], form: str) -> None:
+    def __init__(self, file: IO[bytes], form: str, most_bytes: int | None) -> None:
         self._file, self._form = file, form
+        self._most_bytes, self._size_bytes = most_bytes, 0
         self._decoder, self._fault = _new_decoder(form)
 
     def read(self, _size: int = -1, /) -> bytes:
@@ -177,6 +186,11 @@ class _Decompressed(io.RawIOBase):
             except self._fault as fault:
                 raise tarfile.ReadError(f"its {self._form} data is damaged: {fault}") from fault
             if plain:
+                self._size_bytes += len(plain)
+                if self._most_bytes is not None and self._size_bytes > self._most_bytes:
+                    refuse(
+                        "", f"at most {self._most_bytes} bytes, unpacked", "more: it never ends, or is a bomb"
+                    )
                 return plain
         if rest := self._decoder.unused_data + self._file.read(INPUT_BYTES):
             raise tarfile.ReadError(f"its {self._form} data has ended, and {rest[:16]!r} follows")

@@ -22,7 +22,7 @@ class Credential:
     @property
     def usable_token(self) -> str | None:
         """The token, where the way to the hub is encrypted or does not leave this machine."""
-        place = _place(self.hub)
+        place = place_of(self.hub)
         return self.token if place and (place[0] == "https" or place[1] in _LOOPBACK) else None
 
     def headers_for(self, url: str, *, is_redirected: bool = False) -> dict[str, str]:
@@ -30,13 +30,13 @@ class Credential:
 
         An address that a server named by a redirect gets nothing, whatever host it is of.
         """
-        place = _place(url)
-        if self.usable_token is None or is_redirected or place is None or place != _place(self.hub):
+        place = place_of(url)
+        if self.usable_token is None or is_redirected or place is None or place != place_of(self.hub):
             return {}
         return {"Authorization": f"Bearer {self.usable_token}"}
 
 
-def _place(url: str) -> tuple[str, str, int] | None:
+def place_of(url: str) -> tuple[str, str, int] | None:
     """Return scheme, host and port; None where it is not sure what they are."""
     if not _PLAIN.fullmatch(url):
         return None

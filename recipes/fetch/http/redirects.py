@@ -9,19 +9,18 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urljoin
 
 from recipes.core.digest import Sha256
 from recipes.fetch.http.environment import check_environment
+from recipes.fetch.http.hub_token import Credential
 from recipes.fetch.http.network_errors import refuse_insecure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from requests import PreparedRequest, Response, Session
-
-    from recipes.fetch.http.hub_token import Credential
 
 MOST_REDIRECTS = 10
 HEADERS = {"User-Agent": "pinned-llama", "Accept-Encoding": "identity"}  # identity: the pinned bytes
@@ -48,10 +47,18 @@ class RouteReply:
     is_fresh: bool
 
 
-class Route:
-    """One pinned address, with a hub's credential if it leads to one; every method may be called from any thread."""
+class Identity(Protocol):
+    """Who asks: the headers that say it, to the servers that may know it."""
 
-    def __init__(self, address: str, credential: Credential | None = None) -> None:
+    def headers_for(self, url: str, *, is_redirected: bool = False) -> dict[str, str]:
+        """Return the headers for an address; one that a server named by a redirect gets nothing."""
+        ...
+
+
+class Route:
+    """One pinned address, and who asks there, if that is to be known; every method may be called from any thread."""
+
+    def __init__(self, address: str, credential: Identity | None = None) -> None:
         self.address = address
         self.statement: Statement | None = None
         self._credential = credential
@@ -61,16 +68,16 @@ class Route:
     @property
     def is_hub(self) -> bool:
         """Whether it leads to a model hub."""
-        return self._credential is not None
+        return isinstance(self._credential, Credential)
 
     @property
     def has_token(self) -> bool:
         """Whether the hub is told who asks."""
-        return self._credential is not None and self._credential.usable_token is not None
+        return isinstance(self._credential, Credential) and self._credential.usable_token is not None
 
     def without_token(self, text: str) -> str:
         """Return a text without the token, which a server may send back."""
-        token = self._credential.token if self._credential else None
+        token = self._credential.token if isinstance(self._credential, Credential) else None
         return text.replace(token, "***") if token else text
 
     def ask(self, session: Session, start: int | None, end: int, timeout_s: float) -> RouteReply:
@@ -89,8 +96,8 @@ class Route:
             headers = HEADERS if start is None else {**HEADERS, "Range": f"bytes={start}-{end - 1}"}
             if self._credential:
                 headers = headers | self._credential.headers_for(url, is_redirected=is_redirected)
-            # elsewhere than at a hub, a login of the address or of ~/.netrc is used, for that very host
-            auth = _as_it_is if self._credential else None
+            # where no credential is given, a login of the address or of ~/.netrc is used, for that very host
+            auth = as_it_is if self._credential else None
             try:
                 response = session.get(url, headers=headers, auth=auth, stream=True, timeout=timeout_s)
             except (OSError, ValueError) as error:
@@ -118,7 +125,7 @@ class Route:
             self._target = None
 
 
-def _as_it_is(request: PreparedRequest) -> PreparedRequest:
+def as_it_is(request: PreparedRequest) -> PreparedRequest:
     """Leave a request's headers alone: else a login of ~/.netrc would take the token's place."""
     return request
 

@@ -30,7 +30,8 @@ class Patience:
     first_wait_s: float = 1.0  # doubled after each try, up to the longest
     longest_wait_s: float = 30.0
     longest_asked_wait_s: float = 120.0  # the most that a server may ask for by Retry-After
-    timeout_s: float = 30.0  # how long a server may be silent, or send less than LEAST_BYTES
+    timeout_s: float = 30.0  # how long a server may be silent, or send less than the least
+    least_bytes: int = LEAST_BYTES
 
     def next_wait(self, failures: int, asked_s: float | None = None) -> float | None:
         """How long to wait before the next try, in seconds; None is to give up.
@@ -75,6 +76,7 @@ class Pace:
 
     def __init__(self, tempo: Tempo, size_bytes: int) -> None:
         self._clock, self.timeout_s = tempo.clock, tempo.patience.timeout_s
+        self._least_bytes = tempo.patience.least_bytes
         self._now_s = self._clock()
         self._reported_s, self._window_s, self._window_bytes = self._now_s, self._now_s, size_bytes
 
@@ -87,9 +89,11 @@ class Pace:
         return True
 
     def fault(self, size_bytes: int) -> TryLater | None:
-        """Return the fault, where less than LEAST_BYTES came within a timeout, at the time last looked at."""
+        """Return the fault, where less than the least came within a timeout, at the time last looked at."""
         if self._now_s - self._window_s < self.timeout_s:
             return None
-        is_slow = size_bytes - self._window_bytes < LEAST_BYTES
+        is_slow = size_bytes - self._window_bytes < self._least_bytes
         self._window_s, self._window_bytes = self._now_s, size_bytes
-        return TryLater(f"less than {LEAST_BYTES} bytes came in {self.timeout_s:g} s") if is_slow else None
+        return (
+            TryLater(f"less than {self._least_bytes} bytes came in {self.timeout_s:g} s") if is_slow else None
+        )

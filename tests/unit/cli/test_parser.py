@@ -38,7 +38,12 @@ def test_help_shows_what_it_does_and_an_example_that_can_be_parsed(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_session_takes_verbose_and_a_project_where_it_reads_one(name: str) -> None:
-    words = {"models": " list", "payload": " folder", "why": " a b"}.get(name, "")
+    words = {
+        "models": " list",
+        "payload": " folder",
+        "why": " a b",
+        "publish": " --to h.example/r",
+    }.get(name, "")
     assert parse(f"{name} --verbose{words}").verbose
     assert parse(f"{name}{words} --verbose").verbose
     assert not parse(f"{name}{words}").verbose

@@ -51,6 +51,17 @@ def test_a_server_is_too_slow_that_sends_less_than_a_kibibyte_within_the_timeout
     assert slow == [False, False, False, False, True]
 
 
+def test_a_server_that_must_be_faster_is_too_slow_earlier() -> None:
+    times = iter([0.0, 10.0, 20.0])
+    pace = Pace(Tempo(Patience(timeout_s=10, least_bytes=1 << 20), clock=lambda: next(times)), 0)
+    pace.is_report_due()
+    assert pace.fault(1 << 20) is None
+    pace.is_report_due()
+    fault = pace.fault((2 << 20) - 1)
+    assert fault is not None
+    assert "less than 1048576 bytes" in fault.reason
+
+
 def test_the_waits_double_up_to_the_longest_and_end_with_the_tries() -> None:
     patience = Patience(tries=8, first_wait_s=1, longest_wait_s=30)
     assert [patience.next_wait(failures) for failures in range(1, 9)] == [1, 2, 4, 8, 16, 30, 30, None]

@@ -1,0 +1,112 @@
+"""What is said of a bundle, and of the stages before it, where they are published."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from recipes.build.plan.plan import final_tree
+from recipes.build.shared import bundle_tag
+from recipes.build.source_tree import find_source
+from recipes.build.webpage.build_page import find_page, page_key
+from recipes.registry.attached import TITLE
+from recipes.registry.caches import stage_tag
+from recipes.registry.documents import TargetPlatform
+from recipes.registry.publish import Publication
+from recipes.registry.reference import tag_of
+from recipes.registry.tree import BUNDLE, PAGE, PLATFORM, SCHEMA, SOURCE, TreeFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from recipes.build.context import Job
+    from recipes.build.plan.plan import Plan
+    from recipes.core.digest import Sha256
+    from recipes.manifest.schema import Recipe
+
+STANDARD = (
+    "org.opencontainers.image"  # what the names of the image specification's own annotations begin with
+)
+OWN = "pinned-llama"
+# Go's names, which registries use
+SYSTEMS = {"macos": "darwin"}
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def bundle_publication(
+    job: Job, plan: Plan, folder: Path, tree: Sha256, documents: Mapping[str, bytes]
+) -> Publication:
+    """Return how a plan's bundle is published: under its plan's digest, and in the index of its recipe."""
+    facts = TreeFacts(
+        schema=SCHEMA,
+        kind=BUNDLE,
+        tree=tree.hex,
+        recipe=plan.recipe,
+        platform=plan.platform,
+        plan=plan.digest.hex,
+    )
+    annotations = {
+        **annotations_of(job.recipe, f"llama.cpp {plan.recipe} for {plan.platform}"),
+        f"{OWN}.recipe": plan.recipe,
+        PLATFORM: plan.platform,
+        f"{OWN}.plan": plan.digest.hex,
+        f"{OWN}.tree": tree.hex,
+    }
+    return Publication(
+        folder=folder,
+        tag=bundle_tag(plan),
+        facts=facts,
+        annotations=annotations,
+        mtime=job.recipe.source.epoch,
+        pinned=job.platform.output is not None,
+        documents=documents,
+        index=tag_of(plan.recipe),
+        target=target_platform(plan),
+    )
+
+
+def stage_publications(job: Job) -> Iterator[Publication]:
+    """Return how the patched source and the page of a recipe are published, where the store has them.
+
+    Raises what `find_source` and `find_page` raise: what is published was hashed again.
+    """
+    recipe = job.recipe
+    if source := find_source(job.store, final_tree(recipe)):
+        yield _stage(recipe, SOURCE, source.tree, source.path)
+    if recipe.page is not None:
+        key = page_key(recipe, recipe.page, job.manifests.toolchain(recipe.page.toolchain))
+        if page := find_page(job.store, key, recipe.page, job.where):
+            yield _stage(recipe, PAGE, page.tree, page.path)
+
+
+def annotations_of(recipe: Recipe, title: str) -> dict[str, str]:
+    """Return what the image specification's own annotations say of a recipe."""
+    source = recipe.source
+    return {
+        TITLE: title,
+        f"{STANDARD}.description": recipe.summary,
+        f"{STANDARD}.version": f"b{source.build_number}",
+        f"{STANDARD}.revision": source.commit.hex,
+        f"{STANDARD}.source": source.repository,
+        f"{STANDARD}.licenses": source.licence,
+        f"{STANDARD}.created": datetime.fromtimestamp(source.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def target_platform(plan: Plan) -> TargetPlatform:
+    """Return a plan's platform in Go's names."""
+    return TargetPlatform(
+        architecture=MACHINES.get(plan.machine, plan.machine), os=SYSTEMS.get(plan.system, plan.system)
+    )
+
+
+def _stage(recipe: Recipe, kind: str, tree: Sha256, folder: Path) -> Publication:
+    return Publication(
+        folder=folder,
+        tag=stage_tag(kind, tree),
+        facts=TreeFacts(schema=SCHEMA, kind=kind, tree=tree.hex, recipe=recipe.name),
+        annotations=annotations_of(recipe, f"{kind} of llama.cpp {recipe.name}"),
+        mtime=recipe.source.epoch,
+        pinned=True,
+    )

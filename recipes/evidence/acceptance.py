@@ -1,0 +1,93 @@
+"""Whether a bundle that nothing pins may be taken from a cache: by signatures that a policy accepts, and only so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from recipes.build.bundle.layout import RECORD, encode_record
+from recipes.core.digest import Sha256, blob_entries
+from recipes.core.errors import ManifestError
+from recipes.core.filesystem import read_no_link, shown
+from recipes.evidence.documents import read_document
+from recipes.evidence.keys import distinct, public_key
+from recipes.evidence.material import DOCUMENTS, Expectation, Material, Subject
+from recipes.evidence.verification import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from securesystemslib.signer import SSlibKey
+
+    from recipes.build.plan.plan import Plan
+    from recipes.evidence.judgement import Judgement
+    from recipes.manifest.policy import Policy
+
+SHOWN_JUDGEMENTS = 3
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """Accepts a bundle of one plan as `recipes.registry.caches.Accept` asks: signed as the policy demands, and whole.
+
+    The policy MUST be one that `demand_signatures` let pass.
+    """
+
+    policy: Policy
+    keys: Sequence[SSlibKey]
+    plan: Plan
+    expected: Expectation
+
+    def refuse_documents(self, tree: Sha256, documents: Mapping[str, bytes]) -> str | None:
+        """Return what is missing of the signed statements about a tree; None where all are there, and hold."""
+        subject = Subject(self.plan.name, tree, {}, encode_record(self.plan.record()))
+        keys = distinct((*(public_key(each.key) for each in self.policy.signers), *self.keys))
+        rows: list[Judgement] = []
+        for kind in DOCUMENTS:
+            if kind.demand not in self.policy.statements or (
+                kind.demand == "vex" and not self.expected.findings
+            ):
+                continue
+            document = read_document(kind, documents, subject, keys, self._signatures, is_demanded=True)
+            rows += document.judgements
+        return _broken(rows)
+
+    def refuse_tree(self, folder: Path, tree: Sha256, documents: Mapping[str, bytes]) -> str | None:
+        """Return what does not hold of an unpacked tree and what is said of it; None where the policy accepts it."""
+        try:
+            files = blob_entries(folder, Sha256)
+            record = read_no_link(folder / RECORD)
+        except (OSError, ValueError) as error:
+            return f"no bundle: {shown(str(error))}"
+        if record != encode_record(self.plan.record()):
+            return "it is signed, and is the bundle of another plan"
+        material = Material(Subject(self.plan.name, tree, files, record), documents, self.expected)
+        return _broken(verify(material, self.policy, self.keys, datetime.now(UTC)))
+
+    @property
+    def _signatures(self) -> int:
+        return max(self.policy.signatures, 1 if self.keys else 0)
+
+
+def demand_signatures(policy: Policy, keys: Sequence[SSlibKey], where: str) -> None:
+    """Demand that a policy can accept a bundle that nothing pins, and only a signed one; raises ManifestError."""
+    if policy.pin == "required" or not (policy.signatures or keys):
+        found = "`pin: required`" if policy.pin == "required" else "`signatures: 0`, and no key is named"
+        raise ManifestError(
+            where=where,
+            expected="a policy by which what nothing pins can be taken: `pin: any`, and a signature demanded",
+            found=found,
+            fix="name another policy; without one, what nothing pins is built here",
+        )
+
+
+def _broken(rows: Iterable[Judgement]) -> str | None:
+    broken = [row for row in rows if not row.holds]
+    if not broken:
+        return None
+    text = "; ".join(
+        f"{row.what} {row.state.value}, found {shown(row.found)}" for row in broken[:SHOWN_JUDGEMENTS]
+    )
+    return f"{text}; {len(broken)} in all" if len(broken) > SHOWN_JUDGEMENTS else text
