@@ -24,6 +24,8 @@ OPTIONS = {
     },  # -O2: 2.3 times as long
     "LLAMA_SANITIZE_ADDRESS": "ON",
     "LLAMA_SANITIZE_UNDEFINED": "ON",
+    "GGML_SANITIZE_ADDRESS": "ON",  # ggml asks for its own
+    "GGML_SANITIZE_UNDEFINED": "ON",
     "GGML_NATIVE": "OFF",
     "GGML_OPENMP": "OFF",
     "LLAMA_BUILD_TESTS": "OFF",
