@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from recipes.build.context import Job
 from recipes.build.plan.host_override import on_host
 from recipes.build.plan.plan import with_architectures
-from recipes.build.toolchain.toolchain import default_platform
 from recipes.cli.acceptance import find_acceptance
 from recipes.core import log
 from recipes.core.console import open_console
@@ -103,6 +102,9 @@ def with_caches(options: argparse.Namespace, settings: Settings, manifests: Mani
 def _platform_name(options: argparse.Namespace, manifests: Manifests, recipe: Recipe) -> str:
     if not hasattr(options, "platform"):
         return next(iter(recipe.platforms))  # what it does is the same for each
+    # fetches toolchains too, with all that this needs; who judges a bundle does not
+    from recipes.build.toolchain.toolchain import default_platform
+
     name: str = options.platform or default_platform(manifests.defaults(), recipe)
     manifests.platform(recipe, name)  # an unknown one is refused before anything is done
     return name
