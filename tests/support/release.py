@@ -10,11 +10,12 @@ import base64
 import json
 import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from recipes.build.advisories import findings
 from recipes.build.bundle.layout import LICENCES, write_record
+from recipes.build.compiled import Circumstances
 from recipes.build.components.attribution import Used
 from recipes.build.components.licences import TABLE, write_table
 from recipes.build.components.page_packages import Package
@@ -28,6 +29,8 @@ from recipes.build.evidence_files import (
     signed_name,
 )
 from recipes.build.plan.plan import Plan, make_plan
+from recipes.build.project_commit import ProjectCommit
+from recipes.build.provenance import Occasion, statement
 from recipes.cli.main import main
 from recipes.conformance.report.json_record import to_json
 from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
@@ -36,11 +39,10 @@ from recipes.core.digest import Sha256, hash_tree
 from recipes.evidence.envelope import sign
 from recipes.evidence.keys import digits_of, read_signer
 from recipes.evidence.sbom import Materials, sbom
-from recipes.evidence.statement import SLSA_PROVENANCE, STATEMENT
 from recipes.evidence.vex import vex_documents
 from recipes.fetch.archives.pack import pack
 from recipes.manifest.load import Manifests
-from tests.support.fixture_project import COMMIT, make_project
+from tests.support.fixture_project import make_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,7 +203,7 @@ def write_documents(release: Release) -> None:
     tree = release.tree
     release.document(SBOM).write_bytes(sbom(materials(release)))
     for name, content in {
-        PROVENANCE: provenance(release.plan, tree),
+        PROVENANCE: provenance(release),
         VEX_CYCLONEDX: {"bomFormat": "CycloneDX", "specVersion": "1.6", "vulnerabilities": []},
         VEX_OPENVEX: {"@context": OPENVEX_CONTEXT, "statements": []},
     }.items():
@@ -209,39 +211,24 @@ def write_documents(release: Release) -> None:
     release.document(CONFORMANCE).write_text(to_json(conformance(tree)))
 
 
-def provenance(plan: Plan, tree: Sha256) -> dict[str, object]:
-    return {
-        "_type": STATEMENT,
-        "subject": [{"name": plan.name, "digest": {"gitTree": tree.hex}}],
-        "predicateType": SLSA_PROVENANCE,
-        "predicate": {
-            "buildDefinition": {
-                "buildType": "urn:pinned-llama:plan:1",
-                "externalParameters": {
-                    "recipe": plan.recipe,
-                    "platform": plan.platform,
-                    "permitted": [],
-                },
-                "internalParameters": {"planSha256": plan.digest.hex, "plan": plan.as_data()},
-                "resolvedDependencies": [
-                    {
-                        "name": "source",
-                        "digest": {"gitCommit": COMMIT, "gitTree": plan.inputs.source_tree.hex},
-                    },
-                    *(
-                        {"name": "a tree", "digest": {"gitTree": tree.hex}}
-                        for tree in (plan.inputs.source_tree_sha256, plan.inputs.patched_tree_sha256)
-                    ),
-                    *({"name": file, "digest": {"sha256": patch.hex}} for file, patch in plan.inputs.patches),
-                ],
-            },
-            "runDetails": {
-                "builder": {"id": "urn:pinned-llama:builder:2:pinned-compiler:isolated", "version": {}},
-                "metadata": {"startedOn": "2026-11-30T07:59:00Z", "finishedOn": "2026-11-30T08:00:00Z"},
-                "byproducts": [{"name": "isolation", "content": "aXNvbGF0ZWQgYnkgb3duIG5hbWVzcGFjZXM="}],
-            },
-        },
-    }
+def provenance(release: Release) -> dict[str, object]:
+    """Return what `build` says of the bundle, as of a build in own namespaces."""
+    manifests = Manifests(release.project)
+    toolchain = manifests.toolchain(manifests.recipe("fixture").platforms[PLATFORM].toolchain)
+    compiled = Circumstances(
+        started=BUILT - timedelta(minutes=1),
+        finished=BUILT,
+        isolation="isolated by own namespaces",
+        isolated=True,
+        jobs=2,
+        umask="0022",
+        machine="a machine",
+        cores=2,
+        tools={},
+    )
+    wheels = {toolchain.name: toolchain.hosts["linux-x86_64"]}
+    occasion = Occasion(compiled, BUILT, ProjectCommit("c" * 40), wheels, ())
+    return statement(release.plan, release.tree.hex, occasion)
 
 
 PACKAGE = Package(
