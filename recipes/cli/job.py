@@ -16,7 +16,6 @@ from recipes.core.errors import UsageError
 from recipes.core.sandbox import Surroundings
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
-from recipes.registry.caches import parse_cache
 from recipes.store.context import Context
 from recipes.store.store import Store
 
@@ -94,6 +93,8 @@ def with_caches(options: argparse.Namespace, settings: Settings, manifests: Mani
         return replace(settings, caches=())
     if settings.caches is None:
         return replace(settings, caches=manifests.defaults().caches)
+    from recipes.registry.caches import parse_cache  # and all that fetches
+
     for address in settings.caches:
         parse_cache(address)  # a wrong one is said before anything is done
     return settings
