@@ -14,6 +14,7 @@ from recipes.build.provenance import (
     find_fault,
     provenance_path,
     recorded_output,
+    recorded_permissions,
     statement,
     write_statement,
 )
@@ -46,8 +47,8 @@ def write_provenance(job: Job, plan: Plan, tree: Sha256) -> str:
 
 
 def warn_of_provenance(job: Job, plan: Plan, entry: Entry) -> None:
-    """Say where the provenance of a bundle is gone or changed: the bundle is what it is, and can be used."""
-    if fault := find_fault(job.store, plan, entry):
+    """Say where the provenance of a bundle is gone, changed, or lacks what is permitted: the bundle can be used."""
+    if fault := _fault(job, plan, entry):
         fix = "`build` writes it again, of the compile that made the bundle"
         if registry := entry.inputs.get(TAKEN_INPUT):
             fix = f"the bundle was taken from {registry}, which has it"
@@ -55,10 +56,20 @@ def warn_of_provenance(job: Job, plan: Plan, entry: Entry) -> None:
 
 
 def drop_if_unproven(job: Job, plan: Plan) -> None:
-    """Remove a bundle whose provenance is gone or changed, where it can be laid out again without a compile."""
+    """Remove a bundle whose provenance is not what it must be, where it can be laid out again without a compile."""
     entry = job.store.find(plan.bundle_key)
     if entry is None or find_circumstances(job.store, plan) is None or not os.access(job.store.root, os.W_OK):
         return
-    if fault := find_fault(job.store, plan, entry):
+    if fault := _fault(job, plan, entry):
         job.console.say(f"laying {plan.name} out again for its provenance: {fault}")
         job.store.discard(plan.bundle_key)
+
+
+def _fault(job: Job, plan: Plan, entry: Entry) -> str | None:
+    """Return why a bundle's provenance is not one for what is asked for now, in words; None where it is.
+
+    What was permitted for one build is never written into the record of another: who permits more lays it out again.
+    """
+    more = sorted({*job.permitted} - {*recorded_permissions(provenance_path(job.store, plan))})
+    unsaid = f"{', '.join(more)} was not permitted when it was built" if more else None
+    return find_fault(job.store, plan, entry) or unsaid

@@ -16,12 +16,16 @@ from recipes.build.evidence_files import SBOM, evidence_folder
 from recipes.build.pipeline import Bundle, ensure_bundle
 from recipes.build.plan.plan import narrow
 from recipes.build.provenance import provenance_path
+from recipes.cli.evidence_input import subject_of
 from recipes.cli.job import open_job
 from recipes.cli.options import Parser, Session, add_compile, add_permit, add_platform, refuse_beside
-from recipes.core.filesystem import make_folders, open_to_write, storage_errors
+from recipes.core.filesystem import make_folders, open_to_write, read_no_link, storage_errors
 from recipes.core.settings import REQUIRE_ISOLATION
+from recipes.evidence.bundle_judgements import read_record
+from recipes.evidence.json_document import read_object
 from recipes.evidence.materials import find_materials
 from recipes.evidence.sbom import sbom
+from recipes.evidence.sbom_judgements import judge_sbom
 from recipes.evidence.vex import vex_documents
 
 if TYPE_CHECKING:
@@ -106,9 +110,9 @@ def write_vex(job: Job, folder: Path) -> tuple[Path, ...]:
 
 
 def write_sbom(job: Job, bundle: Bundle) -> None:
-    """Write a bundle's bill of materials beside it, where it is new or has none."""
+    """Write a bundle's bill of materials beside it, where it is new, or has none that is whole."""
     path = evidence_folder(job.store, bundle.plan.bundle_key) / SBOM
-    if path.exists() and not bundle.built:
+    if path.exists() and not bundle.built and is_whole_sbom(path, bundle.entry.path):
         return
     materials = find_materials(job, bundle.plan, bundle.entry)
     if materials is None:
@@ -117,6 +121,16 @@ def write_sbom(job: Job, bundle: Bundle) -> None:
         )
         return
     write_document(path, sbom(materials))
+
+
+def is_whole_sbom(path: Path, bundle: Path) -> bool:
+    """Whether a bill of materials is one of a bundle, as `verify` judges it."""
+    subject = subject_of(bundle, bundle)
+    try:
+        said = read_object(read_no_link(path))
+    except (OSError, ValueError):
+        return False
+    return all(row.holds for row in judge_sbom(said, subject, read_record(subject.record)))
 
 
 def write_document(path: Path, content: bytes) -> Path:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.build.advisories import findings
-from recipes.build.bundle.layout import RECORD
+from recipes.build.bundle.layout import LICENCES, RECORD
+from recipes.build.components.licences import TABLE
 from recipes.build.evidence_files import checksum_of_archive, evidence_of_archive
 from recipes.build.plan.plan import make_plan
 from recipes.core.digest import Sha256, blob_entries, hash_file, tree_of_entries
@@ -74,8 +75,10 @@ def subject_of(folder: Path, named: Path, archive: tuple[str, Sha256] | None = N
                 found=shown(str(error)),
                 fix="unpack the archive again, into an empty folder",
             ) from error
-        record = _read(folder / RECORD) if files.get(RECORD) else None
-    return Subject(shown(str(named)), tree_of_entries(files, Sha256), files, record, archive)
+        record, components = (
+            _read(folder / name) if files.get(name) else None for name in (RECORD, f"{LICENCES}/{TABLE}")
+        )
+    return Subject(shown(str(named)), tree_of_entries(files, Sha256), files, record, archive, components)
 
 
 def material_of(subject: Subject, path: Path, evidence: Path | None, manifests: Manifests) -> Material:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from recipes.build.context import Job
 from recipes.build.plan.host_override import on_host
 from recipes.build.plan.plan import with_architectures
-from recipes.build.toolchain.toolchain import default_platform
 from recipes.cli.acceptance import find_acceptance
 from recipes.core import log
 from recipes.core.console import open_console
@@ -17,7 +16,6 @@ from recipes.core.errors import UsageError
 from recipes.core.sandbox import Surroundings
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
-from recipes.registry.caches import parse_cache
 from recipes.store.context import Context
 from recipes.store.store import Store
 
@@ -95,6 +93,8 @@ def with_caches(options: argparse.Namespace, settings: Settings, manifests: Mani
         return replace(settings, caches=())
     if settings.caches is None:
         return replace(settings, caches=manifests.defaults().caches)
+    from recipes.registry.caches import parse_cache  # and all that fetches
+
     for address in settings.caches:
         parse_cache(address)  # a wrong one is said before anything is done
     return settings
@@ -103,6 +103,9 @@ def with_caches(options: argparse.Namespace, settings: Settings, manifests: Mani
 def _platform_name(options: argparse.Namespace, manifests: Manifests, recipe: Recipe) -> str:
     if not hasattr(options, "platform"):
         return next(iter(recipe.platforms))  # what it does is the same for each
+    # fetches toolchains too, with all that this needs; who judges a bundle does not
+    from recipes.build.toolchain.toolchain import default_platform
+
     name: str = options.platform or default_platform(manifests.defaults(), recipe)
     manifests.platform(recipe, name)  # an unknown one is refused before anything is done
     return name

@@ -61,7 +61,7 @@ def _run(words: Sequence[str]) -> int:
 
 def _run_session(words: Sequence[str]) -> int:
     try:
-        options = parser().parse_args(words)
+        options = parser(*words[:1]).parse_args(words)
     except SystemExit as end:  # after --help
         return int(end.code or 0)
     log.start(os.environ, is_verbose=options.verbose)

@@ -1,70 +1,66 @@
-"""The command line: the table of sessions, and the parser of them all."""
+"""The command line: the table of sessions, and the parser of them all, or of the one that is asked for."""
 
 from __future__ import annotations
 
-from recipes.cli import (
-    advisories,
-    ask,
-    attest,
-    build,
-    conformance,
-    docs,
-    fetch,
-    gc,
-    hostile,
-    kernels,
-    lock,
-    mac_check,
-    models,
-    patch,
-    payload,
-    publish,
-    pull,
-    reproduce,
-    serve,
-    verify,
-    why,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from recipes.cli.options import Parser, add_common
 
-SESSIONS = (
-    fetch.SESSION,
-    verify.SESSION,
-    patch.SESSION,
-    build.SESSION,
-    reproduce.SESSION,
-    conformance.SESSION,
-    hostile.SESSION,
-    kernels.SESSION,
-    mac_check.SESSION,
-    payload.SESSION,
-    advisories.SESSION,
-    attest.SESSION,
-    why.SESSION,
-    publish.SESSION,
-    pull.SESSION,
-    lock.SESSION,
-    models.SESSION,
-    serve.SESSION,
-    ask.SESSION,
-    gc.SESSION,
-    docs.SESSION,
+if TYPE_CHECKING:
+    from recipes.cli.options import Session
+
+# in the order of `--help`; each is SESSION of the module of recipes/cli of that name
+NAMES = (
+    "fetch",
+    "verify",
+    "patch",
+    "build",
+    "reproduce",
+    "conformance",
+    "hostile",
+    "kernels",
+    "mac-check",
+    "payload",
+    "advisories",
+    "attest",
+    "why",
+    "publish",
+    "pull",
+    "lock",
+    "models",
+    "serve",
+    "ask",
+    "gc",
+    "docs",
 )
+ALL = "docs"  # the session that describes all of them
 
 
-def parser() -> Parser:
-    """Return the command line: one command for each session, each with the options that have an effect there."""
+def session(name: str) -> Session:
+    """Return one session of the table."""
+    found: Session = import_module(f"recipes.cli.{name.replace('-', '_')}").SESSION
+    return found
+
+
+def parser(asked: str = ALL) -> Parser:
+    """Return the command line: one command for each session, each with the options that have an effect there.
+
+    Where the first word of it is the name of a session, that one is enough: to import all takes longer than to judge a
+    bundle.
+    """
     top = Parser(summary="Pinned, verifiable llama.cpp bundles.", prog="python3 noxfile.py -s")
     commands = top.add_subparsers(dest="session", required=True, metavar="SESSION")
-    for session in SESSIONS:
+    names = (asked,) if asked in NAMES and asked != ALL else NAMES
+    for each in map(session, names):
         command = commands.add_parser(
-            session.name,
-            help=session.summary,
-            title=session.name,
-            summary=session.summary,
-            example=f"{session.name} -- {session.example}" if session.example else "",
+            each.name,
+            help=each.summary,
+            title=each.name,
+            summary=each.summary,
+            example=f"{each.name} -- {each.example}" if each.example else "",
         )
-        session.add_options(command)
-        add_common(command, reads_manifests=session.reads_manifests)
-        command.set_defaults(run=session.run, commands=top)
+        each.add_options(command)
+        add_common(command, reads_manifests=each.reads_manifests)
+        command.set_defaults(run=each.run, commands=top)
     return top

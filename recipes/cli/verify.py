@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from recipes.build.advisories import findings, summary
 from recipes.build.provenance import provenance_path, recorded_permissions
-from recipes.build.verify import verify_all
 from recipes.cli.job import open_job, open_manifests
 from recipes.cli.options import Parser, Session, add_platform, refuse_beside
 from recipes.core.errors import EvidenceError
@@ -71,6 +70,8 @@ def run(options: argparse.Namespace) -> int:
     refuse_beside(
         options, "verify", "no FILE|FOLDER", OF_A_BUNDLE, "the store is compared with its pins alone"
     )
+    from recipes.build.verify import verify_all  # what fetches and builds, and judges no bundle
+
     job = open_job(options)
     rows = list(verify_all(job, all_origins=options.all_origins))
     width = max(len(row.what) for row in rows)

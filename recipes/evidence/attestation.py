@@ -39,7 +39,7 @@ def statement_of(kind: DocumentKind, data: bytes, subject: Subject) -> bytes:
             raise ValueError(f"the result of another bundle: {text_at(content, 'digest') or 'none'}")
         return statement(subjects, kind.predicate_type, test_result(content, data))
     if kind.demand == "sbom":
-        for row in judge_sbom(content, subject):
+        for row in judge_sbom(content, subject, read_record(subject.record)):
             if not row.holds:
                 raise ValueError(f"{row.what}: {row.found}, not {row.expected}")
     return statement(subjects, kind.predicate_type, content)

@@ -50,8 +50,8 @@ class Subject:
         The file or folder, as the user named it.
     tree, files
         The bundle's tree digest, and each of its files.
-    record
-        The bytes of build.json; None where it has none.
+    record, components
+        The bytes of build.json, and of the table of what is in it; None where it has none.
     archive
         The archive's name and digest, where it is one.
     """
@@ -61,6 +61,7 @@ class Subject:
     files: Mapping[str, TreeEntry]
     record: bytes | None
     archive: tuple[str, Sha256] | None = None
+    components: bytes | None = None
 
 
 @dataclass(frozen=True)

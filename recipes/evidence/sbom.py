@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from cyclonedx.model import HashType, Property
     from cyclonedx.model.component import Component as Part
+    from cyclonedx.model.component import Pedigree
     from cyclonedx.model.license import License
 
     from recipes.build.components.attribution import Used
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from recipes.manifest.schema import Model, Recipe, Wheel
 
 PROPERTY = "pinned-llama:"
+# what the references of works and of a page's packages begin with
+WORK, PACKAGE = "component:", "npm:"
 SHA512 = "sha512-"
 
 
@@ -101,22 +104,23 @@ def _works(materials: Materials) -> Iterator[Part]:
         component = each.component
         version = materials.versions.get(component.name, "")
         url = component.purl and (f"{component.purl}@{version}" if version else component.purl)
-        pedigree = None
+        # a recipe without a table of components is one, with the recipe's name
+        is_own = component.name in {LLAMA_CPP, materials.recipe.name}
         if component.name == LLAMA_CPP:
-            url, pedigree = package_urls(materials.recipe)[LLAMA_CPP], _pedigree(materials)
+            url = package_urls(materials.recipe)[LLAMA_CPP]
             version = f"b{materials.recipe.source.build_number}"
         yield Component(
             name=component.name,
             version=version or None,
-            bom_ref=f"component:{component.name}",
+            bom_ref=f"{WORK}{component.name}",
             purl=PackageURL.from_string(url) if url else None,
             licenses=_licences(component.licence),
-            pedigree=pedigree,  # type: ignore[arg-type] # one, or none
+            pedigree=_pedigree(materials) if is_own else None,
             properties=[
                 *(_property("in", name) for name in each.shipped),
                 _property("files", str(len(each.files))),
                 *([_property("declarations", "only")] if component.interface else []),
-                *(_tree_properties(materials) if component.name == LLAMA_CPP else ()),
+                *(_tree_properties(materials) if is_own else ()),
             ],
         )
 
@@ -128,7 +132,7 @@ def _tree_properties(materials: Materials) -> Iterator[Property]:
     yield _property("patched-tree-sha256", inputs.patched_tree_sha256.hex)
 
 
-def _pedigree(materials: Materials) -> object:
+def _pedigree(materials: Materials) -> Pedigree:
     from cyclonedx.model import AttachedText, XsUri
     from cyclonedx.model.component import Commit, Diff, Patch, PatchClassification, Pedigree
 
@@ -158,7 +162,7 @@ def _package(package: Package) -> Part:
         name=name,
         group=group or None,
         version=package.version,
-        bom_ref=f"npm:{package.name}@{package.version}",
+        bom_ref=f"{PACKAGE}{package.name}@{package.version}",
         purl=PackageURL("npm", group or None, name, package.version),
         licenses=_licences(package.licence),
         hashes=[_hash("SHA-512", digest)] if digest else [],

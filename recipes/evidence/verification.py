@@ -58,7 +58,7 @@ def verify(
     if (provenance := said[PROVENANCE]) is not None:
         rows += judge_provenance(provenance, record, material.expected, policy, now)
     if (sbom := said[SBOM]) is not None:
-        rows += judge_sbom(sbom, subject)
+        rows += judge_sbom(sbom, subject, record)
     if (conformance := said[CONFORMANCE]) is not None:
         rows += judge_conformance(conformance, subject, text_at(record, "platform"), policy)
     rows += judge_vex(said, material.expected)

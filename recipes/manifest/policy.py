@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from recipes.core.digest import Sha1, Sha256  # noqa: TC001 - msgspec reads the annotations
+from recipes.core.digest import Sha1, Sha256
 from recipes.manifest.decode import Problem, parse, refuse_first
-from recipes.manifest.schema import Name, Text  # noqa: TC001 - as above
+from recipes.manifest.schema import Name, Text
 from recipes.manifest.strict_yaml import read_file
 
 if TYPE_CHECKING:

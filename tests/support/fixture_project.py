@@ -28,6 +28,19 @@ PATCH = "fixture/0001-say-what-is-missing.patch"
 TOOLS = "tools:\n  - ask: [/usr/bin/cc, --version]\n    what: a C compiler\n    install: install one"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
+ADVISORY = """\
+schema: advisory/1
+id: squares-are-round
+aliases: [CVE-2000-0002]
+component: llama.cpp
+summary: squares come out round
+severity: {severity}
+reach: {reach}
+affects: every square
+links: [https://example.invalid/2]
+says: it was looked at
+checked: 2026-11-30
+"""
 MANIFEST = """\
 # yaml-language-server: $schema=../schema/recipe.schema.json
 schema: recipe/1
@@ -160,6 +173,17 @@ class FixtureProject:
         self.edit("build_number: 7\n", f"build_number: {build_number}\n")
         self.edit("FIXTURE_BUILD_NUMBER: 7\n", f"FIXTURE_BUILD_NUMBER: {build_number}\n")
         return build_number
+
+    def advise(self, severity: str, reach: str) -> None:
+        """Write a finding that affects the project's recipe."""
+        folder = self.root / "manifests" / "advisories"
+        folder.mkdir()
+        (folder / "squares-are-round.yaml").write_text(ADVISORY.format(severity=severity, reach=reach))
+        self.edit(
+            "targets:",
+            "advisories:\n  squares-are-round:\n    status: affected\n"
+            "    evidence: it was tried\n    action: draw circles\ntargets:",
+        )
 
     def recipes(self, *argv: str, **environ: str) -> Answer:
         """Run a command of ours in a process of its own."""

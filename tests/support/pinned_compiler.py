@@ -27,6 +27,7 @@ from recipes.build.toolchain.toolchain import (
 )
 from recipes.core.console import open_console
 from recipes.core.digest import Sha256
+from recipes.core.filesystem import copy_tree
 from recipes.core.process import Command
 from recipes.core.sandbox import Surroundings, run_isolated
 from recipes.core.settings import read_settings
@@ -186,7 +187,7 @@ class WrappedCompiler(PinnedCompiler):
     def _wrapper(self) -> str:
         toolchain = ensure_toolchain(self.toolchain, self.context)
         runtime = ensure_runtime(self.plan, toolchain, self.place, self.context)
-        shutil.copytree(runtime.path, self.folder / "zig", copy_function=shutil.copyfile)
+        copy_tree(runtime.path, self.folder / "zig")
         wrappers = self.folder / "wrappers"
         lay_out_wrappers(self.plan, {"toolchain": self.place, "build": self.folder, "wrappers": wrappers})
         return str(wrappers / "cc")

@@ -6,14 +6,19 @@ tests/integration/evidence/test_release.py.
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from recipes.build.advisories import findings
-from recipes.build.bundle.layout import write_record
+from recipes.build.bundle.layout import LICENCES, write_record
+from recipes.build.compiled import Circumstances
+from recipes.build.components.attribution import Used
+from recipes.build.components.licences import TABLE, write_table
+from recipes.build.components.page_packages import Package
 from recipes.build.evidence_files import (
     CONFORMANCE,
     PROVENANCE,
@@ -24,6 +29,8 @@ from recipes.build.evidence_files import (
     signed_name,
 )
 from recipes.build.plan.plan import Plan, make_plan
+from recipes.build.project_commit import ProjectCommit
+from recipes.build.provenance import Occasion, statement
 from recipes.cli.main import main
 from recipes.conformance.report.json_record import to_json
 from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
@@ -31,14 +38,17 @@ from recipes.conformance.results.result import Result
 from recipes.core.digest import Sha256, hash_tree
 from recipes.evidence.envelope import sign
 from recipes.evidence.keys import digits_of, read_signer
-from recipes.evidence.statement import SLSA_PROVENANCE, STATEMENT
+from recipes.evidence.sbom import Materials, sbom
 from recipes.evidence.vex import vex_documents
 from recipes.fetch.archives.pack import pack
 from recipes.manifest.load import Manifests
-from tests.support.fixture_project import COMMIT, make_project
+from tests.support.fixture_project import make_project
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from recipes.manifest.schema import Recipe
 
 PLATFORM = "linux-x86_64-cpu"
 OPENVEX_CONTEXT = "https://openvex.dev/ns/v0.2.0"
@@ -169,6 +179,8 @@ def make_release(folder: Path, *, program: bytes = b"\x7fELF a program\n") -> Re
     (bundle / "bin" / "fixture").write_bytes(program)
     (bundle / "bin" / "fixture").chmod(0o755)
     (bundle / "LICENSE").write_bytes(b"a licence\n")
+    (bundle / LICENCES).mkdir()
+    (bundle / LICENCES / TABLE).write_bytes(write_table(list(table_rows(recipe, plan))))
     write_record(bundle, plan.record())
     release = Release(
         folder, project.root, bundle, folder / "out" / f"llama.cpp-fixture-{PLATFORM}.tar.zst", plan
@@ -189,9 +201,9 @@ def write_documents(release: Release) -> None:
     """Write what is said of the bundle."""
     release.evidence.mkdir(exist_ok=True)
     tree = release.tree
+    release.document(SBOM).write_bytes(sbom(materials(release)))
     for name, content in {
-        PROVENANCE: provenance(release.plan, tree),
-        SBOM: sbom(tree),
+        PROVENANCE: provenance(release),
         VEX_CYCLONEDX: {"bomFormat": "CycloneDX", "specVersion": "1.6", "vulnerabilities": []},
         VEX_OPENVEX: {"@context": OPENVEX_CONTEXT, "statements": []},
     }.items():
@@ -199,48 +211,52 @@ def write_documents(release: Release) -> None:
     release.document(CONFORMANCE).write_text(to_json(conformance(tree)))
 
 
-def provenance(plan: Plan, tree: Sha256) -> dict[str, object]:
-    return {
-        "_type": STATEMENT,
-        "subject": [{"name": plan.name, "digest": {"gitTree": tree.hex}}],
-        "predicateType": SLSA_PROVENANCE,
-        "predicate": {
-            "buildDefinition": {
-                "buildType": "urn:pinned-llama:plan:1",
-                "externalParameters": {
-                    "recipe": plan.recipe,
-                    "platform": plan.platform,
-                    "permitted": [],
-                },
-                "internalParameters": {"planSha256": plan.digest.hex, "plan": plan.as_data()},
-                "resolvedDependencies": [
-                    {
-                        "name": "source",
-                        "digest": {"gitCommit": COMMIT, "gitTree": plan.inputs.source_tree.hex},
-                    },
-                    *(
-                        {"name": "a tree", "digest": {"gitTree": tree.hex}}
-                        for tree in (plan.inputs.source_tree_sha256, plan.inputs.patched_tree_sha256)
-                    ),
-                    *({"name": file, "digest": {"sha256": patch.hex}} for file, patch in plan.inputs.patches),
-                ],
-            },
-            "runDetails": {
-                "builder": {"id": "urn:pinned-llama:builder:2:pinned-compiler:isolated", "version": {}},
-                "metadata": {"startedOn": "2026-11-30T07:59:00Z", "finishedOn": "2026-11-30T08:00:00Z"},
-                "byproducts": [{"name": "isolation", "content": "aXNvbGF0ZWQgYnkgb3duIG5hbWVzcGFjZXM="}],
-            },
-        },
-    }
+def provenance(release: Release) -> dict[str, object]:
+    """Return what `build` says of the bundle, as of a build in own namespaces."""
+    manifests = Manifests(release.project)
+    toolchain = manifests.toolchain(manifests.recipe("fixture").platforms[PLATFORM].toolchain)
+    compiled = Circumstances(
+        started=BUILT - timedelta(minutes=1),
+        finished=BUILT,
+        isolation="isolated by own namespaces",
+        isolated=True,
+        jobs=2,
+        umask="0022",
+        machine="a machine",
+        cores=2,
+        tools={},
+    )
+    wheels = {toolchain.name: toolchain.hosts["linux-x86_64"]}
+    occasion = Occasion(compiled, BUILT, ProjectCommit("c" * 40), wheels, ())
+    return statement(release.plan, release.tree.hex, occasion)
 
 
-def sbom(tree: Sha256) -> dict[str, object]:
-    component = {
-        "type": "application",
-        "name": "llama.cpp",
-        "hashes": [{"alg": "SHA-256", "content": tree.hex}],
-    }
-    return {"bomFormat": "CycloneDX", "specVersion": "1.6", "metadata": {"component": component}}
+PACKAGE = Package(
+    "@scope/name", "1.0.0", "MIT", f"sha512-{base64.b64encode(bytes(64)).decode()}", has_text=True
+)
+
+
+def table_rows(recipe: Recipe, plan: Plan) -> Iterator[tuple[str, str, str, str]]:
+    """Give the rows of the bundle's table of components."""
+    for each in plan.components:
+        yield each.name, "", each.licence, f"{each.name}.txt"
+    yield f"npm {PACKAGE.name}", PACKAGE.version, PACKAGE.licence, f"{recipe.name}-packages.md"
+
+
+def materials(release: Release) -> Materials:
+    """Return what the bundle is made of, as `build` finds it."""
+    manifests = Manifests(release.project)
+    recipe = manifests.recipe("fixture")
+    return Materials(
+        plan=release.plan,
+        recipe=recipe,
+        tree=release.tree,
+        used=[Used(each, ("{source}/x.c",), ("bin/fixture",)) for each in release.plan.components],
+        versions={},
+        packages=[PACKAGE],
+        tools=manifests.toolchain(recipe.platforms[PLATFORM].toolchain).hosts["linux-x86_64"],
+        models=[],
+    )
 
 
 def conformance(tree: Sha256, *, without: Part | None = None) -> Result:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from recipes.manifest.schema import BundleContents
 
 RECORD = "build.json"
+LICENCES = "licences"
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def lay_out(built: Path, present: Mapping[str, Path], licences: Mapping[str, byt
         for name, path in present.items():
             _copy(path, into / name, PROGRAM_MODE, below=built)
         for name, data in licences.items():
-            target = into / "licences" / name
+            target = into / LICENCES / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
             target.chmod(DATA_MODE)
@@ -112,9 +113,9 @@ def _what(name: str) -> str:
     folder, _, leaf = name.partition("/")
     if name == RECORD:
         return "record of what it was built from"
-    if name == f"licences/{TABLE}":
+    if name == f"{LICENCES}/{TABLE}":
         return "which components are in it, and their licences"
-    if folder == "licences":
+    if folder == LICENCES:
         return "licence"
     if folder == "lib":
         return "library"

@@ -67,6 +67,32 @@ def test_diffoscope_writes_a_report_where_it_is_installed(tmp_path: Path) -> Non
     assert "right" in report.read_text()
 
 
+STAND_IN = """\
+#!/bin/sh
+[ "$1" = --text ] && [ -d "$3" ] && [ -d "$4" ] || { echo "called with $*" >&2; exit 2; }
+echo "--- $3 +++ $4" > "$2"
+exit $(/usr/bin/cmp -s "$3/a" "$4/a"; echo $?)
+"""
+
+
+def test_the_report_of_a_diffoscope_on_the_path_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in with diffoscope's options and exit codes: the real one is not everywhere."""
+    program = tmp_path / "diffoscope"
+    program.write_text(STAND_IN)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for side in ("left", "right"):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "a").write_text(f"{side}\n")
+    report = diffoscope(tmp_path / "left", tmp_path / "right", tmp_path / "report.txt")
+    assert report == tmp_path / "report.txt"
+    assert report.read_text() == f"--- {tmp_path / 'left'} +++ {tmp_path / 'right'}\n"
+    (tmp_path / "right" / "a").write_text("left\n")
+    assert diffoscope(tmp_path / "left", tmp_path / "right", tmp_path / "report.txt") is None
+
+
 def test_a_diffoscope_that_fails_is_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "diffoscope"
     program.write_text("#!/bin/sh\nexit 2\n")

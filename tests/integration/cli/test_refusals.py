@@ -6,10 +6,11 @@ import hashlib
 import os
 import re
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from recipes.build.provenance import recorded_permissions
 from recipes.core.errors import (
     FetchError,
     KnownVulnerabilityError,
@@ -19,9 +20,6 @@ from recipes.core.errors import (
 )
 from tests.support.fixture_project import PATCH, FixtureProject, make_project, provide_source
 from tests.support.http_server import Server, sends
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -101,38 +99,11 @@ def test_a_misspelled_key_is_named_with_its_line(own_store: FixtureProject) -> N
     assert "did you mean `summary`" in answer.err
 
 
-ADVISORY = """\
-schema: advisory/1
-id: squares-are-round
-aliases: [CVE-2000-0002]
-component: llama.cpp
-summary: squares come out round
-severity: {severity}
-reach: {reach}
-affects: every square
-links: [https://example.invalid/2]
-says: it was looked at
-checked: 2026-11-30
-"""
-
-
-def advise(project: FixtureProject, severity: str, reach: str) -> None:
-    """Write a finding that affects the project's recipe."""
-    folder = project.root / "manifests" / "advisories"
-    folder.mkdir()
-    (folder / "squares-are-round.yaml").write_text(ADVISORY.format(severity=severity, reach=reach))
-    project.edit(
-        "targets:",
-        "advisories:\n  squares-are-round:\n    status: affected\n"
-        "    evidence: it was tried\n    action: draw circles\ntargets:",
-    )
-
-
 @pytest.mark.parametrize(("severity", "reach"), [("medium", "request"), ("critical", "option")])
 def test_a_finding_is_printed_and_the_policy_refuses_it(
     project: FixtureProject, severity: str, reach: str
 ) -> None:
-    advise(project, severity, reach)
+    project.advise(severity, reach)
     warned = project.recipes("build")
     assert warned.status == 0, warned.err
     assert f"warning: fixture: squares-are-round ({severity}, {reach}): squares come out round" in warned.err
@@ -147,7 +118,7 @@ def test_a_finding_is_printed_and_the_policy_refuses_it(
 
 
 def test_a_grave_finding_is_refused_unless_it_is_permitted_by_name(project: FixtureProject) -> None:
-    advise(project, "high", "request")
+    project.advise("high", "request")
     for session in (
         ("build",),
         ("build", "--archive", str(project.root / "out")),
@@ -171,6 +142,28 @@ def test_a_grave_finding_is_refused_unless_it_is_permitted_by_name(project: Fixt
         permitted = project.recipes("build", *options, **environ)
         assert permitted.status == 0, permitted.err
         assert "permitted by name: squares-are-round" in permitted.err
+
+
+def test_what_is_permitted_is_recorded_of_the_build_that_it_was_permitted_for(
+    project: FixtureProject,
+) -> None:
+    project.number()
+    first = project.recipes("build")
+    said = re.search(r"^record: +(.+)$", first.out, re.MULTILINE)
+    assert said, first.err
+    record = Path(said[1])
+    assert recorded_permissions(record) == ()
+    project.advise("high", "request")
+    again = project.recipes("build", "--permit", "squares-are-round")
+    assert again.status == 0, again.err
+    assert "out again for its provenance: squares-are-round was not permitted when it was built" in again.err
+    assert recorded_permissions(record) == ("squares-are-round",)
+    recorded = record.read_bytes()
+    for change in (("severity: high", "severity: low"), ("severity: low", "severity: critical")):
+        path = project.root / "manifests" / "advisories" / "squares-are-round.yaml"
+        path.write_text(path.read_text().replace(*change))
+        later = project.recipes("build", "--permit", "squares-are-round")
+        assert (later.status, record.read_bytes() == recorded) == (0, True), later.err
 
 
 def test_a_patch_that_is_not_the_pinned_one_is_refused(project: FixtureProject) -> None:

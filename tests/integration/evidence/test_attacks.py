@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
+import sys
 import tarfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zstandard
@@ -26,6 +28,7 @@ from recipes.core.errors import ArchiveError, EvidenceError, ManifestError, Usag
 from recipes.evidence.keys import read_signer
 from recipes.evidence.rebuild import Seen, rebuild_statement
 from recipes.evidence.statement import REBUILD
+from tests.support import paths
 from tests.support.release import (
     BUILT,
     Release,
@@ -211,6 +214,75 @@ def test_an_unsigned_bill_of_another_build_fails(
     assert "sbom: bundle fails" in capsys.readouterr().err
 
 
+def without(name: str) -> Callable[[dict[str, Any]], None]:
+    def change(said: dict[str, Any]) -> None:
+        before = len(said["components"])
+        said["components"] = [each for each in said["components"] if each["name"] != name]
+        assert len(said["components"]) < before
+
+    return change
+
+
+def one_more(said: dict[str, Any]) -> None:
+    said["components"].append(
+        {"type": "library", "name": "curl", "version": "1", "bom-ref": "component:curl"}
+    )
+
+
+def another_version(said: dict[str, Any]) -> None:
+    next(each for each in said["components"] if each["name"] == "name")["version"] = "1.0.1"
+
+
+def another_patch(said: dict[str, Any]) -> None:
+    own = next(each for each in said["components"] if each["name"] == "fixture")
+    own["pedigree"]["patches"] = []
+
+
+def in_no_file(said: dict[str, Any]) -> None:
+    for each in said["components"]:
+        each["properties"] = [one for one in each.get("properties", []) if one["value"] != "bin/fixture"]
+
+
+@pytest.mark.parametrize(
+    ("change", "row", "named"),
+    [
+        (without("libc++"), "components", "without libc++"),
+        (without("fixture"), "components", "without fixture"),
+        (without("name"), "components", "without npm:@scope/name@1.0.0"),
+        (one_more, "components", "with curl 1"),
+        (another_version, "components", "without npm:@scope/name@1.0.0; with npm:@scope/name@1.0.1"),
+        (another_patch, "source", "without patches/"),
+        (in_no_file, "files", "without bin/fixture"),
+        (without("ziglang"), "toolchain", "others: "),
+    ],
+)
+def test_a_bill_from_which_something_was_taken_fails_by_name(
+    release: Release,
+    change: Callable[[dict[str, Any]], None],
+    row: str,
+    named: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = json.loads(release.document(SBOM).read_text())
+    change(said)
+    release.document(SBOM).write_text(json.dumps(said))
+    assert release.verify() == BROKEN
+    err = capsys.readouterr().err
+    assert f"sbom: {row} fails" in err
+    assert named in err
+    assert release.attest(release.new_key("release.key")) == BROKEN  # and nobody signs it by accident
+    assert not release.signed(SBOM).exists()
+
+
+def test_a_bundle_without_a_table_of_components_vouches_for_no_bill(
+    release: Release, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (release.bundle / "licences" / "COMPONENTS.txt").write_bytes(b"nothing\n")
+    release.pack()
+    assert release.verify() == BROKEN
+    assert "sbom: components fails" in capsys.readouterr().err
+
+
 def test_a_statement_of_another_archive_of_the_same_bundle_fails(
     release: Release, key: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -384,7 +456,7 @@ def test_a_signature_by_another_key_does_not_count(
 def test_a_document_beside_its_signed_form_must_be_the_same(
     release: Release, key: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    release.edit(SBOM, "llama.cpp", "llama.cpq")
+    release.edit(SBOM, "fixture@", "fixturf@")
     release.edit(CONFORMANCE, "a machine", "b machine")
     assert release.verify("--key", public(key)) == BROKEN
     err = capsys.readouterr().err
@@ -742,3 +814,11 @@ def test_nothing_of_another_bundle_is_signed(
 
 def test_a_bundle_alone_needs_no_option_of_the_store(release: Release) -> None:
     assert release.verify("--all-origins") == UsageError.exit_code
+
+
+def test_who_judges_a_bundle_imports_nothing_that_fetches_or_builds(release: Release) -> None:
+    """To import all of it took longer than to judge a bundle, and is code that a stranger need not run."""
+    words = ["verify", str(release.archive), "--project", str(release.project)]
+    words += ["--policy", str(release.write_policy())]
+    code = f"import sys; from recipes.cli.main import main; sys.exit(main({words!r}) or 'requests' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=paths.PROJECT, check=False).returncode == OK

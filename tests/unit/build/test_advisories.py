@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from recipes.build.advisories import Finding, affecting, findings, permitted_ids, summary
-from recipes.build.vendored import VERSION_LINES, check_version, read_version
+from recipes.build.vendored import check_version, read_version
 from recipes.core.errors import UsageError, VerifyError
 from recipes.manifest.affected import covers, is_affected, version_key
 from recipes.manifest.load import Manifests
@@ -136,26 +136,34 @@ def test_the_older_recipes_have_something_grave() -> None:
         )
 
 
+LIBRARIES = {each.name: each for each in COMMITTED.components("llama.cpp").components}
+HTTPLIB = "vendor/cpp-httplib/httplib.h"
+
+
 def with_library(version: str) -> Recipe:
     return msgspec.structs.replace(
-        RECIPE, vendored={"cpp-httplib": f"pkg:github/yhirose/cpp-httplib{version}"}
+        RECIPE,
+        components=tuple(LIBRARIES.values()),
+        vendored={"cpp-httplib": f"pkg:github/yhirose/cpp-httplib{version}"},
     )
 
 
 def test_the_version_of_a_library_is_read_from_the_source(tmp_path: Path) -> None:
     texts = {
-        "cpp-httplib": '#define CPPHTTPLIB_VERSION "0.26.0"\n#define CPPHTTPLIB_VERSION_NUM "0x001a00"\n',
-        "nlohmann-json": "#define NLOHMANN_JSON_VERSION_MAJOR 3   // NOLINT\n"
-        "#define NLOHMANN_JSON_VERSION_MINOR 12\n#define NLOHMANN_JSON_VERSION_PATCH 0\n",
-        "stb_image": "/* stb_image - v2.30 - public domain image loader\n",
-        "miniaudio": "#define MA_VERSION_MAJOR    0\n#define MA_VERSION_MINOR    11\n"
-        "#define MA_VERSION_REVISION 24\n#define MA_VERSION_STRING MA_XSTRINGIFY(MA_VERSION_MAJOR)\n",
+        HTTPLIB: '#define CPPHTTPLIB_VERSION "0.26.0"\n#define CPPHTTPLIB_VERSION_NUM "0x001a00"\n',
+        "vendor/nlohmann/json.hpp": "//  |  |  |__   |  |  | | | |  version 3.12.0\n",
+        "vendor/stb/stb_image.h": "/* stb_image - v2.30 - public domain image loader\n",
+        "vendor/miniaudio/miniaudio.h": "/*\nAudio playback. miniaudio - v0.11.24 - 2026-01-17\n",
     }
-    for library, text in texts.items():
-        path = tmp_path / VERSION_LINES[library][0]
+    for name, text in texts.items():
+        path = tmp_path / name
         path.parent.mkdir(parents=True)
         path.write_text(text)
-    assert {name: read_version(tmp_path, name) for name in (*texts, "minja")} == {
+    found = {
+        name: read_version(LIBRARIES[name], tmp_path)
+        for name in ("cpp-httplib", "nlohmann-json", "stb_image", "miniaudio", "minja")
+    }
+    assert found == {
         "cpp-httplib": "0.26.0",
         "nlohmann-json": "3.12.0",
         "stb_image": "2.30",
@@ -167,7 +175,7 @@ def test_the_version_of_a_library_is_read_from_the_source(tmp_path: Path) -> Non
         with pytest.raises(VerifyError) as caught:
             check_version(with_library(wrong), "cpp-httplib", tmp_path)
         assert caught.value.where == "manifests/recipes/small.yaml: vendored.cpp-httplib"
-    (tmp_path / VERSION_LINES["cpp-httplib"][0]).unlink()
+    (tmp_path / HTTPLIB).unlink()
     with pytest.raises(VerifyError):
         check_version(with_library("@0.26.0"), "cpp-httplib", tmp_path)
 

@@ -9,12 +9,12 @@ import pytest
 
 from recipes.cli.ask_words import split_words
 from recipes.cli.options import CommandLineError
-from recipes.cli.parser import SESSIONS, parser
+from recipes.cli.parser import NAMES, parser, session
 
 if TYPE_CHECKING:
     import argparse
 
-NAMES = {session.name: session for session in SESSIONS}
+SESSIONS = {name: session(name) for name in NAMES}
 
 
 def parse(line: str) -> argparse.Namespace:
@@ -30,8 +30,8 @@ def test_help_shows_what_it_does_and_an_example_that_can_be_parsed(
     text = capsys.readouterr().out
     assert caught.value.code == 0
     assert f"usage: python3 noxfile.py -s {name} --" in text
-    assert NAMES[name].summary.split(",")[0] in text
-    if (example := NAMES[name].example) and "--help" not in example:
+    assert SESSIONS[name].summary.split(",")[0] in text
+    if (example := SESSIONS[name].example) and "--help" not in example:
         assert f"python3 noxfile.py -s {name} -- {example}" in text
         parse(f"{name} {example}")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.cli.parser import SESSIONS, parser
+from recipes.cli.parser import NAMES, parser
 from recipes.cli.reference_docs import (
     command_line_page,
     exit_codes_page,
@@ -116,7 +116,7 @@ def test_every_option_of_every_command_is_listed_and_hidden_ones_are_not() -> No
     page = command_line_page(parser())
     sections = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
 
-    assert {session.name for session in SESSIONS} <= set(sections)
+    assert set(NAMES) <= set(sections)
     assert "`--archive FOLDER`" in sections["build"]
     assert "`--connections N`" in sections["models"].partition("### models -- fetch")[2].partition("###")[0]
     assert "`--dry-run`" in sections["gc"]

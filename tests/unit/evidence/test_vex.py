@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +16,7 @@ from recipes.build.evidence_files import VEX_CYCLONEDX, VEX_OPENVEX
 from recipes.evidence.vex import JUSTIFICATIONS, STATES, vex_documents
 from recipes.manifest.load import Manifests
 from recipes.manifest.schema import Advisory, AffectedRange, Standing
+from tests.support.standards import openvex_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,50 +70,6 @@ def documents(*found: Finding) -> tuple[dict[str, Any], dict[str, Any]]:
     assert openvex_faults(parsed) == []
     assert Document.from_json(openvex.decode()).id == parsed["@id"]
     return json.loads(cyclonedx), parsed
-
-
-# The rules of OpenVEX 0.2.0: OPENVEX-SPEC.md and openvex_json_schema.json of github.com/openvex/spec, in our own words.
-DOCUMENT = {"@context", "@id", "author", "timestamp", "version", "statements"}
-STATEMENT = {
-    *("@id", "version", "vulnerability", "timestamp", "last_updated", "products", "status", "supplier"),
-    *("status_notes", "justification", "impact_statement", "action_statement", "action_statement_timestamp"),
-}
-VULNERABILITY = {"@id", "name", "description", "aliases"}
-PRODUCT = {"@id", "identifiers", "hashes", "subcomponents"}
-IRI = re.compile(r"[a-z][a-z0-9+.-]*:\S+")
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-
-
-def openvex_faults(document: dict[str, Any]) -> list[str]:
-    """What of a document breaks a rule of OpenVEX."""
-    faults = [f"document: {key}" for key in DOCUMENT ^ document.keys() if key not in {"role", "tooling"}]
-    faults += [key for key in ("@context", "@id") if not IRI.fullmatch(document[key])]
-    if not document["@context"].startswith("https://openvex.dev/ns"):
-        faults.append("context")
-    if not TIME.fullmatch(document["timestamp"]) or document["version"] < 1 or not document["statements"]:
-        faults.append("time, version or statements")
-    seen = [json.dumps(each, sort_keys=True) for each in document["statements"]]
-    if len(set(seen)) != len(seen):
-        faults.append("a statement twice")
-    return faults + [fault for each in document["statements"] for fault in statement_faults(each)]
-
-
-def statement_faults(each: dict[str, Any]) -> list[str]:
-    """What of a statement breaks a rule of OpenVEX."""
-    faults = [f"statement: {key}" for key in each.keys() - STATEMENT]
-    faults += [f"vulnerability: {key}" for key in each["vulnerability"].keys() - VULNERABILITY]
-    if not each["vulnerability"].get("name") or not TIME.fullmatch(each["timestamp"]):
-        faults.append("name or time")
-    for product in each["products"]:
-        faults += [f"product: {key}" for key in product.keys() - PRODUCT]
-        faults += ["product's id"] * (not IRI.fullmatch(product["@id"]))
-        faults += ["identifiers"] * bool(product["identifiers"].keys() - {"purl", "cpe22", "cpe23"})
-    status = each["status"]
-    reasons = [key for key in ("justification", "impact_statement") if key in each]
-    faults += [f"status {status}"] * (status not in STATES)
-    faults += [f"{status}: {reasons}"] * (len(reasons) != (status == "not_affected"))
-    faults += ["justification"] * (each.get("justification", "component_not_present") not in JUSTIFICATIONS)
-    return faults + [f"{status}: action"] * (("action_statement" in each) != (status == "affected"))
 
 
 @pytest.mark.parametrize("name", MANIFESTS.recipe_names())

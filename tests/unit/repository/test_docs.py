@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from recipes.cli.options import CommandLineError
-from recipes.cli.parser import SESSIONS, parser
+from recipes.cli.parser import NAMES, parser
 from tests.support.paths import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = {session.name for session in SESSIONS}
+COMMANDS = set(NAMES)
 DOCS = PROJECT / "docs"
 PAGES = sorted([*PROJECT.glob("*.md"), *DOCS.rglob("*.md"), *PROJECT.glob("recipes/**/*.md")])
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from recipes import ROOMS
+from recipes.cli.parser import NAMES
 from tests.support.paths import PROJECT
 
 if TYPE_CHECKING:
@@ -54,7 +55,15 @@ def modules() -> dict[str, frozenset[str]]:
         for path in PACKAGE.rglob("*.py")
         if path.stem != "__init__"
     }
-    return {name: frozenset(imports_of(path)) & set(paths) for name, path in paths.items()}
+    paths |= {
+        ".".join(path.parent.relative_to(PACKAGE).parts): path
+        for path in PACKAGE.rglob("__init__.py")
+        if any(imports_of(path))
+    }
+    found = {name: frozenset(imports_of(path)) & set(paths) for name, path in paths.items()}
+    # by name, when it is asked for
+    sessions = frozenset(f"cli.{name.replace('-', '_')}" for name in NAMES)
+    return {**found, "cli.parser": found["cli.parser"] | sessions}
 
 
 def room(module: str) -> str:
