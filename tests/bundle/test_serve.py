@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -278,5 +279,7 @@ def test_nothing_named_and_nothing_fetched_is_the_pocket_model_and_says_so(tmp_p
     assert missing.returncode == 27
     done = run("ask", "--threads", "1", "--image", PICTURE, QUESTION)
     assert done.stdout == f"{ANSWER}\n"
-    assert "qwen3-vl-30b-a3b-instruct is not fetched" in done.stderr
+    assert re.search(
+        r"qwen3-vl-\S+ is not fetched", done.stderr
+    )  # which one depends on this machine's memory
     assert "using pocket" in done.stderr
