@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RECIPE = os.environ.get("PINNED_LLAMA_TEST_RECIPE", "b6751")
-COMMAND = ["build", "--recipe", RECIPE, "--platform", "macos-arm64-metal"]
+WORDS = ["--recipe", RECIPE, "--platform", "macos-arm64-metal"]
 
 
 @pytest.fixture(scope="module")
 def backend() -> Path:
-    job = open_job(parser().parse_args(COMMAND))
+    job = open_job(parser("fetch").parse_args(["fetch", *WORDS]))  # `build` needs libraries that are not here
     bundle = find_bundle(job, job.plan())
     if bundle is None:
-        pytest.fail(f"there is no bundle; build it: python3 noxfile.py -s build -- {' '.join(COMMAND[1:])}")
+        pytest.fail(f"there is no bundle; build it: python3 noxfile.py -s build -- {' '.join(WORDS)}")
     (library,) = (bundle.entry.path / "lib").glob("libggml-metal*.dylib")
     return library
 

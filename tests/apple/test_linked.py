@@ -102,7 +102,7 @@ def recipe(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def unpatched(recipe: str) -> Path:
-    options = parser().parse_args(["patch", "--recipe", recipe])
+    options = parser("patch").parse_args(["patch", "--recipe", recipe])
     return ensure_unpatched(open_job(options)).path
 
 
@@ -252,6 +252,6 @@ def test_what_no_authority_knows_is_dropped_by_the_compiler(ours: Image) -> None
 
 
 def test_the_kernels_in_apples_build_are_what_we_say_is_embedded(linked: dict[str, Image]) -> None:
-    options = parser().parse_args(["patch", "--recipe", "b6751"])
+    options = parser("patch").parse_args(["patch", "--recipe", "b6751"])
     (expected,) = kernel_sources(ensure_unpatched(open_job(options)).path)
     assert bytes(linked["b6751"].sections["__ggml_metallib"].content) == expected

@@ -75,7 +75,7 @@ def conform(recipe: str, folder: Path, options: dict[str, Any]) -> int:
         recipe=MANIFESTS.recipe(recipe),
         platform_name="any",
         plan=lambda: SimpleNamespace(name=recipe, bundle_key=recipe),
-        store=SimpleNamespace(root=folder),
+        store=SimpleNamespace(root=folder, evidence=folder / "evidence"),
         console=None,
     )
     others = {"bundle": None, "model": None, "gpu_layers": None, "with_page": True, "folder": folder}
