@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from recipes.build.bundle.layout import RECORD, encode_record
+from recipes.build.bundle.layout import LICENCES, RECORD, encode_record
+from recipes.build.components.licences import TABLE
 from recipes.core.digest import Sha256, blob_entries
 from recipes.core.errors import ManifestError
 from recipes.core.filesystem import read_no_link, shown
@@ -58,12 +59,16 @@ class Acceptance:
         """Return what does not hold of an unpacked tree and what is said of it; None where the policy accepts it."""
         try:
             files = blob_entries(folder, Sha256)
-            record = read_no_link(folder / RECORD)
+            record, components = (
+                read_no_link(folder / name) if name in files else None
+                for name in (RECORD, f"{LICENCES}/{TABLE}")
+            )
         except (OSError, ValueError) as error:
             return f"no bundle: {shown(str(error))}"
         if record != encode_record(self.plan.record()):
             return "it is signed, and is the bundle of another plan"
-        material = Material(Subject(self.plan.name, tree, files, record), documents, self.expected)
+        subject = Subject(self.plan.name, tree, files, record, components=components)
+        material = Material(subject, documents, self.expected)
         return _broken(verify(material, self.policy, self.keys, datetime.now(UTC)))
 
     @property
