@@ -122,18 +122,9 @@ def ensure_bundle(job: Job, plan: Plan) -> Bundle:
         # before the bundle appears, and bound to it: the entry's record has its digest
         inputs[PROVENANCE_INPUT] = write_provenance(job, plan, tree)
 
-    entry, is_new = job.store.ensure(
-        plan.bundle_key,
-        "bundle",
-        inputs,
-        make,
-        console=job.console,
-        check=lambda entry: _check_bundle(job, plan, entry),
-    )
+    entry, is_new = _ensure_entry(job, plan, inputs, make)
     if is_new and plan.whole:
         job.store.history.record_inputs(plan.name, plan.named_inputs())
-    if not is_new:
-        warn_of_provenance(job, plan, entry)
     return Bundle(entry, plan, _pinned(job, plan), built=is_new and not taken, taken=taken)
 
 
@@ -155,18 +146,9 @@ def find_or_take_bundle(job: Job, plan: Plan, take: Callable[[Path], Taken | Non
         keep_taken(job, plan, taken, inputs)
 
     try:
-        entry, is_new = job.store.ensure(
-            plan.bundle_key,
-            "bundle",
-            inputs,
-            make,
-            console=job.console,
-            check=lambda entry: _check_bundle(job, plan, entry),
-        )
+        entry, _ = _ensure_entry(job, plan, inputs, make)
     except _NotThereError:
         return None
-    if not is_new:
-        warn_of_provenance(job, plan, entry)
     return Bundle(entry, plan, _pinned(job, plan), built=False, taken=taken)
 
 
@@ -179,6 +161,23 @@ def take_bundle(job: Job, plan: Plan) -> Bundle | None:
 
 class _NotThereError(Exception):
     """No registry has the bundle."""
+
+
+def _ensure_entry(
+    job: Job, plan: Plan, inputs: dict[str, str], make: Callable[[Path], None]
+) -> tuple[Entry, bool]:
+    """Return a plan's bundle in the store, filled by `make` where it is missing, and whether it was."""
+    entry, is_new = job.store.ensure(
+        plan.bundle_key,
+        "bundle",
+        inputs,
+        make,
+        console=job.console,
+        check=lambda entry: _check_bundle(job, plan, entry),
+    )
+    if not is_new:
+        warn_of_provenance(job, plan, entry)
+    return entry, is_new
 
 
 def _pinned(job: Job, plan: Plan) -> Sha256 | None:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.build.advisories import findings
-from recipes.build.bundle.layout import LICENCES, RECORD
-from recipes.build.components.licences import TABLE
 from recipes.build.evidence_files import checksum_of_archive, evidence_of_archive
 from recipes.build.plan.plan import make_plan
-from recipes.core.digest import Sha256, blob_entries, hash_file, tree_of_entries
+from recipes.core.digest import Sha256, hash_file
 from recipes.core.errors import EvidenceError, UsageError
-from recipes.core.filesystem import read_no_link, shown, storage_errors
+from recipes.core.filesystem import shown, storage_errors
 from recipes.evidence.bundle_judgements import read_record
-from recipes.evidence.json_document import MOST_BYTES, text_at
+from recipes.evidence.json_document import text_at
 from recipes.evidence.keys import KeyFileError, read_public_key, read_signer
 from recipes.evidence.material import Expectation, Material, Subject
+from recipes.evidence.subject import read_document, read_subject
 from recipes.fetch.archives.unpack import unpack
 
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ def subject_of(folder: Path, named: Path, archive: tuple[str, Sha256] | None = N
     """Return what a bundle's folder is; raises EvidenceError where it holds a device or the like."""
     with storage_errors(folder):
         try:
-            files = blob_entries(folder, Sha256)
+            return read_subject(folder, shown(str(named)), archive)
         except ValueError as error:
             raise EvidenceError(
                 where=shown(str(named)),
@@ -75,10 +73,6 @@ def subject_of(folder: Path, named: Path, archive: tuple[str, Sha256] | None = N
                 found=shown(str(error)),
                 fix="unpack the archive again, into an empty folder",
             ) from error
-        record, components = (
-            _read(folder / name) if files.get(name) else None for name in (RECORD, f"{LICENCES}/{TABLE}")
-        )
-    return Subject(shown(str(named)), tree_of_entries(files, Sha256), files, record, archive, components)
 
 
 def material_of(subject: Subject, path: Path, evidence: Path | None, manifests: Manifests) -> Material:
@@ -89,7 +83,7 @@ def material_of(subject: Subject, path: Path, evidence: Path | None, manifests: 
         subject,
         read_documents(folder),
         expectation(manifests, read_record(subject.record)),
-        _read(checksum) if checksum and checksum.is_file() else None,
+        read_document(checksum) if checksum and checksum.is_file() else None,
     )
 
 
@@ -117,7 +111,7 @@ def read_documents(folder: Path) -> dict[str, bytes]:
                 found=str(len(names)),
                 fix="remove what is no document of the bundle",
             )
-        return {name: _read(folder / name) for name in names}
+        return {name: read_document(folder / name) for name in names}
 
 
 def expectation(manifests: Manifests, record: object) -> Expectation | str:
@@ -179,10 +173,3 @@ def _read_key(path: Path, *, forbidden: int = 0) -> bytes:
     if mode & forbidden:
         raise KeyFileError(f"a file that other users have permissions on: chmod 600 {shown(str(path))}")
     return data
-
-
-def _read(path: Path) -> bytes:
-    """Return the bytes of a regular file of a document's size; none of anything else."""
-    status = path.lstat()
-    is_small = stat.S_ISREG(status.st_mode) and status.st_size <= MOST_BYTES
-    return read_no_link(path, MOST_BYTES + 1) if is_small else b""

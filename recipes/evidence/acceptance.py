@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from recipes.build.bundle.layout import LICENCES, RECORD, encode_record
-from recipes.build.components.licences import TABLE
-from recipes.core.digest import Sha256, blob_entries
+from recipes.build.bundle.layout import encode_record
 from recipes.core.errors import ManifestError
-from recipes.core.filesystem import read_no_link, shown
+from recipes.core.filesystem import shown
 from recipes.evidence.documents import read_document
 from recipes.evidence.keys import distinct, public_key
 from recipes.evidence.material import DOCUMENTS, Expectation, Material, Subject
+from recipes.evidence.subject import read_subject
 from recipes.evidence.verification import verify
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
     from recipes.build.plan.plan import Plan
+    from recipes.core.digest import Sha256
     from recipes.evidence.judgement import Judgement
     from recipes.manifest.policy import Policy
 
@@ -55,19 +55,14 @@ class Acceptance:
             rows += document.judgements
         return _broken(rows)
 
-    def refuse_tree(self, folder: Path, tree: Sha256, documents: Mapping[str, bytes]) -> str | None:
+    def refuse_tree(self, folder: Path, documents: Mapping[str, bytes]) -> str | None:
         """Return what does not hold of an unpacked tree and what is said of it; None where the policy accepts it."""
         try:
-            files = blob_entries(folder, Sha256)
-            record, components = (
-                read_no_link(folder / name) if name in files else None
-                for name in (RECORD, f"{LICENCES}/{TABLE}")
-            )
+            subject = read_subject(folder, self.plan.name)
         except (OSError, ValueError) as error:
             return f"no bundle: {shown(str(error))}"
-        if record != encode_record(self.plan.record()):
+        if subject.record != encode_record(self.plan.record()):
             return "it is signed, and is the bundle of another plan"
-        subject = Subject(self.plan.name, tree, files, record, components=components)
         material = Material(subject, documents, self.expected)
         return _broken(verify(material, self.policy, self.keys, datetime.now(UTC)))
 

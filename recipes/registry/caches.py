@@ -41,7 +41,7 @@ class Accept(Protocol):
     def refuse_documents(self, tree: Sha256, documents: Mapping[str, bytes]) -> str | None:
         """Judge what is said, before the tree is downloaded."""
 
-    def refuse_tree(self, folder: Path, tree: Sha256, documents: Mapping[str, bytes]) -> str | None:
+    def refuse_tree(self, folder: Path, documents: Mapping[str, bytes]) -> str | None:
         """Judge the tree itself, unpacked, and with it all that is said of it."""
 
 
@@ -132,7 +132,7 @@ def take_from(
         ):
             raise OriginError(f"{reference}, tree {said}: {refusal}", advice=ADVICE)
         fetch_tree(client, artifact, said, into)
-        if accept and (refusal := accept.refuse_tree(into, said, documents)):
+        if accept and (refusal := accept.refuse_tree(into, documents)):
             empty(into)
             raise OriginError(f"{reference}, tree {said}: {refusal}", advice=ADVICE)
         return Taken(repository.at(artifact.manifest.sha256), said, documents)

@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.core.settings import read_settings
+from recipes.core.settings import (
+    CACHE_POLICY_VARIABLE,
+    CACHES_VARIABLE,
+    PERMIT_VARIABLE,
+    POLICY_VARIABLE,
+    read_settings,
+)
 from tests.support.fixture_project import FixtureProject, make_project, prepare_platform, provide_source
 from tests.support.mac_files import MacCompiler
 from tests.support.windows_files import WindowsCompiler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 def prepare(compiler: type[MacCompiler | WindowsCompiler]) -> None:
@@ -41,6 +47,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     for name in PREPARED.keys() & wanted:
         PREPARED[name]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_policy_of_the_user() -> Iterator[None]:
+    """What the user permits, demands or takes from elsewhere is of the project's recipes, not of a fixture's."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (PERMIT_VARIABLE, POLICY_VARIABLE, CACHES_VARIABLE, CACHE_POLICY_VARIABLE):
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")
