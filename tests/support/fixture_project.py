@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipes.build.plan.plan import make_plan
+from recipes.build.plan.plan import Plan, make_plan
 from recipes.core.digest import Sha1, Sha256, hash_tree
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
@@ -161,6 +161,12 @@ class FixtureProject:
     @property
     def manifest(self) -> Path:
         return self.root / "manifests" / "recipes" / "fixture.yaml"
+
+    def plan(self, platform: str = "linux-x86_64-cpu") -> Plan:
+        """Return what a build of a platform does."""
+        manifests = Manifests(self.root)
+        recipe = manifests.recipe("fixture")
+        return make_plan(recipe, platform, manifests.toolchain(recipe.platforms[platform].toolchain))
 
     def edit(self, before: str, after: str) -> None:
         text = self.manifest.read_text()

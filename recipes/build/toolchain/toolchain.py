@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import Plan, canonical_json, fill
+from recipes.core import sandbox
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import StoreError, ToolchainError, UsageError, VerifyError
 from recipes.core.process import Command
-from recipes.core.sandbox import Reach, Surroundings, find_isolation, run_isolated
+from recipes.core.sandbox import Reach, Surroundings, run_isolated
 from recipes.fetch.archives.unpack import unpack
 from recipes.fetch.origins import fetch_wheel
 
@@ -75,7 +76,7 @@ def place_of(toolchain: Path, surroundings: Surroundings) -> Path:
     A build with a preload is the second one of `reproduce`: its toolchain keeps its own path, so that what leaks of
     that path shows.
     """
-    return PLACE if surroundings.preload is None and find_isolation().can_place else toolchain
+    return PLACE if surroundings.preload is None and sandbox.find_isolation().can_place else toolchain
 
 
 def reach_toolchain(

@@ -32,7 +32,9 @@ def test_each_platform_with_a_pinned_compiler_is_built_and_the_others_are_named(
     alone = [project.recipes("build", "--platform", each).out for each in platforms]
     assert [found for out in alone for found in DIGEST.findall(out)] == DIGEST.findall(answer.out)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        f"llama.cpp-fixture-{each}.tar.zst" for each in platforms
+        f"llama.cpp-fixture-{each}{kind}"
+        for each in platforms
+        for kind in (".tar.zst", ".tar.zst.sha256", ".evidence")
     }
     assert "linux-x86_64-own is left out" in answer.err
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from recipes.build.components.compile_record import parse_record, shipped_inputs
-from recipes.build.plan.plan import make_plan, narrow
-from recipes.manifest.load import Manifests
+from recipes.build.plan.plan import narrow
 from recipes.store.store import Store
 
 if TYPE_CHECKING:
@@ -42,9 +41,7 @@ def digest_of(answer: Answer) -> str:
 
 def compiled_of(project: FixtureProject, *targets: str) -> Path:
     """Return the folder of what a project's plan compiles."""
-    manifests = Manifests(project.root)
-    recipe = manifests.recipe("fixture")
-    plan = make_plan(recipe, PLATFORM, manifests.toolchain(recipe.platforms[PLATFORM].toolchain))
+    plan = project.plan()
     key = (narrow(plan, targets) if targets else plan).compiled_key
     return Store.open(project.store).entry_path(key)
 

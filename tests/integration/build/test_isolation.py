@@ -34,6 +34,7 @@ from recipes.core.sandbox import (
     run_isolated,
     ways,
 )
+from recipes.store.store import Store
 from tests.support.fixture_project import FIXTURE, FixtureProject, make_project, provide_source
 from tests.support.forbidden import PROBE, Forbidden, LinuxCompiler, forbidden
 
@@ -231,8 +232,7 @@ def test_a_source_that_tries_to_escape_is_built_and_reaches_nothing(  # noqa: PL
     provenance = json.loads(record.read_text())["predicate"]["runDetails"]["byproducts"]
     recorded = {each["name"]: base64.b64decode(each["content"]).decode() for each in provenance}
     assert recorded["isolation"] == way.description
-    logs = (shared_store / "v1" / "logs").glob("compiled-fixture-*.log")
-    log = max(logs, key=lambda path: path.stat().st_mtime_ns).read_text()
+    log = (Store.open(shared_store).logs / f"{project.plan().compiled_key}.log").read_text()
     said = log.partition("the probe says\n")[2].partition("the end")[0].splitlines()
     assert len(said) == len(beyond.words) // 2
     assert verdicts(said) == {OUT_OF_REACH}
