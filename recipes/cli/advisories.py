@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.build.advisories import findings
-from recipes.cli.build import write_vex
 from recipes.cli.job import open_job
 from recipes.cli.options import Parser, Session, add_recipe, refuse_beside
 from recipes.core.errors import UsageError
 from recipes.core.invocation import this_command
 from recipes.evidence.feeds.proposal import propose, severity_of
 from recipes.evidence.feeds.survey import survey
+from recipes.evidence.vex_files import write_vex
 from recipes.lock.proposal import Change
 from recipes.lock.write import write_proposal
 
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print_table(findings(job.recipe, job.manifests.advisories()))
     if options.vex:
-        for path in write_vex(job, options.vex):
+        for path in write_vex(job.recipe, job.manifests, options.vex):
             print(f"written: {path}")
     return 0
 

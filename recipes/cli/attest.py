@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from recipes.cli.job import open_manifests
 from recipes.cli.options import Parser, Session
 from recipes.core.errors import EvidenceError, UsageError
-from recipes.core.filesystem import make_folders, shown, storage_errors, write_durably
+from recipes.core.filesystem import shown, storage_errors, write_durably
 from recipes.core.invocation import command_line
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def attest(path: Path, key: Path | None, evidence: Path | None, manifests: Manif
     from recipes.evidence.bundle_judgements import read_record
     from recipes.evidence.json_document import text_at
     from recipes.evidence.material import DOCUMENTS, Expectation
+    from recipes.evidence.vex_files import write_vex
 
     signer = None
     if key is not None:
@@ -124,7 +125,11 @@ def attest(path: Path, key: Path | None, evidence: Path | None, manifests: Manif
     folder = evidence or evidence_beside(path)
     with opened_bundle(path) as (_, subject):
         if signer is not None:
-            refresh_vex(folder, manifests, text_at(read_record(subject.record), "recipe"))
+            name = text_at(read_record(subject.record), "recipe")
+            if (
+                name in manifests.recipe_names()
+            ):  # what is known now, in the place of what was when it was built
+                write_vex(manifests.recipe(name), manifests, folder)
         files = read_documents(folder)
         statements = {kind: _statement(kind, files, subject) for kind in DOCUMENTS if kind.file in files}
     print(f"bundle:   {subject.where}")
@@ -144,20 +149,6 @@ def attest(path: Path, key: Path | None, evidence: Path | None, manifests: Manif
     if signer is not None:
         print(f"id:       {signer.public_key.keyid}")
     return 0
-
-
-def refresh_vex(folder: Path, manifests: Manifests, recipe_name: str) -> None:
-    """Write what this checkout knows against a recipe of its own, in the place of what was known when it was built."""
-    from recipes.build.advisories import findings
-    from recipes.evidence.vex import vex_documents
-
-    if recipe_name not in manifests.recipe_names():
-        return
-    recipe = manifests.recipe(recipe_name)
-    with storage_errors(folder):
-        make_folders(folder)
-        for name, content in vex_documents(recipe, findings(recipe, manifests.advisories())).items():
-            write_durably(folder / name, content)
 
 
 def _statement(kind: DocumentKind, files: dict[str, bytes], subject: Subject) -> bytes:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.build.advisories import demand_no_known_issues, findings
+from recipes.build.advisories import demand_no_known_issues
 from recipes.build.archive import write_archive
 from recipes.build.bundle.layout import describe
 from recipes.build.evidence_files import SBOM, evidence_folder
@@ -19,14 +18,14 @@ from recipes.build.provenance import provenance_path
 from recipes.cli.evidence_input import subject_of
 from recipes.cli.job import open_job
 from recipes.cli.options import Parser, Session, add_compile, add_permit, add_platform, refuse_beside
-from recipes.core.filesystem import make_folders, open_to_write, read_no_link, storage_errors
+from recipes.core.filesystem import make_folders, read_no_link, storage_errors, write_durably
 from recipes.core.settings import REQUIRE_ISOLATION
 from recipes.evidence.bundle_judgements import read_record
 from recipes.evidence.json_document import read_object
 from recipes.evidence.materials import find_materials
 from recipes.evidence.sbom import sbom
 from recipes.evidence.sbom_judgements import judge_sbom
-from recipes.evidence.vex import vex_documents
+from recipes.evidence.vex_files import write_vex
 
 if TYPE_CHECKING:
     from recipes.build.context import Job
@@ -82,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     for each in (replace(job, platform_name=name) for name in names):
         bundle = ensure_bundle(each, chosen_plan(each, options.target))
         write_sbom(each, bundle)
-        write_vex(each, evidence_folder(each.store, bundle.plan.bundle_key))
+        write_vex(each.recipe, each.manifests, evidence_folder(each.store, bundle.plan.bundle_key))
         print_bundle(each, bundle)
         if options.archive:
             print(f"archive:  {write_archive(each, bundle.plan, bundle.entry, options.archive)}")
@@ -101,14 +100,6 @@ def pinned_platforms(job: Job) -> list[str]:
     return pinned
 
 
-def write_vex(job: Job, folder: Path) -> tuple[Path, ...]:
-    """Write what is known against a recipe into a folder, as VEX documents; raise a StoreError if the disk refuses."""
-    documents = vex_documents(job.recipe, findings(job.recipe, job.manifests.advisories()))
-    with storage_errors(folder):
-        make_folders(folder)
-    return tuple(write_document(folder / name, content) for name, content in documents.items())
-
-
 def write_sbom(job: Job, bundle: Bundle) -> None:
     """Write a bundle's bill of materials beside it, where it is new, or has none that is whole."""
     path = evidence_folder(job.store, bundle.plan.bundle_key) / SBOM
@@ -120,7 +111,9 @@ def write_sbom(job: Job, bundle: Bundle) -> None:
             f"no bill of materials for {bundle.plan.name}: what was compiled is not in the store"
         )
         return
-    write_document(path, sbom(materials))
+    with storage_errors(path):
+        make_folders(path.parent)
+        write_durably(path, sbom(materials))
 
 
 def is_whole_sbom(path: Path, bundle: Path) -> bool:
@@ -131,15 +124,6 @@ def is_whole_sbom(path: Path, bundle: Path) -> bool:
     except (OSError, ValueError):
         return False
     return all(row.holds for row in judge_sbom(said, subject, read_record(subject.record)))
-
-
-def write_document(path: Path, content: bytes) -> Path:
-    """Write one document of a bundle, and return its path; raise a StoreError if the disk refuses."""
-    with storage_errors(path):
-        make_folders(path.parent)
-        with os.fdopen(open_to_write(path), "wb") as file:
-            file.write(content)
-    return path
 
 
 def chosen_plan(job: Job, targets: list[str] | None) -> Plan:
