@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from recipes.manifest.load import Manifests
     from recipes.manifest.schema import Platform, Recipe, Toolchain
     from recipes.registry.caches import Accept
+    from recipes.registry.workers import Worker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Job(Context):
     surroundings: Surroundings
     permitted: tuple[str, ...] = ()  # grave findings, by name: provenance records them
     accept: Callable[[Plan], Accept] | None = None  # what judges a bundle of a cache that nothing pins
+    worker: Worker | None = None  # who this is among those that build together
 
     @property
     def platform(self) -> Platform:

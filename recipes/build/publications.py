@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import final_tree
 from recipes.build.shared import bundle_tag
 from recipes.build.source_tree import find_source
+from recipes.build.stages import annotations_of, stage_publication
 from recipes.build.webpage.build_page import find_page, page_key
-from recipes.registry.attached import TITLE
-from recipes.registry.caches import stage_tag
 from recipes.registry.documents import TargetPlatform
 from recipes.registry.publish import Publication
 from recipes.registry.reference import tag_of
@@ -23,11 +21,7 @@ if TYPE_CHECKING:
     from recipes.build.context import Job
     from recipes.build.plan.plan import Plan
     from recipes.core.digest import Sha256
-    from recipes.manifest.schema import Recipe
 
-STANDARD = (
-    "org.opencontainers.image"  # what the names of the image specification's own annotations begin with
-)
 OWN = "pinned-llama"
 # Go's names, which registries use
 SYSTEMS = {"macos": "darwin"}
@@ -73,40 +67,15 @@ def stage_publications(job: Job) -> Iterator[Publication]:
     """
     recipe = job.recipe
     if source := find_source(job.store, final_tree(recipe)):
-        yield _stage(recipe, SOURCE, source.tree, source.path)
+        yield stage_publication(recipe, SOURCE, source.tree, source.path)
     if recipe.page is not None:
         key = page_key(recipe, recipe.page, job.manifests.toolchain(recipe.page.toolchain))
         if page := find_page(job.store, key, recipe.page, job.where):
-            yield _stage(recipe, PAGE, page.tree, page.path)
-
-
-def annotations_of(recipe: Recipe, title: str) -> dict[str, str]:
-    """Return what the image specification's own annotations say of a recipe."""
-    source = recipe.source
-    return {
-        TITLE: title,
-        f"{STANDARD}.description": recipe.summary,
-        f"{STANDARD}.version": f"b{source.build_number}",
-        f"{STANDARD}.revision": source.commit.hex,
-        f"{STANDARD}.source": source.repository,
-        f"{STANDARD}.licenses": source.licence,
-        f"{STANDARD}.created": datetime.fromtimestamp(source.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
+            yield stage_publication(recipe, PAGE, page.tree, page.path)
 
 
 def target_platform(plan: Plan) -> TargetPlatform:
     """Return a plan's platform in Go's names."""
     return TargetPlatform(
         architecture=MACHINES.get(plan.machine, plan.machine), os=SYSTEMS.get(plan.system, plan.system)
-    )
-
-
-def _stage(recipe: Recipe, kind: str, tree: Sha256, folder: Path) -> Publication:
-    return Publication(
-        folder=folder,
-        tag=stage_tag(kind, tree),
-        facts=TreeFacts(schema=SCHEMA, kind=kind, tree=tree.hex, recipe=recipe.name),
-        annotations=annotations_of(recipe, f"{kind} of llama.cpp {recipe.name}"),
-        mtime=recipe.source.epoch,
-        pinned=True,
     )

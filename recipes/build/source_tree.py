@@ -5,9 +5,11 @@ Every stage verifies what it reads; nothing depends on another command having ru
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import final_tree
+from recipes.build.stages import take_or_make
 from recipes.build.toolchain.toolchain import ensure_toolchain, host_name, wheels_of_host
 from recipes.build.webpage.build_page import PageJob, ensure_page, fetch_packages
 from recipes.core.digest import Sha1, Sha256, blob_entries, hash_tree, tree_of_entries
@@ -17,7 +19,6 @@ from recipes.core.log import step
 from recipes.fetch.origins import fetch_source, fetch_wheel
 from recipes.patches.apply import apply_patch
 from recipes.patches.parse import parse_patch
-from recipes.registry.caches import take_tree, wanted_stage
 from recipes.registry.tree import SOURCE
 
 if TYPE_CHECKING:
@@ -89,10 +90,13 @@ def _tree_of_both(patched: Entry, page: Entry, into: str) -> Sha256:
 def ensure_unpatched(job: Job) -> Entry:
     """Return the source as upstream's commit has it, from the first origin that delivers that very tree."""
     source = job.recipe.source
+    # what is patched is no stage that workers share: who patches it fetches it
+    alone = replace(job, worker=None) if job.recipe.patches else job
 
     def make(folder: Path) -> None:
-        if take_tree(job, wanted_stage(SOURCE, job.recipe.name, source.tree_sha256), folder):
-            return
+        take_or_make(alone, SOURCE, source.tree_sha256, folder, fetch)
+
+    def fetch(folder: Path) -> None:
         where = f"{job.where}: source.origins"
         fetched = fetch_source(job.recipe.name, source, where, job, into=folder)
         for failure in fetched.failures:
@@ -113,9 +117,12 @@ def ensure_patched(job: Job) -> Entry:
     if not patches:
         return ensure_unpatched(job)
 
+    tree = patches[-1].tree_sha256
+
     def make(folder: Path) -> None:
-        if take_tree(job, wanted_stage(SOURCE, job.recipe.name, patches[-1].tree_sha256), folder):
-            return
+        take_or_make(job, SOURCE, tree, folder, apply_all)
+
+    def apply_all(folder: Path) -> None:
         unpatched = ensure_unpatched(job)
         with job.console.task(f"patch {job.recipe.name}", len(patches), "patches") as task:
             copy_writable(unpatched.path, folder)
@@ -127,7 +134,7 @@ def ensure_patched(job: Job) -> Entry:
         "source": source_key(job.recipe.source.tree_sha256),
         **{patch.file: str(patch.sha256) for patch in patches},
     }
-    return _ensure_tree(job, patches[-1].tree_sha256, inputs, make)
+    return _ensure_tree(job, tree, inputs, make)
 
 
 def _ensure_tree(job: Job, tree: Sha256, inputs: dict[str, str], make: Callable[[Path], None]) -> Entry:
@@ -212,6 +219,7 @@ def page_job(job: Job, source: Entry) -> PageJob:
         console=job.console,
         settings=job.settings,
         surroundings=job.surroundings,
+        worker=job.worker,
     )
 
 

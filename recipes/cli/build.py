@@ -16,8 +16,18 @@ from recipes.build.pipeline import Bundle, ensure_bundle
 from recipes.build.plan.plan import narrow
 from recipes.build.provenance import provenance_path
 from recipes.cli.evidence_input import subject_of
-from recipes.cli.job import open_job
-from recipes.cli.options import Parser, Session, add_compile, add_permit, add_platform, refuse_beside
+from recipes.cli.job import open_jobs
+from recipes.cli.options import (
+    Parser,
+    Session,
+    add_compile,
+    add_permit,
+    add_platform,
+    refuse_beside,
+    repository,
+    seconds,
+)
+from recipes.core.errors import UsageError
 from recipes.core.filesystem import make_folders, read_no_link, storage_errors, write_durably
 from recipes.core.settings import REQUIRE_ISOLATION
 from recipes.evidence.bundle_judgements import read_record
@@ -26,21 +36,35 @@ from recipes.evidence.materials import find_materials
 from recipes.evidence.sbom import sbom
 from recipes.evidence.sbom_judgements import judge_sbom
 from recipes.evidence.vex_files import write_vex
+from recipes.registry.claims import LEASE_S, MOST_LEASE_S, SHORTEST_LEASE_S
 
 if TYPE_CHECKING:
     from recipes.build.context import Job
     from recipes.build.plan.plan import Plan
 
 PARTS = ("platform", "architecture", "toolchain", "target")
+ALONE = ("no_cache", "architecture", "toolchain", "target", "archive", "preload")
 
 
 def add_options(parser: Parser) -> None:
     """Add the session's options."""
-    add_platform(parser)
+    add_platform(parser, recipes=True)
     parser.add_argument(
         "--all-platforms",
         action="store_true",
         help="for every platform of the recipe whose compiler is pinned, one after the other",
+    )
+    parser.add_argument(
+        "--share",
+        type=repository,
+        metavar="REGISTRY/REPO",
+        help="build together with all who name the same repository of a registry, and publish there",
+    )
+    parser.add_argument(
+        "--lease",
+        type=lease,
+        metavar="SECONDS",
+        help=f"with --share: after how long a silence others take over what this one builds (default: {LEASE_S:g})",
     )
     parser.add_argument(
         "--archive", type=Path, metavar="FOLDER", help="also write the bundle as a deterministic .tar.zst"
@@ -68,25 +92,55 @@ def add_options(parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a bundle, built where it is missing; or those of all platforms."""
+    """Print a bundle, built where it is missing; or those of all platforms, and of several recipes."""
     if options.all_platforms:
         refuse_beside(options, "build", "--all-platforms", PARTS, "the first builds each platform whole")
-    job = open_job(options)
-    if options.require_isolation:
-        policy = job.settings.policy | {REQUIRE_ISOLATION}
-        job = replace(job, settings=replace(job.settings, policy=policy))
-    names = pinned_platforms(job) if options.all_platforms else [job.platform_name]
-    permitted = demand_no_known_issues(job, permit=options.permit, refuse_all=options.refuse_known_issues)
-    job = replace(job, permitted=permitted)
-    for each in (replace(job, platform_name=name) for name in names):
-        bundle = ensure_bundle(each, chosen_plan(each, options.target))
-        write_sbom(each, bundle)
-        write_vex(each.recipe, each.manifests, evidence_folder(each.store, bundle.plan.bundle_key))
-        print_bundle(each, bundle)
+    if options.share:
+        refuse_beside(
+            options, "build", "--share", ALONE, "what is shared is whole, and others build some of it"
+        )
+    elif options.lease:
+        raise UsageError(
+            where="build: --lease",
+            expected="--share REGISTRY/REPO beside it: a lease is of what is built together",
+            found="--lease alone",
+            fix="leave it out, or name the repository with --share",
+        )
+    jobs = []
+    for job in open_jobs(options, list(dict.fromkeys(options.recipe or [None]))):
+        demanded = {REQUIRE_ISOLATION} if options.require_isolation else set()
+        settings = replace(job.settings, policy=job.settings.policy | demanded)
+        names = pinned_platforms(job) if options.all_platforms else [job.platform_name]
+        permitted = demand_no_known_issues(job, permit=options.permit, refuse_all=options.refuse_known_issues)
+        jobs += [replace(job, settings=settings, permitted=permitted, platform_name=name) for name in names]
+    if options.share:
+        from recipes.cli.shared_build import build_together  # publishes too
+
+        return build_together(jobs, options.share, options.lease or LEASE_S)
+    for job in jobs:
+        bundle = build_one(job, chosen_plan(job, options.target))
         if options.archive:
-            print(f"archive:  {write_archive(each, bundle.plan, bundle.entry, options.archive)}")
+            print(f"archive:  {write_archive(job, bundle.plan, bundle.entry, options.archive)}")
         sys.stdout.flush()  # the next one may take minutes
     return 0
+
+
+def build_one(job: Job, plan: Plan) -> Bundle:
+    """Return a plan's bundle, built where it is missing, with its documents beside it; and print it."""
+    bundle = ensure_bundle(job, plan)
+    write_sbom(job, bundle)
+    write_vex(job.recipe, job.manifests, evidence_folder(job.store, bundle.plan.bundle_key))
+    print_bundle(job, bundle)
+    return bundle
+
+
+def lease(text: str) -> float:
+    """Read how long a lease is, or raise an ArgumentTypeError."""
+    value = seconds(text)
+    if SHORTEST_LEASE_S <= value <= MOST_LEASE_S:
+        return value
+    expected = f"{SHORTEST_LEASE_S:g} to {MOST_LEASE_S:g} seconds"
+    raise argparse.ArgumentTypeError(f"{expected} are expected, not {text!r}")
 
 
 def pinned_platforms(job: Job) -> list[str]:

@@ -21,6 +21,7 @@ from recipes.store.store import Store
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
     from pathlib import Path
 
     from recipes.core.settings import Settings
@@ -64,10 +65,21 @@ def open_job(options: argparse.Namespace, kind: type[Manifests] = Manifests) -> 
     Without an option for it, the platform is any of the recipe's. `kind` is how manifests are read. A RecipeError is
     raised where there is no such recipe or platform, or a setting is not valid.
     """
+    return open_jobs(options, [options.recipe], kind)[0]
+
+
+def open_jobs(
+    options: argparse.Namespace, recipes: Sequence[str | None], kind: type[Manifests] = Manifests
+) -> list[Job]:
+    """Return what `open_job` does, for each of some recipes; None is the default one."""
     context = open_context()
     manifests = open_manifests(options, kind)
     context = replace(context, settings=with_caches(options, context.settings, manifests))
-    recipe = manifests.recipe(options.recipe or manifests.defaults().recipe)
+    return [_job(options, context, manifests, name or manifests.defaults().recipe) for name in recipes]
+
+
+def _job(options: argparse.Namespace, context: Context, manifests: Manifests, recipe_name: str) -> Job:
+    recipe = manifests.recipe(recipe_name)
     platform_name = _platform_name(options, manifests, recipe)
     if getattr(options, "toolchain", None):
         recipe = on_host(recipe, platform_name)

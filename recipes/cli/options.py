@@ -163,16 +163,20 @@ def add_common(parser: Parser, *, reads_manifests: bool, default: object = None)
     )
 
 
-def add_recipe(parser: Parser) -> None:
-    """Add the choice of a recipe."""
+def add_recipe(parser: Parser, *, several: bool = False) -> None:
+    """Add the choice of a recipe, or of several: then the option's value is a list, or None."""
     parser.add_argument(
-        "--recipe", metavar="NAME", help="a manifest in manifests/recipes/ (default: the default recipe)"
+        "--recipe",
+        metavar="NAME",
+        action="append" if several else "store",
+        help="a manifest in manifests/recipes/ (default: the default recipe"
+        + ("; repeat for more)" if several else ")"),
     )
 
 
-def add_platform(parser: Parser, *, architecture: bool = True) -> None:
-    """Add the choice of a recipe and a platform, and of a part of the platform."""
-    add_recipe(parser)
+def add_platform(parser: Parser, *, architecture: bool = True, recipes: bool = False) -> None:
+    """Add the choice of a recipe, or of several `recipes`, and of a platform, and of a part of the platform."""
+    add_recipe(parser, several=recipes)
     parser.add_argument(
         "--platform", metavar="NAME", help="one of the recipe's platforms (default: this machine)"
     )

@@ -95,17 +95,18 @@ def _publications(options: argparse.Namespace, stack: ExitStack) -> list[tuple[J
         return [_of_path(options, options.bundle, stack)]
     job = open_job(options)
     if not options.all_platforms:
-        return [_of_store(job)]
+        return [of_store(job)]
     found = []
     for each in (replace(job, platform_name=name) for name in pinned_platforms(job)):
         if find_bundle(each, each.plan()):
-            found.append(_of_store(each))
+            found.append(of_store(each))
         else:
             job.console.warn(f"{each.plan().name} is left out: the store has no such bundle")
-    return found or [_of_store(job)]
+    return found or [of_store(job)]
 
 
-def _of_store(job: Job) -> tuple[Job, Publication]:
+def of_store(job: Job) -> tuple[Job, Publication]:
+    """Return how the store's bundle of a job is published; raises BundleMissingError where it has none."""
     plan = job.plan()
     bundle = find_bundle(job, plan)
     if bundle is None:

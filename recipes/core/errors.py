@@ -239,4 +239,11 @@ class RegistryError(RecipeError):
     title = "the registry did not take it"
 
 
+class DisagreementError(RegistryError):
+    """Two builders that made different bytes of one plan: neither is to be used before it is known why."""
+
+    exit_code = 38
+    title = "two builders disagree"
+
+
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

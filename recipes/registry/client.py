@@ -49,6 +49,7 @@ READ_BYTES = 1 << 20
 MOST_ERROR_BYTES = 1 << 16
 MOST_PAGES = 100
 TAGS_OF_A_PAGE = 1000
+BLOB_LOOKS, BLOB_LOOK_S = 4, 0.5  # how often a manifest is sent whose blobs a registry does not know
 PULL, PUSH, DELETE = "pull", "pull,push", "pull,push,delete"
 
 
@@ -147,8 +148,16 @@ class Client:
         return Found(document, reply.body)
 
     def put_manifest(self, reference: Reference, data: bytes, media_type: str) -> Reply:
-        """Store a manifest or an index under a tag or its digest."""
-        reply = self.ask("PUT", reference.url, {"Content-Type": media_type}, lambda: data)
+        """Store a manifest or an index under a tag or its digest.
+
+        Where two send the same blob at once, docker-registry writes its link twice, and for that moment does not know
+        it: such a refusal is not the last word.
+        """
+        for _ in range(BLOB_LOOKS):
+            reply = self.ask("PUT", reference.url, {"Content-Type": media_type}, lambda: data)
+            if reply.status not in _NO_BLOB or b"BLOB_UNKNOWN" not in reply.body:
+                break
+            self.tempo.sleep(BLOB_LOOK_S)
         self.demand(reply, HTTPStatus.CREATED)
         said = reply.headers.get("docker-content-digest")
         if said is not None and said != str(Sha256.of_bytes(data)):
@@ -319,6 +328,7 @@ def joined(url: str, location: str) -> str:
 
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NO_BLOB = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND})
 _NOT_ALLOWED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from recipes.core.errors import RegistryError
-from recipes.core.invocation import this_command
+from recipes.core.errors import DisagreementError, RegistryError
+from recipes.core.invocation import command_line, this_command
 from recipes.core.settings import PIP_CERT_VARIABLE
 from recipes.fetch.http.network_errors import UNTRUSTED, OriginError
 from recipes.registry.attached import push_documents
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FULL = frozenset({413, 507})
 NOT_ALLOWED = frozenset({401, 403})
+TREE_DIGITS = 32
 
 
 @dataclass(frozen=True)
@@ -72,16 +73,20 @@ def publish(
     """Store trees in a repository; `others` are repositories of the registry whose blobs may be used.
 
     1. Send each tree that is not there yet, and its documents; by digest, without a name.
-    2. Give each its tag, and the index of its recipe an entry.
-    3. Read every tag again: a registry may forget, and others may publish at the same time.
+    2. Say which tree came out of each plan that pins none, and compare it with what others say.
+    3. Give each its tag, and the index of its recipe an entry.
+    4. Read every tag again: a registry may forget, and others may publish at the same time.
 
-    Raises RegistryError where the registry does not take it, or has another tree of the same name.
+    Raises RegistryError where the registry does not take it, and DisagreementError where somebody else made another
+    tree of a plan that pins none.
     """
     try:
         with Client(repository, context, PUSH, others=others, tempo=tempo) as client:
             sent = tuple(_send(client, each) for each in publications)
             for each in sent:
-                _name(client, each)
+                if not each.publication.pinned:
+                    _compare(client, each)
+                _name(client, each.reference, each.manifest)
             indexed = {each.publication.index for each in sent} - {""}
             for tag in sorted(indexed):
                 ours = tuple(_entry(each) for each in sent if each.publication.index == tag)
@@ -90,7 +95,7 @@ def publish(
                 _check(client, each)
             return sent
     except OriginError as error:
-        raise _refusal(repository, error) from error
+        raise refusal(repository, error) from error
 
 
 def _send(client: Client, publication: Publication) -> Published:
@@ -110,7 +115,10 @@ def _send(client: Client, publication: Publication) -> Published:
 
 
 def _find_same(client: Client, reference: Reference, publication: Publication) -> Descriptor | None:
-    """Return the manifest that is there already, where it is of the same tree and its layer is there."""
+    """Return the manifest that is there already, where it is of the same tree and its layer is there.
+
+    Raises DisagreementError where it is of another one, and nothing is pinned.
+    """
     found = client.find_manifest(reference)
     if found is None:
         return None
@@ -125,22 +133,59 @@ def _find_same(client: Client, reference: Reference, publication: Publication) -
     if there.facts.tree == facts.tree:
         return there.manifest if client.has_blob(there.layer.sha256, there.layer.size) else None
     if not publication.pinned:
-        reason = f"{reference} is another tree of the same plan: {there.facts.tree}, here it is {facts.tree}"
-        raise RegistryFaultError(f"{reason}: two builders disagree, and the plan does not decide the bytes")
+        raise _disagreement(reference, there.facts.tree, publication)
     client.context.console.warn(
         f"{reference} is replaced: it is tree {there.facts.tree}, pinned is {facts.tree}"
     )
     return None
 
 
-def _name(client: Client, published: Published) -> None:
-    found = client.find_manifest(published.reference)
-    if found is not None and found.digest == published.manifest.sha256:
+def tree_tag(tag: str, tree: str) -> str:
+    """Return the tag that says which tree came out of what a tag names: as many as different ones came out.
+
+    >>> tree_tag("plan-0a", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")
+    'tree-plan-0a-0123456789abcdef0123456789abcdef'
+    """
+    return f"tree-{tag}-{tree[:TREE_DIGITS]}"
+
+
+def _compare(client: Client, published: Published) -> None:
+    """Demand that nobody publishes another tree of the same plan at the same time.
+
+    Each says its own before it reads what the others say: of two, at least one sees the other.
+    """
+    tag, tree = published.publication.tag, published.publication.facts.tree
+    _name(client, client.repository.at(tree_tag(tag, tree)), published.manifest)
+    others = (each for each in client.tags() if each.startswith(tree_tag(tag, "")))
+    for other in sorted(set(others) - {tree_tag(tag, tree)}):
+        reference = client.repository.at(other)
+        if (found := client.find_manifest(reference)) is not None:
+            there = read_tree(client, reference, found, published.publication.facts.kind)
+            raise _disagreement(reference, there.facts.tree, published.publication)
+    _find_same(client, published.reference, published.publication)
+
+
+def _disagreement(other: Reference, tree: str, publication: Publication) -> DisagreementError:
+    facts = publication.facts
+    return DisagreementError(
+        where=str(other.repository),
+        expected=f"one tree of the plan of {facts.recipe}@{facts.platform}, whoever builds it",
+        found=f"{other} is tree {tree}, here it is {facts.tree}: two builders disagree",
+        fix=(
+            "use neither and sign neither before it is known why; whether this machine makes the same twice:\n"
+            + command_line(("reproduce", "--recipe", facts.recipe, "--platform", facts.platform))
+        ),
+    )
+
+
+def _name(client: Client, reference: Reference, manifest: Descriptor) -> None:
+    found = client.find_manifest(reference)
+    if found is not None and found.digest == manifest.sha256:
         return
-    by_digest = client.find_manifest(client.repository.at(published.manifest.sha256))
+    by_digest = client.find_manifest(client.repository.at(manifest.sha256))
     if by_digest is None:
-        raise RegistryFaultError(f"it has forgotten {published.manifest.digest}, which it took just now")
-    client.put_manifest(published.reference, by_digest.data, MANIFEST_TYPE)
+        raise RegistryFaultError(f"it has forgotten {manifest.digest}, which it took just now")
+    client.put_manifest(reference, by_digest.data, MANIFEST_TYPE)
 
 
 def _entry(published: Published) -> Descriptor:
@@ -165,7 +210,7 @@ def _check(client: Client, published: Published) -> None:
         raise RegistryFaultError(f"{reference}: it has forgotten the layer {there.layer.digest}")
 
 
-def _refusal(repository: Repository, error: OriginError) -> RegistryError:
+def refusal(repository: Repository, error: OriginError) -> RegistryError:
     """Return the error of a publication that did not come to its end, with the fix that helps."""
     again, status = this_command("publish"), getattr(error, "status", None)
     if status in NOT_ALLOWED or "asked with" in str(error) or "gives no token" in str(error):

@@ -27,7 +27,7 @@ version: 0.1
 log: {{level: info, formatter: text, accesslog: {{disabled: true}}}}
 storage:
   filesystem: {{rootdirectory: {data}}}
-  delete: {{enabled: true}}
+  delete: {{enabled: {deletes}}}
 http: {{addr: "127.0.0.1:0", secret: of-a-test{tls}}}
 {auth}
 """
@@ -50,6 +50,7 @@ class DockerRegistry:
     folder: Path
     is_secure: bool = False
     has_login: bool = False
+    deletes: bool = True
     host: str = ""
     authority: Path | None = None
     lines: list[str] = field(default_factory=list, repr=False)
@@ -70,7 +71,9 @@ class DockerRegistry:
             (self.folder / "htpasswd").write_text(HTPASSWD)
             auth = f"auth: {{htpasswd: {{realm: test, path: {self.folder / 'htpasswd'}}}}}"
         config = self.folder / "config.yml"
-        config.write_text(CONFIG.format(data=self.data, tls=tls, auth=auth))
+        config.write_text(
+            CONFIG.format(data=self.data, tls=tls, auth=auth, deletes=str(self.deletes).lower())
+        )
         self._process = subprocess.Popen(
             [program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import ToolchainPin, canonical_json, final_tree
+from recipes.build.stages import take_or_make
 from recipes.build.webpage.npm_packages import INSTALL, ensure_packages, link_cache, npm_command, packages_key
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import BuildError, VerifyError
 from recipes.core.filesystem import copy_writable
 from recipes.core.process import Command
 from recipes.core.sandbox import Reach, Surroundings, run_isolated
-from recipes.registry.caches import take_tree, wanted_stage
 from recipes.registry.tree import PAGE
 from recipes.store.context import Context
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recipes.manifest.schema import Page, Recipe, Toolchain
+    from recipes.registry.workers import Worker
     from recipes.store.store import Entry, Store
 
 SHELL = "/usr/bin:/bin"  # npm runs scripts with sh; all other programs are packages of the lock
@@ -35,6 +36,7 @@ class PageJob(Context):
     source: Path
     node: Entry
     surroundings: Surroundings
+    worker: Worker | None = None
 
     @property
     def where(self) -> str:
@@ -98,8 +100,9 @@ def ensure_page(job: PageJob) -> Entry:
     """
 
     def make(folder: Path) -> None:
-        if take_tree(job, wanted_stage(PAGE, job.recipe.name, job.page.tree_sha256), folder):
-            return
+        take_or_make(job, PAGE, job.page.tree_sha256, folder, build)
+
+    def build(folder: Path) -> None:
         packages = fetch_packages(job)
         with job.console.task(f"build the page of {job.recipe.name}", None):
             _build(job, packages, folder)
