@@ -89,10 +89,12 @@ def choose(held: Iterable[Held], pinned: Pinned) -> tuple[Choice, ...]:
 
 def describe(choices: Iterable[Choice]) -> tuple[str, ...]:
     """Return the lines of a dry run: what would go, and the sums."""
-    lines, sums = [], {True: 0, False: 0}
+    lines, sums, counted = [], {True: 0, False: 0}, set[str]()
     for each in choices:
         facts, size_bytes = each.held.artifact.facts, each.held.artifact.layer.size
-        sums[each.goes] += size_bytes
+        digest = each.held.artifact.manifest.digest
+        sums[each.goes] += 0 if digest in counted else size_bytes  # a tree can have two tags
+        counted.add(digest)
         name = f"{facts.recipe}@{facts.platform}" if facts.platform else f"{facts.kind} of {facts.recipe}"
         if each.goes:
             lines.append(f"{size_text(size_bytes):>9}  {name}  {each.held.tag}: {each.reason}")
@@ -112,9 +114,11 @@ def remove(client: Client, choices: Iterable[Choice]) -> int:
         {tag_of(each.artifact.facts.recipe) for each in going if each.artifact.facts.kind == BUNDLE}
     ):
         _leave_out(client, tag, digests)
-    removed = 0
+    removed = set[Sha256]()
     for each in going:
         digest = each.artifact.manifest.sha256
+        if digest in removed:  # with all its tags
+            continue
         now = client.find_manifest(client.repository.at(each.tag))
         if now is None or now.digest != digest:
             client.context.console.say(f"{each.tag} is another one now, and stays")
@@ -125,8 +129,8 @@ def remove(client: Client, choices: Iterable[Choice]) -> int:
             client.delete(document.sha256)
         if index := client.find_manifest(client.repository.at(fallback_tag(digest))):
             client.delete(index.digest)
-        removed += 1
-    return removed
+        removed.add(digest)
+    return len(removed)
 
 
 def _leave_out(client: Client, tag: str, digests: set[str]) -> None:

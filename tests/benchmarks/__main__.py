@@ -25,6 +25,7 @@ from tests.benchmarks import (
     llama_bench,
     models,
     noop_build,
+    sharing,
 )
 from tests.benchmarks.comparison import HEADER, cells
 from tests.benchmarks.machine import this_machine
@@ -41,6 +42,7 @@ MEASUREMENTS: dict[str, ModuleType] = {
     "hash": hashing,
     "fetch": fetching,
     "models": models,
+    "registry": sharing,
     "llama-bench": llama_bench,
     "image-speed": image_speed,
 }

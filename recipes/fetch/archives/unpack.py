@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 MAX_RECORD_BYTES = 1 << 20  # of a long-name record or a zip's link, which are held in memory whole
 MAX_DICTIONARY_BYTES = 128 << 20  # xz -9 and zstd --ultra -22 need no more to decompress
 INPUT_BYTES = 4096  # decompressed at once; zstd's densest block turns 4 bytes into 128 KiB: 128 MiB at most
-COPY_BYTES = 1 << 20
+COPY_BYTES = 1 << 18  # four times as much takes memory from the system anew each time
 BATCH_BYTES = 4 << 20  # of work that a thread takes at once: many batches keep the threads evenly busy
 FILE_COST_BYTES = 100_000  # what making a small file costs, in bytes inflated in that time (measured: 0.5 ms)
 
