@@ -13,6 +13,7 @@ import platform
 import shutil
 import stat
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from recipes.build.compile import Workplace, build, record_of
 from recipes.build.components.compile_record import RECORD
 from recipes.build.evidence_files import evidence_folder
 from recipes.build.source_tree import ensure_source
+from recipes.build.stages import take_or_make_signed
 from recipes.build.toolchain.host_tools import ask_host_tools
 from recipes.build.toolchain.toolchain import ensure_runtime, ensure_toolchain, place_of
 from recipes.core.digest import Sha256
@@ -89,7 +91,8 @@ def ensure_compiled(job: Job, plan: Plan) -> Entry:
         # 5. The runtime libraries.
         step(5, 8, "runtime libraries", target=job.platform.target)
         place = place_of(toolchain.path, job.surroundings)
-        runtime = ensure_runtime(plan, toolchain, place, job).path if plan.hermetic else None
+        share = partial(take_or_make_signed, job)
+        runtime = ensure_runtime(plan, toolchain, place, job, share).path if plan.hermetic else None
         with job.store.scratch(plan.compiled_key) as work:
             log = log_path(job.store, plan)
             workplace = Workplace(work, source.path, toolchain.path, place, runtime, log)

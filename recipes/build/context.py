@@ -11,6 +11,7 @@ from recipes.store.context import Context
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from recipes.core.digest import Sha256
     from recipes.core.sandbox import Surroundings
     from recipes.manifest.load import Manifests
     from recipes.manifest.schema import Platform, Recipe, Toolchain
@@ -28,6 +29,8 @@ class Job(Context):
     surroundings: Surroundings
     permitted: tuple[str, ...] = ()  # grave findings, by name: provenance records them
     accept: Callable[[Plan], Accept] | None = None  # what judges a bundle of a cache that nothing pins
+    accept_stage: Callable[[str], Accept] | None = None  # as above, of a stage by its key
+    sign_stage: Callable[[str, Sha256], bytes] | None = None  # signs that a stage of a key has a tree
     worker: Worker | None = None  # who this is among those that build together
 
     @property

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from recipes.build.plan.plan import final_tree
 from recipes.build.shared import bundle_tag
 from recipes.build.source_tree import find_source
-from recipes.build.stages import annotations_of, stage_publication
+from recipes.build.stages import annotations_of, signed_publication, stage_publication
+from recipes.build.toolchain.toolchain import PLACE, host_name, runtime_key, toolchain_key
 from recipes.build.webpage.build_page import find_page, page_key
 from recipes.registry.documents import TargetPlatform
 from recipes.registry.publish import Publication
@@ -15,7 +16,7 @@ from recipes.registry.reference import tag_of
 from recipes.registry.tree import BUNDLE, PAGE, PLATFORM, SCHEMA, SOURCE, TreeFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from recipes.build.context import Job
@@ -72,6 +73,21 @@ def stage_publications(job: Job) -> Iterator[Publication]:
         key = page_key(recipe, recipe.page, job.manifests.toolchain(recipe.page.toolchain))
         if page := find_page(job.store, key, recipe.page, job.where):
             yield stage_publication(recipe, PAGE, page.tree, page.path)
+
+
+def runtime_publications(jobs: Iterable[Job]) -> Iterator[Publication]:
+    """Return how the runtime libraries of platforms are published, where the store has them and somebody signs.
+
+    Raises what `find_verified` of the store raises.
+    """
+    done: set[str] = set()
+    for job in jobs:
+        if job.sign_stage is None or not (plan := job.plan()).hermetic:
+            continue
+        key = runtime_key(plan, toolchain_key(job.toolchain, host_name()), PLACE)
+        if key not in done and (entry := job.store.find_verified(key)):
+            done.add(key)
+            yield signed_publication(job, key, entry.path)
 
 
 def target_platform(plan: Plan) -> TargetPlatform:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from recipes.core.digest import Sha256, hash_tree
 from recipes.fetch.http.network_errors import OriginError
-from recipes.registry.attached import TITLE
-from recipes.registry.caches import stage_tag, take_from, take_tree, wanted_stage
+from recipes.registry.attached import SIGNED, TITLE
+from recipes.registry.caches import Wanted, stage_tag, take_from, take_tree, wanted_stage
 from recipes.registry.publish import Publication, publish
-from recipes.registry.tree import SCHEMA, TreeFacts, empty
+from recipes.registry.tree import RUNTIME, SCHEMA, TreeFacts, empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
     from recipes.build.context import Job
     from recipes.build.webpage.build_page import PageJob
-    from recipes.core.digest import Sha256
     from recipes.manifest.schema import Recipe
+    from recipes.registry.workers import Worker
 
+STAGE_DOCUMENT = f"stage{SIGNED}"
 STANDARD = (
     "org.opencontainers.image"  # what the names of the image specification's own annotations begin with
 )
@@ -41,15 +43,7 @@ def take_or_make(
         make(folder)
         return
 
-    def is_there() -> bool:
-        try:
-            return take_from(job, worker.repository, wanted, folder, worker.tempo) is not None
-        except OriginError as error:
-            job.console.warn(f"{worker.repository} has no {wanted.what} that can be used: {error}")
-            empty(folder)
-            return False
-
-    with worker.turn(stage_tag(kind, tree), is_there) as is_ours:
+    with worker.turn(stage_tag(kind, tree), lambda: _take(job, worker, wanted, folder)) as is_ours:
         if is_ours:
             make(folder)
             publish(
@@ -58,6 +52,57 @@ def take_or_make(
                 (stage_publication(recipe, kind, tree, folder),),
                 tempo=worker.tempo,
             )
+
+
+def take_or_make_signed(job: Job, key: str, folder: Path, make: Callable[[Path], None]) -> None:
+    """Fill an empty folder with the runtime libraries of a key, which nothing pins.
+
+    They are taken where the job's policy accepts who signed them, and shared by workers that sign: else they are made.
+    Raises as `take_or_make`.
+    """
+    worker, accept = job.worker, job.accept_stage(key) if job.accept_stage else None
+    wanted = Wanted(RUNTIME, key, None, f"runtime libraries of {job.platform.target}", accept=accept)
+    if take_tree(job, wanted, folder):
+        return
+    if worker is None or job.sign_stage is None:
+        make(folder)
+    elif accept is None:  # what others make cannot be used here, so nobody is waited for
+        make(folder)
+        publish(job, worker.repository, (signed_publication(job, key, folder),), tempo=worker.tempo)
+    else:
+        with worker.turn(key, lambda: _take(job, worker, wanted, folder)) as is_ours:
+            if is_ours:
+                make(folder)
+                publication = signed_publication(job, key, folder)
+                publish(job, worker.repository, (publication,), tempo=worker.tempo)
+
+
+def _take(job: Job | PageJob, worker: Worker, wanted: Wanted, folder: Path) -> bool:
+    """Fill an empty folder with what another worker made; False, and the folder is empty, where there is none."""
+    try:
+        taken = take_from(job, worker.repository, wanted, folder, worker.tempo)
+    except OriginError as error:
+        job.console.warn(f"{worker.repository} has no {wanted.what} that can be used: {error}")
+        empty(folder)
+        return False
+    if taken:
+        job.console.say(f"{wanted.what}: taken from {worker.repository}, where another worker put it")
+    return taken is not None
+
+
+def signed_publication(job: Job, key: str, folder: Path) -> Publication:
+    """Return how runtime libraries are published: under their key, with a signature of this tree of theirs."""
+    assert job.sign_stage is not None  # noqa: S101 - asked for only where there is one
+    tree = hash_tree(folder, Sha256)
+    return Publication(
+        folder=folder,
+        tag=key,
+        facts=TreeFacts(schema=SCHEMA, kind=RUNTIME, tree=tree.hex, recipe=job.recipe.name),
+        annotations={TITLE: f"runtime libraries of {job.platform.target}"},
+        mtime=job.recipe.source.epoch,
+        pinned=True,  # whoever made them: they differ, and any that is signed will do
+        documents={STAGE_DOCUMENT: job.sign_stage(key, tree)},
+    )
 
 
 def stage_publication(recipe: Recipe, kind: str, tree: Sha256, folder: Path) -> Publication:

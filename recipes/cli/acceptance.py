@@ -12,15 +12,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recipes.build.plan.plan import Plan
+    from recipes.core.digest import Sha256
     from recipes.core.settings import Settings
     from recipes.manifest.load import Manifests
     from recipes.registry.caches import Accept
 
 
-def find_acceptance(
-    options: argparse.Namespace, settings: Settings, manifests: Manifests
-) -> Callable[[Plan], Accept] | None:
-    """Return what judges a plan's bundle; None where no policy is named.
+Judges = tuple["Callable[[Plan], Accept] | None", "Callable[[str], Accept] | None"]
+
+
+def find_acceptance(options: argparse.Namespace, settings: Settings, manifests: Manifests) -> Judges:
+    """Return what judges a plan's bundle, and a stage by its key; None where no policy is named.
 
     Raises ManifestError where a policy cannot be read or would accept what nobody signed, and UsageError where a key is
     none.
@@ -29,10 +31,10 @@ def find_acceptance(
     default = manifests.defaults().cache_policy
     path = named or settings.cache_policy or (manifests.root / default if default else None)
     if path is None:
-        return None
+        return None, None
     # these load the libraries of signatures, which nobody else needs
     from recipes.cli.evidence_input import expectation, read_keys
-    from recipes.evidence.acceptance import Acceptance, demand_signatures
+    from recipes.evidence.acceptance import Acceptance, StageAcceptance, demand_signatures
     from recipes.manifest.policy import load_policy
 
     where = manifests.show(path) if named else f"{CACHE_POLICY_VARIABLE}, {manifests.show(path)}"
@@ -47,4 +49,18 @@ def find_acceptance(
         assert not isinstance(expected, str)  # noqa: S101 - a plan is made of a recipe of these manifests
         return Acceptance(policy, keys, plan, expected)
 
-    return accept
+    return accept, lambda stage: StageAcceptance(policy, keys, stage)
+
+
+def find_signer(path: Path | None) -> Callable[[str, Sha256], bytes] | None:
+    """Return what signs that a stage has a tree, with a private key's file; raises UsageError where it is none."""
+    if path is None:
+        return None
+    from recipes.cli.attest import refuse_checkout
+    from recipes.cli.evidence_input import read_private_key
+    from recipes.evidence.acceptance import stage_statement
+    from recipes.evidence.envelope import sign
+
+    refuse_checkout(path)
+    signer = read_private_key(path)
+    return lambda stage, tree: sign(stage_statement(stage, tree), signer)

@@ -23,6 +23,7 @@ from recipes.cli.options import (
     add_compile,
     add_permit,
     add_platform,
+    add_sign_key,
     refuse_beside,
     repository,
     seconds,
@@ -66,6 +67,7 @@ def add_options(parser: Parser) -> None:
         metavar="SECONDS",
         help=f"with --share: after how long a silence others take over what this one builds (default: {LEASE_S:g})",
     )
+    add_sign_key(parser, "with --share: ")
     parser.add_argument(
         "--archive", type=Path, metavar="FOLDER", help="also write the bundle as a deterministic .tar.zst"
     )
@@ -99,11 +101,12 @@ def run(options: argparse.Namespace) -> int:
         refuse_beside(
             options, "build", "--share", ALONE, "what is shared is whole, and others build some of it"
         )
-    elif options.lease:
+    elif alone := [f"--{name}" for name in ("lease", "sign_key") if getattr(options, name)]:
+        option = alone[0].replace("_", "-")
         raise UsageError(
-            where="build: --lease",
-            expected="--share REGISTRY/REPO beside it: a lease is of what is built together",
-            found="--lease alone",
+            where=f"build: {option}",
+            expected="--share REGISTRY/REPO beside it: it is about what is built together",
+            found=f"{option} alone",
             fix="leave it out, or name the repository with --share",
         )
     jobs = []

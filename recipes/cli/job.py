@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from recipes.build.context import Job
 from recipes.build.plan.host_override import on_host
 from recipes.build.plan.plan import with_architectures
-from recipes.cli.acceptance import find_acceptance
+from recipes.cli.acceptance import find_acceptance, find_signer
 from recipes.core import log
 from recipes.core.console import open_console
 from recipes.core.cores import usable_cores
@@ -84,6 +84,7 @@ def _job(options: argparse.Namespace, context: Context, manifests: Manifests, re
     if getattr(options, "toolchain", None):
         recipe = on_host(recipe, platform_name)
     recipe = with_architectures(recipe, platform_name, tuple(getattr(options, "architecture", None) or ()))
+    accept, accept_stage = find_acceptance(options, context.settings, manifests)
     log.LOGGER.info("recipe %s, platform %s, store %s", recipe.name, platform_name, context.store.root)
     return Job(
         manifests=manifests,
@@ -95,7 +96,9 @@ def _job(options: argparse.Namespace, context: Context, manifests: Manifests, re
         surroundings=Surroundings(
             jobs=getattr(options, "jobs", None) or usable_cores(), preload=getattr(options, "preload", None)
         ),
-        accept=find_acceptance(options, context.settings, manifests),
+        accept=accept,
+        accept_stage=accept_stage,
+        sign_stage=find_signer(getattr(options, "sign_key", None)),
     )
 
 

@@ -199,6 +199,16 @@ def add_compile(parser: Parser) -> None:
     )
 
 
+def add_sign_key(parser: Parser, when: str) -> None:
+    """Add the key that signs runtime libraries, which nothing pins; `when` is in front of its help."""
+    parser.add_argument(
+        "--sign-key",
+        type=Path,
+        metavar="FILE",
+        help=f"{when}also share runtime libraries, signed with this private key (attest -- --new-key FILE)",
+    )
+
+
 def add_permit(parser: Parser) -> None:
     """Add the permission of findings by name."""
     parser.add_argument(

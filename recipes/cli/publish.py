@@ -12,11 +12,11 @@ import msgspec
 from recipes.build.bundle.layout import RECORD, encode_record
 from recipes.build.evidence_files import PROVENANCE, signed_name
 from recipes.build.pipeline import find_bundle, mismatch
-from recipes.build.publications import bundle_publication, stage_publications
+from recipes.build.publications import bundle_publication, runtime_publications, stage_publications
 from recipes.cli.build import pinned_platforms
 from recipes.cli.evidence_input import evidence_beside, opened_bundle, read_documents, subject_of
 from recipes.cli.job import open_job
-from recipes.cli.options import Parser, Session, add_platform, refuse_beside, repository
+from recipes.cli.options import Parser, Session, add_platform, add_sign_key, refuse_beside, repository
 from recipes.core.errors import BundleMissingError, EvidenceError, OutputError, UsageError
 from recipes.core.filesystem import shown
 from recipes.core.invocation import command_line, typed_options
@@ -54,6 +54,7 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--stages", action="store_true", help="also the patched source and the web page of the recipe"
     )
+    add_sign_key(parser, "with --stages: ")
     parser.add_argument(
         "--mount-from",
         action="append",
@@ -78,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
         every = [each for _, each in publications]
         if options.stages:
             every += stage_publications(job)
+            every += runtime_publications([each for each, _ in publications])
         for each in publish(job, options.to, every, others):
             facts = each.publication.facts
             name = f"{facts.recipe}@{facts.platform}" if facts.platform else f"{facts.kind} of {facts.recipe}"

@@ -10,10 +10,13 @@ from recipes.build.bundle.layout import encode_record
 from recipes.core.errors import ManifestError
 from recipes.core.filesystem import shown
 from recipes.evidence.documents import read_document
+from recipes.evidence.envelope import open_envelope
 from recipes.evidence.keys import distinct, public_key
 from recipes.evidence.material import DOCUMENTS, Expectation, Material, Subject
+from recipes.evidence.statement import GIT_TREE, STAGE, parse_statement, statement, subjects_of
 from recipes.evidence.subject import read_subject
 from recipes.evidence.verification import verify
+from recipes.registry.attached import SIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -69,6 +72,46 @@ class Acceptance:
     @property
     def _signatures(self) -> int:
         return max(self.policy.signatures, 1 if self.keys else 0)
+
+
+@dataclass(frozen=True)
+class StageAcceptance:
+    """Accepts a stage that nothing pins, by its key, where signers of a policy have signed which tree it has.
+
+    The policy MUST be one that `demand_signatures` let pass.
+    """
+
+    policy: Policy
+    keys: Sequence[SSlibKey]
+    stage: str
+
+    def refuse_documents(self, tree: Sha256, documents: Mapping[str, bytes]) -> str | None:
+        """Return what is missing; None where enough signers say that this stage has this tree."""
+        keys = distinct((*(public_key(each.key) for each in self.policy.signers), *self.keys))
+        most = max(self.policy.signatures, 1)
+        signed: set[str] = set()
+        for name, data in documents.items():
+            if not name.endswith(SIGNED):
+                continue
+            try:
+                opened = open_envelope(data, keys)
+                said = parse_statement(opened.payload)
+            except ValueError:  # of somebody who may write there
+                continue
+            if said.predicate_type == STAGE and said.is_about(GIT_TREE, tree):
+                signed |= opened.signed_by if said.predicate.get("stage") == self.stage else set()
+        if len(signed) >= most:
+            return None
+        return f"{len(signed)} of {most} signatures that the policy demands say that it is {self.stage}"
+
+    def refuse_tree(self, folder: Path, documents: Mapping[str, bytes]) -> str | None:  # noqa: ARG002 - as asked
+        """Return None: who signed which tree it has was judged, and the tree was hashed."""
+        return None
+
+
+def stage_statement(stage: str, tree: Sha256) -> bytes:
+    """Return the statement that a stage has a tree."""
+    return statement(subjects_of(stage, tree), STAGE, {"stage": stage})
 
 
 def demand_signatures(policy: Policy, keys: Sequence[SSlibKey], where: str) -> None:

@@ -21,6 +21,7 @@ SLSA_PROVENANCE = "https://slsa.dev/provenance/v1"
 CYCLONEDX_BOM = "https://cyclonedx.org/bom"
 OPENVEX = "https://openvex.dev/ns"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+STAGE = "urn:pinned-llama:stage:1"  # which tree a stage of a build has that nothing pins
 REBUILD = "urn:pinned-llama:rebuild:1"  # what a rebuilder saw, recipes/evidence/rebuild.py
 
 GIT_TREE, FILE = "gitTree", "sha256"  # kinds of digest: of a bundle, of its archive

@@ -18,7 +18,7 @@ from recipes.registry.attached import fetch_documents
 from recipes.registry.client import Client
 from recipes.registry.documents import Index
 from recipes.registry.reference import Repository, parse_repository
-from recipes.registry.tree import ADVICE, BUNDLE, PLATFORM, empty, fetch_tree, read_tree
+from recipes.registry.tree import ADVICE, BUNDLE, PLATFORM, RUNTIME, empty, fetch_tree, read_tree
 from recipes.registry.untrusted import brief
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 PATIENCE = Patience(tries=2, all_tries=20, longest_asked_wait_s=10.0, timeout_s=10.0, least_bytes=1 << 18)
 NOBODY = "nothing pins it, and no policy accepts its signatures"
 _left_alone: set[str] = set()  # a process runs one command
+
+
+class NotAcceptedError(OriginError):
+    """A registry has what was asked for, and nobody whose word counts has signed it: it may be good for all else."""
 
 
 class Accept(Protocol):
@@ -96,7 +100,8 @@ def take_tree(context: Context, wanted: Wanted, into: Path) -> Taken | None:
             taken = take_from(context, repository, wanted, into, tempo)
         except (OriginError, UsageError) as error:
             reason = str(error) if isinstance(error, OriginError) else f"{error.where}: {error.found}"
-            _left_alone.add(address)
+            if not isinstance(error, NotAcceptedError):
+                _left_alone.add(address)
             context.console.warn(f"cache skipped: {repository}: {reason.splitlines()[0]}")
             continue
         if taken:
@@ -130,17 +135,17 @@ def take_from(
         if wanted.tree is None and (
             refusal := accept.refuse_documents(said, documents) if accept else NOBODY
         ):
-            raise OriginError(f"{reference}, tree {said}: {refusal}", advice=ADVICE)
+            raise NotAcceptedError(f"{reference}, tree {said}: {refusal}", advice=ADVICE)
         fetch_tree(client, artifact, said, into)
         if accept and (refusal := accept.refuse_tree(into, documents)):
             empty(into)
-            raise OriginError(f"{reference}, tree {said}: {refusal}", advice=ADVICE)
+            raise NotAcceptedError(f"{reference}, tree {said}: {refusal}", advice=ADVICE)
         return Taken(repository.at(artifact.manifest.sha256), said, documents)
 
 
 def _documents(client: Client, artifact: TreeArtifact, *, is_needed: bool) -> dict[str, bytes]:
-    """Return what is attached to a bundle; where the bundle is pinned, it is good without them."""
-    if artifact.facts.kind != BUNDLE:
+    """Return what is attached to a tree of a kind that is said something of; where it is pinned, it is good without."""
+    if artifact.facts.kind not in {BUNDLE, RUNTIME}:
         return {}
     try:
         return fetch_documents(client, artifact.manifest.sha256)

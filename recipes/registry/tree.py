@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 CONFIG_TYPE = "application/vnd.pinned-llama.tree.config.v1+json"
 LAYER_TYPE = "application/vnd.pinned-llama.tree.v1.tar+zstd"
 SCHEMA = "tree/1"
-BUNDLE, SOURCE, PAGE = "bundle", "source", "page"  # kinds of trees
+BUNDLE, SOURCE, PAGE, RUNTIME = "bundle", "source", "page", "runtime"  # kinds of trees
 PLATFORM = "pinned-llama.platform"  # an annotation
 MOST_CONFIG_BYTES = 1 << 16
 MOST_LAYER_BYTES = 4 << 30

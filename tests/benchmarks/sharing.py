@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recipes.build.context import Job
+    from recipes.fetch.download.downloader import Downloader
+    from recipes.fetch.http.redirects import Route
     from recipes.registry.reference import Repository
 
 TITLE = "a bundle through a registry on loopback against curl and skopeo"
@@ -121,8 +123,8 @@ def measure(options: Options, say: Say) -> Measured:
         )
     notes = (
         "rates are of the layer's bytes; the registry is docker-registry, without TLS",
-        "downloaded: SHA-256, fsync and rename into an empty store; random bytes, which do not pack",
-        "taken: the same with manifest and configuration, not synced, and unpacked and hashed as a tree",
+        "downloaded: with SHA-256, as `pull` does it; random bytes, which do not pack",
+        "taken: the same with manifest and configuration, unpacked, and hashed as a tree",
         "pull: the same with a bundle's documents, then hashed, synced and recorded in an empty store",
         "publish: packed by zstd, sent with all its documents, named, listed in the index, read again",
         "build: the whole command, with an empty store and that registry as its cache",
@@ -183,7 +185,13 @@ def takes(it: Stand, turns: int, say: Say) -> tuple[Comparison, ...]:
 
     def download() -> None:
         fetcher = Fetcher(Store.open(store), it.job.console, it.job.settings)
-        fetcher.fetch_blob(pin, (Candidate("loopback", url),), "benchmark")
+        fetcher.deliver(pin, (Candidate("loopback", url),), "benchmark", receive)
+
+    def receive(downloader: Downloader, route: Route | None) -> Path:
+        fetched = downloader.fetch(route)
+        if fetched.digest != pin.sha256:
+            raise UnmeasurableError("other bytes came")
+        return fetched.path
 
     def clean() -> None:
         for folder in (into, store):

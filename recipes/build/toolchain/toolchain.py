@@ -17,7 +17,7 @@ from recipes.fetch.archives.unpack import unpack
 from recipes.fetch.origins import fetch_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from recipes.manifest.schema import Defaults, Recipe, Toolchain, Wheel
     from recipes.store.context import Context
@@ -157,8 +157,16 @@ def _check_tree(store: Store, entry: Entry, pinned: Sha256 | None) -> None:
         )
 
 
-def ensure_runtime(plan: Plan, toolchain: Entry, place: Path, context: Context) -> Entry:
+def ensure_runtime(
+    plan: Plan,
+    toolchain: Entry,
+    place: Path,
+    context: Context,
+    share: Callable[[str, Path, Callable[[Path], None]], None] | None = None,
+) -> Entry:
     """Return a zig cache that holds the runtime libraries of the plan's target, made where it is missing.
+
+    `share` is asked to fill the folder of a key with them, by what makes them or otherwise.
 
     zig compiles libc++, compiler-rt and the libc stubs of a target when they are first linked, which takes minutes.
     They depend on the toolchain, its place and the target alone, so that builds start from a copy of them. Raises
@@ -171,8 +179,15 @@ def ensure_runtime(plan: Plan, toolchain: Entry, place: Path, context: Context) 
         with context.console.task(title, None), context.store.scratch(key) as scratch:
             _link_trial(plan, toolchain.path, place, scratch, folder)
 
+    def fill(folder: Path) -> None:
+        # at its own path a toolchain is that of one store
+        if share and place == PLACE:
+            share(key, folder, make)
+        else:
+            make(folder)
+
     inputs = {"toolchain": toolchain.key}
-    return context.store.ensure(key, "runtime", inputs, make, console=context.console).entry
+    return context.store.ensure(key, "runtime", inputs, fill, console=context.console).entry
 
 
 def default_platform(defaults: Defaults, recipe: Recipe) -> str:
