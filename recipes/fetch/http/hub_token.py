@@ -35,6 +35,10 @@ class Credential:
             return {}
         return {"Authorization": f"Bearer {self.usable_token}"}
 
+    def answer(self, header: str) -> bool:  # noqa: ARG002 - as asked
+        """Return False: a hub's token is the only one."""
+        return False
+
 
 def place_of(url: str) -> tuple[str, str, int] | None:
     """Return scheme, host and port; None where it is not sure what they are."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response, Session
 
 MOST_REDIRECTS = 10
+UNAUTHORIZED = 401
 HEADERS = {"User-Agent": "pinned-llama", "Accept-Encoding": "identity"}  # identity: the pinned bytes
 
 
@@ -52,6 +53,10 @@ class Identity(Protocol):
 
     def headers_for(self, url: str, *, is_redirected: bool = False) -> dict[str, str]:
         """Return the headers for an address; one that a server named by a redirect gets nothing."""
+        ...
+
+    def answer(self, header: str) -> bool:
+        """Do what a server demands with 401 in its header WWW-Authenticate; return whether asking again can help."""
         ...
 
 
@@ -91,7 +96,7 @@ class Route:
 
         with self._lock:
             url = self._target or self.address
-        is_redirected, is_fresh = url != self.address, url == self.address
+        is_redirected, is_fresh, has_answered = url != self.address, url == self.address, False
         for _ in range(MOST_REDIRECTS + 1):
             headers = HEADERS if start is None else {**HEADERS, "Range": f"bytes={start}-{end - 1}"}
             if self._credential:
@@ -105,6 +110,12 @@ class Route:
                 raise
             if url == self.address and (statement := parse_statement(response.headers)):
                 self.statement = statement
+            # a login can end while a file is downloaded
+            if response.status_code == UNAUTHORIZED and not is_redirected and not has_answered:
+                has_answered = True
+                if self._credential and self._credential.answer(response.headers.get("WWW-Authenticate", "")):
+                    response.close()
+                    continue
             if not response.is_redirect:
                 if is_redirected and response.ok:
                     with self._lock:
