@@ -110,7 +110,7 @@ def run(options: argparse.Namespace) -> int:
             fix="leave it out, or name the repository with --share",
         )
     jobs = []
-    for job in open_jobs(options, list(dict.fromkeys(options.recipe or [None]))):
+    for job in open_jobs(options, list(dict.fromkeys(options.recipes or [None]))):
         demanded = {REQUIRE_ISOLATION} if options.require_isolation else set()
         settings = replace(job.settings, policy=job.settings.policy | demanded)
         names = pinned_platforms(job) if options.all_platforms else [job.platform_name]

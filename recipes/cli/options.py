@@ -163,12 +163,28 @@ def add_common(parser: Parser, *, reads_manifests: bool, default: object = None)
     )
 
 
+class _Several(argparse.Action):
+    """Keeps each value of an option, in the list NAMEs; the option's own value is the last one."""
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        _option: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, values)
+        name = f"{self.dest}s"
+        setattr(namespace, name, [*(getattr(namespace, name, None) or []), values])
+
+
 def add_recipe(parser: Parser, *, several: bool = False) -> None:
-    """Add the choice of a recipe, or of several: then the option's value is a list, or None."""
+    """Add the choice of a recipe, or of several, which are in the list `recipes`."""
+    parser.set_defaults(**({"recipes": None} if several else {}))
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        action="append" if several else "store",
+        action=_Several if several else "store",
         help="a manifest in manifests/recipes/ (default: the default recipe"
         + ("; repeat for more)" if several else ")"),
     )

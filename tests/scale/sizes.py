@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ def measure(say: Say) -> tuple[Size, ...]:
     found: list[Size] = []
     for recipe in RECIPES:
         job = open_job(recipe)
-        for size in (*_bundles(job), *_stages(job)):
+        for size in chain(_bundles(job), _stages(job)):
             if all((size.kind, size.name) != (each.kind, each.name) for each in found):
                 say(f"{size.kind} {size.name}: {size.layer_bytes / 1e6:.1f} MB")
                 found.append(size)

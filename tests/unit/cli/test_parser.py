@@ -137,3 +137,10 @@ def test_a_question_is_the_last_word_however_many_images_there_are(
 ) -> None:
     options = parse(line)
     assert split_words(options.image, options.question) == ([Path(image) for image in images], question)
+
+
+def test_build_takes_several_recipes_and_the_others_the_last_one() -> None:
+    options = parser().parse_args(["build", "--recipe", "a", "--recipe=b"])
+    assert (options.recipe, options.recipes) == ("b", ["a", "b"])
+    assert parser().parse_args(["build"]).recipes is None
+    assert parser().parse_args(["patch", "--recipe", "a", "--recipe", "b"]).recipe == "b"

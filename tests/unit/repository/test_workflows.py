@@ -71,7 +71,7 @@ def test_every_session_and_option_that_a_workflow_calls_is_there() -> None:
     recipe = manifests.recipe(manifests.defaults().recipe)
     noxfile = (PROJECT / "noxfile.py").read_text()
     called = [words for path in WORKFLOWS for words in commands(path)]
-    assert len(called) == 15
+    assert len(called) == 16
     for option, name, *words in called:
         if option == "-t":
             assert re.search(rf"tags=\[[^]]*\"{name}\"", noxfile), name
@@ -80,7 +80,8 @@ def test_every_session_and_option_that_a_workflow_calls_is_there() -> None:
             assert [word for word in words[1:] if not (PROJECT / word).exists()] == []
         else:
             assert (option, words[0]) == ("-s", "--")
-            options = parser().parse_args([name, *words[1:]])
+            filled = [word.replace("$REGISTRY", "registry.example.org/team") for word in words[1:]]
+            options = parser().parse_args([name, *filled])
             assert options.recipe in {None, "$RECIPE", "$tag", *recipes_of_the_matrix()}
             assert getattr(options, "platform", None) in {None, *recipe.platforms}
             archive = getattr(options, "bundle", None)
