@@ -23,8 +23,8 @@ from recipes.build.audit.bundle_files import find_strings
 from recipes.build.compile import Workplace, build, record_of
 from recipes.build.components.compile_record import RECORD
 from recipes.build.evidence_files import evidence_folder
+from recipes.build.sharing.stages import take_or_make_signed
 from recipes.build.source_tree import ensure_source
-from recipes.build.stages import take_or_make_signed
 from recipes.build.toolchain.host_tools import ask_host_tools
 from recipes.build.toolchain.toolchain import ensure_runtime, ensure_toolchain, place_of
 from recipes.core.digest import Sha256
@@ -91,7 +91,7 @@ def ensure_compiled(job: Job, plan: Plan) -> Entry:
         # 5. The runtime libraries.
         step(5, 8, "runtime libraries", target=job.platform.target)
         place = place_of(toolchain.path, job.surroundings)
-        share = partial(take_or_make_signed, job)
+        share = partial(take_or_make_signed, job, job.platform.target)
         runtime = ensure_runtime(plan, toolchain, place, job, share).path if plan.hermetic else None
         with job.store.scratch(plan.compiled_key) as work:
             log = log_path(job.store, plan)

@@ -6,32 +6,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import Plan, make_plan
-from recipes.store.context import Context
+from recipes.build.sharing.stages import StageJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from recipes.core.digest import Sha256
     from recipes.core.sandbox import Surroundings
     from recipes.manifest.load import Manifests
-    from recipes.manifest.schema import Platform, Recipe, Toolchain
+    from recipes.manifest.schema import Platform, Toolchain
     from recipes.registry.caches import Accept
-    from recipes.registry.workers import Worker
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(Context):
+class Job(StageJob):
     """One recipe for one platform, and where it is worked on."""
 
     manifests: Manifests
-    recipe: Recipe
     platform_name: str
     surroundings: Surroundings
     permitted: tuple[str, ...] = ()  # grave findings, by name: provenance records them
     accept: Callable[[Plan], Accept] | None = None  # what judges a bundle of a cache that nothing pins
-    accept_stage: Callable[[str], Accept] | None = None  # as above, of a stage by its key
-    sign_stage: Callable[[str, Sha256], bytes] | None = None  # signs that a stage of a key has a tree
-    worker: Worker | None = None  # who this is among those that build together
 
     @property
     def platform(self) -> Platform:

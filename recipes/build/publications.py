@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import final_tree
 from recipes.build.shared import bundle_tag
+from recipes.build.sharing.stages import annotations_of, signed_publication, stage_publication
 from recipes.build.source_tree import find_source
-from recipes.build.stages import annotations_of, signed_publication, stage_publication
 from recipes.build.toolchain.toolchain import PLACE, host_name, runtime_key, toolchain_key
 from recipes.build.webpage.build_page import find_page, page_key
 from recipes.registry.documents import TargetPlatform
@@ -87,7 +87,7 @@ def runtime_publications(jobs: Iterable[Job]) -> Iterator[Publication]:
         key = runtime_key(plan, toolchain_key(job.toolchain, host_name()), PLACE)
         if key not in done and (entry := job.store.find_verified(key)):
             done.add(key)
-            yield signed_publication(job, key, entry.path)
+            yield signed_publication(job, job.platform.target, key, entry.path)
 
 
 def target_platform(plan: Plan) -> TargetPlatform:

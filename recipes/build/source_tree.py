@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import final_tree
-from recipes.build.stages import take_or_make
+from recipes.build.sharing.stages import take_or_make
 from recipes.build.toolchain.toolchain import ensure_toolchain, host_name, wheels_of_host
 from recipes.build.webpage.build_page import PageJob, ensure_page, fetch_packages
 from recipes.core.digest import Sha1, Sha256, blob_entries, hash_tree, tree_of_entries

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recipes.build.plan.plan import Plan
-    from recipes.core.digest import Sha256
     from recipes.core.settings import Settings
     from recipes.manifest.load import Manifests
     from recipes.registry.caches import Accept
@@ -50,17 +49,3 @@ def find_acceptance(options: argparse.Namespace, settings: Settings, manifests: 
         return Acceptance(policy, keys, plan, expected)
 
     return accept, lambda stage: StageAcceptance(policy, keys, stage)
-
-
-def find_signer(path: Path | None) -> Callable[[str, Sha256], bytes] | None:
-    """Return what signs that a stage has a tree, with a private key's file; raises UsageError where it is none."""
-    if path is None:
-        return None
-    from recipes.cli.attest import refuse_checkout
-    from recipes.cli.evidence_input import read_private_key
-    from recipes.evidence.acceptance import stage_statement
-    from recipes.evidence.envelope import sign
-
-    refuse_checkout(path)
-    signer = read_private_key(path)
-    return lambda stage, tree: sign(stage_statement(stage, tree), signer)

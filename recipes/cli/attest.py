@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from recipes.cli.job import open_manifests
 from recipes.cli.options import Parser, Session
+from recipes.cli.private_keys import refuse_checkout
 from recipes.core.errors import EvidenceError, UsageError
 from recipes.core.filesystem import shown, storage_errors, write_durably
 from recipes.core.invocation import command_line
@@ -89,19 +90,6 @@ def make_key(path: Path) -> int:
     print(f"key:      {digits_of(signer.public_key)}")
     print(f"id:       {signer.public_key.keyid}")
     return 0
-
-
-def refuse_checkout(path: Path) -> None:
-    """Demand that a private key lies in no git work tree, or it is published one day; raises UsageError."""
-    folder = Path(os.path.realpath(path.parent))
-    for each in (folder, *folder.parents):
-        if os.path.lexists(each / ".git"):
-            raise UsageError(
-                where=shown(str(path)),
-                expected="a private key outside of every git work tree",
-                found=f"the work tree {shown(str(each))}",
-                fix="name a folder that only you can read, such as ~/.config",
-            )
 
 
 def attest(path: Path, key: Path | None, evidence: Path | None, manifests: Manifests) -> int:

@@ -16,7 +16,7 @@ from recipes.build.pipeline import Bundle, ensure_bundle
 from recipes.build.plan.plan import narrow
 from recipes.build.provenance import provenance_path
 from recipes.cli.evidence_input import subject_of
-from recipes.cli.job import open_jobs
+from recipes.cli.job import open_jobs, pinned_platforms
 from recipes.cli.options import (
     Parser,
     Session,
@@ -119,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
     if options.share:
         from recipes.cli.shared_build import build_together  # publishes too
 
-        return build_together(jobs, options.share, options.lease or LEASE_S)
+        return build_together(jobs, build_one, options.share, options.lease or LEASE_S)
     for job in jobs:
         bundle = build_one(job, chosen_plan(job, options.target))
         if options.archive:
@@ -144,17 +144,6 @@ def lease(text: str) -> float:
         return value
     expected = f"{SHORTEST_LEASE_S:g} to {MOST_LEASE_S:g} seconds"
     raise argparse.ArgumentTypeError(f"{expected} are expected, not {text!r}")
-
-
-def pinned_platforms(job: Job) -> list[str]:
-    """Return each platform of the recipe whose compiler is pinned, in the manifest's order."""
-    platforms = job.recipe.platforms.items()
-    pinned = [name for name, each in platforms if job.manifests.toolchain(each.toolchain).kind != "host"]
-    for name in (name for name, _ in platforms if name not in pinned):
-        job.console.say(
-            f"{name} is left out: its compiler is a machine's own; build it with --platform {name}"
-        )
-    return pinned
 
 
 def write_sbom(job: Job, bundle: Bundle) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from recipes.build.context import Job
 from recipes.build.plan.host_override import on_host
 from recipes.build.plan.plan import with_architectures
-from recipes.cli.acceptance import find_acceptance, find_signer
+from recipes.cli.acceptance import find_acceptance
+from recipes.cli.private_keys import find_signer
 from recipes.core import log
 from recipes.core.console import open_console
 from recipes.core.cores import usable_cores
@@ -100,6 +101,17 @@ def _job(options: argparse.Namespace, context: Context, manifests: Manifests, re
         accept_stage=accept_stage,
         sign_stage=find_signer(getattr(options, "sign_key", None)),
     )
+
+
+def pinned_platforms(job: Job) -> list[str]:
+    """Return each platform of the recipe whose compiler is pinned, in the manifest's order."""
+    platforms = job.recipe.platforms.items()
+    pinned = [name for name, each in platforms if job.manifests.toolchain(each.toolchain).kind != "host"]
+    for name in (name for name, _ in platforms if name not in pinned):
+        job.console.say(
+            f"{name} is left out: its compiler is a machine's own; build it with --platform {name}"
+        )
+    return pinned
 
 
 def with_caches(options: argparse.Namespace, settings: Settings, manifests: Manifests) -> Settings:

@@ -13,9 +13,8 @@ from recipes.build.bundle.layout import RECORD, encode_record
 from recipes.build.evidence_files import PROVENANCE, signed_name
 from recipes.build.pipeline import find_bundle, mismatch
 from recipes.build.publications import bundle_publication, runtime_publications, stage_publications
-from recipes.cli.build import pinned_platforms
 from recipes.cli.evidence_input import evidence_beside, opened_bundle, read_documents, subject_of
-from recipes.cli.job import open_job
+from recipes.cli.job import open_job, pinned_platforms
 from recipes.cli.options import Parser, Session, add_platform, add_sign_key, refuse_beside, repository
 from recipes.core.errors import BundleMissingError, EvidenceError, OutputError, UsageError
 from recipes.core.filesystem import shown

@@ -156,8 +156,8 @@ def _differs(job: Job, plan: Plan, challenged: Challenged, ours: Rebuilt) -> Out
 def _signer(options: argparse.Namespace) -> CryptoSigner | None:
     if options.key is None:
         return None
-    from recipes.cli.attest import refuse_checkout
     from recipes.cli.evidence_input import read_private_key
+    from recipes.cli.private_keys import refuse_checkout
 
     refuse_checkout(options.key)
     if options.evidence is None and not Path(options.against).exists():

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from recipes.build.shared import bundle_tag, wanted_bundle
-from recipes.cli.build import build_one
 from recipes.cli.publish import of_store
 from recipes.core.errors import DisagreementError, FetchError, RecipeError, RegistryError
 from recipes.core.invocation import this_command
@@ -17,13 +16,17 @@ from recipes.registry.publish import publish
 from recipes.registry.workers import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from recipes.build.context import Job
+    from recipes.build.pipeline import Bundle
+    from recipes.build.plan.plan import Plan
     from recipes.registry.reference import Repository
 
 
-def build_together(jobs: Sequence[Job], repository: Repository, lease_s: float) -> int:
+def build_together(
+    jobs: Sequence[Job], build: Callable[[Job, Plan], Bundle], repository: Repository, lease_s: float
+) -> int:
     """Build what nobody else has built or is building until all is there; publish and print each.
 
     What fails is left to the end, so that it keeps nothing else from being built: then its error is raised.
@@ -38,7 +41,7 @@ def build_together(jobs: Sequence[Job], repository: Repository, lease_s: float) 
         )
     with Worker(first, repository, lease_s) as worker:
         first.console.say(f"worker {worker.name}, with a lease of {lease_s:g} s, in {repository}")
-        team = _Together(worker)
+        team = _Together(worker, build)
         stages = {bundle_tag(job.plan()): _joined(job, worker) for job in jobs}
         divide(worker, stages, team.is_there, team.make, team.say)
     if team.failures:
@@ -58,13 +61,14 @@ class _Together:
     """What one worker does with each bundle, and what came of it."""
 
     worker: Worker
+    build: Callable[[Job, Plan], Bundle]
     built: int = 0
     failures: list[RecipeError] = field(default_factory=list)
 
     def make(self, job: Job) -> None:
         """Build, publish and print a bundle; an error of the registry ends it all, any other one waits."""
         try:
-            bundle = build_one(job, job.plan())
+            bundle = self.build(job, job.plan())
             (published,) = publish(job, self.worker.repository, [of_store(job)[1]])
         except RecipeError as error:
             if isinstance(error, RegistryError) and not isinstance(error, DisagreementError):

@@ -25,18 +25,20 @@ def divide(
     told once what this worker waits for, when all that is left is being made by others. Raises what `make` raises, and
     RegistryError as the worker does.
     """
-    todo, is_said = _in_order(worker, stages), False
+    todo, is_said, looks = _in_order(worker, stages), False, 0
     while todo:
         tags = worker.tags()
         for name in [each for each in todo if each in tags and is_there(todo[each])]:
             del todo[name]
         if done := _make_one(worker, todo, tags, is_there, make):
             del todo[done]  # what others did meanwhile is looked at before the next
+            looks = 0
         elif todo:
             if not is_said:
                 say(list(todo.values()))
                 is_said = True
-            worker.sleep(worker.look_s)
+            worker.rest(looks)
+            looks += 1
 
 
 def _make_one(

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from recipes.registry.tree import TreeArtifact
     from recipes.store.context import Context
 
-LOOKS = 24  # of a lease: how often a worker with nothing to do looks at the registry
+LOOKS = 24  # of a lease: how often a worker with nothing to do looks at the registry at least
+FIRST_LOOK_S = 0.5
 LONGEST_LOOK_S = 10.0
 CONTEST_S = 0.2  # between two looks where two want one stage at the same moment
 
@@ -93,10 +94,10 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self._client.__exit__()
 
-    @property
-    def look_s(self) -> float:
-        """How long to wait before the next look at what others do."""
-        return min(self.lease_s / LOOKS, LONGEST_LOOK_S)
+    def rest(self, looks: int) -> None:
+        """Wait before another look at what others do, after so many in a row: each time twice as long as before."""
+        longest_s = min(self.lease_s / LOOKS, LONGEST_LOOK_S)
+        self.sleep(min(FIRST_LOOK_S * (1 << min(looks, 20)), longest_s))
 
     def tags(self) -> frozenset[str]:
         """Return all tags of the repository: what is there, and what is claimed."""
@@ -148,7 +149,7 @@ class Worker:
 
         `is_there` looks whether the stage was made, and takes it then.
         """
-        is_said = False
+        looks = 0
         while True:
             with self.claim(stage) as held:
                 if is_there():
@@ -157,10 +158,10 @@ class Worker:
                 if held:
                     yield True
                     return
-            if not is_said:
+            if not looks:
                 self.context.console.say(f"waiting for another worker, which makes {stage}")
-                is_said = True
-            self.sleep(self.look_s)
+            self.rest(looks)
+            looks += 1
 
     def _win(self, stage: str) -> Held | None:
         """Say that this worker wants a stage, and look at who else does until it is decided."""
@@ -171,7 +172,7 @@ class Worker:
         held = self._put(self._client, wanted)
         try:
             while (verdict := decide(self.name, self._others(stage))) is Verdict.WAIT:
-                self.sleep(min(CONTEST_S, self.look_s))
+                self.sleep(min(CONTEST_S, self.lease_s / LOOKS))
                 held = self._again(self._client, held)
             if verdict is Verdict.HOLD:
                 return self._again(self._client, held, State.HELD)

@@ -8,6 +8,8 @@ import os
 import shutil
 import sys
 import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -23,10 +25,13 @@ from recipes.fetch.http.response_rules import BlobPin
 from recipes.manifest.load import PROJECT
 from recipes.registry.caches import Wanted, stage_tag, take_from
 from recipes.registry.client import Client
+from recipes.registry.division import divide
 from recipes.registry.documents import Manifest
 from recipes.registry.publish import Publication, publish
 from recipes.registry.reference import parse_repository
 from recipes.registry.tree import SCHEMA, SOURCE, TreeFacts
+from recipes.registry.workers import Worker
+from recipes.store.context import Context
 from recipes.store.store import Store
 from tests.benchmarks.comparison import Comparison, Kind, Target
 from tests.benchmarks.project import built_bundle, open_job
@@ -50,6 +55,8 @@ ROOM_BYTES = 2 << 30
 LEAST = Target(Kind.RATIO_AT_LEAST, 0.8)
 BUILD_S = 20.0
 TREE_BYTES, QUICK_TREE_BYTES, FILES = 30_000_000, 1_000_000, 20
+STAGES, STAGE_S = 16, 3.0  # two recipes for eight platforms; a build takes two hundred times as long
+TWICE = Target(Kind.RATIO_AT_LEAST, 1.8)
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 
 CURL = "curl -s -o"
@@ -120,6 +127,7 @@ def measure(options: Options, say: Say) -> Measured:
             *pulls(it, turns, say),
             *builds(it, turns, say),
             *publishes(it, turns, say),
+            *divisions(it, min(turns, 2), say),
         )
     notes = (
         "rates are of the layer's bytes; the registry is docker-registry, without TLS",
@@ -128,6 +136,7 @@ def measure(options: Options, say: Say) -> Measured:
         "pull: the same with a bundle's documents, then hashed, synced and recorded in an empty store",
         "publish: packed by zstd, sent with all its documents, named, listed in the index, read again",
         "build: the whole command, with an empty store and that registry as its cache",
+        "workers: each with its own store, threads of one process; a build is a sleep, which needs no core",
         "the registry is emptied before each publication, and skopeo has no memory of the one before",
     )
     return Measured(rows, notes)
@@ -135,14 +144,7 @@ def measure(options: Options, say: Say) -> Measured:
 
 def rate(size_bytes: int, action: Callable[[], object], clean: Callable[[], object]) -> Callable[[], float]:
     """Return what takes a figure in MB/s, and cleans up after it in any case."""
-
-    def measured() -> float:
-        try:
-            return size_bytes / time_call(action) / 1e6
-        finally:
-            clean()
-
-    return measured
+    return lambda: size_bytes / rated(action, clean) / 1e6
 
 
 def pulls(it: Stand, turns: int, say: Say) -> tuple[Comparison, ...]:
@@ -263,6 +265,50 @@ def builds(it: Stand, turns: int, say: Say) -> tuple[Comparison, ...]:
             "build, empty store, warm cache", "the limit", "s", figures, (BUILD_S,) * len(figures), most
         ),
     )
+
+
+def divisions(it: Stand, turns: int, say: Say) -> tuple[Comparison, ...]:
+    """All stages of two recipes by two workers, against one: a stage is a sleep, so that each has its own cores."""
+    stages = {}
+    for number in range(STAGES):
+        tree = publication(it.folder / f"stage-{number}", FILES)
+        stages[tree.tag] = tree
+
+    def work(number: int) -> None:
+        context = Context(Store.open(it.folder / f"worker-{number}"), Silent(), it.job.settings)
+        with Worker(context, it.repository) as worker:
+
+            def is_there(tree: Publication) -> bool:
+                wanted = Wanted(SOURCE, tree.tag, Sha256(tree.facts.tree), "a benchmark")
+                return worker.find(wanted) is not None
+
+            def make(tree: Publication) -> None:
+                time.sleep(STAGE_S)
+                publish(context, it.repository, [tree])
+
+            divide(worker, stages, is_there, make, lambda _: None)
+
+    def together(workers: int) -> None:
+        with ThreadPoolExecutor(workers) as pool:
+            for done in [pool.submit(work, number) for number in range(workers)]:
+                done.result()
+
+    actions = {
+        name: (lambda workers=workers: STAGES / rated(lambda: together(workers), it.forget))
+        for name, workers in (("two", 2), ("one", 1))
+    }
+    it.forget()
+    figures = take_turns(turns, actions, say, "stages/s")
+    what = f"two workers, {STAGES} stages that sleep {STAGE_S:g} s"
+    return (Comparison(what, "one worker", "stages/s", figures["two"], figures["one"], TWICE),)
+
+
+def rated(action: Callable[[], object], clean: Callable[[], object]) -> float:
+    """Return how long an action takes, and clean up after it."""
+    try:
+        return time_call(action)
+    finally:
+        clean()
 
 
 def write_layout(tree: Path, layout: Path) -> None:

@@ -1,1 +1,1 @@
-"""The server's web page from pinned npm packages. Imports build/plan and build/toolchain."""
+"""The server's web page from pinned npm packages. Imports build/plan, build/sharing and build/toolchain."""

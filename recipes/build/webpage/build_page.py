@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import ToolchainPin, canonical_json, final_tree
-from recipes.build.stages import take_or_make
+from recipes.build.sharing.stages import StageJob, take_or_make
 from recipes.build.webpage.npm_packages import INSTALL, ensure_packages, link_cache, npm_command, packages_key
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import BuildError, VerifyError
@@ -14,29 +14,25 @@ from recipes.core.filesystem import copy_writable
 from recipes.core.process import Command
 from recipes.core.sandbox import Reach, Surroundings, run_isolated
 from recipes.registry.tree import PAGE
-from recipes.store.context import Context
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from recipes.manifest.schema import Page, Recipe, Toolchain
-    from recipes.registry.workers import Worker
     from recipes.store.store import Entry, Store
 
 SHELL = "/usr/bin:/bin"  # npm runs scripts with sh; all other programs are packages of the lock
 
 
 @dataclass(frozen=True, kw_only=True)
-class PageJob(Context):
+class PageJob(StageJob):
     """What a page is made with: the manifest of node, and the patched source in the store."""
 
-    recipe: Recipe
     page: Page
     toolchain: Toolchain
     source: Path
     node: Entry
     surroundings: Surroundings
-    worker: Worker | None = None
 
     @property
     def where(self) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from recipes.build.stages import signed_publication, take_or_make_signed
+from recipes.build.sharing.stages import signed_publication, take_or_make_signed
 from recipes.build.toolchain.toolchain import RUNTIME_FLAGS, RUNTIME_SOURCE, runtime_key
 from recipes.cli.job import open_jobs
 from recipes.cli.main import main
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from recipes.build.context import Job
 
+TARGET = "x86_64-linux-gnu.2.28"
 KEY = "runtime-x86_64-0123456789abcdef0123456789abcdef"
 
 
@@ -82,7 +83,7 @@ class Team:
             made.append(job.store.root.name)
 
         with Worker(job, parse_repository(self.registry.repository())) as worker:
-            take_or_make_signed(replace(job, worker=worker), KEY, folder, make)
+            take_or_make_signed(replace(job, worker=worker), TARGET, KEY, folder, make)
         return folder, made
 
 
@@ -123,7 +124,7 @@ def test_what_nobody_of_the_policy_signed_is_made_and_not_taken(team: Team, case
         team.registry.manifests.clear()
         signer = team.job("first", "one")
         assert signer.sign_stage
-        forged = signed_publication(signer, KEY, there)
+        forged = signed_publication(signer, TARGET, KEY, there)
         name, document = next(iter(forged.documents.items()))
         if case == "another stage":
             document = signer.sign_stage("runtime-aarch64-" + "0" * 32, Sha256(forged.facts.tree))
@@ -173,7 +174,7 @@ def test_zig_compiles_nothing_again_that_came_through_a_registry(
     publish(
         signer,
         parse_repository(team.registry.repository()),
-        [signed_publication(signer, key, entry.path)],
+        [signed_publication(signer, TARGET, key, entry.path)],
     )
     cache = tmp_path / "taken"
     cache.mkdir()
@@ -182,7 +183,7 @@ def test_zig_compiles_nothing_again_that_came_through_a_registry(
     def make(_into: Path) -> None:
         raise AssertionError("it was to be taken")
 
-    take_or_make_signed(team.job("second", policy=team.policy("one")), key, cache, make)
+    take_or_make_signed(team.job("second", policy=team.policy("one")), TARGET, key, cache, make)
     shutil.rmtree(tmp_path / "first")
     before = set(cache.rglob("*.a"))
     here.command()

@@ -135,7 +135,7 @@ def test_a_dead_workers_stage_is_taken_over_after_its_lease_and_no_other(
         )
         assert done == {"0", "1"}
         # the lease is the dead one's own, by the clock of who looked on
-        assert 120.0 <= time.now_s < 120.0 + 2 * worker.look_s
+        assert 120.0 <= time.now_s < 120.0 + 10
         assert isinstance(context.console, Listening)
         (line,) = [each for each in context.console.lines if "silent" in each]
         assert f"worker {dead.name} was silent for 120 s: its claim on plan-1 has ended" in line

@@ -60,7 +60,7 @@ def test_one_at_a_time_holds_a_stage_and_it_is_made_once(seed: int, names: list[
         while not made:
             held = worker._win(STAGE)
             if held is None:
-                worker.sleep(worker.look_s)
+                worker.rest(0)
                 continue
             holders.add(worker.name)
             held = worker._again(worker._client, held)  # a beat, while the others go on

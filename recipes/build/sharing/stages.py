@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,14 @@ from recipes.registry.attached import SIGNED, TITLE
 from recipes.registry.caches import Wanted, stage_tag, take_from, take_tree, wanted_stage
 from recipes.registry.publish import Publication, publish
 from recipes.registry.tree import RUNTIME, SCHEMA, TreeFacts, empty
+from recipes.store.context import Context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from recipes.build.context import Job
-    from recipes.build.webpage.build_page import PageJob
     from recipes.manifest.schema import Recipe
+    from recipes.registry.caches import Accept
     from recipes.registry.workers import Worker
 
 STAGE_DOCUMENT = f"stage{SIGNED}"
@@ -27,9 +28,17 @@ STANDARD = (
 )
 
 
-def take_or_make(
-    job: Job | PageJob, kind: str, tree: Sha256, folder: Path, make: Callable[[Path], None]
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class StageJob(Context):
+    """What a stage of a recipe is worked on with, and with whom it is shared."""
+
+    recipe: Recipe
+    accept_stage: Callable[[str], Accept] | None = None  # what judges a stage that nothing pins, by its key
+    sign_stage: Callable[[str, Sha256], bytes] | None = None  # signs that a stage of a key has a tree
+    worker: Worker | None = None  # who this is among those that build together
+
+
+def take_or_make(job: StageJob, kind: str, tree: Sha256, folder: Path, make: Callable[[Path], None]) -> None:
     """Fill an empty folder with a pinned stage: from a cache, or by `make`, which verifies what it makes.
 
     Among workers that share a registry one makes it and publishes it, and the others wait for it. Raises what `make`
@@ -54,30 +63,32 @@ def take_or_make(
             )
 
 
-def take_or_make_signed(job: Job, key: str, folder: Path, make: Callable[[Path], None]) -> None:
+def take_or_make_signed(
+    job: StageJob, target: str, key: str, folder: Path, make: Callable[[Path], None]
+) -> None:
     """Fill an empty folder with the runtime libraries of a key, which nothing pins.
 
     They are taken where the job's policy accepts who signed them, and shared by workers that sign: else they are made.
     Raises as `take_or_make`.
     """
     worker, accept = job.worker, job.accept_stage(key) if job.accept_stage else None
-    wanted = Wanted(RUNTIME, key, None, f"runtime libraries of {job.platform.target}", accept=accept)
+    wanted = Wanted(RUNTIME, key, None, f"runtime libraries of {target}", accept=accept)
     if take_tree(job, wanted, folder):
         return
     if worker is None or job.sign_stage is None:
         make(folder)
     elif accept is None:  # what others make cannot be used here, so nobody is waited for
         make(folder)
-        publish(job, worker.repository, (signed_publication(job, key, folder),), tempo=worker.tempo)
+        publish(job, worker.repository, (signed_publication(job, target, key, folder),), tempo=worker.tempo)
     else:
         with worker.turn(key, lambda: _take(job, worker, wanted, folder)) as is_ours:
             if is_ours:
                 make(folder)
-                publication = signed_publication(job, key, folder)
+                publication = signed_publication(job, target, key, folder)
                 publish(job, worker.repository, (publication,), tempo=worker.tempo)
 
 
-def _take(job: Job | PageJob, worker: Worker, wanted: Wanted, folder: Path) -> bool:
+def _take(job: StageJob, worker: Worker, wanted: Wanted, folder: Path) -> bool:
     """Fill an empty folder with what another worker made; False, and the folder is empty, where there is none."""
     try:
         taken = take_from(job, worker.repository, wanted, folder, worker.tempo)
@@ -90,7 +101,7 @@ def _take(job: Job | PageJob, worker: Worker, wanted: Wanted, folder: Path) -> b
     return taken is not None
 
 
-def signed_publication(job: Job, key: str, folder: Path) -> Publication:
+def signed_publication(job: StageJob, target: str, key: str, folder: Path) -> Publication:
     """Return how runtime libraries are published: under their key, with a signature of this tree of theirs."""
     assert job.sign_stage is not None  # noqa: S101 - asked for only where there is one
     tree = hash_tree(folder, Sha256)
@@ -98,7 +109,7 @@ def signed_publication(job: Job, key: str, folder: Path) -> Publication:
         folder=folder,
         tag=key,
         facts=TreeFacts(schema=SCHEMA, kind=RUNTIME, tree=tree.hex, recipe=job.recipe.name),
-        annotations={TITLE: f"runtime libraries of {job.platform.target}"},
+        annotations={TITLE: f"runtime libraries of {target}"},
         mtime=job.recipe.source.epoch,
         pinned=True,  # whoever made them: they differ, and any that is signed will do
         documents={STAGE_DOCUMENT: job.sign_stage(key, tree)},

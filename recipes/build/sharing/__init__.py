@@ -1,0 +1,1 @@
+"""Stages of a build that are shared through registries."""
