@@ -139,6 +139,12 @@ def pull(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def image(session: nox.Session) -> None:
+    """Make a container image of a bundle, bit for bit the same, into a folder or a registry."""
+    recipes(session)
+
+
+@nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Propose new pins for a newer source or a model, as a diff, and say which patches still apply."""
     asks_the_hub = any(word.startswith("--model") for word in session.posargs)

@@ -64,6 +64,8 @@ def find_reachable(manifests: Manifests, entries: Path) -> Reachable:
                 keys |= {unpacked, *(runtime_key(plan, unpacked, place) for place in places)}
     for model in map(manifests.model, manifests.model_names()):
         blobs |= {file.sha256 for file in model.files if file.sha256 is not None}
+    for base in map(manifests.image_base, manifests.image_names()):
+        blobs |= {package.sha256 for packages in base.machines.values() for package in packages}
     return Reachable(frozenset(keys), frozenset(blobs))
 
 

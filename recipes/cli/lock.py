@@ -12,7 +12,17 @@ from recipes.manifest.incomplete import UnfinishedManifests
 if TYPE_CHECKING:
     import argparse
 
-OF_A_RECIPE = ("recipe", "platform", "source", "subdirectory", "commit", "build_number", "output", "loader")
+OF_A_RECIPE = (
+    "recipe",
+    "platform",
+    "source",
+    "subdirectory",
+    "commit",
+    "build_number",
+    "output",
+    "image",
+    "loader",
+)
 
 
 def add_options(parser: Parser) -> None:
@@ -37,6 +47,11 @@ def add_options(parser: Parser) -> None:
         "--output",
         action="store_true",
         help="pin the digest of the bundle that this machine built for --platform",
+    )
+    parser.add_argument(
+        "--image",
+        action="store_true",
+        help="pin the digest of the container image that the pinned bundle of --platform gives",
     )
     parser.add_argument(
         "--model",
@@ -68,14 +83,14 @@ def run(options: argparse.Namespace) -> int:
         )
     elif options.toolchain:
         refuse_beside(options, "lock", "--toolchain", OF_A_RECIPE, "a toolchain's pins, or a recipe's")
-    elif options.platform and not options.output:
+    elif options.platform and not (options.output or options.image):
         raise UsageError(
             where="lock: --platform",
-            expected="--output with it: a source and its patches are the same for every platform",
-            found="no --output",
-            fix="leave --platform out, or add --output",
+            expected="--output or --image with it: a source and its patches are the same for every platform",
+            found="neither",
+            fix="leave --platform out, or add --output or --image",
         )
-    if not options.output:
+    if not (options.output or options.image):
         del options.platform  # so that the recipe need not have this machine's
     toolchain, options.toolchain = options.toolchain, None  # it is no compiler to build with
     job = open_job(options, UnfinishedManifests)  # what lacks a digest can be locked, and nothing else
@@ -84,6 +99,12 @@ def run(options: argparse.Namespace) -> int:
         from recipes.lock.model import propose_model_pins
 
         return propose_model_pins(job, options)
+    if options.image:
+        others = ("source", "subdirectory", "commit", "build_number", "output", "loader")
+        refuse_beside(options, "lock", "--image", others, "the image follows from the pinned bundle")
+        from recipes.lock.image import propose_image_pin
+
+        return propose_image_pin(job, options)
     if options.loader:
         names = ("source", "subdirectory", "commit", "build_number", "output")
         refuse_beside(options, "lock", "--loader", names, "the table follows the pins; write those first")

@@ -27,6 +27,7 @@ NAMES = (
     "why",
     "publish",
     "pull",
+    "image",
     "lock",
     "models",
     "serve",

@@ -148,6 +148,11 @@ def propose_output(text: str, recipe: Recipe, platform: str, digest: Sha256) -> 
     return replace_pins(text, {(*path, "output"): digest.hex})
 
 
+def propose_image(text: str, platform: str, digest: Sha256) -> str:
+    """Return the manifest that pins the digest of a platform's container image, which pins its bundle already."""
+    return replace_pins(text, {("platforms", platform, "image"): digest.hex})
+
+
 def unified_diff(changes: Sequence[Change]) -> str:
     """Return the changes as `git apply` and `patch -p1` take them; empty where nothing changes."""
     parts: list[str] = []

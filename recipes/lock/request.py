@@ -99,7 +99,7 @@ def command_again(options: argparse.Namespace, *more: str) -> str:
     for name in ("project", "recipe", "platform", "source", *ABOUT_SOURCE, "model", "toolchain"):
         if (value := getattr(options, name, None)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
-    words += [f"--{name}" for name in ("output", "loader") if getattr(options, name, False)]
+    words += [f"--{name}" for name in ("output", "image", "loader") if getattr(options, name, False)]
     return shlex.join((*words, *more)).removesuffix(" --")
 
 

@@ -29,6 +29,7 @@ from recipes.manifest.schema import (
     Component,
     Components,
     Defaults,
+    ImageBase,
     Model,
     Recipe,
     Toolchain,
@@ -49,6 +50,7 @@ SCHEMAS: dict[str, type[AnyManifest | Policy]] = {
     "model": Model,
     "advisory": Advisory,
     "defaults": Defaults,
+    "image": ImageBase,
     "policy": Policy,
 }
 
@@ -134,6 +136,16 @@ class Manifests:
             self._models[name] = load_model(self.model_path(name), self)
         return self._models[name]
 
+    def image_names(self) -> tuple[str, ...]:
+        """Return the name of all that container images are made on, sorted."""
+        return _names(self.root / "images")
+
+    def image_base(self, name: str) -> ImageBase:
+        """Return what container images are made on; raises as `load_image_base`."""
+        where, known = "an image's base", self.image_names()
+        path = self._path("images", name, known, where, lambda _, right: f"ask for `{right}`")
+        return load_image_base(path, self)
+
     def advisories(self) -> dict[str, Advisory]:
         """Return every finding by its name, sorted; raises as `load_advisory`."""
         if self._advisories is None:
@@ -216,6 +228,14 @@ def load_toolchain(path: Path, manifests: Manifests) -> Toolchain:
         ],
     )
     return msgspec.structs.replace(toolchain, components=_listed(toolchain.components, manifests))
+
+
+def load_image_base(path: Path, manifests: Manifests) -> ImageBase:
+    """Read what container images are made on; raises as `load_recipe`."""
+    document = read_file(path, manifests.show(path))
+    base = parse(document, ImageBase, _BY_HAND)
+    refuse_first(document, [*name_problem(base.name, path.stem)])
+    return base
 
 
 def load_components(path: Path, manifests: Manifests) -> Components:

@@ -95,7 +95,7 @@ def publish(
                 _check(client, each)
             return sent
     except OriginError as error:
-        raise refusal(repository, error) from error
+        raise refusal(repository, error, "publish") from error
 
 
 def _send(client: Client, publication: Publication) -> Published:
@@ -210,9 +210,9 @@ def _check(client: Client, published: Published) -> None:
         raise RegistryFaultError(f"{reference}: it has forgotten the layer {there.layer.digest}")
 
 
-def refusal(repository: Repository, error: OriginError) -> RegistryError:
+def refusal(repository: Repository, error: OriginError, session: str) -> RegistryError:
     """Return the error of a publication that did not come to its end, with the fix that helps."""
-    again, status = this_command("publish"), getattr(error, "status", None)
+    again, status = this_command(session), getattr(error, "status", None)
     if status in NOT_ALLOWED or "asked with" in str(error) or "gives no token" in str(error):
         fix = f"docker login {repository.host}; then {again}"
     elif status in FULL:

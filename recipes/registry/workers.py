@@ -249,4 +249,4 @@ class Worker:
         try:
             yield
         except OriginError as error:
-            raise refusal(self.repository, error) from error
+            raise refusal(self.repository, error, "build") from error

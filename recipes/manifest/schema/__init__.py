@@ -18,6 +18,7 @@ from recipes.manifest.schema.component import (
 )
 from recipes.manifest.schema.conversion import AnyManifest, convert, json_schema
 from recipes.manifest.schema.defaults import Defaults
+from recipes.manifest.schema.image import ImageBase, ImagePackage
 from recipes.manifest.schema.model import Baseline, Memory, Model, ModelFile
 from recipes.manifest.schema.recipe import (
     BundleContents,
@@ -65,6 +66,8 @@ __all__ = [
     "GitOrigin",
     "HostBuild",
     "HostTool",
+    "ImageBase",
+    "ImagePackage",
     "Justification",
     "KernelTests",
     "Listed",

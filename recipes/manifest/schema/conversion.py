@@ -11,11 +11,12 @@ from recipes.core.digest import Digest
 from recipes.manifest.schema.advisory import Advisory
 from recipes.manifest.schema.component import Components
 from recipes.manifest.schema.defaults import Defaults
+from recipes.manifest.schema.image import ImageBase
 from recipes.manifest.schema.model import Model
 from recipes.manifest.schema.recipe import Recipe
 from recipes.manifest.schema.toolchain import Toolchain
 
-AnyManifest = Recipe | Toolchain | Components | Model | Defaults | Advisory
+AnyManifest = Recipe | Toolchain | Components | Model | Defaults | Advisory | ImageBase
 T = TypeVar("T", bound=Struct)
 
 

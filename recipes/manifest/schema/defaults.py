@@ -29,6 +29,9 @@ class Defaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         tuple[CacheAddress, ...],
         Meta(description="repositories of registries that `build` asks first, in order, for what is pinned"),
     ] = ()
+    image: Annotated[
+        Name | None, Meta(description="what container images are made on: a manifest in manifests/images/")
+    ] = None
     cache_policy: Annotated[
         RelativePath | None,
         Meta(description="the policy, below manifests/, by whose signatures they may also give what is not"),

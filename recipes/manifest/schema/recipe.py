@@ -90,6 +90,11 @@ class Platform(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Sha256 | None, Meta(description="the bundle's tree digest, in git's SHA-256 object format")
     ] = None
     output_unpinned: Annotated[Text | None, Meta(description="why there is no digest to compare with")] = None
+    # no part of a plan: it follows from the output and from manifests/images
+    image: Annotated[
+        Sha256 | None,
+        Meta(description="of the manifest of its container image; `lock -- --image` computes it"),
+    ] = None
 
 
 class Page(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -43,6 +43,7 @@ def test_every_session_takes_verbose_and_a_project_where_it_reads_one(name: str)
         "payload": " folder",
         "why": " a b",
         "publish": " --to h.example/r",
+        "image": " --to oci:folder",
     }.get(name, "")
     assert parse(f"{name} --verbose{words}").verbose
     assert parse(f"{name}{words} --verbose").verbose
