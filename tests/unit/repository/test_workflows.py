@@ -17,6 +17,7 @@ from recipes.cli.parser import parser
 from recipes.manifest.load import PROJECT, Manifests
 
 FOLDER = PROJECT / ".github" / "workflows"
+EXAMPLES = {"$to": "registry.example.org/team/llama"}  # what a variable of a script may stand for
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
 
 
@@ -58,7 +59,9 @@ def commands(path: Path) -> list[list[str]]:
     """The words of each call of noxfile.py in a workflow, up to where its output goes."""
     scripts = [step.get("run", "") for job in jobs(path).values() for step in job["steps"]]
     lines = [line for script in scripts for line in script.replace("\\\n", " ").splitlines()]
-    called = [shlex.split(line)[2:] for line in lines if line.startswith("python3 noxfile.py")]
+    called = [
+        shlex.split(line)[2:] for line in map(str.strip, lines) if line.startswith("python3 noxfile.py")
+    ]
     return [list(itertools.takewhile(lambda word: word != ">", words)) for words in called]
 
 
@@ -71,7 +74,7 @@ def test_every_session_and_option_that_a_workflow_calls_is_there() -> None:
     recipe = manifests.recipe(manifests.defaults().recipe)
     noxfile = (PROJECT / "noxfile.py").read_text()
     called = [words for path in WORKFLOWS for words in commands(path)]
-    assert len(called) == 16
+    assert len(called) == 17
     for option, name, *words in called:
         if option == "-t":
             assert re.search(rf"tags=\[[^]]*\"{name}\"", noxfile), name
@@ -80,12 +83,14 @@ def test_every_session_and_option_that_a_workflow_calls_is_there() -> None:
             assert [word for word in words[1:] if not (PROJECT / word).exists()] == []
         else:
             assert (option, words[0]) == ("-s", "--")
-            filled = [word.replace("$REGISTRY", "registry.example.org/team") for word in words[1:]]
-            options = parser().parse_args([name, *filled])
+            options = parser().parse_args([name, *(EXAMPLES.get(word, word) for word in words[1:])])
             assert options.recipe in {None, "$RECIPE", "$tag", *recipes_of_the_matrix()}
-            assert getattr(options, "platform", None) in {None, *recipe.platforms}
+            assert getattr(options, "platform", None) in {None, "$PLATFORM", *recipe.platforms}
             archive = getattr(options, "bundle", None)
-            assert archive is None or archive.name == f"llama.cpp-{recipe.name}-{options.platform}.tar.zst"
+            assert (
+                archive in {None, Path("$archive")}
+                or archive.name == f"llama.cpp-{recipe.name}-{options.platform}.tar.zst"
+            )
 
 
 def test_the_weekly_proposal_looks_at_every_recipe() -> None:
@@ -96,7 +101,24 @@ def test_the_weekly_proposal_looks_at_every_recipe() -> None:
 def test_a_job_that_may_write_runs_nothing_of_ours_or_of_others(path: Path) -> None:
     assert yaml.safe_load(path.read_text())["permissions"] == {"contents": "read"}
     writers = {name: job for name, job in jobs(path).items() if "permissions" in job}
-    assert set(writers) == {"ci.yml": {"attest", "propose"}, "advisories.yml": {"tell"}}.get(path.name, set())
-    for job in writers.values():
+    known = {"ci.yml": {"attest", "propose"}, "advisories.yml": {"tell"}, "publish.yml": {"publish"}}
+    assert set(writers) == known.get(path.name, set())
+    for name, job in writers.items():
         scripts = "".join(step.get("run", "") for step in job["steps"])
-        assert "python" not in scripts
+        if (
+            name == "publish"
+        ):  # on a release, what is published is hashed by our own code, and nothing is compiled
+            assert job["permissions"] == {"contents": "read", "packages": "write"}
+            assert set(re.findall(r"noxfile.py -s ([\w-]+)", scripts)) == {"publish"}
+        else:
+            assert "python" not in scripts
+
+
+def test_a_release_publishes_every_platform_whose_compiler_is_pinned() -> None:
+    document = yaml.safe_load((FOLDER / "publish.yml").read_text())
+    assert set(document[True]) == {"push", "workflow_dispatch"}  # YAML reads `on` as true
+    assert document[True]["push"] == {"tags": ["v*"]}
+    manifests = Manifests()
+    platforms = manifests.recipe(manifests.defaults().recipe).platforms.items()
+    pinned = {name for name, each in platforms if manifests.toolchain(each.toolchain).kind != "host"}
+    assert set(document["jobs"]["build"]["strategy"]["matrix"]["platform"]) == pinned
