@@ -12,21 +12,19 @@ from recipes.build.advisories import demand_no_known_issues
 from recipes.build.pipeline import find_bundle, take_bundle
 from recipes.cli.build import pinned_platforms
 from recipes.cli.job import open_job
-from recipes.cli.options import Parser, Session, add_permit, add_platform, refuse_beside
+from recipes.cli.options import Parser, Session, add_permit, add_platform, refuse_beside, repository
 from recipes.core.errors import BundleMissingError
 from recipes.core.invocation import command_line, typed_options
 from recipes.registry.reference import Reference, Repository, parse_reference
-from recipes.serve.container.compose import compose_image, pin_command
+from recipes.serve.container.compose import compose_image, compose_model, pin_command
 from recipes.serve.container.layout import platform_of, write_layout
 from recipes.serve.container.push import push_images
 from recipes.serve.model_choice import ready_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from recipes.build.context import Job
-    from recipes.serve.container.compose import Image
-    from recipes.serve.model_choice import ReadyModel
+    from recipes.build.pipeline import Bundle
+    from recipes.serve.container.compose import Image, ModelLayer
 
 LAYOUT = "oci:"
 TAG = "image-"  # what the tags of images begin with, where bundles lie in the same repository
@@ -61,6 +59,13 @@ def add_options(parser: Parser) -> None:
         metavar="oci:FOLDER|REGISTRY/REPO[:TAG]",
         help="an OCI image layout, or a repository of an OCI registry",
     )
+    parser.add_argument(
+        "--mount-from",
+        action="append",
+        default=[],
+        metavar="REPO",
+        help="another repository of that registry: layers that it has are not sent again (repeat for more)",
+    )
     add_permit(parser)
 
 
@@ -68,13 +73,20 @@ def run(options: argparse.Namespace) -> int:
     """Make images, bring them to their place, and print their digests."""
     if options.all_platforms:
         refuse_beside(options, "image", "--all-platforms", ("platform",), "the first takes each platform")
+    if options.to.repository is None:
+        refuse_beside(
+            options, "image", f"--to {LAYOUT}FOLDER", ("mount_from",), "registries alone have mounts"
+        )
     job = open_job(options)
     permitted = demand_no_known_issues(job, permit=options.permit)
     job = replace(job, permitted=permitted)
-    model = ready_model(job, job.manifests.model(options.with_model)) if options.with_model else None
+    to = options.to
+    host = to.repository.host if to.repository else ""
+    others = tuple(repository(f"{host}/{each}").path for each in options.mount_from)
     with ExitStack() as stack:
-        images = [_image(each, stack, model) for each in _jobs(job, is_all=options.all_platforms)]
-        to = options.to
+        bundles = _bundles(job) if options.all_platforms else [(job, _bundle(job))]
+        model = _model(job, stack, options.with_model) if options.with_model else None
+        images = [_image(each, bundle, stack, model) for each, bundle in bundles]
         if to.folder is not None:
             name, index = write_layout(to.folder, images)
             places = f"{LAYOUT}{to.folder}:{name}"
@@ -82,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             name = to.tag or f"{TAG}{images[0].tag}"
             places = f"{to.repository}:{name}"
-            push_images(job, to.repository, images, name)
+            push_images(job, to.repository, images, name, others)
             print(f"index:    {places}")
         for image in images:
             state = "the pinned one" if image.pinned else f"not pinned: {_why_unpinned(job, image, model)}"
@@ -91,19 +103,25 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _jobs(job: Job, *, is_all: bool) -> Iterator[Job]:
-    if not is_all:
-        yield job
-        return
-    for name in pinned_platforms(job):
-        each = replace(job, platform_name=name)
-        if each.plan().system == "linux":
-            yield each
-        else:
-            job.console.say(f"{name} is left out: containers are Linux's")
+def _bundles(job: Job) -> list[tuple[Job, Bundle]]:
+    """Return each bundle of Linux that is here or in a cache; raises BundleMissingError where there is none."""
+    jobs = [replace(job, platform_name=name) for name in pinned_platforms(job)]
+    found, first_error = [], None
+    for each in jobs:
+        if each.plan().system != "linux":
+            job.console.say(f"{each.platform_name} is left out: containers are Linux's")
+            continue
+        try:
+            found.append((each, _bundle(each)))
+        except BundleMissingError as error:
+            first_error = first_error or error
+            job.console.warn(f"{each.plan().name} is left out: {error.found}")
+    if first_error and not found:
+        raise first_error
+    return found
 
 
-def _image(job: Job, stack: ExitStack, model: ReadyModel | None) -> Image:
+def _bundle(job: Job) -> Bundle:
     plan = job.plan()
     bundle = find_bundle(job, plan) or take_bundle(job, plan)
     if bundle is None:
@@ -114,15 +132,29 @@ def _image(job: Job, stack: ExitStack, model: ReadyModel | None) -> Image:
             found="it was not built here",
             fix=command_line(("build", *same, *typed_options("--project"))),
         )
+    return bundle
+
+
+def _model(job: Job, stack: ExitStack, name: str) -> ModelLayer:
+    ready = ready_model(job, job.manifests.model(name))
+    work = stack.enter_context(job.store.scratch(f"image-model-{name}"))
+    with job.console.task(f"layer of {name}", None):
+        return compose_model(ready, work)
+
+
+def _image(job: Job, bundle: Bundle, stack: ExitStack, model: ModelLayer | None) -> Image:
+    plan = bundle.plan
     work = stack.enter_context(job.store.scratch(f"image-{plan.digest.hex[:32]}"))
     with job.console.task(f"image of {plan.name}", None):
         return compose_image(job, bundle, work, model)
 
 
-def _why_unpinned(job: Job, image: Image, model: ReadyModel | None) -> str:
+def _why_unpinned(job: Job, image: Image, model: ModelLayer | None) -> str:
     if model is not None:
         return f"{model.name} is in it"
-    return f"pin it with {pin_command(replace(job, platform_name=platform_of(image)))}"
+    job = replace(job, platform_name=platform_of(image))
+    reason = job.platform.image_unpinned
+    return f"{reason + '; ' if reason else ''}pin it with {pin_command(job)}"
 
 
 def target(text: str) -> Target:

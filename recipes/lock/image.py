@@ -39,14 +39,14 @@ def propose_image_pin(job: Job, options: argparse.Namespace) -> int:
             fix=f"python3 noxfile.py -s build -- {chosen}" if bundle is None else pin,
         )
     step(2, 4, "image", tree=bundle.entry.tree)
-    platform = msgspec.structs.replace(job.platform, image=None)
+    platform = msgspec.structs.replace(job.platform, image=None)  # so that another one is no error
     platforms = {**job.recipe.platforms, job.platform_name: platform}
     unpinned = replace(job, recipe=msgspec.structs.replace(job.recipe, platforms=platforms))
     with job.store.scratch(f"image-{plan.digest.hex[:32]}") as work:
         image = compose_image(unpinned, bundle, work)
     text = read_manifest(job.manifests, job.where)
     with layout_errors(job.where):
-        change = Change(job.where, text, propose_image(text, job.platform_name, image.sha256))
+        change = Change(job.where, text, propose_image(text, job.recipe, job.platform_name, image.sha256))
     step(3, 4, "check the proposal", files=1)
     unwritten = f"nothing is written; to write this: {command_again(options, '--write')}"
     offer_proposal((change,), job, write=options.write, unwritten=unwritten)

@@ -15,7 +15,16 @@ from recipes.build.plan.plan import make_plan
 from recipes.core.digest import Sha1, Sha256
 from recipes.manifest.edit_lists import NewItem, rename_key, rewrite_list
 from recipes.manifest.edit_values import dump_canonical, replace_pins
-from recipes.manifest.schema import ArchiveOrigin, GitOrigin, Origin, PypiOrigin, Recipe, Source, Toolchain
+from recipes.manifest.schema import (
+    ArchiveOrigin,
+    GitOrigin,
+    Origin,
+    Platform,
+    PypiOrigin,
+    Recipe,
+    Source,
+    Toolchain,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
     from recipes.manifest.strict_yaml import Steps
 
 UNPINNED = "not built yet from these pins"
+IMAGE_UNPINNED = "not made yet of this bundle"
 SHORTEST_COMMIT = 7  # git abbreviates no id to less
 DAY_S = 86400
 
@@ -137,20 +147,32 @@ def unpin_outputs(
         same_plan = make_plan(before, name, tools).digest == plan.digest
         if platform.output is not None and not (same_plan and may_give(plan)):
             text = rename_key(text, ("platforms", name, "output"), "output_unpinned", UNPINNED)
+            text = _unpin_image(text, platform, name)
     return text
 
 
 def propose_output(text: str, recipe: Recipe, platform: str, digest: Sha256) -> str:
-    """Return the manifest that pins the digest of a platform's bundle."""
+    """Return the manifest that pins the digest of a platform's bundle; of another bundle no image is pinned."""
     path: Steps = ("platforms", platform)
-    if recipe.platforms[platform].output is None:
+    before = recipe.platforms[platform]
+    if before.output is None:
         return rename_key(text, (*path, "output_unpinned"), "output", digest.hex)
-    return replace_pins(text, {(*path, "output"): digest.hex})
+    text = replace_pins(text, {(*path, "output"): digest.hex})
+    return text if before.output == digest else _unpin_image(text, before, platform)
 
 
-def propose_image(text: str, platform: str, digest: Sha256) -> str:
+def propose_image(text: str, recipe: Recipe, platform: str, digest: Sha256) -> str:
     """Return the manifest that pins the digest of a platform's container image, which pins its bundle already."""
-    return replace_pins(text, {("platforms", platform, "image"): digest.hex})
+    path: Steps = ("platforms", platform)
+    if recipe.platforms[platform].image_unpinned is not None:
+        return rename_key(text, (*path, "image_unpinned"), "image", digest.hex)
+    return replace_pins(text, {(*path, "image"): digest.hex})
+
+
+def _unpin_image(text: str, before: Platform, name: str) -> str:
+    if before.image is None:
+        return text
+    return rename_key(text, ("platforms", name, "image"), "image_unpinned", IMAGE_UNPINNED)
 
 
 def unified_diff(changes: Sequence[Change]) -> str:

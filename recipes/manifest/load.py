@@ -14,6 +14,7 @@ from recipes.core.invocation import corrected
 from recipes.manifest.advisory_checks import advisory_problems, standing_problems
 from recipes.manifest.component_checks import component_problems
 from recipes.manifest.decode import Problem, any_of, closest, parse, refuse_first, unknown
+from recipes.manifest.image_checks import image_problems
 from recipes.manifest.model_checks import model_problems
 from recipes.manifest.policy import Policy
 from recipes.manifest.recipe_checks import (
@@ -142,7 +143,7 @@ class Manifests:
 
     def image_base(self, name: str) -> ImageBase:
         """Return what container images are made on; raises as `load_image_base`."""
-        where, known = "an image's base", self.image_names()
+        where, known = "manifests/defaults.yaml: image", self.image_names()
         path = self._path("images", name, known, where, lambda _, right: f"ask for `{right}`")
         return load_image_base(path, self)
 
@@ -234,7 +235,7 @@ def load_image_base(path: Path, manifests: Manifests) -> ImageBase:
     """Read what container images are made on; raises as `load_recipe`."""
     document = read_file(path, manifests.show(path))
     base = parse(document, ImageBase, _BY_HAND)
-    refuse_first(document, [*name_problem(base.name, path.stem)])
+    refuse_first(document, [*name_problem(base.name, path.stem), *image_problems(base)])
     return base
 
 

@@ -65,6 +65,7 @@ def recipe_problems(
         yield from _toolchain(platform.toolchain, known, path)
         yield from _kind(platform.toolchain, kinds, COMPILERS, path)
         yield from _output(platform, kinds, path)
+        yield from _image(platform, path)
         yield from _options(recipe, platform, path)
         yield from _words(platform, path)
         yield from _march(platform, path)
@@ -257,6 +258,20 @@ def _output(platform: Platform, kinds: Mapping[str, str], path: Steps) -> Iterat
             "remove one of them"
             if pinned
             else "add `output_unpinned: REASON` until a build has shown the digest",
+        )
+
+
+def _image(platform: Platform, path: Steps) -> Iterator[Problem]:
+    if platform.image is None:
+        return
+    if platform.image_unpinned is not None:
+        yield Problem(path, "at most one of `image` and `image_unpinned`", "both", "remove one of them")
+    elif platform.output is None:
+        yield Problem(
+            (*path, "image"),
+            "`output` beside it: an image follows from a bundle that is pinned",
+            "no `output`",
+            "replace it by `image_unpinned: REASON`",
         )
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 THREADS = WORKING + 16  # of HTTP: some are left for what takes no time
+# The first request does the same as the warm-up, which encodes an image of thousands of patches; the model's own
+# template (--jinja) is needed for tools and thinking.
+EVERY_SERVER = (("--offline",), ("--no-warmup",), ("--jinja",), ("--threads-http", str(THREADS)))
 PROMPTS_MIB = 8192  # llama-server's own cache of earlier prompts: more than a small machine has
 
 
@@ -50,11 +53,7 @@ def _options(ready: ReadyModel, chosen: ServerOptions) -> Iterator[tuple[str, ..
         yield "--mmproj", str(ready.mmproj)
     yield "-c", str(ready.context)
     yield "--alias", ready.name  # otherwise it has the name of its file, which is a digest in the store
-    yield ("--offline",)
-    # The first request does the same; the warm-up encodes an image of thousands of patches.
-    yield ("--no-warmup",)
-    yield ("--jinja",)  # the model's own template: tools and thinking need it
-    yield "--threads-http", str(THREADS)
+    yield from EVERY_SERVER
     if chosen.spare_bytes is not None:
         yield "--cache-ram", str(min(PROMPTS_MIB, max(0, chosen.spare_bytes) // 2 // MIB))
     if chosen.threads is not None:

@@ -26,6 +26,7 @@ STAGE_DOCUMENT = f"stage{SIGNED}"
 STANDARD = (
     "org.opencontainers.image"  # what the names of the image specification's own annotations begin with
 )
+DESCRIPTION, LICENCES = f"{STANDARD}.description", f"{STANDARD}.licenses"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,10 +134,10 @@ def annotations_of(recipe: Recipe, title: str) -> dict[str, str]:
     source = recipe.source
     return {
         TITLE: title,
-        f"{STANDARD}.description": recipe.summary,
+        DESCRIPTION: recipe.summary,
         f"{STANDARD}.version": f"b{source.build_number}",
         f"{STANDARD}.revision": source.commit.hex,
         f"{STANDARD}.source": source.repository,
-        f"{STANDARD}.licenses": source.licence,
+        LICENCES: source.licence,
         f"{STANDARD}.created": datetime.fromtimestamp(source.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }

@@ -18,6 +18,12 @@ class ImagePackage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     origins: Annotated[tuple[Url, ...], Meta(min_length=1, description="where it is, asked in this order")]
     size_bytes: SizeBytes
     sha256: Annotated[Sha256, Meta(description="of the package's bytes")]
+    licence: Annotated[
+        Text | None,
+        Meta(
+            description="of the files that are taken, as SPDX writes it; none where they are texts of licences"
+        ),
+    ] = None
     take: Annotated[
         dict[RelativePath, RelativePath],
         Meta(min_length=1, description="a file of the package, and where it lies in the image"),

@@ -95,6 +95,9 @@ class Platform(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Sha256 | None,
         Meta(description="of the manifest of its container image; `lock -- --image` computes it"),
     ] = None
+    image_unpinned: Annotated[
+        Text | None, Meta(description="why there is no digest of an image to compare with")
+    ] = None
 
 
 class Page(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.build.audit.elf.facts import inspect, is_elf
-from recipes.build.publications import annotations_of, target_platform
+from recipes.build.publications import OWN, target_platform
+from recipes.build.sharing.stages import DESCRIPTION, LICENCES, annotations_of
 from recipes.core.errors import ManifestError, PinMissingError, UsageError, VerifyError
 from recipes.fetch.fetcher import Candidate, Fetcher
 from recipes.fetch.http.network_errors import shown_url
@@ -17,12 +18,19 @@ from recipes.serve.container.debian import read_package
 from recipes.serve.container.document import (
     FOLDER,
     GROUPS,
+    HOME,
     MODELS,
+    MOUNTED,
+    PROGRAM,
     USERS,
     image_config,
     image_manifest,
+    image_title,
+    licences_of,
+    model_arguments,
 )
 from recipes.serve.container.layers import Layer, Member, members_of, write_layer
+from recipes.serve.model_choice import CONTEXT_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +41,18 @@ if TYPE_CHECKING:
     from recipes.core.digest import Sha256
     from recipes.manifest.schema import ImageBase, ImagePackage
     from recipes.serve.model_choice import ReadyModel
+
+# of layers that no recipe has a part in: a new recipe's images share them with the old one's
+FIXED_TIME_S = 0
+
+
+@dataclass(frozen=True)
+class ModelLayer:
+    """A model as a layer, the same for every recipe and platform."""
+
+    name: str
+    layer: Layer
+    arguments: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -56,12 +76,20 @@ class Image:
         return self.descriptor.sha256
 
 
-def compose_image(job: Job, bundle: Bundle, work: Path, model: ReadyModel | None = None) -> Image:
+def compose_model(model: ReadyModel, work: Path) -> ModelLayer:
+    """Return a verified model as a layer, written into a folder."""
+    files = {"model.gguf": model.path, "mmproj.gguf": model.mmproj}
+    members = [Member(f"{MODELS}/{name}", path) for name, path in files.items() if path is not None]
+    arguments = model_arguments(model.context, images=model.mmproj is not None, alias=model.name)
+    return ModelLayer(model.name, write_layer(work / "model.tar", members, FIXED_TIME_S), arguments)
+
+
+def compose_image(job: Job, bundle: Bundle, work: Path, model: ModelLayer | None = None) -> Image:
     """Return the image of a bundle, its layers written into a folder.
 
     1. Read what the image is made on, and the packages of it.
-    2. Write the layers: what is linked, the bundle, and the model where there is one.
-    3. Look whether each library that the bundle needs is in them.
+    2. Look whether each library that the bundle needs is in them.
+    3. Write the layers: what is linked, and the bundle; the model's is there.
     4. Compare with the pinned digest.
 
     Raises UsageError where the platform cannot be in an image, VerifyError where the image is not the pinned one or
@@ -77,21 +105,19 @@ def compose_image(job: Job, bundle: Bundle, work: Path, model: ReadyModel | None
             fix="choose another --platform: containers are Linux's",
         )
     linked = list(_base_members(job, base, packages))
-    contents = {
-        "base": linked,
-        "bundle": list(members_of(bundle.entry.path, FOLDER)),
-        **({"model": list(_model_members(model))} if model else {}),
-    }
     check_linked(bundle.entry.path, linked, plan.name)
-    layers = tuple(
-        write_layer(work / f"{name}.tar", members, recipe.source.epoch) for name, members in contents.items()
+    layers = (
+        write_layer(work / "base.tar", linked, FIXED_TIME_S),
+        write_layer(work / "bundle.tar", members_of(bundle.entry.path, FOLDER), recipe.source.epoch),
+        *((model.layer,) if model else ()),
     )
-    labels = {
-        **annotations_of(recipe, f"llama-server {plan.recipe} for {plan.platform}"),
-        "pinned-llama.tree": bundle.entry.tree.hex,
-        **({"pinned-llama.model": model.name} if model else {}),
-    }
-    config = image_config(target_platform(plan), layers, labels, base, job.platform.environment)
+    labels = annotations_of(recipe, image_title(plan.recipe, plan.platform, model.name if model else None))
+    del labels[DESCRIPTION]  # it may be worded anew, and the image stay the same
+    labels |= {LICENCES: licences_of(labels[LICENCES], packages), f"{OWN}.tree": bundle.entry.tree.hex}
+    arguments = model.arguments if model else model_arguments(CONTEXT_TOKENS)
+    config = image_config(
+        target_platform(plan), layers, labels, base, environment=job.platform.environment, arguments=arguments
+    )
     manifest = image_manifest(config, layers, labels)
     descriptor = describe(
         manifest, MANIFEST_TYPE, platform=target_platform(plan), annotations={PLATFORM: plan.platform}
@@ -133,7 +159,8 @@ def pin_command(job: Job) -> str:
 def _base_members(job: Job, base: ImageBase, packages: Sequence[ImagePackage]) -> Iterator[Member]:
     yield Member("etc/passwd", USERS)
     yield Member("etc/group", GROUPS)
-    yield Member("tmp", None)
+    yield Member(HOME.strip("/"), is_shared=True)
+    yield from (Member(place) for place in MOUNTED)
     fetcher = Fetcher.of(job)
     for package in packages:
         where = f"manifests/images/{base.name}.yaml: {package.package}"
@@ -153,18 +180,19 @@ def _base_members(job: Job, base: ImageBase, packages: Sequence[ImagePackage]) -
             yield Member(target, content, is_program)
 
 
-def _model_members(model: ReadyModel) -> Iterator[Member]:
-    yield Member(f"{MODELS}/model.gguf", model.path)
-    if model.mmproj is not None:
-        yield Member(f"{MODELS}/mmproj.gguf", model.mmproj)
-
-
 def check_linked(bundle: Path, linked: Sequence[Member], name: str) -> None:
-    """Demand that all that a bundle's files need is in the image; raises VerifyError."""
+    """Demand a server in a bundle, and all that its files need in the image; raises VerifyError."""
     there = {member.name.rpartition("/")[2] for member in linked}
     places = {f"/{member.name}" for member in linked}
     files = {path.relative_to(bundle).as_posix(): path for path in bundle.rglob("*") if path.is_file()}
     own = {file.rpartition("/")[2] for file in files}
+    if PROGRAM not in files:
+        raise VerifyError(
+            where=f"image: {name}",
+            expected=f"{PROGRAM} in the bundle, which the image starts",
+            found="a bundle without it",
+            fix="choose a recipe that builds it",
+        )
     for file, path in sorted(files.items()):
         if not is_elf(path):
             continue

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from recipes.registry.documents import MANIFEST_TYPE, Descriptor, Manifest, TargetPlatform, describe, encode
-from recipes.serve.server_arguments import THREADS
+from recipes.serve.llamacpp.installation import SERVER
+from recipes.serve.server_arguments import EVERY_SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from recipes.manifest.schema import ImageBase
+    from recipes.manifest.schema import ImageBase, ImagePackage
     from recipes.serve.container.layers import Layer
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 FOLDER = "opt/llama"  # where the bundle lies
+PROGRAM = f"bin/{SERVER}"  # of the bundle
 MODELS = "models"  # where a model lies, or is mounted
 API_KEY = "/run/secrets/llama/api-key"
 PORT = 8080
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - of the container, whose engine decides who reaches it
 HOME = "/tmp"  # noqa: S108 - in the container; a writable one is for logs and caches alone
+# where engines mount something: they cannot make these folders where the root is read-only
+MOUNTED = ("dev", "proc", "sys", MODELS, API_KEY.strip("/").rpartition("/")[0])
 USER_ID = 65532  # as others number a user who owns nothing
 USERS = f"root:x:0:0::/:\nllama:x:{USER_ID}:{USER_ID}::/tmp:\n".encode()
 GROUPS = f"root:x:0:\nllama:x:{USER_ID}:\n".encode()
@@ -31,37 +35,58 @@ HEALTH_INTERVAL_S, HEALTH_START_S = 30, 600
 NANOSECONDS = 1_000_000_000
 
 
-def image_config(
+def image_title(recipe: str, platform: str, model: str | None) -> str:
+    """Return what an image is called."""
+    return f"{SERVER} {recipe} for {platform}" + (f" with {model}" if model else "")
+
+
+def licences_of(bundle: str, packages: Sequence[ImagePackage]) -> str:
+    """Return the licences of an image as SPDX writes them: the bundle's own, and those of the packages.
+
+    >>> licences_of("MIT", ())
+    'MIT'
+    """
+    others = (package.licence for package in packages if package.licence)
+    return " AND ".join(dict.fromkeys((bundle, *others)))
+
+
+def model_arguments(context: int, *, images: bool = True, alias: str | None = None) -> tuple[str, ...]:
+    """Return the arguments that name a model in the folder of models, and bound the memory that it takes.
+
+    The server's cache of earlier prompts, of 8 GiB if nothing is said, is off: how much memory a container has is not
+    known here.
+
+    >>> model_arguments(4096, images=False)
+    ('-m', '/models/model.gguf', '-c', '4096', '--cache-ram', '0')
+    """
+    projector = ("--mmproj", f"/{MODELS}/mmproj.gguf") if images else ()
+    named = ("--alias", alias) if alias else ()
+    return ("-m", f"/{MODELS}/model.gguf", *projector, "-c", str(context), "--cache-ram", "0", *named)
+
+
+def image_config(  # noqa: PLR0913 - what an image's configuration says
     target: TargetPlatform,
     layers: Sequence[Layer],
     labels: Mapping[str, str],
     base: ImageBase,
+    *,
     environment: Mapping[str, str],
+    arguments: Sequence[str],
 ) -> bytes:
     """Return an image's configuration.
 
-    The program and what `serve` gives every server are its entry point; the model's files are its command, which
-    whoever runs it may replace. It ends at once where no API key is mounted, as `serve` refuses an open address without
-    one.
+    The program and what `serve` gives every server are its entry point; `arguments`, about the model, are its command,
+    which whoever runs it may replace. It ends at once where no API key is mounted, as `serve` refuses an open address
+    without one.
     `Healthcheck` is Docker's own, which engines of the specification alone ignore.
     """
-    program = f"/{FOLDER}/bin/llama-server"
-    served = ("--offline", "--no-warmup", "--jinja", "--threads-http", str(THREADS))
+    address = ("--host", ALL_ADDRESSES, "--port", str(PORT), "--api-key-file", API_KEY)
     config: dict[str, Any] = {
         "User": f"{USER_ID}:{USER_ID}",
         "ExposedPorts": {f"{PORT}/tcp": {}},
         "Env": [f"{name}={value}" for name, value in sorted({"HOME": HOME, **environment}.items())],
-        "Entrypoint": [
-            program,
-            "--host",
-            ALL_ADDRESSES,
-            "--port",
-            str(PORT),
-            *served,
-            "--api-key-file",
-            API_KEY,
-        ],
-        "Cmd": ["-m", f"/{MODELS}/model.gguf", "--mmproj", f"/{MODELS}/mmproj.gguf"],
+        "Entrypoint": [f"/{FOLDER}/{PROGRAM}", *address, *chain(*EVERY_SERVER)],
+        "Cmd": list(arguments),
         "WorkingDir": "/",
         "Labels": dict(sorted(labels.items())),
         "StopSignal": "SIGTERM",
@@ -100,8 +125,3 @@ def image_manifest(config: bytes, layers: Sequence[Layer], annotations: Mapping[
             annotations=dict(annotations),
         )
     )
-
-
-def day_text(time_s: int) -> str:
-    """Return a time as images write it."""
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

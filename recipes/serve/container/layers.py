@@ -23,11 +23,12 @@ PROGRAM_MODE, DATA_MODE, FOLDER_MODE, SHARED_MODE = 0o755, 0o644, 0o755, 0o1777
 
 @dataclass(frozen=True)
 class Member:
-    """One file of a layer, owned by root; or a folder that everybody may write to, where it has no content."""
+    """One file of a layer, owned by root; without content an empty folder, to which all may write if `is_shared`."""
 
     name: str
-    content: bytes | Path | None
+    content: bytes | Path | None = None
     is_program: bool = False
+    is_shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def _entry(name: str, mtime: int, mode: int, kind: bytes = tarfile.REGTYPE) -> t
 
 def _add(tar: tarfile.TarFile, member: Member, mtime: int) -> None:
     if member.content is None:
-        tar.addfile(_entry(member.name, mtime, SHARED_MODE, tarfile.DIRTYPE))
+        mode = SHARED_MODE if member.is_shared else FOLDER_MODE
+        tar.addfile(_entry(member.name, mtime, mode, tarfile.DIRTYPE))
         return
     entry = _entry(member.name, mtime, PROGRAM_MODE if member.is_program else DATA_MODE)
     if isinstance(member.content, bytes):

@@ -98,10 +98,18 @@ def _put(blobs: Path, sha256: Sha256, content: bytes | Path) -> None:
         if isinstance(content, bytes):
             partial.write_bytes(content)
         else:
-            shutil.copyfile(content, partial)
+            _link_or_copy(content, partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Give a layer's file, which nobody else has, a second name: models are large."""
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
 
 
 def _replace(path: Path, data: bytes) -> None:

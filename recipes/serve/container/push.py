@@ -21,13 +21,21 @@ if TYPE_CHECKING:
     from recipes.store.context import Context
 
 
-def push_images(context: Context, repository: Repository, images: Sequence[Image], tag: str) -> None:
+def push_images(
+    context: Context,
+    repository: Repository,
+    images: Sequence[Image],
+    tag: str,
+    others: tuple[str, ...] = (),
+) -> None:
     """Store images: `tag` is the index of all platforms that were ever sent, TAG-PLATFORM each image.
+
+    `others` are repositories of the registry whose layers may be used.
 
     Raises RegistryError where the registry does not take them.
     """
     try:
-        with Client(repository, context, PUSH) as client:
+        with Client(repository, context, PUSH, others=others) as client:
             for image in images:
                 for layer in image.layers:
                     push_blob(client, Blob(layer.sha256, layer.size_bytes, layer.path))

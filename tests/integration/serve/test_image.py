@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,13 +19,22 @@ from recipes.build.plan.plan import make_plan
 from recipes.cli.main import main
 from recipes.core.console import Silent
 from recipes.core.digest import Sha256, hash_tree
-from recipes.core.errors import BundleMissingError, ManifestError, RegistryError, UsageError, VerifyError
+from recipes.core.errors import (
+    BundleMissingError,
+    KnownVulnerabilityError,
+    ManifestError,
+    OutputError,
+    RegistryError,
+    UsageError,
+    VerifyError,
+)
 from recipes.manifest.load import Manifests
 from recipes.serve.container.document import FOLDER, USER_ID
 from recipes.store.store import Store
 from tests.support.debian_packages import package
 from tests.support.docker_registry import DockerRegistry, demand_program
 from tests.support.fixture_project import FixtureProject, make_project
+from tests.support.oci_registry import FakeRegistry, Rule, error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +57,9 @@ MACHINE = """\
       origins: ["http://127.0.0.1:9/libc6.deb"]
       size_bytes: {size}
       sha256: {sha256}
+      licence: LGPL-2.1-or-later
       take:
+        usr/bin/true: usr/bin/true
         {loader}: {loader}
         {libraries}/libc.so.6: {libraries}/libc.so.6
 """
@@ -80,6 +91,10 @@ class Yard:
     def lock(self, *words: str) -> int:
         return main(["lock", "--project", str(self.project.root), "--image", *words])
 
+    def relock(self, *words: str) -> int:
+        """Pin the bundle that the store has."""
+        return main(["lock", "--project", str(self.project.root), "--output", *words])
+
     def put_bundle(self, name: str, *, program: str) -> Sha256:
         manifests = Manifests(self.project.root)
         recipe = manifests.recipe("fixture")
@@ -104,7 +119,8 @@ def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Yard:
     project = make_project(tmp_path, tmp_path / "store")
     monkeypatch.setenv("PINNED_LLAMA_STORE", str(project.store))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-docker"))
-    libraries = {LOADER: (Path(f"/{LOADER}").read_bytes(), 0o755)}
+    programs = ("usr/bin/true", LOADER)
+    libraries = {name: (Path(f"/{name}").read_bytes(), 0o755) for name in programs}
     libraries[f"{LIBRARIES}/libc.so.6"] = Path(f"/{LIBRARIES}/libc.so.6").read_bytes(), 0o755
     data = package(libraries)
     sha256 = Sha256.of_bytes(data)
@@ -205,13 +221,107 @@ def test_the_image_of_a_pinned_bundle_is_pinned_by_lock_and_another_one_is_refus
     assert yard.image() == 0
     assert "(the pinned one)" in capsys.readouterr().out
     base = yard.project.root / "manifests" / "images" / "test.yaml"
-    base.write_text(base.read_text().replace("/usr/bin/true", "/usr/bin/false"))
+    base.write_text(base.read_text().replace("[/usr/bin/true]", "[/usr/bin/true, again]"))
     index = (yard.folder / "image" / "index.json").read_bytes()
     assert yard.image() == VerifyError.exit_code
     assert "--image --write" in capsys.readouterr().err
     assert (yard.folder / "image" / "index.json").read_bytes() == index
     assert yard.lock("--platform", X86, "--write") == 0
     assert yard.image() == 0
+    # of another bundle no image is pinned, until it is made
+    name = Manifests(yard.project.root).recipe("fixture").platforms[X86]
+    assert (name.image is not None, name.image_unpinned) == (True, None)
+    yard.project.edit(f"output: {name.output.hex if name.output else ''}", f"output: {'0' * 64}")
+    assert yard.relock("--platform", X86, "--write") == 0
+    name = Manifests(yard.project.root).recipe("fixture").platforms[X86]
+    assert (name.image, name.image_unpinned) == (None, "not made yet of this bundle")
+    capsys.readouterr()
+    assert yard.image() == 0
+    assert "not pinned: not made yet of this bundle; pin it with" in capsys.readouterr().out
+    assert yard.lock("--platform", X86, "--write") == 0
+    assert yard.image() == 0
+    assert "(the pinned one)" in capsys.readouterr().out
+
+
+def test_what_is_said_of_the_recipe_may_be_worded_anew_and_the_licences_are_those_of_all_that_is_in_it(
+    yard: Yard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert yard.image() == 0
+    first = digest_of(capsys)
+    summary = Manifests(yard.project.root).recipe("fixture").summary
+    yard.project.edit(f"summary: {summary}", "summary: the same in other words")
+    assert yard.image() == 0
+    assert digest_of(capsys) == first
+    config = configuration(yard.folder / "image", f"fixture-{X86}")
+    assert config["Labels"]["org.opencontainers.image.licenses"] == "MIT AND LGPL-2.1-or-later"
+    assert config["Healthcheck"]["Test"] == ["CMD", "/usr/bin/true"]
+    assert config["Cmd"][-2:] == ["--cache-ram", "0"]
+
+
+def test_what_serve_refuses_is_refused(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+    yard.project.advise("high", "request")
+    assert yard.image() == KnownVulnerabilityError.exit_code
+    assert "--permit squares-are-round" in capsys.readouterr().err
+    assert not (yard.folder / "image").exists()
+    assert yard.image("--permit", "CVE-2000-0002") == 0
+    yard.pin(Sha256("0" * 64))
+    assert yard.image("--permit", "CVE-2000-0002") == OutputError.exit_code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_layers_that_a_registry_has_are_not_sent_again_and_names_are_given_last(
+    yard: Yard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeRegistry() as registry:
+        refuses = Rule("PUT", r"/blobs/uploads/", error(403))
+        registry.rules.append(refuses)
+        assert yard.image(to=registry.repository("team/images")) == RegistryError.exit_code
+        assert registry.manifests == {}
+        registry.rules.remove(refuses)
+        assert yard.image(to=registry.repository("team/images")) == 0
+        assert sent(registry, 0) > 2_000_000
+        assert registry.tags == {"image-fixture", f"image-fixture-{X86}"}
+        before = len(registry.log)
+        assert yard.image(to=registry.repository("team/images")) == 0
+        assert yard.image("--mount-from", "team/images", to=registry.repository("other/images")) == 0
+        assert sent(registry, before) < 10_000
+    assert capsys.readouterr().out.count("image-fixture-linux-x86_64-cpu") == 3
+
+
+def sent(registry: FakeRegistry, before: int) -> int:
+    """How many bytes of blobs arrived since a request."""
+    uploads = (each for each in registry.log[before:] if each.method in {"PATCH", "PUT"})
+    return sum(each.body_bytes for each in uploads)
+
+
+def test_a_platform_that_is_not_built_is_left_out_of_the_index(
+    yard: Yard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert yard.image("--all-platforms") == 0
+    said = capsys.readouterr()
+    assert "fixture@linux-aarch64-cpu is left out" in said.err
+    assert len(DIGEST.findall(said.out)) == 1
+    index = document(yard.folder / "image", "fixture")
+    assert [each["platform"]["architecture"] for each in index["manifests"]] == ["amd64"]
+
+
+def document(layout: Path, name: str) -> dict[str, Any]:
+    """What a name of a layout stands for."""
+    named = json.loads((layout / "index.json").read_bytes())["manifests"]
+    (digest,) = (
+        each["digest"] for each in named if each["annotations"]["org.opencontainers.image.ref.name"] == name
+    )
+    found: dict[str, Any] = json.loads(blob(layout, digest))
+    return found
+
+
+def configuration(layout: Path, name: str) -> dict[str, Any]:
+    config = json.loads(blob(layout, document(layout, name)["config"]["digest"]))["config"]
+    return dict(config)
+
+
+def blob(layout: Path, digest: str) -> bytes:
+    return (layout / "blobs" / "sha256" / digest.removeprefix("sha256:")).read_bytes()
 
 
 def test_what_cannot_be_an_image_is_refused(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,6 +329,7 @@ def test_what_cannot_be_an_image_is_refused(yard: Yard, capsys: pytest.CaptureFi
         (("--platform", ARM), BundleMissingError.exit_code, "build -- --recipe fixture"),
         (("--with-model", "nothing"), UsageError.exit_code, "nothing"),
         (("--platform", X86, "--all-platforms"), UsageError.exit_code, "--all-platforms"),
+        (("--mount-from", "team/others"), UsageError.exit_code, "--mount-from"),
     ):
         assert yard.image(*words) == status
         assert word in capsys.readouterr().err

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from recipes.core.digest import Sha1, Sha256
 from recipes.lock.proposal import (
+    IMAGE_UNPINNED,
     UNPINNED,
     Change,
     NewSource,
@@ -18,6 +19,7 @@ from recipes.lock.proposal import (
     choose_origins,
     find_old_names,
     midnight,
+    propose_image,
     propose_output,
     propose_patches,
     propose_source,
@@ -203,6 +205,21 @@ def test_an_output_is_pinned_in_the_place_of_the_old_one_or_of_the_reason() -> N
     assert propose_output(text, recipe_of(text), PLATFORM, digest) == text.replace(
         "output_unpinned: not yet", f"output: {digest.hex}"
     )
+
+
+def test_the_image_of_a_bundle_is_given_up_with_it_and_pinned_in_the_place_of_the_reason() -> None:
+    old, new = Sha256("d1" * 32), Sha256("e1" * 32)
+    pinned = propose_image(SMALL, recipe_of(SMALL), PLATFORM, old)
+    assert recipe_of(pinned).platforms[PLATFORM].image == old
+    assert propose_output(pinned, recipe_of(pinned), PLATFORM, old) == pinned  # the same bundle
+    for text in (
+        propose_output(pinned, recipe_of(pinned), PLATFORM, new),
+        unpin_outputs(pinned, recipe_of(pinned), recipe_of(pinned), toolchain, lambda _: False),
+    ):
+        platform = recipe_of(text).platforms[PLATFORM]
+        assert (platform.image, platform.image_unpinned) == (None, IMAGE_UNPINNED)
+    text = propose_output(pinned, recipe_of(pinned), PLATFORM, new)
+    assert propose_image(text, recipe_of(text), PLATFORM, new) == pinned.replace(old.hex, new.hex)
 
 
 def test_lines_that_speak_of_the_old_source_are_found() -> None:

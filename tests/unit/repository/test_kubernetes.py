@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 import yaml
 
 from recipes.manifest.load import Manifests
-from recipes.serve.container.document import API_KEY, MODELS, PORT, USER_ID
+from recipes.serve.container.document import API_KEY, MODELS, PORT, USER_ID, model_arguments
+from recipes.serve.model_choice import CONTEXT_TOKENS
 from tests.support.paths import PROJECT
 
 EXAMPLE = PROJECT / "docs" / "examples" / "kubernetes.yaml"
@@ -51,7 +53,26 @@ def test_it_says_what_the_image_and_the_models_manifest_say() -> None:
     assert f"/{MODELS}/model.gguf" in container["args"]
     memory = Manifests().model(MODEL).memory
     assert memory
-    requested = container["resources"]["requests"]["memory"]
-    assert re.fullmatch(r"\d+M", requested)
-    assert int(requested.removesuffix("M")) * 10**6 >= memory.size_bytes
-    assert container["args"][-1] == str(memory.context)
+    resources, arguments = container["resources"], container["args"]
+    given = dict(itertools.pairwise(arguments))
+    assert given["-c"] == str(memory.context)
+    assert given["--threads"] == resources["requests"]["cpu"]
+    prompts_bytes = int(given["--cache-ram"]) << 20
+    assert megabytes(resources["requests"]["memory"]) >= memory.size_bytes
+    assert megabytes(resources["limits"]["memory"]) >= memory.size_bytes + prompts_bytes
+
+
+def megabytes(quantity: str) -> int:
+    """A quantity of Kubernetes's in bytes."""
+    assert re.fullmatch(r"\d+M", quantity)
+    return int(quantity.removesuffix("M")) * 10**6
+
+
+def test_its_arguments_are_those_of_the_image_and_more() -> None:
+    (container,) = deployment()["containers"]
+    given, own = (
+        dict(itertools.pairwise(words)) for words in (container["args"], model_arguments(CONTEXT_TOKENS))
+    )
+    assert {name: given.get(name) for name in ("-m", "--mmproj", "-c")} == {
+        name: own[name] for name in ("-m", "--mmproj", "-c")
+    }
