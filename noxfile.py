@@ -151,6 +151,12 @@ def lock(session: nox.Session) -> None:
     recipes(session, "hub" if asks_the_hub else "run")
 
 
+@nox.session(default=False)
+def bump(session: nox.Session) -> None:
+    """Say what a newer llama.cpp would change, patches, options and findings too; write all of it, or nothing."""
+    recipes(session, "hub" if "--all" in session.posargs else "run")
+
+
 @nox.session
 def models(session: nox.Session) -> None:
     """Fetch (resumable), verify, inspect, list, add and remove models."""

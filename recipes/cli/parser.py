@@ -29,6 +29,7 @@ NAMES = (
     "pull",
     "image",
     "lock",
+    "bump",
     "models",
     "serve",
     "ask",

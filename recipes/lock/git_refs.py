@@ -22,28 +22,44 @@ def find_commit(url: str, tag: str, fetcher: Fetcher) -> Sha1:
 
     Raises OriginError where there is no such tag, no git, or no way to the repository.
     """
+    names = (f"refs/tags/{tag}", f"refs/tags/{tag}^{{}}")
+    found = _list_refs(url, names, fetcher)
+    commit = found.get(names[1]) or found.get(names[0])
+    if commit is None:
+        raise OriginError(f"it has no tag {tag}")
+    return commit
+
+
+def find_newest_build(url: str, fetcher: Fetcher) -> str:
+    """Return the tag of a repository's newest build, as b6900; raises OriginError as `find_commit` does."""
+    # git sorts, since of much output only the end is kept
+    refs = _list_refs(url, ("b[0-9]*",), fetcher, "--refs", "--tags", "--sort=version:refname")
+    builds = [int(found[1]) for name in refs if (found := re.fullmatch(r"refs/tags/b([0-9]{1,9})", name))]
+    if not builds:
+        raise OriginError("it has no tag of a build, such as b6900")
+    return f"b{max(builds)}"
+
+
+def _list_refs(url: str, names: tuple[str, ...], fetcher: Fetcher, *options: str) -> dict[str, Sha1]:
+    """Return what a repository says of some references; the last ones, where they are many."""
     _refuse_offline(url, fetcher.settings)
     program = shutil.which("git")
     if program is None:
         raise OriginError("the program git is not installed")
-    options = (
+    settings = (
         *("-c", f"http.lowSpeedLimit={LEAST_BYTES_PER_S}"),
         *("-c", f"http.lowSpeedTime={max(1, round(fetcher.settings.timeout_s))}"),
     )
     with fetcher.store.scratch("lock-tag") as scratch:
         environment = dict(fetcher.settings.network) | NO_CONFIG | allowed_protocols(url)
         environment |= {"HOME": str(scratch), "PATH": os.defpath}
-        names = (f"refs/tags/{tag}", f"refs/tags/{tag}^{{}}")
-        done = run(Command((program, *options, "ls-remote", "--", url, *names), scratch, environment))
+        command = (program, *settings, "ls-remote", *options, "--", url, *names)
+        done = run(Command(command, scratch, environment))
     if done.status != 0:
         text = " / ".join(line.strip() for line in done.tail[-SHOWN_LINES:]).replace(url, shown_url(url))
         raise OriginError(f"git ls-remote ended with status {done.status}: {text}")
     lines = (re.fullmatch(r"([0-9a-f]{40})\t(\S+)", line) for line in done.tail)
-    found = {line[2]: line[1] for line in lines if line}
-    digits = found.get(names[1]) or found.get(names[0])
-    if digits is None:
-        raise OriginError(f"it has no tag {tag}")
-    return Sha1(digits)
+    return {line[2]: Sha1(line[1]) for line in lines if line}
 
 
 def find_tree(url: str, commit: Sha1, fetcher: Fetcher) -> Sha1:

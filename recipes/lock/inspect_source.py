@@ -26,11 +26,32 @@ from recipes.manifest.incomplete import UnfinishedManifests
 from recipes.manifest.schema import ArchiveOrigin, GitOrigin, Origin, PypiOrigin, Recipe, Source
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from recipes.build.context import Job
     from recipes.fetch.archives.git_commits import Commit
     from recipes.manifest.load import Manifests
 
 STRAY = ".git"  # what a submodule leaves of itself in a source distribution; no commit holds it
+
+
+class Fact(NamedTuple):
+    """What only the user can say of a source: in words, by which option, and how it is written."""
+
+    what: str
+    option: str
+    hint: str
+
+
+SUBDIRECTORY = Fact(
+    "where the source lies in the archive",
+    "--subdirectory PATH",
+    "PATH from the archive's top, `.` for all of it",
+)
+COMMIT = Fact("which commit this source is", "--commit ID", "the full id")
+NUMBER = Fact(
+    "upstream's build number of this commit", "--build-number N", "upstream's tag of the commit is bN"
+)
 
 
 class _Unpacked(NamedTuple):
@@ -73,6 +94,7 @@ def inspect_source(request: SourceRequest, job: Job, into: Path) -> NewSource:
     directory = read_git_directory(said, file.blob, subdirectory, unpacked.link, fetcher)
     proven = prove_commit(said, directory, tree, source.commit, fetcher)
     commit = proven.id if proven else _find_commit(request, metadata, source, fetcher, is_pinned=is_pinned)
+    number = _find_number(request, source, commit)
     is_pinned = is_pinned and commit == source.commit
     if not is_pinned:
         _compare_with_git(request, source, commit, tree, fetcher)
@@ -83,7 +105,7 @@ def inspect_source(request: SourceRequest, job: Job, into: Path) -> NewSource:
         ),
         git=GitOrigin(url=_repository(source)) if isinstance(request.place, Tag) else None,
         commit=commit,
-        build_number=_find_number(request, source, commit),
+        build_number=number,
         tree=tree,
         tree_sha256=tree_sha256,
         epoch=source.epoch if is_pinned else _find_epoch(proven, metadata, file, job),
@@ -118,12 +140,10 @@ def _find_subdirectory(request: SourceRequest, file: SeenFile, metadata: Archive
         found, subdirectory = "an archive whose first member lies in no folder", metadata.top or ""
     if subdirectory:
         return subdirectory
-    raise UsageError(
-        where=request.where,
-        expected="to know where the source lies in the archive",
-        found=found,
-        fix=f"{request.again} --subdirectory PATH  # from the archive's top; `.` for all of it",
-    )
+    missing = [SUBDIRECTORY]
+    if not (request.commit or metadata.commit or isinstance(request.place, Tag)):
+        missing.append(COMMIT)  # unless its git directory says it, which cannot be found yet
+    raise _unknown(request, found, [*missing, *_number_if_unknown(request)])
 
 
 def _known_folder(project: str, recipe: Recipe, manifests: Manifests) -> str | None:
@@ -215,7 +235,7 @@ def _find_commit(
             console.say(f"  commit {commit.hex}, {source_of_it}")
             return commit
     if isinstance(place, Tag):
-        url = _git_url(source)
+        url = git_url(source)
         try:
             commit = find_commit(url, place.name, fetcher)
         except OriginError as error:
@@ -223,12 +243,7 @@ def _find_commit(
         else:
             console.say(f"  commit {commit.hex}, which {url} calls {place.name}")
             return commit
-    raise UsageError(
-        where=request.where,
-        expected="to know which commit this source is",
-        found=found,
-        fix=f"{request.again} --commit ID  # the full id",
-    )
+    raise _unknown(request, found, [COMMIT, *_number_if_unknown(request)])
 
 
 def _find_number(request: SourceRequest, source: Source, commit: Sha1) -> int:
@@ -244,15 +259,26 @@ def _find_number(request: SourceRequest, source: Source, commit: Sha1) -> int:
     number = next((number for number in (said, asked, known) if number is not None), None)
     if number is not None:
         return number
-    raise UsageError(
+    raise _unknown(request, "a name that does not say it", [NUMBER])
+
+
+def _number_if_unknown(request: SourceRequest) -> tuple[Fact, ...]:
+    return () if request.build_number is not None or number_of_build(request.place) is not None else (NUMBER,)
+
+
+def _unknown(request: SourceRequest, found: str, missing: Sequence[Fact]) -> UsageError:
+    """Return the error that asks for all that the user must say, at once."""
+    return UsageError(
         where=request.where,
-        expected="to know upstream's build number of this commit",
-        found="a name that does not say it",
-        fix=f"{request.again} --build-number N  # upstream's tag of the commit is bN",
+        expected=f"to know {', and '.join(fact.what for fact in missing)}",
+        found=found,
+        fix=f"{request.again} {' '.join(fact.option for fact in missing)}"
+        f"  # {'; '.join(fact.hint for fact in missing)}",
     )
 
 
-def _git_url(source: Source) -> str:
+def git_url(source: Source) -> str:
+    """Return where git has a source."""
     return next(
         (origin.url for origin in source.origins if isinstance(origin, GitOrigin)), _repository(source)
     )
@@ -262,7 +288,7 @@ def _compare_with_git(
     request: SourceRequest, source: Source, commit: Sha1, tree: Sha1, fetcher: Fetcher
 ) -> None:
     """Demand that git has the same tree of the commit; where git cannot be asked, say that."""
-    url = _git_url(source)
+    url = git_url(source)
     try:
         found = find_tree(url, commit, fetcher)
     except OriginError as error:

@@ -34,19 +34,15 @@ def propose_model_pins(job: Job, options: argparse.Namespace) -> int:
     _refuse_recipe_options(options)
     again = command_again(options)
     model = job.manifests.model(options.model)
-    where = job.manifests.show(job.manifests.root / "models" / f"{model.name}.yaml")
     if model.repository is None or model.hub is None:
         raise UsageError(
-            where=where,
+            where=manifest_of(job.manifests, model),
             expected="a model of a hub",
             found="files of this repository, whose digests git shows when they change",
             fix="change its pins by hand, with the files",
         )
-    credential = Credential(job.settings.hub_url or model.hub, job.settings.hub_token)
-    with job.console.task(f"ask {credential.hub} for {model.repository}", None):
-        hub = read_repository(model.repository, credential, job.settings, again)
-    change = _change(job.manifests, model, hub, where, again)
-    for line in changed_files(model, hub):
+    change, differing = model_change(job, model, again)
+    for line in differing:
         job.console.warn(f"the bytes differ from the pinned ones: {line}")
     unwritten = (
         "these digests are trusted on first use: compare them with a second source\n"
@@ -54,6 +50,26 @@ def propose_model_pins(job: Job, options: argparse.Namespace) -> int:
     )
     offer_proposal((change,), job, write=options.write, unwritten=unwritten)
     return 0
+
+
+def model_change(job: Job, model: Model, again: str) -> tuple[Change, tuple[str, ...]]:
+    """Return the manifest of a hub's model as the hub has it now, and a line for each pinned file that differs.
+
+    Raises as `propose_model_pins` does.
+    """
+    assert model.hub is not None  # noqa: S101 - the caller asked
+    assert model.repository is not None  # noqa: S101 - as above
+    credential = Credential(job.settings.hub_url or model.hub, job.settings.hub_token)
+    with job.console.task(f"ask {credential.hub} for {model.repository}", None):
+        hub = read_repository(model.repository, credential, job.settings, again)
+    return _change(job.manifests, model, hub, manifest_of(job.manifests, model), again), changed_files(
+        model, hub
+    )
+
+
+def manifest_of(manifests: Manifests, model: Model) -> str:
+    """Return the path of a model's manifest, from the project."""
+    return manifests.show(manifests.root / "models" / f"{model.name}.yaml")
 
 
 def _refuse_recipe_options(options: argparse.Namespace) -> None:

@@ -72,11 +72,11 @@ class Placed(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One file of the project, by its path from there; None where there was none."""
+    """One file of the project, by its path from there; None where there was none, or is none any more."""
 
     path: str
     old: str | None
-    new: str
+    new: str | None
 
 
 def choose_origins(
@@ -179,9 +179,10 @@ def unified_diff(changes: Sequence[Change]) -> str:
     """Return the changes as `git apply` and `patch -p1` take them; empty where nothing changes."""
     parts: list[str] = []
     for change in changes:
-        old, new = (change.old or "").splitlines(keepends=True), change.new.splitlines(keepends=True)
+        old, new = (text.splitlines(keepends=True) for text in (change.old or "", change.new or ""))
         before = "/dev/null" if change.old is None else f"a/{change.path}"
-        for line in difflib.unified_diff(old, new, before, f"b/{change.path}"):
+        after = "/dev/null" if change.new is None else f"b/{change.path}"
+        for line in difflib.unified_diff(old, new, before, after):
             parts += [line] if line.endswith("\n") else [f"{line}\n", "\\ No newline at end of file\n"]
     return "".join(parts)
 
@@ -238,9 +239,14 @@ def _scalars_to_change(old: Origin | None, new: Origin) -> Mapping[str, str] | N
 
 
 def _build_identity(recipe: Recipe, found: NewSource) -> dict[Steps, str]:
-    """Return the options that tell the build its own number and commit, as far as they say the pinned ones."""
+    """Return what tells the builds of programs and page their number and commit, as far as it says the pinned ones."""
     commit = recipe.source.commit.hex
     changes: dict[Steps, str] = {}
+    numbers = {f"{sign}{recipe.source.build_number}": f"{sign}{found.build_number}" for sign in ("", "b")}
+    if recipe.page is not None:
+        for name, value in recipe.page.environment.items():
+            if value in numbers:
+                changes["page", "environment", name] = numbers[value]
     holders: list[tuple[Steps, Mapping[str, str]]] = [((), recipe.cmake)]
     holders += ((("platforms", name), platform.cmake) for name, platform in recipe.platforms.items())
     for path, options in holders:

@@ -40,7 +40,7 @@ from recipes.patches.series import Fate, PatchTrial, try_patches
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from recipes.build.context import Job
@@ -64,7 +64,7 @@ def propose(job: Job, options: argparse.Namespace) -> int:
     step(2, 4, "new pins", recipe=job.recipe.name, source=options.source, output=options.output)
     with job.store.scratch(f"lock-{job.recipe.name}") as work:
         if options.output:
-            changes = _output_changes(job, again)
+            changes = output_changes(job, again)
         elif request:
             changes = _source_changes(job, request, work / "source")
         else:
@@ -79,14 +79,15 @@ def propose(job: Job, options: argparse.Namespace) -> int:
 def _source_changes(job: Job, request: SourceRequest, tree: Path) -> tuple[Change, ...]:
     new = inspect_source(request, job, tree)
     trials = _try(job, tree)
-    change = _repin(job, trials, new)
+    old = read_manifest(job.manifests, job.where)
+    change = Change(job.where, old, text := repin(job, old, pins_of(trials), new))
     if new.commit != job.recipe.source.commit:
         for name, standing in job.recipe.advisories.items():
             if standing.status != "not_affected":
                 job.console.warn(
                     f"advisories: {name} is {standing.status} in the old source; and in the new one?"
                 )
-        if old_names := find_old_names(change.new, job.recipe.source):
+        if old_names := find_old_names(text, job.recipe.source):
             lines = "\n".join(f"  {change.path}:{number}: {line.strip()}" for number, line in old_names)
             job.console.warn(f"these lines still name the old source; change them by hand:\n{lines}")
     for trial in trials:
@@ -106,7 +107,8 @@ def _patch_changes(job: Job, again: str, tree: Path) -> tuple[Change, ...]:
                 found=str(trial),
                 fix=f"{_advice(trial)}, then {again}",
             )
-    return (_repin(job, trials, None),)
+    old = read_manifest(job.manifests, job.where)
+    return (Change(job.where, old, repin(job, old, pins_of(trials), None)),)
 
 
 def _try(job: Job, tree: Path) -> tuple[PatchTrial, ...]:
@@ -123,29 +125,35 @@ def _advice(trial: PatchTrial) -> str:
     return "change the patch so that it fits exactly"
 
 
-def _repin(job: Job, trials: Sequence[PatchTrial], new: NewSource | None) -> Change:
-    """Return the manifest with the new pins, and without output digests that no longer hold."""
-    recipe, text = job.recipe, read_manifest(job.manifests, job.where)
-    pins = [
+def pins_of(trials: Iterable[PatchTrial]) -> tuple[PatchPin, ...]:
+    """Return the pins of the patches that applied exactly, of a series."""
+    return tuple(
         PatchPin(index, trial.sha256, trial.tree, trial.tree_sha256)
         for index, trial in enumerate(trials)
         if trial.tree and trial.tree_sha256
-    ]
+    )
+
+
+def repin(job: Job, text: str, pins: Sequence[PatchPin], new: NewSource | None) -> str:
+    """Return the text of the job's recipe with new pins, and without output digests that no longer hold.
+
+    Raises ManifestError where it is laid out so that it cannot be edited in place.
+    """
+    recipe = job.recipe
     with layout_errors(job.where):
         result = propose_source(text, recipe, new) if new else text
         result = propose_patches(result, recipe, pins)
         after = parse(read(result, f"{job.where}, as proposed"), Recipe, "run the same command again")
-        result = unpin_outputs(
+        return unpin_outputs(
             result,
             recipe,
             after,
             job.manifests.toolchain,
             lambda plan: is_pin_of(plan, job.manifests.output_listing(plan.recipe, plan.platform)),
         )
-    return Change(job.where, text, result)
 
 
-def _output_changes(job: Job, again: str) -> tuple[Change, ...]:
+def output_changes(job: Job, again: str) -> tuple[Change, ...]:
     """Return the digest and the listing of the plan's bundle in the store, hashed again."""
     plan, where = job.plan(), f"{job.where}: platforms.{job.platform_name}"
     if job.toolchain.kind == "host":

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import argparse
 
 ABOUT_SOURCE = ("subdirectory", "commit", "build_number")  # options that only go with --source
-SPELLINGS = "PROJECT==VERSION, a tag such as b1234, or the http or https address of an archive"
+SPELLINGS = (
+    "PROJECT==VERSION, a tag such as b1234, a commit's full id, or the http or https address of an archive"
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag of the recipe's own repository."""
+    """A tag of the recipe's own repository, or a commit by its full id."""
 
     name: str
 
@@ -43,7 +45,8 @@ class Address:
 class SourceRequest:
     """The new source that the user asked for.
 
-    `again` is the command that asks for the same, for errors. What is None is to be found out.
+    `again` is the command that asks for the same, for errors, and `option` is where it names the source. What is None
+    is to be found out.
     """
 
     text: str
@@ -52,11 +55,12 @@ class SourceRequest:
     subdirectory: str | None = None
     commit: Sha1 | None = None
     build_number: int | None = None
+    option: str = "--source"
 
     @property
     def where(self) -> str:
         """The option, for errors."""
-        return f"--source {self.text}"
+        return f"{self.option} {self.text}"
 
 
 def parse_place(text: str) -> Release | Tag | Address:
@@ -95,11 +99,11 @@ def number_of_build(place: Release | Tag | Address) -> int | None:
 
 def command_again(options: argparse.Namespace, *more: str) -> str:
     """Return the command that asks the same, without --write, and with more options."""
-    words = ["python3", "noxfile.py", "-s", "lock", "--"]
-    for name in ("project", "recipe", "platform", "source", *ABOUT_SOURCE, "model", "toolchain"):
+    words = ["python3", "noxfile.py", "-s", options.session, "--"]
+    for name in ("project", "recipe", "platform", "source", "to", *ABOUT_SOURCE, "model", "toolchain"):
         if (value := getattr(options, name, None)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
-    words += [f"--{name}" for name in ("output", "image", "loader") if getattr(options, name, False)]
+    words += [f"--{name}" for name in ("all", "output", "image", "loader") if getattr(options, name, False)]
     return shlex.join((*words, *more)).removesuffix(" --")
 
 
@@ -125,11 +129,18 @@ def read_request(options: argparse.Namespace, again: str) -> SourceRequest | Non
             found="both",
             fix=again.removesuffix(" --output"),
         )
+    return named_source(options.source, options, again)
+
+
+def named_source(
+    text: str, options: argparse.Namespace, again: str, option: str = "--source"
+) -> SourceRequest:
+    """Return the request for a source that a text names; raises UsageError where it or what goes with it is invalid."""
     try:
-        place = parse_place(options.source)
+        place = parse_place(text)
     except ValueError as error:
         raise UsageError(
-            where="--source", expected=str(error), found=repr(options.source), fix="write one of these"
+            where=option, expected=str(error), found=repr(text), fix="write one of these"
         ) from error
     try:
         commit = Sha1(options.commit) if options.commit is not None else None
@@ -137,4 +148,6 @@ def read_request(options: argparse.Namespace, again: str) -> SourceRequest | Non
         raise UsageError(
             where="--commit", expected="a full commit id", found=str(error), fix="copy the id again, in full"
         ) from error
-    return SourceRequest(options.source, place, again, options.subdirectory, commit, options.build_number)
+    if commit is None and isinstance(place, Tag) and re.fullmatch("[0-9a-f]{40}", place.name):
+        commit = Sha1(place.name)
+    return SourceRequest(text, place, again, options.subdirectory, commit, options.build_number, option)

@@ -138,9 +138,7 @@ class Asker:
         offline = self.fetcher.settings.offline
         passing = any(failure.may_pass for failure in failures)
         fix = (
-            f"{self.again}  # once the network is back"
-            if passing
-            else f"{self.again}  # with another --source"
+            f"{self.again}  # once the network is back" if passing else f"{self.again}  # with another source"
         )
         raise FetchError(
             where=self.where,

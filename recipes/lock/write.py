@@ -1,18 +1,19 @@
-"""Writes a proposal: all its files or none, each by rename, and a manifest only if it holds as written."""
+"""Writes a proposal: all its files or none, and a manifest only if it holds as written."""
 
 from __future__ import annotations
 
-import os
+import shutil
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.core.errors import ManifestError, RecipeError, StoreError
-from recipes.core.filesystem import remove_tree, shown, write_durably
+from recipes.core.errors import ManifestError, RecipeError
+from recipes.core.filesystem import remove_tree
 from recipes.core.log import step
 from recipes.lock.proposal import unified_diff
+from recipes.lock.transaction import alone, as_bytes, replace_files
 from recipes.manifest.load import Manifests, load_advisory, load_model, load_recipe, load_toolchain
 
 if TYPE_CHECKING:
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
     from recipes.build.context import Job
     from recipes.lock.proposal import Change
+
+LOADERS = {
+    "manifests/recipes": load_recipe,
+    "manifests/models": load_model,
+    "manifests/toolchains": load_toolchain,
+    "manifests/advisories": load_advisory,
+}
 
 
 def read_manifest(manifests: Manifests, where: str) -> str:
@@ -50,31 +58,16 @@ def layout_errors(where: str) -> Iterator[None]:
 
 
 def write_proposal(changes: Sequence[Change], manifests: Manifests) -> None:
-    """Write the files of a proposal, the last one last; what is read meanwhile is the old or the new file.
+    """Write the files of a proposal, all or none, the last one last; what is read meanwhile is the old or the new file.
 
-    All are written beside their targets first, and checked there; then each takes that place by rename. Nothing is
-    written where a manifest would be invalid (RecipeError, naming the place in it), or where a file was changed since
-    the proposal was made (ManifestError). Raises StoreError where the project's folder cannot be written to.
+    Nothing is written where a manifest would be invalid (RecipeError, naming the place in it), or where a file was
+    changed since the proposal was made (ManifestError). Raises StoreError where the project's folder cannot be written
+    to.
     """
-    prepared: list[tuple[Path, Path]] = []
-    try:
-        for change in changes:
-            target = Path(os.path.realpath(manifests.project / change.path))
-            with _project_errors(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                folder = Path(tempfile.mkdtemp(prefix=".lock-", dir=target.parent))
-                prepared.append((folder / target.name, target))
-                write_durably(folder / target.name, change.new.encode())
-                (folder / target.name).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o644)
-            _check(folder / target.name, change, manifests)
-            _refuse_changed(target, change)
-        for copy, target in prepared:
-            with _project_errors(target):
-                copy.replace(target)
-    finally:
-        for copy, _ in prepared:
-            with suppress(OSError):  # a second failure would hide the first
-                remove_tree(copy.parent)
+    with tempfile.TemporaryDirectory(prefix="lock-") as folder:
+        check_changes(changes, manifests, Path(folder))
+    with alone(manifests.project):
+        replace_files(changes, manifests.project)
 
 
 def offer_proposal(changes: Sequence[Change], job: Job, *, write: bool, unwritten: str) -> None:
@@ -84,10 +77,7 @@ def offer_proposal(changes: Sequence[Change], job: Job, *, write: bool, unwritte
     """
     changes = [change for change in changes if change.new != change.old]
     with job.store.scratch("lock-proposal") as work:
-        for change in changes:
-            copy = work / Path(change.path).name
-            copy.write_text(change.new, encoding="utf-8")
-            _check(copy, change, job.manifests)
+        check_changes(changes, job.manifests, work)
     step(4, 4, "show the proposal", files=len(changes), write=write)
     if not changes:
         job.console.say("nothing to propose")
@@ -101,44 +91,32 @@ def offer_proposal(changes: Sequence[Change], job: Job, *, write: bool, unwritte
         job.console.say(unwritten)
 
 
-def _check(copy: Path, change: Change, manifests: Manifests) -> None:
-    folder = change.path.rpartition("/")[0]
-    load = {
-        "manifests/recipes": load_recipe,
-        "manifests/models": load_model,
-        "manifests/toolchains": load_toolchain,
-        "manifests/advisories": load_advisory,
-    }.get(folder)
-    if load is None:
-        return
-    try:
-        load(copy, manifests)
-    except RecipeError as error:
-        error.where = error.where.replace(manifests.show(copy), f"{change.path}, as proposed")
-        raise
+def check_changes(changes: Sequence[Change], manifests: Manifests, work: Path) -> Manifests:
+    """Return the manifests as they would be, in an empty folder; each that changes is read and checked there.
 
-
-def _refuse_changed(target: Path, change: Change) -> None:
-    with _project_errors(target):
-        present = target.read_text(encoding="utf-8") if target.exists() else None
-    if present != change.old:
-        raise ManifestError(
-            where=change.path,
-            expected="the file that the proposal was made from",
-            found="one that was changed meanwhile",
-            fix="run the same command again",
-        )
-
-
-@contextmanager
-def _project_errors(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        folder = shown(str(target.parent))
-        raise StoreError(
-            where=shown(str(error.filename or target)),
-            expected="a folder of the project that can be written to",
-            found=error.strerror or str(error),
-            fix=f"ls -ld {folder}; df {folder}",
-        ) from error
+    Raises RecipeError, naming the place in the file, where one would be invalid.
+    """
+    for folder in (manifests.root, manifests.patches):
+        if folder.is_dir():
+            ours = shutil.ignore_patterns(".*")  # of whoever writes at this moment
+            shutil.copytree(folder, work / manifests.show(folder), symlinks=True, ignore=ours)
+    for change in changes:
+        target = work / change.path
+        if change.new is None:
+            target.unlink(missing_ok=True)
+            continue
+        with suppress(FileExistsError, NotADirectoryError):  # replacing names what stands in the way
+            target.parent.mkdir(parents=True, exist_ok=True)
+            remove_tree(target)
+            target.write_bytes(as_bytes(change.new))
+    proposed = Manifests(work)
+    for change in changes:
+        load = LOADERS.get(change.path.rpartition("/")[0])
+        if load is None or change.new is None:
+            continue
+        try:
+            load(work / change.path, proposed)
+        except RecipeError as error:
+            error.where = error.where.replace(change.path, f"{change.path}, as proposed")
+            raise
+    return proposed

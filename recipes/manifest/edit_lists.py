@@ -1,4 +1,4 @@
-"""Edits of a manifest beyond single scalars: a key renamed, items of a list added, exchanged or removed.
+"""Edits of a manifest beyond single scalars: a key renamed or removed, items of a list added, exchanged or removed.
 
 As `edit_values.replace_pins`, which these complete, they keep every other character, comments included.
 """
@@ -47,6 +47,33 @@ def rename_key(text: str, path: Steps, name: str, value: str) -> str:
     return replace_pins("".join(lines), {(*parents, name): value})
 
 
+def remove_key(text: str, path: Steps) -> str:
+    """Return the text without a key and its scalar, found by its path, which stand on a line of their own.
+
+    Raises as `rename_key` does.
+    """
+    document = read(text, "manifest")
+    *parents, key = path
+    place, holder = document.places.get(path), document.places.get(tuple(parents))
+    lines = text.splitlines(keepends=True)
+    if (
+        place is None
+        or holder is None
+        or not lines[place.line - 1].startswith(f"{' ' * holder.column}{key}:")
+    ):
+        raise ValueError(f"there is no key {dotted(path)} on a line of its own")
+    last = text.count("\n", 0, max(place.start, place.end - 1)) + 1
+    result = "".join((*lines[: place.line - 1], *lines[last:]))
+    expected = copy.deepcopy(document.data)
+    at: object = expected
+    for step in parents:
+        at = at[step]  # type: ignore[index] # the path was found in the data
+    del at[key]  # type: ignore[attr-defined] # as above
+    if not _says(result, expected):
+        raise ValueError(f"cannot remove {dotted(path)} in this layout")
+    return result
+
+
 def rewrite_list(text: str, path: Steps, items: Sequence[int | NewItem]) -> str:
     """Rewrite a block list: items that stay, with their comments, and new ones.
 
@@ -73,7 +100,10 @@ def rewrite_list(text: str, path: Steps, items: Sequence[int | NewItem]) -> str:
             written += lines[starts[item.instead_of] : dashes[item.instead_of]]
         first, *rest = item.text.splitlines()
         written += [f"{indent}- {first}\n", *(f"{indent}  {line}\n" for line in rest)]
-    result = "".join((*lines[: starts[0]], *written, *lines[ends[-1] :]))
+    before = lines[: starts[0]]
+    if not written:
+        before[-1] = before[-1].rstrip() + " []\n"
+    result = "".join((*before, *written, *lines[ends[-1] :]))
     if not _says(result, _expected(document.data, path, items)):
         raise ValueError(f"cannot edit {dotted(path)} in this layout")
     return result

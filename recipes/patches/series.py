@@ -72,12 +72,17 @@ def try_patches(files: Sequence[str], project: Path, tree: Path) -> tuple[PatchT
     Raises PatchError where a file is no well-formed patch, and StoreError where a file or the tree cannot be read or
     written.
     """
-    return tuple(_try(file, project, tree) for file in files)
+    return tuple(_read_and_try(file, project, tree) for file in files)
 
 
-def _try(file: str, project: Path, tree: Path) -> PatchTrial:
+def _read_and_try(file: str, project: Path, tree: Path) -> PatchTrial:
     with storage_errors(project / file):
         data = (project / file).read_bytes()
+    return try_patch(file, data, tree)
+
+
+def try_patch(file: str, data: bytes, tree: Path) -> PatchTrial:
+    """Try one patch, of that name; raises as `try_patches` does."""
     patch = parse_patch(data, file)
     reports = find_drift(patch, tree)
     trial = PatchTrial(file, Sha256.of_bytes(data), fate_of(reports), reports)

@@ -25,6 +25,7 @@ from recipes.core.console import Plain
 from recipes.core.digest import Sha1, Sha256, hash_tree
 from recipes.core.sandbox import Surroundings
 from recipes.core.settings import Settings
+from recipes.lock.bump import bump
 from recipes.lock.recipe import propose
 from recipes.manifest.incomplete import UnfinishedManifests
 from recipes.patches.apply import apply_patch
@@ -34,7 +35,7 @@ from tests.support import paths
 from tests.support.http_server import Behaviour, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from recipes.core.errors import RecipeError
@@ -104,17 +105,18 @@ class Upstream:
     commits: Mapping[str, str]
     trees: Mapping[str, str]
     archives: Mapping[str, bytes]
+    old: Mapping[str, str]
 
     @property
     def url(self) -> str:
         return self.repository.as_uri()
 
 
-def make_upstream(repository: Path) -> Upstream:
+def make_upstream(repository: Path, old: Mapping[str, str] = OLD, new: Mapping[str, str] = NEW) -> Upstream:
     """Make the repository in an empty folder, and the archives of its tags as `git archive` writes them."""
     git("init", "-q", "-b", "main", at=repository)
     commits, trees, archives = {}, {}, {}
-    for tag, files, day in (("b7", OLD, DAY_7), ("b8", NEW, DAY_8)):
+    for tag, files, day in (("b7", old, DAY_7), ("b8", new, DAY_8)):
         write_tree(repository, files)
         git("add", "--all", at=repository)
         when = f"{day + 3600} +0000"
@@ -123,7 +125,7 @@ def make_upstream(repository: Path) -> Upstream:
         commits[tag] = git("rev-parse", "HEAD", at=repository).decode().strip()
         trees[tag] = git("rev-parse", "HEAD^{tree}", at=repository).decode().strip()
         archives[tag] = gzip.compress(git("archive", f"--prefix=up-{tag}/", tag, at=repository), mtime=0)
-    return Upstream(repository, commits, trees, archives)
+    return Upstream(repository, commits, trees, archives, old)
 
 
 @dataclass
@@ -149,14 +151,21 @@ class Workshop:
         assert old in self.text
         self.manifest.write_text(self.text.replace(old, new, 1), encoding="utf-8")
 
-    def job(self, *, platform: str = PLATFORM, offline: bool = False, log: io.StringIO | None = None) -> Job:
+    def job(
+        self,
+        *,
+        platform: str = PLATFORM,
+        offline: bool = False,
+        log: io.StringIO | None = None,
+        recipe: str = "small",
+    ) -> Job:
         manifests = UnfinishedManifests(self.project)
         return Job(
             store=Store.open(self.root),
             console=Plain(log or io.StringIO()),
             settings=Settings(self.root, index_url=self.server.url("/simple"), offline=offline, timeout_s=10),
             manifests=manifests,
-            recipe=manifests.recipe("small"),
+            recipe=manifests.recipe(recipe),
             platform_name=platform,
             surroundings=Surroundings(jobs=1),
         )
@@ -170,14 +179,43 @@ class Workshop:
         said = [line for line in log.getvalue().splitlines() if not line.startswith("fetch ")]
         return self.capsys.readouterr().out, "\n".join(said)
 
+    def bump(self, *arguments: str, recipe: str = "small", offline: bool = False) -> tuple[str, str]:
+        """Run the session `bump`; return its tables, and what was said."""
+        chosen = () if "--all" in arguments else ("--recipe", recipe)
+        options = parser().parse_args(["bump", *chosen, *arguments])
+        log = io.StringIO()
+        job = self.job(offline=offline, log=log, recipe=recipe)
+        assert bump(job, options) == 0
+        return self.capsys.readouterr().out, log.getvalue()
+
     def refuse(self, *arguments: str, kind: type[RecipeError], offline: bool = False) -> RecipeError:
         """Run the session to its error; nothing of the project has changed, and nothing is proposed."""
+        return self._refuse(lambda: self.lock(*arguments, offline=offline), kind)
+
+    def refuse_bump(
+        self, *arguments: str, kind: type[RecipeError], recipe: str = "small", tables: bool = False
+    ) -> RecipeError:
+        """Run the session `bump` to its error; nothing of the project has changed."""
+        return self._refuse(lambda: self.bump(*arguments, recipe=recipe), kind, tables=tables)
+
+    def _refuse(
+        self, act: Callable[[], object], kind: type[RecipeError], *, tables: bool = False
+    ) -> RecipeError:
         before = snapshot(self.project)
         with pytest.raises(kind) as caught:
-            self.lock(*arguments, offline=offline)
+            act()
         assert snapshot(self.project) == before
-        assert self.capsys.readouterr().out == ""
+        assert bool(self.capsys.readouterr().out) is tables
         return caught.value
+
+    def name_after_build(self) -> None:
+        """Call the recipe b7, and let its patches lie where such a recipe has them."""
+        self.manifest.with_name("b7.yaml").write_text(
+            self.text.replace("name: small", "name: b7", 1), encoding="utf-8"
+        )
+        self.manifest.unlink()
+        defaults = self.project / "manifests/defaults.yaml"
+        defaults.write_text(defaults.read_text().replace("recipe: small", "recipe: b7"))
 
     def publish(self, version: str, data: bytes, *, digest: str | None = None, name: str = "") -> str:
         """Put a source distribution into the index; return its address."""
@@ -221,7 +259,7 @@ def make_workshop(
     shutil.copy(DATA / "manifests/defaults.yaml", project / "manifests/defaults.yaml")
     tree = place / "tree"
     tree.mkdir()
-    write_tree(tree, OLD)
+    write_tree(tree, upstream.old)
     tree_sha256 = hash_tree(tree, Sha256)
     patches = ""
     for number, name in enumerate(series, 1):
@@ -237,7 +275,7 @@ def make_workshop(
     tree: {hash_tree(tree, Sha1).hex}
     tree_sha256: {hash_tree(tree, Sha256).hex}
 """
-    old = sdist("small_source-0.1.0", OLD)
+    old = sdist("small_source-0.1.0", upstream.old)
     store = Store.open(place / "store")
     store.blob_path(Sha256.of_bytes(old)).write_bytes(old)
     commit = upstream.commits["b7"]

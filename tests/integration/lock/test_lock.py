@@ -292,7 +292,7 @@ def test_a_version_is_proposed_in_the_place_of_the_one_before_it(workshop: Works
     url = workshop.publish("0.2.0", data)
     error = workshop.refuse("--source", "small-source==0.2.0", kind=UsageError)  # it does not say its commit
     assert error.where == "--source small-source==0.2.0"
-    assert error.fix.startswith(f"{AGAIN} --source small-source==0.2.0 --commit ID")
+    assert error.fix.startswith(f"{AGAIN} --source small-source==0.2.0 --commit ID --build-number N  #")
     extra = ("--commit", workshop.upstream.commits["b8"], "--build-number", "8")
     diff, said = workshop.lock("--source", "small-source==0.2.0", *extra)
     assert f"downloaded: {url}\n  {len(data)} bytes, {Sha256.of_bytes(data)}\n  the digest that the" in said

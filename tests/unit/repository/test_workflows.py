@@ -17,7 +17,10 @@ from recipes.cli.parser import parser
 from recipes.manifest.load import PROJECT, Manifests
 
 FOLDER = PROJECT / ".github" / "workflows"
-EXAMPLES = {"$to": "registry.example.org/team/llama"}  # what a variable of a script may stand for
+EXAMPLES = {  # what a variable of a script may stand for
+    "$to": "registry.example.org/team/llama",
+    "$REGISTRY": "registry.example.org/team/llama",
+}
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
 
 
@@ -74,7 +77,7 @@ def test_every_session_and_option_that_a_workflow_calls_is_there() -> None:
     recipe = manifests.recipe(manifests.defaults().recipe)
     noxfile = (PROJECT / "noxfile.py").read_text()
     called = [words for path in WORKFLOWS for words in commands(path)]
-    assert len(called) == 18
+    assert len(called) == 19
     for option, name, *words in called:
         if option == "-t":
             assert re.search(rf"tags=\[[^]]*\"{name}\"", noxfile), name
