@@ -37,12 +37,14 @@ TITLES = {
     "model": "Manifest: a model",
     "advisory": "Manifest: an advisory",
     "components": "Manifest: components",
+    "image": "Manifest: what a container image is made of",
     "defaults": "Manifest: the defaults",
     "policy": "Manifest: a policy",
 }
 FOLDERS = {kind: f"manifests/{kind}s/NAME.yaml" for kind in ("recipe", "toolchain", "model")} | {
     "advisory": "manifests/advisories/NAME.yaml",
     "components": "manifests/components/NAME.yaml",
+    "image": "manifests/images/NAME.yaml",
     "policy": "manifests/policies/NAME.yaml",
 }
 # What a pattern such as ^(zig|host)$ or ^recipe/1$ lists; other patterns are described in words.

@@ -143,8 +143,8 @@ def _find_same(client: Client, reference: Reference, publication: Publication) -
 def tree_tag(tag: str, tree: str) -> str:
     """Return the tag that says which tree came out of what a tag names: as many as different ones came out.
 
-    >>> tree_tag("plan-0a", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")
-    'tree-plan-0a-0123456789abcdef0123456789abcdef'
+    >>> tree_tag("plan-0a", "ab" * 32)
+    'tree-plan-0a-abababababababababababababababab'
     """
     return f"tree-{tag}-{tree[:TREE_DIGITS]}"
 

@@ -126,7 +126,7 @@ python3 noxfile.py -s image -- --all-platforms --to "$to"
 
 
 def test_the_one_job_that_may_write_and_runs_our_code_does_exactly_this() -> None:
-    """It sends what was built elsewhere, by our own client of registries: docs/decisions/0040-container-images.md.
+    """It sends what was built elsewhere, by our own client of registries: docs/decisions/0038-container-images.md.
 
     Each word that it runs stands here, so that nobody adds a step to it in passing.
     """
