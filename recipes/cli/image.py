@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from recipes.build.advisories import demand_no_known_issues
 from recipes.build.pipeline import find_bundle, take_bundle
-from recipes.cli.build import pinned_platforms
-from recipes.cli.job import open_job
+from recipes.cli.job import open_job, pinned_platforms
 from recipes.cli.options import Parser, Session, add_permit, add_platform, refuse_beside, repository
 from recipes.core.errors import BundleMissingError
 from recipes.core.invocation import command_line, typed_options
