@@ -234,12 +234,16 @@ class Worker:
 
     def _beat(self, held: Held) -> None:
         """Say until the stage is made that this worker lives; where its claim was taken away, stop."""
+        stage = held.claim.stage
         with Client(self.repository, self.context, DELETE, tempo=self.tempo) as client:
             while not held.ended.wait(self.lease_s / BEATS):
                 with suppress(OriginError):
                     there = client.find_manifest(self.repository.at(held.claim.tag))
                     if there is None:
                         held.is_lost = True
+                        self.context.console.warn(
+                            f"others took this worker for dead, and may make {stage} too"
+                        )
                         return
                     after = self._again(client, held)
                     held.claim, held.digest = after.claim, after.digest

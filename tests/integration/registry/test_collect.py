@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,6 +68,17 @@ def test_what_somebody_else_published_stays(scene: Scene, two: tuple[Publication
     with client_of(scene) as client:
         assert remove(client, choose(list_trees(client), Pinned(frozenset()))) == 2
     assert scene.registry.tags == {OTHERS}
+
+
+def test_a_bundle_that_nothing_pins_has_two_tags_and_is_counted_once(scene: Scene, tmp_path: Path) -> None:
+    scene.send(replace(publication(tmp_path / "first"), pinned=False))
+    with client_of(scene) as client:
+        choices = choose(list_trees(client), Pinned(frozenset()))
+        assert len(choices) == 2
+        assert describe(choices)[-1] == "3.0 MB would go, 0 B would stay"
+        assert remove(client, choices) == 1
+    assert scene.registry.tags == set()
+    assert not [line for line in scene.console.lines if "stays" in line]
 
 
 def test_a_platform_without_a_pin_stays(scene: Scene, two: tuple[Publication, Publication]) -> None:

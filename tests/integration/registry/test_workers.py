@@ -156,7 +156,7 @@ def test_who_was_taken_for_dead_notices_and_claims_no_more(scene: Scene) -> None
     assert not [name for name in scene.registry.tags if name.startswith(PREFIX)]
 
 
-@pytest.mark.parametrize("moment", ["before it says which", "after it has looked"])
+@pytest.mark.parametrize("moment", ["before it says which", "before it looks again", "after it has looked"])
 def test_two_that_publish_another_tree_of_one_plan_at_once_are_an_alarm(
     scene: Scene, tree: Publication, tmp_path: Path, moment: str
 ) -> None:
@@ -171,10 +171,12 @@ def test_two_that_publish_another_tree_of_one_plan_at_once_are_an_alarm(
             alarms.append(error)
         return None
 
-    rule = Rule("PUT", "/manifests/tree-", meanwhile, times=1)
-    if moment == "after it has looked":
-        rule = Rule("GET", f"/manifests/{tree.tag}$", meanwhile, times=1, skip=1)
-    scene.registry.rules.append(rule)
+    rules = {
+        "before it says which": Rule("PUT", "/manifests/tree-", meanwhile, times=1),
+        "before it looks again": Rule("GET", f"/manifests/{tree.tag}$", meanwhile, times=1, skip=1),
+        "after it has looked": Rule("PUT", f"/manifests/{tree.tag}$", meanwhile, times=1),
+    }
+    scene.registry.rules.append(rules[moment])
     try:
         scene.send(ours)
     except DisagreementError as error:
