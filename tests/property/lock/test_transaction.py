@@ -114,6 +114,8 @@ def test_an_error_in_the_middle_leaves_all_as_it_was(
         with suppress(OSError, StoreError, KeyboardInterrupt):
             replacing_with(counter, changes, project)
             is_done = True
+        at_once = {path: data for path, data in snapshot(project).items() if "/.undo" not in path}
+        assert at_once in (before, after)
         with alone(project, lambda _: None):  # what failed while it cleared away
             pass
         present = snapshot(project)
