@@ -35,6 +35,7 @@ environment:
   PINNED_LLAMA_PERMIT     findings that a recipe may have though they are grave, as --permit names them
   PINNED_LLAMA_TIMEOUT_S  how long a server may be silent, in seconds (default: 30)
   PINNED_LLAMA_HUB_URL    model hub, or a mirror that answers like it (default: HF_ENDPOINT, else the model's)
+  PINNED_LLAMA_DEBIAN_URL archive of Debian's packages, for `image` (default: those that apt is configured with)
   HF_TOKEN                token of the model hub; sent to the hub alone, and never where it redirects to
   PIP_CERT                certificates to trust besides the system's (also pip's setting `cert`)
   PINNED_LLAMA_API_KEY    key that a client of `serve` must show, and that `ask --url` shows

@@ -30,6 +30,7 @@ CACHES_VARIABLE = "PINNED_LLAMA_CACHES"
 CACHE_POLICY_VARIABLE = "PINNED_LLAMA_CACHE_POLICY"
 TIMEOUT_VARIABLE = "PINNED_LLAMA_TIMEOUT_S"
 HUB_VARIABLE = "PINNED_LLAMA_HUB_URL"
+DEBIAN_VARIABLE = "PINNED_LLAMA_DEBIAN_URL"
 HUB_ENDPOINT_VARIABLE = "HF_ENDPOINT"  # the hub's own client's
 HUB_TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105 - its name, not its value; as above
 PIP_INDEX_VARIABLE = "PIP_INDEX_URL"
@@ -76,6 +77,8 @@ class Settings:
         What the hub knows the user by. Never shown; `recipes.fetch.http.hub_token` decides who gets it.
     hub_cache
         Where the hub's own client keeps its downloads, which need not exist.
+    debian_url
+        The archive of Debian's packages that container images take from; None is what apt is configured with.
     """
 
     store: Path
@@ -92,6 +95,7 @@ class Settings:
     hub_url: str | None = None
     hub_token: str | None = field(default=None, repr=False)
     hub_cache: Path | None = None
+    debian_url: str | None = None
 
 
 def read_settings() -> Settings:
@@ -125,6 +129,7 @@ def parse_settings(
     index_url = _first(environ, INDEX_VARIABLE, PIP_INDEX_VARIABLE) or pip_index_url
     certificates = _first(environ, PIP_CERT_VARIABLE) or pip_certificates
     hub_url = _first(environ, HUB_VARIABLE, HUB_ENDPOINT_VARIABLE)
+    debian_url = _first(environ, DEBIAN_VARIABLE)
     return Settings(
         store=_store(environ, default_store),
         index_url=_address(*index_url) if index_url else None,
@@ -143,6 +148,7 @@ def parse_settings(
         hub_url=_address(*hub_url).rstrip("/") if hub_url else None,
         hub_token=_token(environ.get(HUB_TOKEN_VARIABLE, "")),
         hub_cache=_hub_cache(environ),
+        debian_url=_address(*debian_url).rstrip("/") if debian_url else None,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from recipes.core.digest import Sha256
-from recipes.manifest.schema.words import Name, RelativePath, SizeBytes, Text, Url
+from recipes.manifest.schema.words import Name, RelativePath, SizeBytes, Text
 
 
 class ImagePackage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -15,7 +15,7 @@ class ImagePackage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     package: Annotated[Name, Meta(description="the package's name")]
     version: Annotated[Text, Meta(description="its version")]
-    origins: Annotated[tuple[Url, ...], Meta(min_length=1, description="where it is, asked in this order")]
+    pool: Annotated[RelativePath, Meta(description="where it is below the address of a Debian archive")]
     size_bytes: SizeBytes
     sha256: Annotated[Sha256, Meta(description="of the package's bytes")]
     licence: Annotated[

@@ -9,8 +9,8 @@ from recipes.build.audit.elf.facts import inspect, is_elf
 from recipes.build.publications import OWN, target_platform
 from recipes.build.sharing.stages import DESCRIPTION, LICENCES, annotations_of
 from recipes.core.errors import ManifestError, PinMissingError, UsageError, VerifyError
-from recipes.fetch.fetcher import Candidate, Fetcher
-from recipes.fetch.http.network_errors import shown_url
+from recipes.fetch.debian_archives import candidates
+from recipes.fetch.fetcher import Fetcher
 from recipes.fetch.http.response_rules import BlobPin
 from recipes.registry.documents import MANIFEST_TYPE, Descriptor, describe
 from recipes.registry.tree import PLATFORM
@@ -164,8 +164,8 @@ def _base_members(job: Job, base: ImageBase, packages: Sequence[ImagePackage]) -
     fetcher = Fetcher.of(job)
     for package in packages:
         where = f"manifests/images/{base.name}.yaml: {package.package}"
-        candidates = [Candidate(shown_url(origin), origin) for origin in package.origins]
-        path = fetcher.fetch_blob(BlobPin(package.sha256, package.size_bytes), candidates, where)
+        pin = BlobPin(package.sha256, package.size_bytes)
+        path = fetcher.fetch_blob(pin, candidates(package.pool, job.settings), where)
         try:
             found = read_package(path, package.take.keys())
         except ValueError as error:

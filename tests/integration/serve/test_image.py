@@ -54,7 +54,7 @@ MACHINE = """\
   {machine}:
     - package: libc6
       version: "1"
-      origins: ["http://127.0.0.1:9/libc6.deb"]
+      pool: pool/libc6.deb
       size_bytes: {size}
       sha256: {sha256}
       licence: LGPL-2.1-or-later

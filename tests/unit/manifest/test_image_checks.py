@@ -21,13 +21,13 @@ machines:
   linux-x86_64:
     - package: one
       version: "1"
-      origins: [https://example.invalid/one.deb]
+      pool: pool/one.deb
       size_bytes: 10
       sha256: {digest}
       take: {{ask: bin/ask, one.so: lib/one.so}}
     - package: two
       version: "2"
-      origins: [https://example.invalid/two.deb]
+      pool: pool/two.deb
       size_bytes: 20
       sha256: {digest}
       take: {{two.so: lib/two.so}}

@@ -348,6 +348,7 @@ def load(path: Path, kind: str) -> object:
         "toolchain": manifests.toolchain,
         "components": manifests.components,
         "model": manifests.model,
+        "image": manifests.image_base,
     }
     if kind == "advisory":
         return manifests.advisories()[path.stem]
