@@ -30,7 +30,7 @@ def served(inputs: CheckInputs, store: Path) -> Iterator[Server]:
     log = inputs.work / f"serve-{port}.log"
     python = bootstrap.environment_python("run")
     words = ("-P", "-s", "-m", "recipes", "serve", "--bundle", str(inputs.subject.folder.absolute()))
-    options = ("--model", MODEL, "--context", "8192", "--port", str(port), "--temperature", "0")
+    options = ("--model", MODEL, "--context", "4096", "--port", str(port), "--temperature", "0")
     environment = bootstrap.clean_environment() | {"PINNED_LLAMA_STORE": str(store)}
     with start(Command((python, *words, *options), inputs.work, environment), log) as process:
         server = Server(base_url(LOOPBACK, port), process, log)

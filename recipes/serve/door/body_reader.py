@@ -10,7 +10,7 @@ from recipes.serve.door import refusal
 from recipes.serve.door.options import MEBI
 from recipes.serve.door.refusal import RefusedError
 
-MOST_BODIES = 4  # of the largest size, in memory at a time
+MOST_BODIES = 2  # of the largest size, in memory at a time: each is held several times, by llama-server too
 BODY_S = 300.0
 
 
