@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import Plan, make_plan
-from recipes.build.sharing.stages import StageJob
+from recipes.build.sharing.stage_job import StageJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable

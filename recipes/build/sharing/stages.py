@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,14 +11,13 @@ from recipes.registry.attached import SIGNED, TITLE
 from recipes.registry.caches import Wanted, stage_tag, take_from, take_tree, wanted_stage
 from recipes.registry.publish import Publication, publish
 from recipes.registry.tree import RUNTIME, SCHEMA, TreeFacts, empty
-from recipes.store.context import Context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from recipes.build.sharing.stage_job import StageJob
     from recipes.manifest.schema import Recipe
-    from recipes.registry.caches import Accept
     from recipes.registry.workers import Worker
 
 STAGE_DOCUMENT = f"stage{SIGNED}"
@@ -27,16 +25,6 @@ STANDARD = (
     "org.opencontainers.image"  # what the names of the image specification's own annotations begin with
 )
 DESCRIPTION, LICENCES = f"{STANDARD}.description", f"{STANDARD}.licenses"
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageJob(Context):
-    """What a stage of a recipe is worked on with, and with whom it is shared."""
-
-    recipe: Recipe
-    accept_stage: Callable[[str], Accept] | None = None  # what judges a stage that nothing pins, by its key
-    sign_stage: Callable[[str, Sha256], bytes] | None = None  # signs that a stage of a key has a tree
-    worker: Worker | None = None  # who this is among those that build together
 
 
 def take_or_make(job: StageJob, kind: str, tree: Sha256, folder: Path, make: Callable[[Path], None]) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import ToolchainPin, canonical_json, final_tree
-from recipes.build.sharing.stages import StageJob, take_or_make
+from recipes.build.sharing.stage_job import StageJob
+from recipes.build.sharing.stages import take_or_make
 from recipes.build.webpage.npm_packages import INSTALL, ensure_packages, link_cache, npm_command, packages_key
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import BuildError, VerifyError
