@@ -82,12 +82,12 @@ def runtime_publications(jobs: Iterable[Job]) -> Iterator[Publication]:
     """
     done: set[str] = set()
     for job in jobs:
-        if job.sign_stage is None or not (plan := job.plan()).hermetic:
+        if (sign := job.sign_stage) is None or not (plan := job.plan()).hermetic:
             continue
         key = runtime_key(plan, toolchain_key(job.toolchain, host_name()), PLACE)
         if key not in done and (entry := job.store.find_verified(key)):
             done.add(key)
-            yield signed_publication(job, job.platform.target, key, entry.path)
+            yield signed_publication(job.recipe, sign, job.platform.target, key, entry.path)
 
 
 def target_platform(plan: Plan) -> TargetPlatform:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recipes.cli.job import open_job
-from recipes.cli.options import Parser, Session, add_recipe, positive, refuse_beside
+from recipes.cli.options import Parser, Session, add_recipe, add_source_facts, positive, refuse_beside
 from recipes.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,18 +21,7 @@ def add_options(parser: Parser) -> None:
         metavar="TAG|COMMIT|PROJECT==VERSION|URL",
         help="the new source (default: upstream's newest build)",
     )
-    parser.add_argument(
-        "--subdirectory", metavar="PATH", help="with --to: where it lies, from that archive's top"
-    )
-    parser.add_argument(
-        "--commit", metavar="ID", help="with --to: its commit, where the archive does not say it"
-    )
-    parser.add_argument(
-        "--build-number",
-        type=positive,
-        metavar="N",
-        help="with --to: upstream's build number, where no tag bN says it",
-    )
+    add_source_facts(parser, "--to")
     parser.add_argument(
         "--leave-out",
         action="append",

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from recipes.build.advisories import demand_no_known_issues
 from recipes.build.pipeline import find_bundle, take_bundle
-from recipes.cli.job import open_job, pinned_platforms
+from recipes.cli.job import bundle_missing, open_job, pinned_platforms
 from recipes.cli.options import Parser, Session, add_permit, add_platform, refuse_beside, repository
 from recipes.core.errors import BundleMissingError
-from recipes.core.invocation import command_line, typed_options
 from recipes.registry.reference import Reference, Repository, parse_reference
 from recipes.serve.container.compose import compose_image, compose_model, pin_command
 from recipes.serve.container.layout import platform_of, write_layout
@@ -124,13 +123,7 @@ def _bundle(job: Job) -> Bundle:
     plan = job.plan()
     bundle = find_bundle(job, plan) or take_bundle(job, plan)
     if bundle is None:
-        same = ("--recipe", plan.recipe, "--platform", plan.platform)
-        raise BundleMissingError(
-            where=f"{plan.name}, in {job.store.root}",
-            expected="the bundle that is put into the image",
-            found="it was not built here",
-            fix=command_line(("build", *same, *typed_options("--project"))),
-        )
+        raise bundle_missing(job, "the bundle that is put into the image")
     return bundle
 
 

@@ -13,7 +13,8 @@ from recipes.cli.private_keys import find_signer
 from recipes.core import log
 from recipes.core.console import open_console
 from recipes.core.cores import usable_cores
-from recipes.core.errors import UsageError
+from recipes.core.errors import BundleMissingError, UsageError
+from recipes.core.invocation import command_line, typed_options
 from recipes.core.sandbox import Surroundings
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
@@ -100,6 +101,18 @@ def _job(options: argparse.Namespace, context: Context, manifests: Manifests, re
         accept=accept,
         accept_stage=accept_stage,
         sign_stage=find_signer(getattr(options, "sign_key", None)),
+    )
+
+
+def bundle_missing(job: Job, expected: str) -> BundleMissingError:
+    """Return the error of a job whose bundle is not in the store, which says how it is built."""
+    plan = job.plan()
+    same = ("--recipe", plan.recipe, "--platform", plan.platform)
+    return BundleMissingError(
+        where=f"{plan.name}, in {job.store.root}",
+        expected=expected,
+        found="it was not built here",
+        fix=command_line(("build", *same, *typed_options("--project"))),
     )
 
 

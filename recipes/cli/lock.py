@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recipes.cli.job import open_job
-from recipes.cli.options import Parser, Session, add_platform, positive, refuse_beside
+from recipes.cli.options import Parser, Session, add_platform, add_source_facts, refuse_beside
 from recipes.core.errors import UsageError
 from recipes.manifest.incomplete import UnfinishedManifests
 
@@ -31,18 +31,7 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--source", metavar="PROJECT==VERSION|TAG|URL", help="where the new source comes from"
     )
-    parser.add_argument(
-        "--subdirectory", metavar="PATH", help="with --source: where it lies, from that archive's top"
-    )
-    parser.add_argument(
-        "--commit", metavar="ID", help="with --source: its commit, where the archive does not say it"
-    )
-    parser.add_argument(
-        "--build-number",
-        type=positive,
-        metavar="N",
-        help="with --source: upstream's build number, where no tag bN says it",
-    )
+    add_source_facts(parser, "--source")
     parser.add_argument(
         "--output",
         action="store_true",

@@ -179,6 +179,22 @@ class _Several(argparse.Action):
         setattr(namespace, name, [*(getattr(namespace, name, None) or []), values])
 
 
+def add_source_facts(parser: Parser, option: str) -> None:
+    """Add what a user can say of a new source that `option` names."""
+    parser.add_argument(
+        "--subdirectory", metavar="PATH", help=f"with {option}: where it lies, from that archive's top"
+    )
+    parser.add_argument(
+        "--commit", metavar="ID", help=f"with {option}: its commit, where the archive does not say it"
+    )
+    parser.add_argument(
+        "--build-number",
+        type=positive,
+        metavar="N",
+        help=f"with {option}: upstream's build number, where no tag bN says it",
+    )
+
+
 def add_recipe(parser: Parser, *, several: bool = False) -> None:
     """Add the choice of a recipe, or of several, which are in the list `recipes`."""
     parser.set_defaults(**({"recipes": None} if several else {}))

@@ -14,11 +14,10 @@ from recipes.build.evidence_files import PROVENANCE, signed_name
 from recipes.build.pipeline import find_bundle, mismatch
 from recipes.build.publications import bundle_publication, runtime_publications, stage_publications
 from recipes.cli.evidence_input import evidence_beside, opened_bundle, read_documents, subject_of
-from recipes.cli.job import open_job, pinned_platforms
+from recipes.cli.job import bundle_missing, open_job, pinned_platforms
 from recipes.cli.options import Parser, Session, add_platform, add_sign_key, refuse_beside, repository
-from recipes.core.errors import BundleMissingError, EvidenceError, OutputError, UsageError
+from recipes.core.errors import EvidenceError, OutputError, UsageError
 from recipes.core.filesystem import shown
-from recipes.core.invocation import command_line, typed_options
 from recipes.evidence.documents import judge_documents
 from recipes.registry.publish import Publication, publish
 
@@ -111,13 +110,7 @@ def of_store(job: Job) -> tuple[Job, Publication]:
     plan = job.plan()
     bundle = find_bundle(job, plan)
     if bundle is None:
-        same = ("--recipe", plan.recipe, "--platform", plan.platform)
-        raise BundleMissingError(
-            where=f"{plan.name}, in {job.store.root}",
-            expected="the bundle that is to be published",
-            found="it was not built here",
-            fix=command_line(("build", *same, *typed_options("--project"))),
-        )
+        raise bundle_missing(job, "the bundle that is to be published")
     path = bundle.entry.path
     return job, _publication(job, plan, path, subject_of(path, path), evidence_beside(path))
 

@@ -13,6 +13,8 @@ from recipes.fetch.fetcher import Candidate
 from recipes.fetch.http.network_errors import OriginError, shown_url
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from recipes.core.settings import Settings
 
 APT = "apt-get"
@@ -21,12 +23,16 @@ ADVICE = (
 )
 
 
-def candidates(pool: str, settings: Settings) -> tuple[Candidate, ...]:
+def archives(settings: Settings) -> tuple[str, ...]:
+    """Return the addresses of the archives to ask, in order; none where nothing says which."""
+    return (settings.debian_url,) if settings.debian_url else archives_of_apt()
+
+
+def candidates(pool: str, bases: Iterable[str]) -> tuple[Candidate, ...]:
     """Return the places that may have a package, of which `pool` is the path below an archive's address.
 
-    Where nothing says which archive, the only one raises an OriginError when it is asked.
+    Where there is no archive, the only place raises an OriginError when it is asked.
     """
-    bases = (settings.debian_url,) if settings.debian_url else archives_of_apt()
     found = (f"{base.rstrip('/')}/{quote(pool)}" for base in bases)
     return tuple(Candidate(shown_url(address), address) for address in found) or (
         Candidate(f"Debian's {pool}", _no_archive),

@@ -74,8 +74,9 @@ def _bump(job: Job, options: argparse.Namespace) -> int:
     models = []
     for name in manifests.model_names() if options.all else ():
         model = manifests.model(name)
-        if model.hub is not None and manifests.model_path(name).is_relative_to(manifests.project):
-            change, differing = model_change(job, model, again)
+        is_ours = manifests.model_path(name).is_relative_to(manifests.project)
+        if is_ours and model.hub is not None and model.repository is not None:
+            change, differing = model_change(job, model, model.hub, model.repository, again)
             models.append((name, change, differing))
             changes += [change] if change.old != change.new else []
     # 3. The tables.

@@ -9,6 +9,7 @@ import msgspec
 
 from recipes.build.pipeline import find_bundle
 from recipes.core.errors import UsageError
+from recipes.core.invocation import command_line
 from recipes.core.log import step
 from recipes.lock.proposal import Change, propose_image
 from recipes.lock.request import command_again
@@ -30,13 +31,13 @@ def propose_image_pin(job: Job, options: argparse.Namespace) -> int:
     step(1, 4, "bundle", plan=plan.name)
     bundle = find_bundle(job, plan)
     if bundle is None or bundle.pinned is None:
-        chosen = f"--recipe {plan.recipe} --platform {plan.platform}"
-        pin = f"python3 noxfile.py -s lock -- {chosen} --output --write"
+        chosen = ("--recipe", plan.recipe, "--platform", plan.platform)
+        first = ("build", *chosen) if bundle is None else ("lock", *chosen, "--output", "--write")
         raise UsageError(
             where=where,
             expected="the pinned bundle, from which the image follows",
             found=f"none in {job.store.root}" if bundle is None else "a bundle that is not pinned",
-            fix=f"python3 noxfile.py -s build -- {chosen}" if bundle is None else pin,
+            fix=command_line(first),
         )
     step(2, 4, "image", tree=bundle.entry.tree)
     platform = msgspec.structs.replace(job.platform, image=None)  # so that another one is no error

@@ -41,7 +41,7 @@ def propose_model_pins(job: Job, options: argparse.Namespace) -> int:
             found="files of this repository, whose digests git shows when they change",
             fix="change its pins by hand, with the files",
         )
-    change, differing = model_change(job, model, again)
+    change, differing = model_change(job, model, model.hub, model.repository, again)
     for line in differing:
         job.console.warn(f"the bytes differ from the pinned ones: {line}")
     unwritten = (
@@ -52,16 +52,16 @@ def propose_model_pins(job: Job, options: argparse.Namespace) -> int:
     return 0
 
 
-def model_change(job: Job, model: Model, again: str) -> tuple[Change, tuple[str, ...]]:
+def model_change(
+    job: Job, model: Model, hub_url: str, repository: str, again: str
+) -> tuple[Change, tuple[str, ...]]:
     """Return the manifest of a hub's model as the hub has it now, and a line for each pinned file that differs.
 
     Raises as `propose_model_pins` does.
     """
-    assert model.hub is not None  # noqa: S101 - the caller asked
-    assert model.repository is not None  # noqa: S101 - as above
-    credential = Credential(job.settings.hub_url or model.hub, job.settings.hub_token)
-    with job.console.task(f"ask {credential.hub} for {model.repository}", None):
-        hub = read_repository(model.repository, credential, job.settings, again)
+    credential = Credential(job.settings.hub_url or hub_url, job.settings.hub_token)
+    with job.console.task(f"ask {credential.hub} for {repository}", None):
+        hub = read_repository(repository, credential, job.settings, again)
     return _change(job.manifests, model, hub, manifest_of(job.manifests, model), again), changed_files(
         model, hub
     )

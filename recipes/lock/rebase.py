@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from recipes.core.digest import Sha1, Sha256
@@ -78,9 +79,13 @@ class Series:
 
     def __post_init__(self) -> None:
         """Begin before the first patch."""
-        self._repository: Repository | None = None
         self._applied = 0  # of the patches, to the copy of the old source
         self._old_tree = self.recipe.source.tree
+
+    @cached_property
+    def _repository(self) -> Repository:
+        """What merges: made, and git asked for, where the first patch must be merged."""
+        return Repository(self.work / "git")
 
     def rebase(self) -> tuple[Rebased, ...]:
         """Return what becomes of each patch.
@@ -131,7 +136,6 @@ class Series:
 
     def _made_again(self, number: int, tree: Sha1, wanted: Sha1, before: PatchTrial) -> Rebased:
         """Make the patch of what git merged, and apply that as any other: its tree is git's."""
-        assert self._repository is not None  # noqa: S101 - it has merged
         first = CHANGES.search(self.patches[number])
         head = self.patches[number][: first.start()] if first else b""
         message, dashes, _ = head.partition(b"\n---\n")
@@ -154,8 +158,7 @@ class Series:
     def _merge(self, number: int, tree: Sha1) -> Merged:
         """Merge one patch with what upstream and the patches before it made of the new source."""
         old = self.work / "old"
-        if self._repository is None:
-            self._repository = Repository(self.work / "git")
+        if not old.exists():
             with storage_errors(old):
                 copy_writable(self.old, old)
             self._demand(old, self._old_tree, "source")
@@ -176,7 +179,6 @@ class Series:
         self._old_tree = patch.tree
 
     def _demand(self, folder: Path, tree: Sha1, pin: str) -> None:
-        assert self._repository is not None  # noqa: S101 - the caller has made it
         if (found := self._repository.add(folder)) != tree:
             raise self._other(f"manifests/recipes/{self.recipe.name}.yaml: {pin}", tree, found)
 

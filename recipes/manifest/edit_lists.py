@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recipes.core.errors import ManifestError
 from recipes.manifest.edit_values import replace_pins
@@ -65,10 +65,10 @@ def remove_key(text: str, path: Steps) -> str:
     last = text.count("\n", 0, max(place.start, place.end - 1)) + 1
     result = "".join((*lines[: place.line - 1], *lines[last:]))
     expected = copy.deepcopy(document.data)
-    at: object = expected
+    at: Any = expected
     for step in parents:
-        at = at[step]  # type: ignore[index] # the path was found in the data
-    del at[key]  # type: ignore[attr-defined] # as above
+        at = at[step]
+    del at[key]
     if not _says(result, expected):
         raise ValueError(f"cannot remove {dotted(path)} in this layout")
     return result

@@ -33,12 +33,14 @@ from recipes.conformance.hostile.judge import Question, Trial
 from recipes.conformance.hostile.model_files import MMPROJ, MODEL, read_draft
 from recipes.conformance.hostile.report import HostileResult, issue_of, outcomes, table, to_json
 from recipes.conformance.hostile.request_fields import LIST, read_source, to_text
+from recipes.conformance.hostile.service import served
 from recipes.conformance.hostile.supervisor import Supervisor
 from recipes.conformance.results.outcome import CheckVerdict
 from recipes.core.settings import read_settings
 from recipes.manifest.load import Manifests
 from recipes.manifest.schema import Advisory
 from recipes.models.gguf.reader import read_gguf
+from recipes.serve.llamacpp.installation import find_installation
 from recipes.serve.llamacpp.server import serve, user
 from recipes.store.store import Store
 from tests.support.hostile_server import starts, write_hostile_server
@@ -55,6 +57,14 @@ PATIENCE = 6.0  # a busy machine is not a fault; what never answers is not waite
 WAITS = {"silent", "never"}
 ATTACK = request(Kind.GRAMMARS, "planted", COMPLETION, {"grammar": "x"}, must_refuse=True)
 CALM = Attack(Kind.CHATS, "calm", lambda _: Seen("nothing"))
+
+
+def test_serve_starts_in_front_of_the_bundle_to_be_attacked(
+    bundle: Path, pocket: ReferenceModel, tmp_path: Path
+) -> None:
+    inputs = pocket.inputs(find_installation(bundle), tmp_path)
+    with served(inputs, read_settings().store) as server:
+        assert server.post("/tokenize", b'{"content": "a"}').status_code == 200
 
 
 @contextmanager

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from recipes.registry.caches import Accept
     from recipes.registry.workers import Worker
 
+    Sign = Callable[[str, Sha256], bytes]  # signs that a stage of a key has a tree
+
 
 @dataclass(frozen=True, kw_only=True)
 class StageJob(Context):
@@ -22,5 +24,5 @@ class StageJob(Context):
 
     recipe: Recipe
     accept_stage: Callable[[str], Accept] | None = None  # what judges a stage that nothing pins, by its key
-    sign_stage: Callable[[str, Sha256], bytes] | None = None  # signs that a stage of a key has a tree
+    sign_stage: Sign | None = None
     worker: Worker | None = None  # who this is among those that build together

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from recipes.build.sharing.stage_job import StageJob
+    from recipes.build.sharing.stage_job import Sign, StageJob
     from recipes.manifest.schema import Recipe
     from recipes.registry.workers import Worker
 
@@ -25,6 +25,7 @@ STANDARD = (
     "org.opencontainers.image"  # what the names of the image specification's own annotations begin with
 )
 DESCRIPTION, LICENCES = f"{STANDARD}.description", f"{STANDARD}.licenses"
+CREATED = f"{STANDARD}.created"
 
 
 def take_or_make(job: StageJob, kind: str, tree: Sha256, folder: Path, make: Callable[[Path], None]) -> None:
@@ -33,23 +34,15 @@ def take_or_make(job: StageJob, kind: str, tree: Sha256, folder: Path, make: Cal
     Among workers that share a registry one makes it and publishes it, and the others wait for it. Raises what `make`
     raises, and RegistryError where the workers' registry does not take it.
     """
-    recipe, worker = job.recipe, job.worker
-    wanted = wanted_stage(kind, recipe.name, tree)
+    wanted = wanted_stage(kind, job.recipe.name, tree)
     if take_tree(job, wanted, folder):
         return
-    if worker is None:
+    if job.worker is None:
         make(folder)
         return
-
-    with worker.turn(stage_tag(kind, tree), lambda: _take(job, worker, wanted, folder)) as is_ours:
-        if is_ours:
-            make(folder)
-            publish(
-                job,
-                worker.repository,
-                (stage_publication(recipe, kind, tree, folder),),
-                tempo=worker.tempo,
-            )
+    _make_in_turn(
+        job, job.worker, wanted, folder, make, lambda: stage_publication(job.recipe, kind, tree, folder)
+    )
 
 
 def take_or_make_signed(
@@ -60,21 +53,37 @@ def take_or_make_signed(
     They are taken where the job's policy accepts who signed them, and shared by workers that sign: else they are made.
     Raises as `take_or_make`.
     """
-    worker, accept = job.worker, job.accept_stage(key) if job.accept_stage else None
+    worker, sign, accept = job.worker, job.sign_stage, job.accept_stage(key) if job.accept_stage else None
     wanted = Wanted(RUNTIME, key, None, f"runtime libraries of {target}", accept=accept)
     if take_tree(job, wanted, folder):
         return
-    if worker is None or job.sign_stage is None:
+    if worker is None or sign is None:
         make(folder)
-    elif accept is None:  # what others make cannot be used here, so nobody is waited for
+        return
+
+    def described() -> Publication:
+        return signed_publication(job.recipe, sign, target, key, folder)
+
+    if accept is None:  # what others make cannot be used here, so nobody is waited for
         make(folder)
-        publish(job, worker.repository, (signed_publication(job, target, key, folder),), tempo=worker.tempo)
+        publish(job, worker.repository, (described(),), tempo=worker.tempo)
     else:
-        with worker.turn(key, lambda: _take(job, worker, wanted, folder)) as is_ours:
-            if is_ours:
-                make(folder)
-                publication = signed_publication(job, target, key, folder)
-                publish(job, worker.repository, (publication,), tempo=worker.tempo)
+        _make_in_turn(job, worker, wanted, folder, make, described)
+
+
+def _make_in_turn(  # noqa: PLR0913, PLR0917 - a stage, who makes it, and how it is published
+    job: StageJob,
+    worker: Worker,
+    wanted: Wanted,
+    folder: Path,
+    make: Callable[[Path], None],
+    described: Callable[[], Publication],
+) -> None:
+    """Make a stage and publish it, or wait for the worker that makes it, and take it."""
+    with worker.turn(str(wanted.name), lambda: _take(job, worker, wanted, folder)) as is_ours:
+        if is_ours:
+            make(folder)
+            publish(job, worker.repository, (described(),), tempo=worker.tempo)
 
 
 def _take(job: StageJob, worker: Worker, wanted: Wanted, folder: Path) -> bool:
@@ -90,18 +99,17 @@ def _take(job: StageJob, worker: Worker, wanted: Wanted, folder: Path) -> bool:
     return taken is not None
 
 
-def signed_publication(job: StageJob, target: str, key: str, folder: Path) -> Publication:
+def signed_publication(recipe: Recipe, sign: Sign, target: str, key: str, folder: Path) -> Publication:
     """Return how runtime libraries are published: under their key, with a signature of this tree of theirs."""
-    assert job.sign_stage is not None  # noqa: S101 - asked for only where there is one
     tree = hash_tree(folder, Sha256)
     return Publication(
         folder=folder,
         tag=key,
-        facts=TreeFacts(schema=SCHEMA, kind=RUNTIME, tree=tree.hex, recipe=job.recipe.name),
+        facts=TreeFacts(schema=SCHEMA, kind=RUNTIME, tree=tree.hex, recipe=recipe.name),
         annotations={TITLE: f"runtime libraries of {target}"},
-        mtime=job.recipe.source.epoch,
+        mtime=recipe.source.epoch,
         pinned=True,  # whoever made them: they differ, and any that is signed will do
-        documents={STAGE_DOCUMENT: job.sign_stage(key, tree)},
+        documents={STAGE_DOCUMENT: sign(key, tree)},
     )
 
 
@@ -127,5 +135,5 @@ def annotations_of(recipe: Recipe, title: str) -> dict[str, str]:
         f"{STANDARD}.revision": source.commit.hex,
         f"{STANDARD}.source": source.repository,
         LICENCES: source.licence,
-        f"{STANDARD}.created": datetime.fromtimestamp(source.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        CREATED: datetime.fromtimestamp(source.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }

@@ -9,7 +9,8 @@ from recipes.build.audit.elf.facts import inspect, is_elf
 from recipes.build.publications import OWN, target_platform
 from recipes.build.sharing.stages import DESCRIPTION, LICENCES, annotations_of
 from recipes.core.errors import ManifestError, PinMissingError, UsageError, VerifyError
-from recipes.fetch.debian_archives import candidates
+from recipes.core.invocation import command_line
+from recipes.fetch.debian_archives import archives, candidates
 from recipes.fetch.fetcher import Fetcher
 from recipes.fetch.http.response_rules import BlobPin
 from recipes.registry.documents import MANIFEST_TYPE, Descriptor, describe
@@ -152,8 +153,8 @@ def image_base(job: Job) -> ImageBase:
 
 def pin_command(job: Job) -> str:
     """Return the command that pins an image."""
-    chosen = f"--recipe {job.recipe.name} --platform {job.platform_name}"
-    return f"python3 noxfile.py -s lock -- {chosen} --image --write"
+    chosen = ("--recipe", job.recipe.name, "--platform", job.platform_name)
+    return command_line(("lock", *chosen, "--image", "--write"))
 
 
 def _base_members(job: Job, base: ImageBase, packages: Sequence[ImagePackage]) -> Iterator[Member]:
@@ -161,11 +162,11 @@ def _base_members(job: Job, base: ImageBase, packages: Sequence[ImagePackage]) -
     yield Member("etc/group", GROUPS)
     yield Member(HOME.strip("/"), is_shared=True)
     yield from (Member(place) for place in MOUNTED)
-    fetcher = Fetcher.of(job)
+    fetcher, bases = Fetcher.of(job), archives(job.settings)
     for package in packages:
         where = f"manifests/images/{base.name}.yaml: {package.package}"
         pin = BlobPin(package.sha256, package.size_bytes)
-        path = fetcher.fetch_blob(pin, candidates(package.pool, job.settings), where)
+        path = fetcher.fetch_blob(pin, candidates(package.pool, bases), where)
         try:
             found = read_package(path, package.take.keys())
         except ValueError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from recipes.build.sharing.stages import CREATED
 from recipes.registry.documents import MANIFEST_TYPE, Descriptor, Manifest, TargetPlatform, describe, encode
 from recipes.serve.llamacpp.installation import SERVER
 from recipes.serve.server_arguments import EVERY_SERVER
@@ -97,7 +98,7 @@ def image_config(  # noqa: PLR0913 - what an image's configuration says
             "Interval": HEALTH_INTERVAL_S * NANOSECONDS,
             "StartPeriod": HEALTH_START_S * NANOSECONDS,
         }
-    created = labels["org.opencontainers.image.created"]
+    created = labels[CREATED]
     return msgspec.json.encode(
         {
             "created": created,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -105,7 +106,7 @@ def test_three_workers_that_sign_make_them_once(team: Team) -> None:
         folders.append(folder)
         made.extend(names)
 
-    run_all([lambda job=job: act(job) for job in jobs])  # type: ignore[misc] # each its own
+    run_all([partial(act, job) for job in jobs])
     assert len(made) == 1
     assert len({hash_tree(folder, Sha256) for folder in folders}) == 1
 
@@ -124,7 +125,7 @@ def test_what_nobody_of_the_policy_signed_is_made_and_not_taken(team: Team, case
         team.registry.manifests.clear()
         signer = team.job("first", "one")
         assert signer.sign_stage
-        forged = signed_publication(signer, TARGET, KEY, there)
+        forged = signed_publication(signer.recipe, signer.sign_stage, TARGET, KEY, there)
         name, document = next(iter(forged.documents.items()))
         if case == "another stage":
             document = signer.sign_stage("runtime-aarch64-" + "0" * 32, Sha256(forged.facts.tree))
@@ -171,10 +172,11 @@ def test_zig_compiles_nothing_again_that_came_through_a_registry(
     entry = here.context.store.find(key)
     assert entry
     signer = team.job("first", "one")
+    assert signer.sign_stage
     publish(
         signer,
         parse_repository(team.registry.repository()),
-        [signed_publication(signer, TARGET, key, entry.path)],
+        [signed_publication(signer.recipe, signer.sign_stage, TARGET, key, entry.path)],
     )
     cache = tmp_path / "taken"
     cache.mkdir()

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -96,7 +97,7 @@ def test_four_workers_make_each_of_twelve_stages_once(either: DockerRegistry, tm
 
             divide(worker, trees, lambda tree: worker.find(wanted_of(tree)) is not None, make, lambda _: None)
 
-    run_all([lambda number=number: act(number) for number in range(4)])  # type: ignore[misc] # each its own
+    run_all([partial(act, number) for number in range(4)])
     assert made == dict.fromkeys(trees, 1)
     context = context_in(tmp_path / "store")
     with Worker(context, repository) as worker, Client(repository, context) as client:
@@ -231,7 +232,7 @@ def test_two_workers_patch_a_source_once(
                 line for line in context.console.lines if "which proves" in line or "does not prove" in line
             )
 
-    run_all([lambda project=project: act(project) for project in stores])  # type: ignore[misc] # each its own
+    run_all([partial(act, project) for project in stores])
     assert len(made) == 1
 
 

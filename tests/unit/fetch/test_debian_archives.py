@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from recipes.core.settings import DEBIAN_VARIABLE, parse_settings
-from recipes.fetch.debian_archives import candidates
+from recipes.fetch.debian_archives import archives, candidates
 from recipes.fetch.http.network_errors import OriginError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ TAIL = "pool/main/g/glibc/libc6_2.36-9%2Bdeb12u14_amd64.deb"
 
 
 def places(store: Path, **environ: str) -> list[object]:
-    return [each.address for each in candidates(POOL, parse_settings(environ, default_store=store))]
+    return [each.address for each in candidates(POOL, archives(parse_settings(environ, default_store=store)))]
 
 
 def apt(folder: Path, script: str) -> None:
@@ -53,7 +53,7 @@ def test_where_none_is_known_the_variable_is_named(
     monkeypatch.setenv("PATH", str(tmp_path))
     if script:
         apt(tmp_path, script)
-    (only,) = candidates(POOL, parse_settings({}, default_store=tmp_path))
+    (only,) = candidates(POOL, archives(parse_settings({}, default_store=tmp_path)))
     with pytest.raises(OriginError) as caught:
         only.route()
     assert DEBIAN_VARIABLE in str(caught.value.advice)
