@@ -119,6 +119,11 @@ def _union(value: Value, kind: inspect.UnionType, path: Steps) -> Iterator[Probl
         yield from _problems(value, given[0], path)
         return
     structs = {str(one.tag): one for one in given if isinstance(one, inspect.StructType)}
+    if not structs:  # a name, or a list
+        is_list = isinstance(value, list | dict)
+        meant = next(one for one in given if isinstance(_bare(one), inspect.VarTupleType) is is_list)
+        yield from _problems(value, meant, path)
+        return
     field = str(next(iter(structs.values())).tag_field)
     if not isinstance(value, dict):
         yield _not_an_object(value, path)

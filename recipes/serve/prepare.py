@@ -79,6 +79,7 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
         ready = readied(context=shorter)
         job.console.say(f"context: {shorter} tokens, which is what the available memory is enough for")
     spare_bytes = check_memory(job, ready, free, ignore=options.ignore_memory)
+    rules = BodyRules(context=ready.context, detail=options.detail, url_images=url_images)
     chosen = ServerOptions(
         threads=options.threads or threads_to_ask_for(),
         temperature=options.temperature,
@@ -90,7 +91,7 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
     service = Service(
         program=installation.programs / SERVER,
         arguments=server_arguments(ready, chosen, installation.server_options),
-        door=DoorOptions(admission, BodyRules(detail=options.detail, url_images=url_images), most_body),
+        door=DoorOptions(admission, rules, most_body),
         start_s=options.start_timeout or start_seconds(size_bytes),
         log=job.store.root / "logs" / f"serve-{admission.port}.log",
         takes_sockets=installation.takes_sockets,

@@ -24,6 +24,9 @@ MOST_PROBS = 100  # candidates for each token; OpenAI allows 20
 MOST_GRAMMAR = 1 << 16  # characters
 MOST_PARENTHESES = 64
 MOST_NAME = 1000  # characters of a name or a word
+MOST_TEXT = 1 << 22  # characters of all texts; with a long context, as many for each of its tokens as follow
+TEXT_PER_TOKEN = 128
+MEDIA = frozenset(("url", "image_url", "data", "multimodal_data"))  # whose text is a file's
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,27 @@ def judge_fields(request: Mapping[str, object], slots: int) -> None:
         elif name == "grammar":
             _grammar(value)
     _triggers(request.get("grammar_triggers"))
+
+
+def judge_text(request: Mapping[str, object], context: int) -> None:
+    """Raise a RefusedError for texts that no context of so many tokens can hold, before more is made of them."""
+    most = max(MOST_TEXT, context * TEXT_PER_TOKEN)
+    if (found := text_length(request)) > most:
+        message = f"the request has {found:,} characters of text; at most {most:,} for {context:,} tokens of context"
+        raise RefusedError(BAD_REQUEST, message)
+
+
+def text_length(value: object) -> int:
+    """Return how many characters all texts in a value of JSON have, files that it holds apart.
+
+    >>> text_length({"a": ["bc", {"url": "data:,"}]})
+    2
+    """
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(text_length(item) for name, item in value.items() if name not in MEDIA)
+    return sum(map(text_length, value)) if isinstance(value, list) else 0
 
 
 def _number(name: str, value: object, allowed: Number) -> None:

@@ -13,7 +13,7 @@ from recipes.serve.door.image_decode import READ, Detail, ImageError, prepare_im
 from recipes.serve.door.json_text import parse
 from recipes.serve.door.message_images import ImageSlot, find_images
 from recipes.serve.door.refusal import BAD_REQUEST, RefusedError
-from recipes.serve.door.request_fields import judge_fields
+from recipes.serve.door.request_fields import judge_fields, judge_text
 
 LIST_PATHS = {"/lora-adapters"}  # whose body is a list
 SEVERAL = {"/v1/chat/completions", "/v1/completions"}  # whose `n` the door answers
@@ -25,6 +25,7 @@ class BodyRules:
     """What the server behind can do, and how large an image is passed on where the request does not say."""
 
     slots: int = 1
+    context: int = 0  # tokens
     detail: Detail = Detail.HIGH
     url_images: bool = False
 
@@ -45,6 +46,7 @@ def judge(body: bytes, path: str, rules: BodyRules) -> tuple[dict[str, Any] | li
     if isinstance(request, list):
         return request, []
     judge_fields(request, rules.slots)
+    judge_text(request, rules.context)
     if "max_completion_tokens" in request:  # OpenAI's newer name, which older servers do not know
         wanted = request.pop("max_completion_tokens")
         if wanted is not None:

@@ -40,6 +40,7 @@ def question(path: str, rules: BodyRules) -> dict[str, Any]:
     return {
         "path": path,
         "slots": rules.slots,
+        "context": rules.context,
         "detail": rules.detail.value,
         "url_images": rules.url_images,
     }
@@ -63,7 +64,9 @@ def main() -> None:
     with suppress(EOFError):
         while True:
             says, body = read_frame(source)
-            rules = BodyRules(int(says["slots"]), Detail(says["detail"]), bool(says["url_images"]))
+            rules = BodyRules(
+                int(says["slots"]), int(says["context"]), Detail(says["detail"]), bool(says["url_images"])
+            )
             reply: tuple[dict[str, Any], bytes]
             try:
                 done = treat(body, str(says["path"]), rules)

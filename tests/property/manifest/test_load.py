@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import shutil
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 SMALL = paths.DATA / "manifests" / "project"
 TEXT = (SMALL / "manifests/recipes/small.yaml").read_text()
 SMALL_DATA = read(TEXT, "small.yaml").data
+RECIPE_FILES = sorted((PROJECT / "manifests/recipes").glob("*.yaml"))
+TOOLCHAIN_FILES = sorted((PROJECT / "manifests/toolchains").glob("*.yaml"))
 
 KEYS = st.from_regex(r"[A-Za-z][A-Za-z0-9_.+-]{0,8}", fullmatch=True)
 VALUES = (
@@ -66,6 +70,32 @@ def at(data: Any, path: Steps) -> Any:  # noqa: ANN401 - as deep as the path lea
 
 
 # What a type refuses
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [*((path, Recipe) for path in RECIPE_FILES), *((path, Toolchain) for path in TOOLCHAIN_FILES)],
+)
+def test_a_committed_manifest_is_refused_in_words_whatever_of_it_is_gone_or_of_another_kind(
+    path: Path, kind: type[Recipe | Toolchain]
+) -> None:
+    document = read(path.read_text(), path.name)
+    places = {
+        tuple(step for step in steps if not isinstance(step, int)): steps
+        for steps in (*leaves(document.data), *branches(document.data))
+        if steps and steps[0] != "platforms"  # as many as the small recipe's, whose are spoiled below
+    }
+    others: tuple[Value | None, ...] = (None, [], {}, "x")
+    for steps in places.values():
+        for other in others:
+            data: Any = copy.deepcopy(document.data)
+            holder = at(data, steps[:-1])
+            if other is None:
+                del holder[steps[-1]]
+            else:
+                holder[steps[-1]] = other
+            with suppress(RecipeError):
+                parse(replace(document, data=data), kind, "lock")
 
 
 @st.composite

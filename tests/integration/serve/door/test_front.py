@@ -352,6 +352,11 @@ def test_another_origin_that_is_allowed_gets_its_preflight_and_its_answer(tmp_pa
         {"input": [{"content": [{"type": "input_image", "image_url": "http://x/"}]}]},
         {"prompt": {"prompt_string": "x", "multimodal_data": ["bm8gcGljdHVyZQ=="]}},
         {"prompt": [{"prompt_string": "x", "multimodal_data": ["http://127.0.0.1/"]}]},
+        *(
+            {name: value}
+            for name in ("messages", "input", "prompt", "content", "system", "tools", "something_new")
+            for value in ([{"content": "x" * 4_200_000}], ["x" * 2_100_000] * 2)
+        ),
     ],
 )
 def test_what_is_wrong_in_a_body_is_a_400_and_never_reaches_the_server(

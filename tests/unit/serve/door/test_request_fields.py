@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from recipes.serve.door.refusal import RefusedError
-from recipes.serve.door.request_fields import LISTS, NUMBERS, judge_fields
+from recipes.serve.door.request_fields import (
+    LISTS,
+    MOST_TEXT,
+    NUMBERS,
+    TEXT_PER_TOKEN,
+    judge_fields,
+    judge_text,
+)
 
 
 def refused(request: dict[str, Any]) -> str:
@@ -89,3 +96,14 @@ def test_what_clients_send_passes(request_: dict[str, Any]) -> None:
 )
 def test_what_a_server_would_die_of_is_refused(request_: dict[str, Any]) -> None:
     refused(request_)
+
+
+@pytest.mark.parametrize("context", [0, 4096, MOST_TEXT // TEXT_PER_TOKEN, 262_144])
+def test_texts_are_counted_together_and_files_are_none(context: int) -> None:
+    most = max(MOST_TEXT, context * TEXT_PER_TOKEN)
+    half = "x" * (most // 2)
+    file = {"type": "image_url", "image_url": {"url": "x" * most}}
+    source = {"type": "image", "source": {"type": "base", "data": "x" * most}}
+    judge_text({"messages": [{"content": half}, {"content": [file, source]}], "system": half[20:]}, context)
+    with pytest.raises(RefusedError, match="characters of text"):
+        judge_text({"messages": [{"content": half}, {"content": [file]}], "system": f"{half}x"}, context)
