@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LARGE = 63_000_000  # below 64 MB, what is taken by default
 MANY = 40  # bodies at once: together more than the memory that a server may take
 BLOCK = 1_000_000
+URL = b"data:image/png;base64,"
 STREAMS = 200
 OWNER, READER = "conversation-of-one", "conversation-of-another"
 ODD_IDS = ("a" * 7000, "::", "a::b::c", "\xff\xfe", "../../etc/passwd", "%00", "a b\tc", '"', "{}", "-1")
@@ -44,6 +45,10 @@ def attacks() -> Iterator[Attack]:
         (COMPLETION, b'{"n_predict":1,"prompt":"', b'"}'),
         (CHAT, b'{"max_tokens":1,"messages":[{"role":"user","content":"', b'"}]}'),
         ("/v1/messages", b'{"max_tokens":1,"messages":[{"role":"user","content":"', b'"}]}'),
+        ("/v1/responses", b'{"max_output_tokens":1,"input":"', b'"}'),
+        ("/v1/messages/count_tokens", b'{"messages":[{"role":"user","content":"', b'"}]}'),
+        ("/apply-template", b'{"messages":[{"role":"user","content":"', b'"}]}'),
+        ("/infill", b'{"n_predict":1,"input_suffix":"","input_prefix":"', b'"}'),
     ):
         for name, is_whole in (("", True), (", all but the last byte", False)):
             yield Attack(
@@ -51,6 +56,28 @@ def attacks() -> Iterator[Attack]:
                 f"{MANY} bodies of {LARGE // BLOCK} MB at {path}{name}",
                 partial(bodies, path, opening, closing, is_whole=is_whole),
             )
+    for path, opening, closing in (
+        (
+            CHAT,
+            b'{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"' + URL,
+            b'"}}]}]}',
+        ),
+        (
+            "/v1/messages",
+            b'{"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":"',
+            b'"}}]}]}',
+        ),
+        (
+            "/v1/responses",
+            b'{"input":[{"role":"user","content":[{"type":"input_image","image_url":"' + URL,
+            b'"}]}]}',
+        ),
+    ):
+        yield Attack(
+            Kind.CONNECTIONS,
+            f"{MANY} images of {LARGE // BLOCK} MB at {path}",
+            partial(bodies, path, opening, closing, is_whole=True, filler=b"AA"),
+        )
     yield Attack(
         Kind.CONNECTIONS,
         f"{MANY} bodies of {LARGE // BLOCK} MB in chunks",
@@ -79,13 +106,20 @@ def attacks() -> Iterator[Attack]:
 
 
 def bodies(  # noqa: PLR0913 - what a body is made of
-    path: str, opening: bytes, closing: bytes, target: Target, *, is_whole: bool, in_chunks: bool = False
+    path: str,
+    opening: bytes,
+    closing: bytes,
+    target: Target,
+    *,
+    is_whole: bool,
+    in_chunks: bool = False,
+    filler: bytes = b"a ",
 ) -> Seen:
     """Send bodies from many clients at once, and hold them open: /health answers meanwhile."""
     count = LARGE // BLOCK
     length = len(opening) + count * BLOCK + len(closing)
     more = b"Transfer-Encoding: chunked\r\n\r\n" if in_chunks else b"Content-Length: %d\r\n\r\n" % length
-    parts = (opening, *[b"a " * (BLOCK // 2)] * count, closing if is_whole else closing[:-1])
+    parts = (opening, *[filler * (BLOCK // 2)] * count, closing if is_whole else closing[:-1])
 
     def send(stack: ExitStack) -> str:
         try:
