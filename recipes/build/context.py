@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from recipes.build.plan.plan import Plan, make_plan
 from recipes.build.sharing.stage_job import StageJob
+from recipes.core.errors import PinMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,5 +49,12 @@ class Job(StageJob):
         return f"manifests/recipes/{self.recipe.name}.yaml"
 
     def plan(self) -> Plan:
-        """How it is built."""
+        """How it is built; raises PinMissingError where its page, which is a part of that, is not pinned."""
+        if self.recipe.page is not None and self.recipe.page.tree_sha256 is None:
+            raise PinMissingError(
+                where=f"{self.where}: page",
+                expected="`tree_sha256`: a bundle has the page in it, and is planned by the page's digest",
+                found=f"none: {self.recipe.page.tree_unpinned}",
+                fix=f"python3 noxfile.py -s lock -- --recipe {self.recipe.name} --page --write  # builds the page",
+            )
         return make_plan(self.recipe, self.platform_name, self.toolchain)

@@ -47,7 +47,9 @@ def find_reachable(manifests: Manifests, entries: Path) -> Reachable:
         if recipe.page is not None:
             node = manifests.toolchain(recipe.page.toolchain)
             blobs |= {wheel.sha256 for wheels in node.hosts.values() for wheel in wheels}
-            keys |= {page_key(recipe, recipe.page, node), paged_source_key(recipe)}
+            keys.add(page_key(recipe, recipe.page, node))
+            if recipe.page.tree_sha256 is not None:
+                keys.add(paged_source_key(recipe))
             if host_name() in node.hosts:
                 unpacked = toolchain_key(node, host_name())
                 packages = packages_key(final_tree(recipe), recipe.page.folder, unpacked)

@@ -230,5 +230,6 @@ def source_key(tree: Sha256) -> str:
 
 def paged_source_key(recipe: Recipe) -> str:
     """Name the store entry of a recipe's patched source with its page in it."""
-    assert recipe.page is not None  # noqa: S101 - asked for only where there is one
-    return f"source-{final_tree(recipe).hex[:16]}-page-{recipe.page.tree_sha256.hex[:16]}"
+    tree = recipe.page.tree_sha256 if recipe.page else None
+    assert tree is not None  # noqa: S101 - asked for only where there is a page, and no plan is made of an unpinned one
+    return f"source-{final_tree(recipe).hex[:16]}-page-{tree.hex[:16]}"

@@ -34,7 +34,7 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--build",
         action="store_true",
-        help="with --write: first build each platform whose output was pinned, and pin what comes out",
+        help="with --write: first build the page and each platform whose output was pinned, and pin what comes out",
     )
 
 

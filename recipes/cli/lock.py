@@ -12,17 +12,8 @@ from recipes.manifest.incomplete import UnfinishedManifests
 if TYPE_CHECKING:
     import argparse
 
-OF_A_RECIPE = (
-    "recipe",
-    "platform",
-    "source",
-    "subdirectory",
-    "commit",
-    "build_number",
-    "output",
-    "image",
-    "loader",
-)
+OF_SOURCE_OR_OUTPUT = ("source", "subdirectory", "commit", "build_number", "output")
+OF_A_RECIPE = ("recipe", "platform", *OF_SOURCE_OR_OUTPUT, "image", "page", "loader")
 
 
 def add_options(parser: Parser) -> None:
@@ -41,6 +32,11 @@ def add_options(parser: Parser) -> None:
         "--image",
         action="store_true",
         help="pin the digest of the container image that the pinned bundle of --platform gives",
+    )
+    parser.add_argument(
+        "--page",
+        action="store_true",
+        help="pin the digest of the recipe's web page, which is built for that where the store does not have it",
     )
     parser.add_argument(
         "--model",
@@ -89,14 +85,20 @@ def run(options: argparse.Namespace) -> int:
 
         return propose_model_pins(job, options)
     if options.image:
-        others = ("source", "subdirectory", "commit", "build_number", "output", "loader")
+        others = (*OF_SOURCE_OR_OUTPUT, "page", "loader")
         refuse_beside(options, "lock", "--image", others, "the image follows from the pinned bundle")
         from recipes.lock.image import propose_image_pin
 
         return propose_image_pin(job, options)
+    if options.page:
+        what = "the page follows the source; write that first"
+        refuse_beside(options, "lock", "--page", (*OF_SOURCE_OR_OUTPUT, "loader"), what)
+        from recipes.lock.page import propose_page_pin
+
+        return propose_page_pin(job, options)
     if options.loader:
-        names = ("source", "subdirectory", "commit", "build_number", "output")
-        refuse_beside(options, "lock", "--loader", names, "the table follows the pins; write those first")
+        what = "the table follows the pins; write those first"
+        refuse_beside(options, "lock", "--loader", OF_SOURCE_OR_OUTPUT, what)
         from recipes.lock.loader import propose_loader_table
 
         return propose_loader_table(job, options)

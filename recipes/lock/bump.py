@@ -5,6 +5,7 @@ Nothing is bumped in part: what cannot be decided here, as a patch in conflict, 
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 from contextlib import nullcontext
@@ -12,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from recipes.build.pipeline import ensure_bundle
-from recipes.core.errors import FetchError, ManifestError, PatchError, UsageError
+from recipes.core.errors import FetchError, ManifestError, UsageError
 from recipes.core.log import step
 from recipes.core.process import Command, capture
 from recipes.fetch.fetcher import Fetcher
@@ -23,6 +24,7 @@ from recipes.lock.bump_table import table_of, table_of_model
 from recipes.lock.git_refs import find_newest_build
 from recipes.lock.inspect_source import git_url
 from recipes.lock.model import model_change
+from recipes.lock.page import page_change
 from recipes.lock.proposal import Change
 from recipes.lock.recipe import output_changes
 from recipes.lock.request import command_again, named_source, number_of_build
@@ -31,10 +33,10 @@ from recipes.lock.transaction import alone, replace_files
 from recipes.lock.write import check_changes, read_manifest
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from recipes.build.context import Job
+    from recipes.core.errors import RecipeError
     from recipes.manifest.load import Manifests
     from recipes.manifest.schema import Recipe, Source
 
@@ -48,7 +50,7 @@ def bump(job: Job, options: argparse.Namespace) -> int:
     1. Choose the recipes, and the source of each.
     2. Find out what becomes of each, and of the models.
     3. Print the tables.
-    4. Check that all manifests would be valid together; build, where asked, and pin what comes out.
+    4. Check that all manifests would be valid together; build page and platforms, where asked, and pin what comes out.
     5. Write all files, or none.
 
     Raises RecipeError where anything stands against that; then nothing is written.
@@ -65,11 +67,12 @@ def _bump(job: Job, options: argparse.Namespace) -> int:
     step(1, 5, "recipes", command=again)
     recipes = [manifests.recipe(name) for name in manifests.recipe_names()] if options.all else [job.recipe]
     sources = {
-        recipe.name: options.to or newest_build(job, recipe.source, again) for recipe in choose(job, recipes)
+        recipe.name: options.to or newest_build(job, recipe.source, options)
+        for recipe in choose(job, recipes)
     }
     # 2. What becomes of it.
     step(2, 5, "new pins", recipes=len(sources))
-    bumps = [found for name, to in sources.items() if (found := _one(job, name, to, options, again))]
+    bumps = [found for name, to in sources.items() if (found := _one(job, name, to, options))]
     changes = [change for each in bumps for change in each.changes]
     models = []
     for name in manifests.model_names() if options.all else ():
@@ -89,7 +92,7 @@ def _bump(job: Job, options: argparse.Namespace) -> int:
     sys.stdout.writelines(f"{text}\n" for text in (*tables, *lines))
     sys.stdout.flush()  # what is said next comes after it
     if blockers := [blocker for each in bumps for blocker in each.blockers]:
-        return _refuse(bumps, blockers, again, job, write=options.write)
+        return _refuse(bumps, blockers, job, write=options.write)
     if not changes:
         console.say("nothing to bump")
         return 0
@@ -130,7 +133,7 @@ def choose(job: Job, recipes: Sequence[Recipe]) -> list[Recipe]:
     return chosen
 
 
-def newest_build(job: Job, source: Source, again: str) -> str:
+def newest_build(job: Job, source: Source, options: argparse.Namespace) -> str:
     """Return the tag of upstream's newest build; raises FetchError where upstream's git cannot be asked."""
     url = git_url(source)
     try:
@@ -140,13 +143,18 @@ def newest_build(job: Job, source: Source, again: str) -> str:
             where=shown_url(url),
             expected="the tags of upstream's builds",
             found=str(error),
-            fix=f"{again}  # once it can be reached; or name the source: {again} --to PROJECT==VERSION|TAG|COMMIT|URL",
+            fix=(
+                f"{command_again(options)}  # once it can be reached; or name the source, as\n"
+                f"{command_again(options, '--to', 'PROJECT==VERSION')}  # or a tag, a commit, an archive's address"
+            ),
         ) from error
 
 
-def _one(job: Job, name: str, to: str, options: argparse.Namespace, again: str) -> RecipeBump | None:
+def _one(job: Job, name: str, to: str, options: argparse.Namespace) -> RecipeBump | None:
     """Return what becomes of one recipe; None where nothing does, which is said."""
     console, manifests = job.console, job.manifests
+    alone = {"to": to} | ({"all": False, "recipe": name} if options.all else {})
+    again = command_again(argparse.Namespace(**{**vars(options), **alone}))
     job = replace(job, recipe=manifests.recipe(name))
     request = named_source(to, options, again, "--to")
     number = options.build_number or number_of_build(request.place)
@@ -176,19 +184,13 @@ def _left_out(options: argparse.Namespace, recipe: Recipe) -> set[int]:
     return {number - 1 for number in options.leave_out}
 
 
-def _refuse(
-    bumps: Sequence[RecipeBump], blockers: Sequence[str], again: str, job: Job, *, write: bool
-) -> int:
-    text = "\n".join(blockers)
-    place = next((f"patches/{each.after.name}/" for each in bumps if each.blockers), "patches/")
-    fix = (
-        f"make each patch in conflict again from the new source and put it into {place} by the same name;\n"
-        f"or leave it out: {again} --leave-out NUMBER"
-    )
+def _refuse(bumps: Sequence[RecipeBump], blockers: Sequence[RecipeError], job: Job, *, write: bool) -> int:
+    text = "\n".join(f"{each.where}: {each.found}" for each in blockers)
+    fix = "\n".join(dict.fromkeys(each.fix for each in blockers))
     if not write:
         job.console.warn(f"this cannot be written:\n{text}\n{fix}")
         return 0
-    raise PatchError(
+    raise type(blockers[0])(
         where=bumps[0].after.name if len(bumps) == 1 else "bump",
         expected="all that is bumped, or nothing",
         found=text,
@@ -206,22 +208,27 @@ def _changelog(manifests: Manifests, lines: Sequence[str]) -> list[Change]:
 def _with_outputs(
     job: Job, bumps: Sequence[RecipeBump], proposed: Manifests, changes: Sequence[Change], again: str
 ) -> list[Change]:
-    """Build each platform whose output was pinned, from the manifests as proposed, and pin what comes out."""
+    """Build the page, and each platform whose output was pinned, from the manifests as proposed; pin what comes out."""
     by_path = {change.path: change for change in changes}
+
+    def job_of(recipe: str, platform: str) -> Job:
+        manifests = type(proposed)(proposed.project)  # as they are by now
+        return replace(job, manifests=manifests, recipe=manifests.recipe(recipe), platform_name=platform)
+
+    def pin(pinned: Iterable[Change]) -> None:
+        for change in pinned:
+            first = by_path.get(change.path)
+            by_path[change.path] = change._replace(old=first.old if first else change.old)
+            (proposed.project / change.path).parent.mkdir(exist_ok=True)
+            (proposed.project / change.path).write_text(change.new or "", encoding="utf-8")
+
     for each in bumps:
-        for name, platform in each.before.platforms.items():
-            if platform.output is None:
-                continue
-            built = replace(
-                job, manifests=proposed, recipe=proposed.recipe(each.after.name), platform_name=name
-            )
+        if each.after.page is not None:
+            pin((page_change(job_of(each.after.name, job.platform_name)),))
+        for name in (name for name, platform in each.before.platforms.items() if platform.output):
+            built = job_of(each.after.name, name)
             ensure_bundle(built, built.plan())
-            for change in output_changes(built, again):
-                first = by_path.get(change.path)
-                by_path[change.path] = change._replace(old=first.old if first else change.old)
-                (proposed.project / change.path).parent.mkdir(exist_ok=True)
-                (proposed.project / change.path).write_text(change.new or "", encoding="utf-8")
-            proposed = type(proposed)(proposed.project)
+            pin(output_changes(built, again))
     manifests = [f"manifests/recipes/{each.after.name}.yaml" for each in bumps]
     last = [by_path.pop(path) for path in manifests if path in by_path]
     return [*by_path.values(), *last]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from recipes.build.plan.plan import final_tree
 from recipes.build.source_tree import ensure_unpatched
 from recipes.build.vendored import read_version
-from recipes.core.errors import VerifyError
+from recipes.build.webpage.npm_packages import read_npm_lock
+from recipes.core.errors import PatchError, PinMissingError, VerifyError
 from recipes.core.filesystem import storage_errors
 from recipes.fetch.fetcher import Fetcher
 from recipes.fetch.http.network_errors import OriginError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recipes.build.context import Job
+    from recipes.core.errors import RecipeError
     from recipes.lock.proposal import NewSource
     from recipes.lock.request import SourceRequest
     from recipes.manifest.load import Manifests
@@ -45,7 +47,8 @@ class RecipeBump:
     """What becomes of a recipe.
 
     `vendored` are libraries of the source with another version, as (name, before, after); `by_hand` are lines of the
-    manifest that still name the old source; `blockers` say why it cannot be written, and then there are no `changes`.
+    manifest that still name the old source; `page_packages` counts what the new source's page is built from;
+    `blockers` say why it cannot be written, and then there are no `changes`.
     """
 
     before: Recipe
@@ -56,7 +59,8 @@ class RecipeBump:
     looks: tuple[Look, ...]
     vendored: tuple[tuple[str, str, str], ...]
     by_hand: tuple[str, ...]
-    blockers: tuple[str, ...]
+    page_packages: int
+    blockers: tuple[RecipeError, ...]
     changes: tuple[Change, ...]
 
     @property
@@ -70,8 +74,8 @@ def bump_recipe(job: Job, request: SourceRequest, left_out: Collection[int], wor
 
     1. Inspect the new source, as `lock` does, and compare its tag with git and with the other recipes.
     2. Rebase the patches, but for those left out, by their numbers from 0.
-    3. Pin: source, patches, and what follows from them; outputs are unpinned.
-    4. Derive the table of the loader, where the recipe has one.
+    3. Pin: source, patches, and what follows from them; page and outputs are unpinned.
+    4. Read the lock of the page's packages, and derive the table of the loader, where the recipe has these.
 
     `work` is an empty folder of the store. Raises RecipeError where something cannot be found out, or is not as pinned.
     """
@@ -112,22 +116,44 @@ def bump_recipe(job: Job, request: SourceRequest, left_out: Collection[int], wor
         looks = look_again(_parse(text, bumped.where), manifests.advisories(), series)
         text = write_looks(text, recipe, looks)
     after = _parse(text, bumped.where)
-    # 4. The table of the loader.
-    blockers = [f"{one.trial.file}: in conflict" for one in series if one.outcome is Outcome.CONFLICT]
+    # 4. The page and the table of the loader.
+    blockers: list[RecipeError] = [
+        _conflict(one.trial.file, after.name, request.again)
+        for one in series
+        if one.outcome is Outcome.CONFLICT
+    ]
+    page_packages = 0
+    try:
+        if after.page is not None:
+            page_packages = len(read_npm_lock(tree / after.page.folder, f"{bumped.where}: page"))
+    except (PinMissingError, VerifyError) as error:
+        blockers.append(error)
     changes = _patch_changes(manifests, recipe, successor, series, is_new=is_new)
     if not blockers and (manifests.project / table_path(recipe.name)).is_file():
         try:
-            table = table_text(table_of_tree(tree, str(final_tree(after)), bumped.where))
+            table = table_text(table_of_tree(tree, str(final_tree(after)), table_path(after.name)))
             changes.append(_change(manifests, table_path(after.name), table.encode()))
         except VerifyError as error:
-            blockers.append(f"{table_path(after.name)}: {error.found}\n  {error.fix}")
+            blockers.append(error)
     changes.append(_change(manifests, bumped.where, text.encode()))
     names = find_old_names(text, recipe.source)
     by_hand = tuple(f"{bumped.where}:{number}: {line.strip()}" for number, line in names)
     return RecipeBump(
-        recipe, after, new, series, options, looks, vendored, by_hand, tuple(blockers),
+        recipe, after, new, series, options, looks, vendored, by_hand, page_packages, tuple(blockers),
         () if blockers else tuple(change for change in changes if change.old != change.new),
     )  # fmt: skip
+
+
+def _conflict(file: str, name: str, again: str) -> PatchError:
+    return PatchError(
+        where=file,
+        expected="a patch that git can merge with the new source",
+        found="in conflict",
+        fix=(
+            f"make each patch in conflict again from the new source and put it into patches/{name}/ by the same name;\n"
+            f"or leave it out: {again} --leave-out NUMBER"
+        ),
+    )
 
 
 def _parse(text: str, where: str) -> Recipe:

@@ -66,8 +66,18 @@ def _build(bump: RecipeBump) -> Iterator[Row]:
         yield "cmake", "named, and gone", place
     if options.kept:
         yield "cmake", "not named, in both", ", ".join(place.partition(" ")[0] for place in options.kept)
-    if bump.after.page is not None:
-        yield "page", "to be built", "its digest is of the old one: `build` says the new one"
+    if (page := bump.after.page) is not None:
+        if bump.page_packages:  # else it cannot be written, for a reason that is said
+            yield (
+                "page",
+                "packages",
+                f"{bump.page_packages}, each by digest in {page.folder}/package-lock.json",
+            )
+        before = bump.before.page.environment if bump.before.page else {}
+        for name, value in page.environment.items():
+            if before.get(name) != value:
+                yield "page", name, value
+        yield "page", "unpinned", f"its tree: {page.tree_unpinned}"
     for name, platform in bump.after.platforms.items():
         if bump.before.platforms[name].output is not None:
             yield "output", "unpinned", f"{name}: {platform.output_unpinned}"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from recipes.manifest.strict_yaml import Steps
 
 UNPINNED = "not built yet from these pins"
+PAGE_UNPINNED = "not known until it is built from these pins"
 IMAGE_UNPINNED = "not made yet of this bundle"
 SHORTEST_COMMIT = 7  # git abbreviates no id to less
 DAY_S = 86400
@@ -149,6 +150,22 @@ def unpin_outputs(
             text = rename_key(text, ("platforms", name, "output"), "output_unpinned", UNPINNED)
             text = _unpin_image(text, platform, name)
     return text
+
+
+def unpin_page(text: str, before: Recipe, after: Recipe) -> str:
+    """Return the manifest without the digest of a page that is built from another source, or called another build's."""
+    page = before.page
+    made_of = [(each.source.commit, each.source.epoch, each.page) for each in (before, after)]
+    if page is None or page.tree_sha256 is None or made_of[0] == made_of[1]:
+        return text
+    return rename_key(text, ("page", "tree_sha256"), "tree_unpinned", PAGE_UNPINNED)
+
+
+def propose_page(text: str, recipe: Recipe, digest: Sha256) -> str:
+    """Return the manifest that pins the digest of the page, which the recipe has."""
+    if recipe.page is not None and recipe.page.tree_unpinned is not None:
+        return rename_key(text, ("page", "tree_unpinned"), "tree_sha256", digest.hex)
+    return replace_pins(text, {("page", "tree_sha256"): digest.hex})
 
 
 def propose_output(text: str, recipe: Recipe, platform: str, digest: Sha256) -> str:

@@ -30,6 +30,7 @@ from recipes.lock.proposal import (
     propose_patches,
     propose_source,
     unpin_outputs,
+    unpin_page,
 )
 from recipes.lock.request import SourceRequest, command_again, read_request
 from recipes.lock.write import layout_errors, offer_proposal, read_manifest
@@ -135,7 +136,7 @@ def pins_of(trials: Iterable[PatchTrial]) -> tuple[PatchPin, ...]:
 
 
 def repin(job: Job, text: str, pins: Sequence[PatchPin], new: NewSource | None) -> str:
-    """Return the text of the job's recipe with new pins, and without output digests that no longer hold.
+    """Return the text of the job's recipe with new pins, and without digests of page and outputs that no longer hold.
 
     Raises ManifestError where it is laid out so that it cannot be edited in place.
     """
@@ -143,7 +144,8 @@ def repin(job: Job, text: str, pins: Sequence[PatchPin], new: NewSource | None) 
     with layout_errors(job.where):
         result = propose_source(text, recipe, new) if new else text
         result = propose_patches(result, recipe, pins)
-        after = parse(read(result, f"{job.where}, as proposed"), Recipe, "run the same command again")
+        result = unpin_page(result, recipe, _parse(result, job.where))
+        after = _parse(result, job.where)
         return unpin_outputs(
             result,
             recipe,
@@ -151,6 +153,10 @@ def repin(job: Job, text: str, pins: Sequence[PatchPin], new: NewSource | None) 
             job.manifests.toolchain,
             lambda plan: is_pin_of(plan, job.manifests.output_listing(plan.recipe, plan.platform)),
         )
+
+
+def _parse(text: str, where: str) -> Recipe:
+    return parse(read(text, f"{where}, as proposed"), Recipe, "run the same command again")
 
 
 def output_changes(job: Job, again: str) -> tuple[Change, ...]:

@@ -103,7 +103,11 @@ def command_again(options: argparse.Namespace, *more: str) -> str:
     for name in ("project", "recipe", "platform", "source", "to", *ABOUT_SOURCE, "model", "toolchain"):
         if (value := getattr(options, name, None)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
-    words += [f"--{name}" for name in ("all", "output", "image", "loader") if getattr(options, name, False)]
+    words += [
+        f"--{name}" for name in ("all", "output", "image", "page", "loader") if getattr(options, name, False)
+    ]
+    for number in getattr(options, "leave_out", ()):
+        words += ["--leave-out", str(number)]
     return shlex.join((*words, *more)).removesuffix(" --")
 
 

@@ -18,6 +18,7 @@ from recipes.manifest.schema import (
     Defaults,
     GitOrigin,
     Origin,
+    Page,
     Platform,
     PypiOrigin,
     Recipe,
@@ -58,6 +59,7 @@ def recipe_problems(
     yield from _repeated(("targets",), recipe.targets)
     yield from _patches(recipe, lock)
     if recipe.page is not None:
+        yield from _page(recipe.page, lock)
         yield from _toolchain(recipe.page.toolchain, known, ("page",))
         yield from _kind(recipe.page.toolchain, kinds, PAGE_BUILDERS, ("page",))
     for name, platform in recipe.platforms.items():
@@ -238,6 +240,17 @@ def _kind(name: str, kinds: Mapping[str, str], wanted: Sequence[str], path: Step
             f"a toolchain of kind {any_of(wanted)}",
             f"`{name}`, of kind {kinds[name]}",
             f"write `{others[0]}`" if others else "name a toolchain of that kind",
+        )
+
+
+def _page(page: Page, lock: str) -> Iterator[Problem]:
+    pinned, reason = page.tree_sha256 is not None, page.tree_unpinned is not None
+    if pinned == reason:
+        yield Problem(
+            ("page",),
+            "exactly one of `tree_sha256` and `tree_unpinned`",
+            "both" if pinned else "neither",
+            "remove one of them" if pinned else f"add `tree_unpinned: REASON`, then\n{lock} --page --write",
         )
 
 

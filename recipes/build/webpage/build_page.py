@@ -76,7 +76,7 @@ def fetch_packages(job: PageJob) -> Entry:
 
 
 def find_page(store: Store, key: str, page: Page, where: str) -> Entry | None:
-    """Return the page that is built already, every byte of it hashed again and compared with the pin.
+    """Return the page that is built already, every byte of it hashed again and compared with the pin, if it has one.
 
     Raises StoreError where it was changed after it was built, and VerifyError where it is whole, and not the pinned
     one.
@@ -85,26 +85,29 @@ def find_page(store: Store, key: str, page: Page, where: str) -> Entry | None:
 
 
 def _check_page(entry: Entry, page: Page, where: str) -> None:
-    if entry.tree != page.tree_sha256:
+    if page.tree_sha256 not in {None, entry.tree}:
         raise _mismatch(where, page, entry.path, entry.tree)
 
 
 def ensure_page(job: PageJob) -> Entry:
-    """Return the page, built where it is not there yet; verified either way.
+    """Return the page, built where it is not there yet; verified either way. One that is not pinned can be any.
 
     Raises what fetching the packages raises, BuildError where npm fails (the log is named and kept), and VerifyError
     where another page comes out, which is kept for comparison.
     """
 
     def make(folder: Path) -> None:
-        take_or_make(job, PAGE, job.page.tree_sha256, folder, build)
+        if job.page.tree_sha256 is None:
+            build(folder)
+        else:
+            take_or_make(job, PAGE, job.page.tree_sha256, folder, build)
 
     def build(folder: Path) -> None:
         packages = fetch_packages(job)
         with job.console.task(f"build the page of {job.recipe.name}", None):
             _build(job, packages, folder)
         found = hash_tree(folder, Sha256)
-        if found != job.page.tree_sha256:
+        if job.page.tree_sha256 not in {None, found}:
             kept = job.store.reject(folder, f"{job.recipe.name}: not the pinned page")
             raise _mismatch(job.where, job.page, kept, found)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from recipes.build.plan.plan import canonical_json
 from recipes.build.webpage.npm_lock import parse_npm_lock
 from recipes.core.digest import Sha256, blob_entries, hash_file
-from recipes.core.errors import FetchError, StoreError, VerifyError
+from recipes.core.errors import FetchError, PinMissingError, StoreError, VerifyError
 from recipes.core.filesystem import copy_tree, shown
 from recipes.core.invocation import this_command
 from recipes.core.process import Command, run
@@ -58,14 +58,32 @@ def partial_name(key: str) -> Sha256:
     return Sha256.of_bytes(key.encode())
 
 
+def read_npm_lock(folder: Path, where: str) -> tuple[Package, ...]:
+    """Return the packages that the lock of a page's folder names.
+
+    Raises PinMissingError where there is no lock, and VerifyError where it does not pin every package.
+    """
+    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    if missing:
+        raise PinMissingError(
+            where=where,
+            expected=f"{' and '.join(NEEDED)} in `folder`, of the patched source",
+            found=f"no {' and no '.join(missing)} there",
+            fix=(
+                "correct `folder`: where the source has its page now;\n"
+                "or remove `page:`, where the source carries a page that is built already"
+            ),
+        )
+    return parse_npm_lock((folder / LOCK).read_bytes(), f"{where}: {LOCK}")
+
+
 def ensure_packages(key: str, folder: Path, node: Entry, where: str, context: Context) -> Entry:
     """Return the archives that a lock names and this machine needs, fetched where they are missing.
 
-    The folder holds package.json and package-lock.json, and is only read. Raises FetchError where npm does not get
-    them, or the network is not to be used, and VerifyError where the lock does not pin every package, or the bytes are
-    others.
+    The folder holds package.json and package-lock.json, and is only read. Raises as `read_npm_lock`, FetchError where
+    npm does not get them, or the network is not to be used, and VerifyError where the bytes are others.
     """
-    packages = parse_npm_lock((folder / LOCK).read_bytes(), f"{where}: {LOCK}")
+    packages = read_npm_lock(folder, where)
     # what npm has got so far stays where it is when it is interrupted, and is not fetched again
     cache = context.store.partial / f"{partial_name(key).hex}.npm"
 
@@ -101,12 +119,12 @@ def ensure_packages(key: str, folder: Path, node: Entry, where: str, context: Co
 def find_packages(store: Store, key: str, folder: Path, where: str) -> Entry | None:
     """Return the packages of a key that are in the store, each hashed again and compared with the lock in a folder.
 
-    Raises StoreError where one is another, and VerifyError where the lock does not pin every package.
+    Raises StoreError where one is another, and as `read_npm_lock`.
     """
     entry = store.find(key)
     if entry is None:
         return None
-    packages = parse_npm_lock((folder / LOCK).read_bytes(), f"{where}: {LOCK}")
+    packages = read_npm_lock(folder, where)
     return store.find_verified(key, lambda entry: _check_packages(store, entry, packages, f"{where}: {LOCK}"))
 
 

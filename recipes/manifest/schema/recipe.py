@@ -117,7 +117,13 @@ class Page(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[Name, str], Meta(description="variables for it; {page} stands for the folder that it is to fill")
     ] = {}
     into: Annotated[RelativePath, Meta(description="where in the source the build of llama.cpp looks for it")]
-    tree_sha256: Annotated[Sha256, Meta(description="the page's tree digest, in git's SHA-256 object format")]
+    tree_sha256: Annotated[
+        Sha256 | None, Meta(description="the page's tree digest, in git's SHA-256 object format")
+    ] = None
+    tree_unpinned: Annotated[
+        Text | None,
+        Meta(description="why there is no digest yet; no bundle is built before `lock -- --page` has one"),
+    ] = None
 
 
 class KernelTests(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
-import json
 import subprocess
-import tarfile
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +12,7 @@ import pytest
 
 from recipes.build.toolchain.toolchain import ensure_toolchain
 from recipes.build.webpage.build_page import PageJob, ensure_page, find_page
-from recipes.build.webpage.npm_packages import CONTENT, LOCK, ensure_packages, npm_command, packages_key
+from recipes.build.webpage.npm_packages import CONTENT, ensure_packages, npm_command, packages_key
 from recipes.core.console import Silent
 from recipes.core.digest import Sha256, hash_tree
 from recipes.core.errors import BuildError, FetchError, VerifyError
@@ -28,6 +24,8 @@ from recipes.store.context import Context
 from recipes.store.store import Store
 from tests.support import http_server as servers
 from tests.support.http_server import Behaviour, Server
+from tests.support.lock_project import write_tree
+from tests.support.npm_page import PATH, TINY, archive_of, page_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,35 +37,6 @@ from recipes.store.store import Entry
 
 MANIFESTS = Manifests()
 NODE = MANIFESTS.toolchain(MANIFESTS.recipe("b11312").page.toolchain)  # type: ignore[union-attr]  # it has one
-# The page: what the package exports, and where it was built, so that a path that leaks is seen. Its folder is removed
-# and made again, as SvelteKit does it.
-BUILD = (
-    "const fs = require('fs');"
-    "fs.rmSync(process.env.OUT, {recursive: true}); fs.mkdirSync(process.env.OUT);"
-    "fs.writeFileSync(process.env.OUT + '/index.html', require('tiny') + process.env.EXTRA);"
-)
-PATH = "/tiny/-/tiny-1.0.0.tgz"
-
-
-def archive_of(**files: str) -> bytes:
-    """Return a package as npm packs it."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, text in files.items():
-            member = tarfile.TarInfo(f"package/{name.replace('_', '.')}")
-            member.size = len(text.encode())
-            tar.addfile(member, io.BytesIO(text.encode()))
-    return buffer.getvalue()
-
-
-TINY = archive_of(
-    package_json='{"name": "tiny", "version": "1.0.0", "scripts": {"install": "exit 1"}}',
-    index_js="module.exports = 'a page';",
-)
-
-
-def integrity_of(data: bytes) -> str:
-    return "sha512-" + base64.b64encode(hashlib.sha512(data).digest()).decode()
 
 
 def content_of(data: bytes) -> str:
@@ -91,13 +60,7 @@ class Bench:
 
     def write_lock(self, resolved: str) -> None:
         """Let the lock name the one package, at an address."""
-        tiny = {"version": "1.0.0", "resolved": resolved, "integrity": integrity_of(TINY), "dev": True}
-        top = {"name": "page", "version": "1.0.0", "devDependencies": {"tiny": "1.0.0"}}
-        (self.folder / "package.json").write_text(json.dumps({**top, "scripts": {"build": "node build.js"}}))
-        lock = {"name": "page", "version": "1.0.0", "lockfileVersion": 3, "requires": True}
-        (self.folder / LOCK).write_text(
-            json.dumps({**lock, "packages": {"": top, "node_modules/tiny": tiny}})
-        )
+        write_tree(self.folder, page_files(resolved))
 
     @property
     def key(self) -> str:
@@ -137,8 +100,6 @@ def node(shared_store: Path) -> Entry:
 @pytest.fixture
 def bench(tmp_path: Path, node: Entry, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     source = tmp_path / "source"
-    (source / "ui").mkdir(parents=True)
-    (source / "ui" / "build.js").write_text(BUILD)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))  # no configuration of the user's
     monkeypatch.setenv("NPM_CONFIG_USERCONFIG", str(tmp_path / "npmrc"))
     monkeypatch.setenv("NPM_CONFIG_FETCH_RETRIES", "0")
@@ -264,6 +225,19 @@ def test_another_page_than_the_pinned_one_is_refused_and_kept(bench: Bench, tmp_
     assert f"tree_sha256: {found.hex}" in caught.value.fix
     job = bench.job(page)
     assert find_page(bench.store, job.key, page, job.where) is None
+
+
+def test_a_page_that_nothing_pins_is_built_and_compared_once_it_is_pinned(
+    bench: Bench, tmp_path: Path
+) -> None:
+    pinned = page_of(tmp_path, "a page")
+    unpinned = msgspec.structs.replace(pinned, tree_sha256=None, tree_unpinned="not yet")
+    entry = ensure_page(bench.job(unpinned))
+    assert entry.tree == pinned.tree_sha256
+    assert ensure_page(bench.job(pinned)) == entry
+    other = msgspec.structs.replace(pinned, tree_sha256=Sha256("d1" * 32))
+    with pytest.raises(VerifyError, match="d1d1d1"):
+        ensure_page(bench.job(other))
 
 
 def test_a_build_that_fails_names_the_command_and_its_log(bench: Bench, tmp_path: Path) -> None:

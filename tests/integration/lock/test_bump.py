@@ -5,21 +5,26 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from recipes.build.gc_roots import find_reachable
+from recipes.build.webpage.build_page import page_key
 from recipes.core.digest import Sha1, Sha256, hash_tree
 from recipes.core.errors import (
     FetchError,
     ManifestError,
     PatchError,
+    PinMissingError,
     UsageError,
     VerifyError,
 )
 from recipes.lock import bump as session
+from recipes.lock.proposal import PAGE_UNPINNED
 from recipes.lock.transaction import replace_files
 from recipes.manifest.load import Manifests
 from recipes.patches.apply import apply_patch
@@ -46,6 +51,7 @@ from tests.support.lock_project import (
     write_tree,
 )
 from tests.support.model_manifests import HUB
+from tests.support.npm_page import page_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -237,7 +243,9 @@ def test_a_patch_in_conflict_can_be_made_by_hand_or_left_out(workshop: Workshop,
     assert "made by hand" in table
     place.write_bytes(done.stdout)
     assert "in conflict" not in workshop.bump("--to", "b8", recipe="b7")[0]
-    workshop.bump("--to", "b8", "--leave-out", "5", "--leave-out", "1", "--write", recipe="b7")
+    left_out = ("--to", "b8", "--leave-out", "5", "--leave-out", "1")
+    assert f"{' '.join(left_out)} --write" in workshop.bump(*left_out, recipe="b7")[1]
+    workshop.bump(*left_out, "--write", recipe="b7")
     assert [patch.file for patch in Manifests(workshop.project).recipe("b8").patches] == [
         "b8/0002-moved.patch",
         "b8/0003-fuzzy.patch",
@@ -306,8 +314,9 @@ def test_a_loader_that_reads_in_an_unknown_form_keeps_all_as_it_was(workshop: Wo
     folder = workshop.project / "manifests/loaders"
     folder.mkdir()
     (folder / "small.json").write_text("{}\n")
-    error = workshop.refuse_bump("--to", "b8", "--write", kind=PatchError, tables=True)
+    error = workshop.refuse_bump("--to", "b8", "--write", kind=VerifyError, tables=True)
     assert "manifests/loaders/small.json" in error.found
+    assert "derive.py" in error.fix
 
 
 def test_findings_that_must_be_looked_at_are_said_and_follow_their_patches(workshop: Workshop) -> None:
@@ -336,6 +345,97 @@ def test_findings_that_must_be_looked_at_are_said_and_follow_their_patches(works
     assert "three: look again: patch 4, which fixed it, is upstream's" in table
 
 
+# --- a recipe with a page ---
+
+PAGE = """\
+page:
+  folder: ui
+  toolchain: node-24.19.0
+  command: [run, build]
+  environment:
+    OUT: "{page}"
+    UI_VERSION: b7 # what the page calls itself
+    UI_NUMBER: "7"
+    UI_NAME: seven
+  into: ui/dist
+  tree_sha256: %s # of the machine at work
+targets:""" % ("d2" * 32)
+UI = {f"ui/{name}": text for name, text in page_files("http://127.0.0.1:9/tiny.tgz").items()}
+
+
+def with_page(
+    place: Path, server: Server, capsys: pytest.CaptureFixture[str], new: dict[str, str]
+) -> Workshop:
+    """Return a project whose recipe builds a page, and an upstream whose new source has these files besides."""
+    shop = a_workshop(place, server, capsys, an_upstream(place, OLD, NEW | new))
+    shop.replace("targets:", PAGE)
+    shutil.copy(
+        paths.PROJECT / "manifests/toolchains/node-24.19.0.yaml", shop.project / "manifests/toolchains"
+    )
+    return shop
+
+
+def test_a_page_is_called_after_the_new_build_and_unpinned_until_it_is_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Server() as server:
+        shop = with_page(tmp_path, server, capsys, UI)
+        table, _ = shop.bump("--to", "b8")
+        rows = [" ".join(line.split()) for line in table.splitlines() if line.startswith("  page")]
+        assert rows == [
+            "page packages 1, each by digest in ui/package-lock.json",
+            "page UI_VERSION b8",
+            "page UI_NUMBER 8",
+            f"page unpinned its tree: {PAGE_UNPINNED}",
+        ]
+        diff, _ = shop.lock("--source", "b8")  # proposes the same
+        shop.bump("--to", "b8", "--write")
+    wanted = PAGE.replace("b7 # what", "b8 # what").replace('"7"', '"8"')
+    assert wanted.replace(f"tree_sha256: {'d2' * 32}", f"tree_unpinned: {PAGE_UNPINNED}") in shop.text
+    assert f"+  tree_unpinned: {PAGE_UNPINNED} # of the machine at work\n" in diff
+    manifests = Manifests(shop.project)
+    recipe = manifests.recipe("small")
+    assert recipe.page is not None
+    node = manifests.toolchain(recipe.page.toolchain)
+    assert page_key(recipe, recipe.page, node) in find_reachable(manifests, shop.root).keys  # gc keeps it
+    with pytest.raises(PinMissingError) as caught:
+        shop.job().plan()
+    assert PAGE_UNPINNED in caught.value.found
+    assert caught.value.fix.startswith("python3 noxfile.py -s lock -- --recipe small --page --write")
+
+
+@pytest.mark.parametrize(
+    ("new", "kind", "found"),
+    [
+        ({}, PinMissingError, "no package.json and no package-lock.json there"),
+        ({"ui/package.json": "{}"}, PinMissingError, "no package-lock.json there"),
+        ({"ui/package.json": "{}", "ui/package-lock.json": "[]"}, VerifyError, "another file"),
+        (
+            {f"ui/{name}": text for name, text in page_files("x", pinned=False).items()},
+            VerifyError,
+            "page: package-lock.json: node_modules/tiny: none",
+        ),
+    ],
+    ids=["no folder", "no lock", "another file", "no digest"],
+)
+def test_a_new_source_whose_page_cannot_be_built_of_pins_keeps_all_as_it_was(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    new: dict[str, str],
+    kind: type[PinMissingError | VerifyError],
+    found: str,
+) -> None:
+    with Server() as server:
+        shop = with_page(tmp_path, server, capsys, new)
+        table, said = shop.bump("--to", "b8")
+        assert f"{RECIPE}: page" in said
+        assert found in said
+        assert "patch in conflict" not in said  # of which there is none
+        assert "each by digest" not in table
+        error = shop.refuse_bump("--to", "b8", "--write", kind=kind, tables=True)
+    assert found in error.found
+
+
 # --- what is refused ---
 
 
@@ -344,7 +444,7 @@ def test_an_upstream_that_cannot_be_reached_is_named_with_the_way_around_it(work
     workshop.replace(workshop.upstream.url, gone)
     error = workshop.refuse_bump("--write", kind=FetchError)
     assert gone.removeprefix("file://") in error.where + error.found
-    assert "--to " in error.fix
+    assert f"{AGAIN} --to PROJECT==VERSION" in error.fix
     error = workshop.refuse_bump("--to", "b9", "--write", kind=FetchError)
     assert error.where == "--to b9"
 

@@ -119,6 +119,7 @@ def test_every_pin_is_a_dependency_with_its_digest_and_the_source_is_the_first()
     assert all(each["digest"] for each in found)
     digests = {digest for each in found for digest in each["digest"].values()}
     assert RECIPE.page is not None
+    assert RECIPE.page.tree_sha256 is not None
     assert digests >= {
         *(patch.sha256.hex for patch in RECIPE.patches),
         *(wheel.sha256.hex for wheel in ZIG.hosts["linux-x86_64"]),

@@ -160,6 +160,7 @@ def a_page_in(store: Store, folder: Path) -> tuple[Entry, Path]:
     integrity = f"sha512-{base64.b64encode(digest).decode()}"
     packages = {"": {}, "node_modules/tiny": {"version": "1", "integrity": integrity}}
     folder.mkdir()
+    (folder / "package.json").write_text("{}")
     (folder / LOCK).write_text(json.dumps({"lockfileVersion": 3, "packages": packages}))
     place = CONTENT / digest.hex()[:2] / digest.hex()[2:4] / digest.hex()[4:]
 

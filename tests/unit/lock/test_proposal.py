@@ -11,6 +11,7 @@ from msgspec import structs
 from recipes.core.digest import Sha1, Sha256
 from recipes.lock.proposal import (
     IMAGE_UNPINNED,
+    PAGE_UNPINNED,
     UNPINNED,
     Change,
     NewSource,
@@ -25,6 +26,7 @@ from recipes.lock.proposal import (
     propose_source,
     unified_diff,
     unpin_outputs,
+    unpin_page,
 )
 from recipes.manifest.decode import parse
 from recipes.manifest.schema import ArchiveOrigin, GitOrigin, PypiOrigin, Recipe, Toolchain
@@ -196,6 +198,31 @@ def test_an_output_is_given_up_only_where_the_plan_is_another() -> None:
     assert f"output_unpinned: {UNPINNED}" in unpin_outputs(
         text, before, recipe_of(text), toolchain, lambda _: False
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_given_up"),
+    [
+        ({}, False),  # another origin of the same source
+        ({"commit": Sha1("e1" * 20)}, True),
+        ({"epoch": 1_700_006_400}, True),
+        ({"build_number": 8}, True),  # by which the page is called
+    ],
+)
+def test_the_digest_of_a_page_is_given_up_where_another_page_is_built(
+    changes: dict[str, object], *, is_given_up: bool
+) -> None:
+    number = recipe_of(SMALL).source.build_number
+    page = (
+        "page:\n  folder: ui\n  toolchain: node\n  command: [run]\n  into: ui/dist\n"
+        f"  environment: {{VERSION: b{number}}}\n  tree_sha256: {'d2' * 32} # seen here\ntargets:"
+    )
+    text = SMALL.replace("targets:", page, 1)
+    before = recipe_of(text)
+    new = propose_source(text, before, found(ELSEWHERE, **changes))
+    unpinned = new.replace(f"tree_sha256: {'d2' * 32}", f"tree_unpinned: {PAGE_UNPINNED}")
+    assert unpin_page(new, before, recipe_of(new)) == (unpinned if is_given_up else new)
+    assert unpin_page(unpinned, recipe_of(unpinned), recipe_of(new)) == unpinned
 
 
 def test_an_output_is_pinned_in_the_place_of_the_old_one_or_of_the_reason() -> None:
