@@ -441,30 +441,52 @@ def test_a_document_that_somebody_else_names_too_stays(yard: Yard) -> None:
     assert yard.tags() == {"sbom"}
 
 
+def foreign(text: str) -> bytes:
+    """A manifest that this project does not make; each text gives another."""
+    config = described(EMPTY, "x/y")
+    named = {"mediaType": config.media_type, "digest": config.digest, "size": config.size}
+    document = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": named, "layers": []}
+    return json.dumps({**document, "annotations": {"text": text}}).encode()
+
+
 def test_names_like_ours_with_other_content_and_content_like_ours_under_other_names_stay(yard: Yard) -> None:
-    yard.send(publication(yard.folder / "ours", tag=A))
+    yard.send(publication(yard.folder / "ours", tag=A), publication(yard.folder / "other", 2, "b", C))
     yard.send_image("0" * 64, "r", "a")
     yard.send_image("0" * 64, "of-a-person", "a", tag="v1")
-    config = described(EMPTY, "x/y")
-    foreign = json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "config": {"mediaType": "x/y", "digest": config.digest, "size": config.size},
-            "layers": [],
-        }
-    ).encode()
     with yard.client() as client:
         push_blob(client, Blob.of_bytes(EMPTY))
     names = {B, stage_tag(PAGE, Sha256.of_bytes(b"")), "image-x", f"claim-{A}-{'0' * 16}", "runtime-x", "r2"}
     for name in names:
-        yard.put(name, foreign)
+        yard.put(name, foreign(name))
     yard.put("release", yard.manifest("r"), INDEX_TYPE)  # a copy of an index, under a name of its own
-    yard.put(f"tree-{A}-0", yard.manifest(A))
+    yard.send(publication(yard.folder / "third", 3, "c", plan_tag(Sha256.of_bytes(b"third"))))
+    yard.put(f"tree-{A}-0", yard.manifest(plan_tag(Sha256.of_bytes(b"third"))))
     before = yard.tags()
     yard.collect(NOTHING)
     # the index of images alone is ours, and what it lists is nobody else's
     assert before - yard.tags() == {"image-r", "image-r-a"}
+
+
+def test_bytes_that_something_else_has_too_are_not_freed(yard: Yard) -> None:
+    made = yard.stage(RUNTIME, 1, runtime_tag("x86_64", Sha256.of_bytes(b"now")))
+    page = yard.stage(PAGE, 2)
+    shutil.rmtree(page.folder)
+    shutil.copytree(made.folder, page.folder)
+    yard.send(
+        made, replace(page, facts=TreeFacts(schema=SCHEMA, kind=PAGE, tree=made.facts.tree, recipe="r"))
+    )
+    lines = yard.collect(Pinned(frozenset(), runtimes=frozenset({made.tag})))
+    assert "pages:              1 of 1 would go" in "\n".join(lines)
+    assert any(line.startswith(f"   3.0 MB  {page.tag}") for line in lines)
+    assert "MB would go" not in lines[-1]
+    assert lines[-1].endswith("3.0 MB would stay")
+
+
+def test_a_claim_that_was_released_needs_no_look(yard: Yard) -> None:
+    tag, clock = yard.claim(A, State.RELEASED), Clock()
+    assert any(line.endswith(f"{tag}: released") for line in yard.collect(NOTHING, clock))
+    assert clock.slept == []
+    assert yard.tags() == set()
 
 
 def test_a_tag_that_cannot_be_read_now_could_name_anything_so_nothing_is_removed(
