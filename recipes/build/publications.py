@@ -11,9 +11,9 @@ from recipes.build.source_tree import find_source
 from recipes.build.toolchain.toolchain import PLACE, host_name, runtime_key, toolchain_key
 from recipes.build.webpage.build_page import find_page, page_key
 from recipes.registry.documents import TargetPlatform
+from recipes.registry.names import recipe_tag
 from recipes.registry.publish import Publication
-from recipes.registry.reference import tag_of
-from recipes.registry.tree import BUNDLE, PAGE, PLATFORM, SCHEMA, SOURCE, TreeFacts
+from recipes.registry.tree import BUNDLE, PAGE, PLATFORM, RECIPE, SCHEMA, SOURCE, TREE, TreeFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -43,10 +43,10 @@ def bundle_publication(
     )
     annotations = {
         **annotations_of(job.recipe, f"llama.cpp {plan.recipe} for {plan.platform}"),
-        f"{OWN}.recipe": plan.recipe,
+        RECIPE: plan.recipe,
         PLATFORM: plan.platform,
         f"{OWN}.plan": plan.digest.hex,
-        f"{OWN}.tree": tree.hex,
+        TREE: tree.hex,
     }
     return Publication(
         folder=folder,
@@ -56,7 +56,7 @@ def bundle_publication(
         mtime=job.recipe.source.epoch,
         pinned=job.platform.output is not None,
         documents=documents,
-        index=tag_of(plan.recipe),
+        index=recipe_tag(plan.recipe),
         target=target_platform(plan),
     )
 

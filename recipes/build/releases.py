@@ -1,21 +1,28 @@
-"""What the last releases of this project pin: read from the manifests of its git tags, and from those that lie here."""
+"""What the last releases of this project need: by the manifests of its git tags, and by those that lie here."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import tarfile
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipes.build.plan.plan import make_plan
+from recipes.build.toolchain.toolchain import PLACE, runtime_key, toolchain_key
 from recipes.core.errors import RecipeError, UsageError
+from recipes.core.filesystem import storage_errors
 from recipes.core.process import Command, capture
+from recipes.manifest.load import Manifests
 from recipes.manifest.strict_yaml import read
 from recipes.registry.collect import Pinned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
     from recipes.manifest.strict_yaml import Value
+    from recipes.store.context import Context
 
 FOLDER = "manifests/recipes"
 RELEASES = "v*"  # how the tags of releases are named
@@ -44,24 +51,52 @@ def pins_of(documents: Iterable[Value]) -> Pinned:
     return Pinned(frozenset(trees), frozenset(unpinned))
 
 
-def find_pinned(project: Path, most: int) -> tuple[Pinned, tuple[str, ...]]:
+def runtimes_of(manifests: Manifests) -> frozenset[str]:
+    """Return the tags of all runtime libraries that a recipe is built with, on each machine with a pinned compiler.
+
+    Raises what loading the manifests raises.
+    """
+    found = set[str]()
+    for recipe in map(manifests.recipe, manifests.recipe_names()):
+        for name, platform in recipe.platforms.items():
+            toolchain = manifests.toolchain(platform.toolchain)
+            if (plan := make_plan(recipe, name, toolchain)).hermetic:
+                unpacked = (toolchain_key(toolchain, host) for host in toolchain.hosts)
+                found |= {runtime_key(plan, each, PLACE) for each in unpacked}
+    return frozenset(found)
+
+
+def find_pinned(context: Context, manifests: Manifests, most: int) -> tuple[Pinned, tuple[str, ...]]:
     """Return what the manifests here and those of the last `most` releases pin, and the names of those releases.
 
-    Raises UsageError where git cannot say which releases there are, and ManifestError where a recipe cannot be read.
+    What runtime libraries are called is asked of this version. Raises UsageError where git cannot say which releases
+    there are, ManifestError where a recipe cannot be read, and StoreError where the disk refuses.
     """
+    project = manifests.project
     names = tuple(_git(project, "tag", "--list", RELEASES, "--sort=-creatordate").split()[:most])
-    documents = [
-        read(path.read_text("utf-8"), str(path)).data for path in sorted((project / FOLDER).glob("*.yaml"))
-    ]
+    pins, runtimes, unread = _pins_in(project, project), runtimes_of(manifests), list[str]()
     for name in names:
-        documents += [read(text, f"{name}:{path}").data for path, text in _recipes_of(project, name)]
-    return pins_of(documents), names
+        with context.store.scratch("release-of-gc") as scratch:
+            archive = scratch / "release.tar"
+            _git(project, "archive", "--format=tar", f"--output={archive}", name)
+            with storage_errors(scratch), tarfile.open(archive) as tar:
+                tar.extractall(scratch / "release", filter="data")
+            pins += _pins_in(scratch / "release", Path(name))
+            try:
+                runtimes |= runtimes_of(Manifests(scratch / "release"))
+            except RecipeError as error:
+                context.console.warn(
+                    f"runtime libraries stay: this version cannot read {name}: {error.where}"
+                )
+                unread.append(name)
+    return replace(pins_of(pins), runtimes=runtimes, unread=tuple(unread)), names
 
 
-def _recipes_of(project: Path, name: str) -> Iterator[tuple[str, str]]:
-    for path in _git(project, "ls-tree", "--name-only", f"{name}:{FOLDER}").splitlines():
-        if path.endswith(".yaml"):
-            yield path, _git(project, "show", f"{name}:{FOLDER}/{path}")
+def _pins_in(project: Path, shown: Path) -> list[Value]:
+    return [
+        read(path.read_text("utf-8"), str(shown / FOLDER / path.name)).data
+        for path in sorted((project / FOLDER).glob("*.yaml"))
+    ]
 
 
 def _git(project: Path, *words: str) -> str:

@@ -16,6 +16,7 @@ from recipes.build.provenance import (
 from recipes.core.digest import Sha256
 from recipes.core.filesystem import make_folders, open_to_write, read_no_link, remove_tree, storage_errors
 from recipes.registry.caches import Wanted
+from recipes.registry.names import plan_tag
 from recipes.registry.tree import BUNDLE
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 def bundle_tag(plan: Plan) -> str:
     """Return the tag that names a plan's bundle in every registry."""
-    return f"plan-{plan.digest.hex}"
+    return plan_tag(plan.digest)
 
 
 def wanted_bundle(job: Job, plan: Plan, name: str | Sha256 | None = None) -> Wanted:

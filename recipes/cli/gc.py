@@ -11,7 +11,9 @@ from recipes.core.errors import RegistryError, UsageError
 from recipes.core.invocation import this_command
 from recipes.fetch.http.network_errors import OriginError
 from recipes.registry.client import DELETE, PULL, Client
-from recipes.registry.collect import choose, describe, list_trees, remove
+from recipes.registry.collect import choose, describe, remove
+from recipes.registry.contents import read_contents
+from recipes.registry.ended_claims import find_ended
 
 if TYPE_CHECKING:
     import argparse
@@ -29,14 +31,14 @@ def add_options(parser: Parser) -> None:
         "--registry",
         type=repository,
         metavar="REGISTRY/REPO",
-        help="list what is published there and pinned by no release; --remove removes it",
+        help="list what this project wrote there and no release needs, ended claims too; --remove removes it",
     )
     parser.add_argument(
         "--releases",
         type=positive,
         default=RELEASES,
         metavar="N",
-        help=f"of a registry: keep what the last N releases pin (default: {RELEASES})",
+        help=f"of a registry: keep what the last N releases need (default: {RELEASES})",
     )
     parser.add_argument("--remove", action="store_true", help="of a registry: remove what the list names")
     parser.add_argument("--rejected", action="store_true", help="also remove what was kept for diagnosis")
@@ -71,21 +73,23 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _of_registry(options: argparse.Namespace) -> int:
-    """List what no release pins, and remove it where that is asked for."""
-    context, project = open_context(), open_manifests(options).project
-    pinned, names = find_pinned(project, options.releases)
+    """List what no release needs, and remove it where that is asked for."""
+    context = open_context()
+    pinned, names = find_pinned(context, open_manifests(options), options.releases)
     print(
-        f"kept: what the manifests here pin, and those of {', '.join(names) or 'no release: there is no tag v*'}"
+        f"kept: what the manifests here need, and those of {', '.join(names) or 'no release: there is no tag v*'}"
     )
     try:
         with Client(options.registry, context, DELETE if options.remove else PULL) as client:
-            choices = choose(list_trees(client), pinned)
-            print("\n".join(describe(choices)))
+            ended = find_ended(client)  # before the rest is read: it can take minutes
+            contents = read_contents(client)
+            choices = choose(contents, pinned, ended)
+            print("\n".join(describe(contents, choices)))
             if not options.remove:
                 print("nothing was removed: that takes --remove")
                 return 0
             print(
-                f"removed {remove(client, choices)} things; the registry's own collection frees their bytes"
+                f"removed {remove(client, contents, choices)} tags; the registry's own collection frees their bytes"
             )
     except OriginError as error:
         raise RegistryError(

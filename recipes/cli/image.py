@@ -13,6 +13,7 @@ from recipes.build.pipeline import find_bundle, take_bundle
 from recipes.cli.job import bundle_missing, open_job, pinned_platforms
 from recipes.cli.options import Parser, Session, add_permit, add_platform, refuse_beside, repository
 from recipes.core.errors import BundleMissingError
+from recipes.registry.names import image_tag, platform_tag
 from recipes.registry.reference import Reference, Repository, parse_reference
 from recipes.serve.container.compose import compose_image, compose_model, pin_command
 from recipes.serve.container.layout import platform_of, write_layout
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from recipes.serve.container.compose import Image, ModelLayer
 
 LAYOUT = "oci:"
-TAG = "image-"  # what the tags of images begin with, where bundles lie in the same repository
 
 
 @dataclass(frozen=True)
@@ -87,16 +87,16 @@ def run(options: argparse.Namespace) -> int:
         images = [_image(each, bundle, stack, model) for each, bundle in bundles]
         if to.folder is not None:
             name, index = write_layout(to.folder, images)
-            places = f"{LAYOUT}{to.folder}:{name}"
-            print(f"index:    {places} ({index.digest})")
+            place = f"{LAYOUT}{to.folder}"
+            print(f"index:    {place}:{name} ({index.digest})")
         else:
-            name = to.tag or f"{TAG}{images[0].tag}"
-            places = f"{to.repository}:{name}"
+            name = to.tag or image_tag(images[0].tag)
+            place = str(to.repository)
             push_images(job, to.repository, images, name, others)
-            print(f"index:    {places}")
+            print(f"index:    {place}:{name}")
         for image in images:
             state = "the pinned one" if image.pinned else f"not pinned: {_why_unpinned(job, image, model)}"
-            print(f"image:    {places}-{platform_of(image)}")
+            print(f"image:    {place}:{platform_tag(name, platform_of(image))}")
             print(f"digest:   {image.sha256} ({state})")
     return 0
 

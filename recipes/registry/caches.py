@@ -17,6 +17,7 @@ from recipes.fetch.http.retry import Patience, Tempo
 from recipes.registry.attached import fetch_documents
 from recipes.registry.client import Client
 from recipes.registry.documents import Index
+from recipes.registry.names import stage_tag
 from recipes.registry.reference import Repository, parse_repository
 from recipes.registry.tree import ADVICE, BUNDLE, PLATFORM, RUNTIME, empty, fetch_tree, read_tree
 from recipes.registry.untrusted import brief
@@ -63,11 +64,6 @@ class Wanted:
     what: str  # for people
     platform: str = ""
     accept: Accept | None = None
-
-
-def stage_tag(kind: str, tree: Sha256) -> str:
-    """Return the tag that names a stage in every registry: a source or a page, by the digest of its tree."""
-    return f"{kind}-{tree.hex}"
 
 
 def wanted_stage(kind: str, recipe: str, tree: Sha256) -> Wanted:

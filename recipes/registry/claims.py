@@ -2,12 +2,11 @@
 
 A registry has no lock, and its specification no way to create a tag only where there is none. So each worker has a
 tag of its own for each stage that it wants, which nobody else writes, and decides by what all the tags say once its own
-is there. Of two workers that want one stage, at least the one that wrote later sees the other. docs/decisions/0039.
+is there. Of two workers that want one stage, at least the one that wrote later sees the other. docs/decisions/0037.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from recipes.registry.documents import EMPTY, EMPTY_TYPE, Manifest, describe, make_manifest
+from recipes.registry.names import WORKER_DIGITS, Kind, claim_tag, parse_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,13 +23,10 @@ if TYPE_CHECKING:
     from recipes.core.digest import Sha256
 
 CLAIM_TYPE = "application/vnd.pinned-llama.claim.v1"
-PREFIX = "claim"
 FACTS = "pinned-llama.claim"  # the annotation that holds a claim's facts
-LEASE_S = 120.0  # docs/decisions/0039 says why
+LEASE_S = 120.0  # docs/decisions/0037 says why
 SHORTEST_LEASE_S, MOST_LEASE_S = 1.0, 86_400.0
 BEATS = 6  # of a lease: so many may be lost in a row, but one
-WORKER_DIGITS = 16
-_TAG = re.compile(rf"{PREFIX}-(?P<stage>.+)-(?P<worker>[0-9a-f]{{{WORKER_DIGITS}}})")
 
 
 class State(Enum):
@@ -61,21 +58,6 @@ class Verdict(Enum):
     HOLD = "hold"
     WAIT = "wait"
     YIELD = "yield"
-
-
-def claim_tag(stage: str, worker: str) -> str:
-    """Return the tag of a worker's claim on a stage; a stage is named by the tag that it is published under."""
-    return f"{PREFIX}-{stage}-{worker}"
-
-
-def claimed_stage(tag: str) -> tuple[str, str] | None:
-    """Return the stage and the worker of a claim's tag; None where it is none.
-
-    >>> claimed_stage("claim-plan-0a-0123456789abcdef")
-    ('plan-0a', '0123456789abcdef')
-    """
-    found = _TAG.fullmatch(tag)
-    return (found["stage"], found["worker"]) if found else None
 
 
 def encode_claim(claim: Claim) -> bytes:
@@ -137,8 +119,8 @@ class Watch:
 def claims_by_stage(tags: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
     """Return the workers that have a claim's tag for each stage."""
     found: dict[str, tuple[str, ...]] = {}
-    for tag in sorted(tags):
-        if claimed := claimed_stage(tag):
-            stage, worker = claimed
+    for name in map(parse_tag, sorted(tags)):
+        if name.kind is Kind.CLAIM:
+            stage, worker = name.words
             found[stage] = (*found.get(stage, ()), worker)
     return found

@@ -18,6 +18,7 @@ from recipes.fetch.http.network_errors import UNTRUSTED, OriginError
 from recipes.registry.attached import push_documents
 from recipes.registry.client import PUSH, Client, RegistryFaultError
 from recipes.registry.documents import MANIFEST_TYPE, Descriptor, TargetPlatform
+from recipes.registry.names import tree_tag
 from recipes.registry.referrers import merge_into
 from recipes.registry.tree import PLATFORM, TreeFacts, push_tree, read_tree
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 FULL = frozenset({413, 507})
 NOT_ALLOWED = frozenset({401, 403})
-TREE_DIGITS = 32
 
 
 @dataclass(frozen=True)
@@ -138,15 +138,6 @@ def _find_same(client: Client, reference: Reference, publication: Publication) -
         f"{reference} is replaced: it is tree {there.facts.tree}, pinned is {facts.tree}"
     )
     return None
-
-
-def tree_tag(tag: str, tree: str) -> str:
-    """Return the tag that says which tree came out of what a tag names: as many as different ones came out.
-
-    >>> tree_tag("plan-0a", "ab" * 32)
-    'tree-plan-0a-abababababababababababababababab'
-    """
-    return f"tree-{tag}-{tree[:TREE_DIGITS]}"
 
 
 def _compare(client: Client, published: Published) -> None:

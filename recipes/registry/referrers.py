@@ -20,6 +20,7 @@ from recipes.registry.documents import (
     make_index,
     parse_document,
 )
+from recipes.registry.names import fallback_tag
 from recipes.registry.untrusted import brief
 
 if TYPE_CHECKING:
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
 
 MOST_ROUNDS = 5  # of adding to a tag that others change at the same time
 _NO_API = frozenset({400, 404, 405, 406})
-
-
-def fallback_tag(subject: Sha256) -> str:
-    """Return the tag whose index names what refers to a manifest."""
-    return f"{subject.algorithm}-{subject.hex}"
 
 
 def find_referrers(client: Client, subject: Sha256) -> tuple[Descriptor, ...]:

@@ -44,7 +44,8 @@ CONFIG_TYPE = "application/vnd.pinned-llama.tree.config.v1+json"
 LAYER_TYPE = "application/vnd.pinned-llama.tree.v1.tar+zstd"
 SCHEMA = "tree/1"
 BUNDLE, SOURCE, PAGE, RUNTIME = "bundle", "source", "page", "runtime"  # kinds of trees
-PLATFORM = "pinned-llama.platform"  # an annotation
+# annotations: the platform of an index's entry, the recipe of a bundle, the tree of a bundle and of its image
+PLATFORM, RECIPE, TREE = "pinned-llama.platform", "pinned-llama.recipe", "pinned-llama.tree"
 MOST_CONFIG_BYTES = 1 << 16
 MOST_LAYER_BYTES = 4 << 30
 # a tree of programs and sources shrinks to a quarter or a tenth; what would swell more is made to fill a disk

@@ -20,12 +20,10 @@ from recipes.fetch.http.network_errors import OriginError
 from recipes.registry.claims import (
     BEATS,
     LEASE_S,
-    WORKER_DIGITS,
     Claim,
     State,
     Verdict,
     Watch,
-    claim_tag,
     claims_by_stage,
     decide,
     decode_claim,
@@ -33,6 +31,7 @@ from recipes.registry.claims import (
 )
 from recipes.registry.client import DELETE, Client, RegistryFaultError
 from recipes.registry.documents import EMPTY, MANIFEST_TYPE
+from recipes.registry.names import WORKER_DIGITS, claim_tag
 from recipes.registry.publish import refusal
 from recipes.registry.tree import read_tree
 from recipes.registry.upload import Blob, push_blob

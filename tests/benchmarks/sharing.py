@@ -23,10 +23,11 @@ from recipes.core.settings import CACHES_VARIABLE
 from recipes.fetch.fetcher import Candidate, Fetcher
 from recipes.fetch.http.response_rules import BlobPin
 from recipes.manifest.load import PROJECT
-from recipes.registry.caches import Wanted, stage_tag, take_from
+from recipes.registry.caches import Wanted, take_from
 from recipes.registry.client import Client
 from recipes.registry.division import divide
 from recipes.registry.documents import Manifest
+from recipes.registry.names import stage_tag
 from recipes.registry.publish import Publication, publish
 from recipes.registry.reference import parse_repository
 from recipes.registry.tree import SCHEMA, SOURCE, TreeFacts

@@ -17,7 +17,7 @@ from recipes.fetch.http.retry import Patience, Tempo
 from recipes.registry.documents import TargetPlatform
 from recipes.registry.publish import Publication, Published, publish
 from recipes.registry.reference import parse_repository
-from recipes.registry.tree import BUNDLE, SCHEMA, TreeFacts
+from recipes.registry.tree import BUNDLE, RECIPE, SCHEMA, TreeFacts
 from tests.support.oci_registry import PASSWORD, USER
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def publication(
         folder=folder,
         tag=tag,
         facts=TreeFacts(schema=SCHEMA, kind=BUNDLE, tree=tree.hex, recipe="r", platform=platform),
-        annotations={"org.opencontainers.image.title": "a test"},
+        annotations={"org.opencontainers.image.title": "a test", RECIPE: "r"},
         mtime=0,
         pinned=True,
         documents={"sbom.cdx.json": b"{}"},

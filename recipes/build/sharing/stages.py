@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from recipes.core.digest import Sha256, hash_tree
 from recipes.fetch.http.network_errors import OriginError
 from recipes.registry.attached import SIGNED, TITLE
-from recipes.registry.caches import Wanted, stage_tag, take_from, take_tree, wanted_stage
+from recipes.registry.caches import Wanted, take_from, take_tree, wanted_stage
+from recipes.registry.names import stage_tag
 from recipes.registry.publish import Publication, publish
 from recipes.registry.tree import RUNTIME, SCHEMA, TreeFacts, empty
 

@@ -15,6 +15,7 @@ from recipes.core.process import Command
 from recipes.core.sandbox import Reach, Surroundings, run_isolated
 from recipes.fetch.archives.unpack import unpack
 from recipes.fetch.origins import fetch_wheel
+from recipes.registry.names import runtime_tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,9 +90,9 @@ def reach_toolchain(
 
 
 def runtime_key(plan: Plan, toolchain: str, place: Path) -> str:
-    """Name the store entry of a target's runtime libraries, as one unpacked toolchain makes them at a place."""
+    """Name a target's runtime libraries, as one unpacked toolchain makes them at a place: in stores and registries."""
     made_by = canonical_json([toolchain, str(place), plan.compilers(), RUNTIME_FLAGS, RUNTIME_SOURCE])
-    return f"runtime-{plan.machine}-{Sha256.of_bytes(made_by).hex[:32]}"
+    return runtime_tag(plan.machine, Sha256.of_bytes(made_by))
 
 
 def ensure_toolchain(toolchain: Toolchain, context: Context) -> Entry:

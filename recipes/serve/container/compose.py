@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.build.audit.elf.facts import inspect, is_elf
-from recipes.build.publications import OWN, target_platform
+from recipes.build.publications import target_platform
 from recipes.build.sharing.stages import DESCRIPTION, LICENCES, annotations_of
 from recipes.core.errors import ManifestError, PinMissingError, UsageError, VerifyError
 from recipes.core.invocation import command_line
@@ -14,7 +14,7 @@ from recipes.fetch.debian_archives import archives, candidates
 from recipes.fetch.fetcher import Fetcher
 from recipes.fetch.http.response_rules import BlobPin
 from recipes.registry.documents import MANIFEST_TYPE, Descriptor, describe
-from recipes.registry.tree import PLATFORM
+from recipes.registry.tree import PLATFORM, TREE
 from recipes.serve.container.debian import read_package
 from recipes.serve.container.document import (
     FOLDER,
@@ -114,7 +114,7 @@ def compose_image(job: Job, bundle: Bundle, work: Path, model: ModelLayer | None
     )
     labels = annotations_of(recipe, image_title(plan.recipe, plan.platform, model.name if model else None))
     del labels[DESCRIPTION]  # it may be worded anew, and the image stay the same
-    labels |= {LICENCES: licences_of(labels[LICENCES], packages), f"{OWN}.tree": bundle.entry.tree.hex}
+    labels |= {LICENCES: licences_of(labels[LICENCES], packages), TREE: bundle.entry.tree.hex}
     arguments = model.arguments if model else model_arguments(CONTEXT_TOKENS)
     config = image_config(
         target_platform(plan), layers, labels, base, environment=job.platform.environment, arguments=arguments

@@ -19,6 +19,7 @@ from recipes.registry.documents import (
     make_index,
     parse_document,
 )
+from recipes.registry.names import platform_tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ def write_layout(folder: Path, images: Sequence[Image]) -> tuple[str, Descriptor
             _put(blobs, image.sha256, image.manifest)
         _put(blobs, own.sha256, index)
         tag = images[0].tag
-        named = {tag: own, **{f"{tag}-{platform_of(image)}": image.descriptor for image in images}}
+        named = {tag: own, **{platform_tag(tag, platform_of(image)): image.descriptor for image in images}}
         kept = [each for each in before if each.annotations.get(REFERENCE) not in named]
         new = [
             msgspec.structs.replace(each, annotations={**each.annotations, REFERENCE: name})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from recipes.fetch.http.network_errors import OriginError
 from recipes.registry.client import PUSH, Client
 from recipes.registry.documents import MANIFEST_TYPE
+from recipes.registry.names import platform_tag
 from recipes.registry.publish import refusal
 from recipes.registry.referrers import merge_into
 from recipes.registry.tree import PLATFORM
@@ -42,7 +43,7 @@ def push_images(
                 push_blob(client, Blob.of_bytes(image.config))
                 client.put_manifest(repository.at(image.sha256), image.manifest, MANIFEST_TYPE)
             for image in images:
-                name = repository.at(f"{tag}-{platform_of(image)}")
+                name = repository.at(platform_tag(tag, platform_of(image)))
                 client.put_manifest(name, image.manifest, MANIFEST_TYPE)
             ours = tuple(image.descriptor for image in images)
             merge_into(client, tag, ours, lambda entry: entry.annotations.get(PLATFORM, entry.digest))

@@ -11,9 +11,10 @@ from recipes.core.digest import Sha256
 from recipes.core.errors import RegistryError
 from recipes.fetch.http.network_errors import OriginError
 from recipes.registry.caches import Wanted, take_from
-from recipes.registry.claims import CLAIM_TYPE, FACTS, PREFIX, Claim, State, claim_tag, encode_claim
+from recipes.registry.claims import CLAIM_TYPE, FACTS, Claim, State, encode_claim
 from recipes.registry.division import divide
 from recipes.registry.documents import INDEX_TYPE, MANIFEST_TYPE, make_index
+from recipes.registry.names import Kind, claim_tag
 from recipes.registry.tree import BUNDLE
 from recipes.registry.workers import Worker
 from tests.support.oci_registry import Answer, FakeRegistry, Rule, error
@@ -46,7 +47,7 @@ def put(scene: Scene, data: bytes, media_type: str = MANIFEST_TYPE) -> None:
 
 
 def claims(scene: Scene) -> list[str]:
-    return [tag for tag in scene.registry.tags if tag.startswith(PREFIX)]
+    return [tag for tag in scene.registry.tags if tag.startswith(Kind.CLAIM.value)]
 
 
 def changed(**facts: object) -> bytes:
@@ -118,7 +119,7 @@ def test_a_registry_that_asks_for_time_gets_it_from_a_worker(
 def test_a_worker_that_may_not_claim_is_told_why_and_makes_nothing(
     scene: Scene, fault: Answer, word: str
 ) -> None:
-    scene.registry.rules.append(Rule("PUT", f"/manifests/{PREFIX}-", fault))
+    scene.registry.rules.append(Rule("PUT", f"/manifests/{Kind.CLAIM.value}-", fault))
     made: list[str] = []
     with worker_of(scene) as worker, pytest.raises(RegistryError) as caught:
         divide(worker, {STAGE: STAGE}, lambda _: False, made.append, lambda _: None)
@@ -143,7 +144,9 @@ def test_a_registry_that_fails_while_a_stage_is_made_costs_no_claim(scene: Scene
         with worker.claim(STAGE) as held:
             assert held
             before = held.digest
-            scene.registry.rules.append(Rule("PUT", f"/manifests/{PREFIX}-", error(403, "DENIED"), times=3))
+            scene.registry.rules.append(
+                Rule("PUT", f"/manifests/{Kind.CLAIM.value}-", error(403, "DENIED"), times=3)
+            )
             while held.digest == before:  # it beats again once the registry lets it
                 held.ended.wait(0.01)
             assert not held.is_lost

@@ -18,9 +18,9 @@ from recipes.core.digest import Sha256
 from recipes.core.errors import DisagreementError, FetchError, RegistryError
 from recipes.core.settings import Settings
 from recipes.registry.caches import Wanted
-from recipes.registry.claims import PREFIX
 from recipes.registry.client import Client
 from recipes.registry.division import divide
+from recipes.registry.names import Kind
 from recipes.registry.publish import publish
 from recipes.registry.reference import parse_repository
 from recipes.registry.tree import BUNDLE
@@ -105,7 +105,11 @@ def test_four_workers_make_each_of_twelve_stages_once(either: DockerRegistry, tm
         assert set(trees) <= tags
         assert all(worker.is_free(tag, tags) for tag in trees)
         # docker-registry may still list a tag whose manifest it removed, where others removed theirs at that moment
-        left = [tag for tag in tags if tag.startswith(PREFIX) and client.find_manifest(repository.at(tag))]
+        left = [
+            tag
+            for tag in tags
+            if tag.startswith(Kind.CLAIM.value) and client.find_manifest(repository.at(tag))
+        ]
         assert not (either.deletes and left)
 
 
@@ -151,13 +155,13 @@ def test_who_was_taken_for_dead_notices_and_claims_no_more(scene: Scene) -> None
     with Worker(context, repository, 0.06) as slow, slow.claim("plan-1") as held:
         assert held
         assert not held.is_lost
-        tags = [name for name in scene.registry.manifests if name[1].startswith(PREFIX)]
+        tags = [name for name in scene.registry.manifests if name[1].startswith(Kind.CLAIM.value)]
         with scene.registry.lock:
             for name in tags:
                 scene.registry.manifests.pop(name, None)
         held.ended.wait(20)  # never set here: the beat ends by itself
         assert held.is_lost
-    assert not [name for name in scene.registry.tags if name.startswith(PREFIX)]
+    assert not [name for name in scene.registry.tags if name.startswith(Kind.CLAIM.value)]
 
 
 @pytest.mark.parametrize("moment", ["before it says which", "before it looks again", "after it has looked"])

@@ -16,13 +16,12 @@ from recipes.registry.claims import (
     State,
     Verdict,
     Watch,
-    claim_tag,
-    claimed_stage,
     decide,
     decode_claim,
     encode_claim,
 )
 from recipes.registry.documents import parse_document
+from recipes.registry.names import Kind, Name, claim_tag, parse_tag
 from recipes.store.context import Context
 from recipes.store.store import Store
 from tests.support.claim_steps import Order, worker_of
@@ -120,7 +119,7 @@ def test_a_claim_is_read_as_it_was_written_and_under_its_own_tag_only(claim: Cla
     document = parse_document(encode_claim(claim))
     assert decode_claim(document, claim.tag) == claim
     assert decode_claim(document, claim_tag(claim.stage, "f" * 15 + "x")) is None
-    assert claimed_stage(claim.tag) == (claim.stage, claim.worker)
+    assert parse_tag(claim.tag) == Name(Kind.CLAIM, (claim.stage, claim.worker))
 
 
 @given(CLAIMS, st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1e5)), min_size=1, max_size=20))

@@ -17,10 +17,8 @@ from recipes.cli.parser import parser
 from recipes.manifest.load import PROJECT, Manifests
 
 FOLDER = PROJECT / ".github" / "workflows"
-EXAMPLES = {  # what a variable of a script may stand for
-    "$to": "registry.example.org/team/llama",
-    "$REGISTRY": "registry.example.org/team/llama",
-}
+REGISTRY = "PINNED_LLAMA_REGISTRY"  # the variable of a repository that says where its registry is
+EXAMPLES = {"$to": "registry.example.org/team/llama/bundles"}  # what a variable of a script may stand for
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
 
 
@@ -113,14 +111,14 @@ def test_a_job_that_may_write_runs_nothing_of_ours_or_of_others(path: Path) -> N
 
 
 PUBLISHES = """\
-to="$REGISTRY/${REPOSITORY,,}/bundles" # names of repositories have small letters
+to="$REGISTRY/bundles"
 for archive in archive/*.tar.zst; do
   python3 noxfile.py -s publish -- "$archive" --to "$to"
 done
 """
 MAKES_IMAGES = """\
-export PINNED_LLAMA_CACHES="$REGISTRY/${REPOSITORY,,}/bundles"
-to="$REGISTRY/${REPOSITORY,,}/images"
+export PINNED_LLAMA_CACHES="$REGISTRY/bundles"
+to="$REGISTRY/images"
 python3 noxfile.py -s image -- --all-platforms --to "$to"
 """
 
@@ -132,13 +130,32 @@ def test_the_one_job_that_may_write_and_runs_our_code_does_exactly_this() -> Non
     """
     job = jobs(FOLDER / "publish.yml")["publish"]
     assert job["permissions"] == {"contents": "read", "packages": "write"}
-    assert (job["needs"], job["if"]) == ("build", "vars.PUBLISH_REGISTRY != ''")
-    login = 'printf \'%s\' "$TOKEN" | docker login "$REGISTRY" --username "$ACTOR" --password-stdin'
+    assert (job["needs"], job["if"]) == ("build", f"vars.{REGISTRY} != ''")
+    login = 'printf \'%s\' "$TOKEN" | docker login "${REGISTRY%%/*}" --username "$ACTOR" --password-stdin'
     assert [step["run"] for step in job["steps"] if "run" in step] == [login, PUBLISHES, MAKES_IMAGES]
     used = [step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step]
     assert used == ["actions/checkout", "actions/setup-python", "actions/download-artifact"]
     knows_the_token = [step for step in job["steps"] if "token" in str(step.get("env", "")).lower()]
     assert [step["run"] for step in knows_the_token] == [login]
+
+
+def test_all_workflows_name_the_registry_by_one_variable_which_the_guide_explains() -> None:
+    """And both have bundles in one place of it, so that what one built is there for the other."""
+    using = {path.name for path in WORKFLOWS if "vars." in path.read_text()}
+    assert using == {"publish.yml", "share.yml"}
+    for name in using:
+        text = (FOLDER / name).read_text()
+        assert set(re.findall(r"vars\.(\w+)", text)) == {REGISTRY}
+        (job,) = (each for each in jobs(FOLDER / name).values() if "if" in each)
+        assert job["if"] == f"vars.{REGISTRY} != ''"
+        given = [step["env"]["REGISTRY"] for step in job["steps"] if "$" in step.get("run", "")]
+        assert set(given) == {f"${{{{ vars.{REGISTRY} }}}}"}
+        scripts = "".join(step.get("run", "") for step in job["steps"])
+        assert 'to="$REGISTRY/bundles"\n' in scripts
+        assert 'docker login "${REGISTRY%%/*}"' in scripts
+    guide = (PROJECT / "docs" / "how-to" / "share-through-a-registry.md").read_text()
+    assert set(re.findall(r"\b\w+_REGISTRY\b", guide)) == {REGISTRY}
+    assert f"`{REGISTRY}` as `HOST/PATH`" in " ".join(guide.split())
 
 
 def test_a_release_publishes_every_platform_whose_compiler_is_pinned() -> None:
