@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from recipes.build.pipeline import Bundle, find_or_take_bundle
 from recipes.build.shared import wanted_bundle
-from recipes.core.errors import FetchError, PinMissingError, UsageError, VerifyError
+from recipes.core.errors import EvidenceError, FetchError, PinMissingError, UsageError, VerifyError
 from recipes.core.invocation import command_line, this_command, typed_options
 from recipes.core.settings import CACHES_VARIABLE, OFFLINE_VARIABLE, PIP_CERT_VARIABLE
 from recipes.fetch.http.network_errors import UNTRUSTED, OriginError
-from recipes.registry.caches import NOBODY, parse_cache, take_from
+from recipes.registry.caches import NOBODY, NotAcceptedError, parse_cache, take_from
 from recipes.registry.reference import Reference, Repository
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def pull_bundle(job: Job, plan: Plan, source: Reference | Repository | None = No
     """Return a plan's bundle, from the store, or else from a registry: `source`, or the caches of the settings.
 
     Raises PinMissingError where nothing pins the bundle and no policy is named, FetchError with a line for each
-    registry where none delivered, VerifyError where one delivered something else, and OutputError where the pin is of
-    another plan.
+    registry where none delivered, EvidenceError where no policy accepts what one has, VerifyError where one delivered
+    something else, and OutputError where the pin is of another plan.
     """
     name = source.name if isinstance(source, Reference) else None
     wanted = wanted_bundle(job, plan, name)
@@ -42,8 +42,8 @@ def pull_bundle(job: Job, plan: Plan, source: Reference | Repository | None = No
                 missing = repository.at(wanted.name)
                 reasons.append(OriginError(f"{missing}: there is no such manifest"))
             except OriginError as error:
-                place = "" if str(repository) in str(error) else f"{repository}: "
-                reasons.append(OriginError(f"{place}{error}", may_pass=error.may_pass, advice=error.advice))
+                named = OriginError(f"{repository}: {error}", may_pass=error.may_pass, advice=error.advice)
+                reasons.append(error if str(repository) in str(error) else named)
         raise _refusal(plan, reasons)
 
     bundle = find_or_take_bundle(job, plan, take)
@@ -81,7 +81,7 @@ def _not_pinned(job: Job, plan: Plan) -> PinMissingError:
     )
 
 
-def _refusal(plan: Plan, reasons: list[OriginError]) -> FetchError | VerifyError:
+def _refusal(plan: Plan, reasons: list[OriginError]) -> EvidenceError | FetchError | VerifyError:
     again = this_command("pull")
     text = "\n".join(str(reason) for reason in reasons)
     advice = next((reason.advice for reason in reversed(reasons) if reason.advice), None)
@@ -96,5 +96,6 @@ def _refusal(plan: Plan, reasons: list[OriginError]) -> FetchError | VerifyError
         fix = f"{again}  # once the network is back; it goes on from what has arrived"
     else:
         fix = command_line(("build", *same, *typed_options("--project")))
-    kind = VerifyError if advice else FetchError
+    is_evidence = all(isinstance(reason, NotAcceptedError) for reason in reasons if reason.advice)
+    kind = FetchError if not advice else EvidenceError if is_evidence else VerifyError
     return kind(where=plan.name, expected="its bundle, from a registry", found=text, fix=fix)

@@ -13,7 +13,7 @@ import platform
 import shutil
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from recipes.build.advisories import grave, warn_known_issues
 from recipes.build.bundle.explain import diffoscope, explain
 from recipes.build.pipeline import ensure_bundle
 from recipes.build.provenance import provenance_path
-from recipes.build.source_tree import ensure_patched, page_job
+from recipes.build.source_tree import ensure_patched, fetch_all, page_job
 from recipes.build.toolchain.toolchain import ensure_toolchain
 from recipes.build.webpage.build_page import fetch_packages
 from recipes.core.errors import BuildError, OutputError
@@ -216,6 +216,8 @@ def _other_user() -> tuple[str, ...]:
 
 
 def _share_downloads(job: Job, theirs: Store) -> None:
+    # a bundle that a cache had was built from nothing here; and what a cache has is no download
+    fetch_all(replace(job, settings=replace(job.settings, caches=())))
     for blob in sorted((job.store.root / "blobs" / "sha256").iterdir()):
         shutil.copyfile(blob, theirs.root / "blobs" / "sha256" / blob.name)
     if job.recipe.page is not None:

@@ -11,7 +11,7 @@ import pytest
 from recipes.build.evidence_files import PROVENANCE, SBOM, evidence_folder, signed_name
 from recipes.cli.main import main
 from recipes.core.digest import Sha256
-from recipes.core.errors import EvidenceError, ManifestError, PinMissingError, VerifyError
+from recipes.core.errors import EvidenceError, ManifestError, PinMissingError
 from recipes.store.store import Store
 from tests.support.oci_registry import FakeRegistry
 from tests.support.release import POLICY, Release, key_digits, make_release, write_documents
@@ -107,7 +107,7 @@ def test_what_nobody_of_the_policy_signed_is_refused_before_it_is_downloaded(
 ) -> None:
     assert team.publish() == 0
     team.registry.log.clear()
-    assert team.pull("--policy", team.policy(key=team.release.new_key("other"))) == VerifyError.exit_code
+    assert team.pull("--policy", team.policy(key=team.release.new_key("other"))) == EvidenceError.exit_code
     assert "signatures" in capsys.readouterr().err
     layers = [each for each in team.registry.log if each.path.endswith(str(team.release.tree))]
     assert not team.has_it
@@ -116,7 +116,7 @@ def test_what_nobody_of_the_policy_signed_is_refused_before_it_is_downloaded(
     for path in team.release.evidence.glob("*.dsse.json"):
         path.unlink()
     assert team.publish() == 0
-    assert team.pull("--policy", team.policy()) == VerifyError.exit_code
+    assert team.pull("--policy", team.policy()) == EvidenceError.exit_code
     assert "signatures missing" in capsys.readouterr().err
     assert not team.has_it
 
@@ -127,7 +127,7 @@ def test_a_signed_bundle_of_another_plan_is_refused(team: Team, capsys: pytest.C
     manifest.write_text(manifest.read_text().replace("FIXTURE_NATIVE: OFF", "FIXTURE_NATIVE: ON"))
     # whoever may write to the registry gives the signed bundle the other plan's name
     name = f"{team.to}:plan-{team.release.plan.digest.hex}"
-    assert team.pull("--from", name, "--policy", team.policy()) == VerifyError.exit_code
+    assert team.pull("--from", name, "--policy", team.policy()) == EvidenceError.exit_code
     assert "of another plan" in capsys.readouterr().err
     assert not team.has_it
 
