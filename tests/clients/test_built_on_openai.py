@@ -44,7 +44,7 @@ def test_litellm(service: Service, *, stream: bool) -> None:
     answer: Any = litellm.completion(
         model=f"openai/{service.model}",
         api_base=service.url,
-        api_key="none",
+        api_key=service.key,
         messages=[{"role": "user", "content": parts(service)}],
         temperature=0,
         max_tokens=16,
@@ -62,7 +62,7 @@ def langchain(service: Service) -> ChatOpenAI:
     return ChatOpenAI(
         model=service.model,
         base_url=service.url,
-        api_key=SecretStr("none"),
+        api_key=SecretStr(service.key),
         temperature=0,
         max_completion_tokens=200,
         max_retries=0,
@@ -84,7 +84,7 @@ def test_langchain_types(service: Service, method: Literal["json_schema", "funct
 
 
 def pydantic_model(service: Service) -> OpenAIChatModel:
-    return OpenAIChatModel(service.model, provider=OpenAIProvider(base_url=service.url, api_key="none"))
+    return OpenAIChatModel(service.model, provider=OpenAIProvider(base_url=service.url, api_key=service.key))
 
 
 def test_pydantic_ai(service: Service) -> None:
@@ -106,7 +106,7 @@ def test_llama_index(service: Service) -> None:
     model = OpenAILike(
         model=service.model,
         api_base=service.url,
-        api_key="none",
+        api_key=service.key,
         is_chat_model=True,
         temperature=0,
         max_tokens=16,
@@ -118,11 +118,24 @@ def test_llama_index(service: Service) -> None:
 
 def test_llm(service: Service, tmp_path: Path) -> None:
     (tmp_path / "extra-openai-models.yaml").write_text(
-        f"- model_id: ring\n  model_name: {service.model}\n  api_base: {service.url}\n  vision: true\n",
+        f"- model_id: ring\n  model_name: {service.model}\n  api_base: {service.url}\n  vision: true\n"
+        "  api_key_name: ring\n",  # else it sends a key of its own
         encoding="utf-8",
     )
     (tmp_path / "shapes.png").write_bytes(service.image)
-    words = ("-m", "ring", "--key", "none", "-o", "temperature", "0", "-o", "max_tokens", "16", "--no-stream")
+    words = (
+        "-m",
+        "ring",
+        "--key",
+        service.key,
+        "-o",
+        "temperature",
+        "0",
+        "-o",
+        "max_tokens",
+        "16",
+        "--no-stream",
+    )
     done = subprocess.run(
         [sys.executable, "-m", "llm", *words, "-a", str(tmp_path / "shapes.png"), service.question],
         env={**os.environ, "LLM_USER_PATH": str(tmp_path)},

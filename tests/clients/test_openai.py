@@ -28,7 +28,7 @@ TOOL: Any = {
 
 @pytest.fixture
 def client(service: Service) -> openai.OpenAI:
-    return openai.OpenAI(base_url=service.url, api_key="none", max_retries=0, timeout=300)
+    return openai.OpenAI(base_url=service.url, api_key=service.key, max_retries=0, timeout=300)
 
 
 def question(service: Service) -> Any:  # noqa: ANN401 - the client's own types are many
@@ -103,6 +103,11 @@ def test_the_length_that_is_asked_for_is_kept(client: openai.OpenAI, service: Se
 def test_the_model_is_listed_and_found(client: openai.OpenAI, service: Service) -> None:
     assert [model.id for model in client.models.list()] == [service.model]
     assert client.models.retrieve(service.model).id == service.model
+
+
+def test_a_wrong_key_is_refused(client: openai.OpenAI, service: Service) -> None:
+    with pytest.raises(openai.AuthenticationError):
+        ask(client.with_options(api_key="wrong"), service)
 
 
 @pytest.mark.parametrize(
