@@ -35,7 +35,7 @@ from recipes.serve.door.body_reader import BodyReader
 from recipes.serve.door.refusal import RefusedError, error_body
 from recipes.serve.door.several_answers import merged, with_seed
 from recipes.serve.door.treatment import Treated, finish, judge
-from recipes.serve.door.upstream import MOST_ERROR, Upstream, passed_back, passed_on
+from recipes.serve.door.upstream import Upstream, passed_back, passed_on, read_error
 from recipes.serve.door.upstream_errors import restated
 from recipes.serve.door.url_images import fetch_image
 from recipes.serve.door.worker_pool import WorkerPool
@@ -264,7 +264,7 @@ class Front:
         try:
             got = await asking.__aenter__()
             try:
-                text = await got.content.read(MOST_ERROR) if got.status >= ERRORS else b""
+                text = await read_error(got) if got.status >= ERRORS else b""
             except BaseException:
                 got.close()
                 raise

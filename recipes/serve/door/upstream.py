@@ -89,6 +89,14 @@ class Upstream:
                 self.slots = int(json.loads(await answer.read())["total_slots"])
 
 
+async def read_error(got: aiohttp.ClientResponse) -> bytes:
+    """Return the body of an error, which may come in pieces; at most so much of it as any has."""
+    text = b""
+    while len(text) < MOST_ERROR and (piece := await got.content.read(MOST_ERROR - len(text))):
+        text += piece
+    return text
+
+
 def passed_on(request: web.BaseRequest) -> dict[str, str]:
     """Return the headers of a request that the server sees."""
     return {
