@@ -13,7 +13,7 @@ from recipes.cli.conformance import OF_THE_BUNDLE
 from recipes.cli.conversation import Conversation, line_reader
 from recipes.cli.job import open_job
 from recipes.cli.options import Parser, Session, not_negative, refuse_beside
-from recipes.cli.serve import add_server, demand_one_program
+from recipes.cli.serve import NAMED, add_server, demand_one_program
 from recipes.core import log
 from recipes.core.errors import AnswerError, UsageError
 from recipes.serve.api_key import read_api_key
@@ -84,7 +84,7 @@ def add_options(parser: Parser) -> None:
         metavar="T",
         help="how freely it answers (default: 0, the same question gives the same answer)",
     )
-    add_server(parser)
+    add_server(parser, NAMED)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
     for image in images:
         if image.notes:
             job.console.say(f"{image.name}: {', '.join(image.notes)}")
-    asking = Question(question, tuple(images), options.detail, options.temperature)
+    asking = Question(question, tuple(images), options.detail, options.temperature, model=options.model)
     with answering(job, options, images=bool(images) or is_conversation) as ask:
         if is_conversation:
             with line_reader(job.store.root / HISTORY) as read:
@@ -124,24 +124,26 @@ def answering(job: Job, options: argparse.Namespace, *, images: bool) -> Iterato
     found = None if any(getattr(options, name) for name in OF_ANOTHER) else running_one(job, options, images)
     if found is not None:
         server, key = found
-        job.console.say(f"asking {', '.join(server.models)} at {server.base}, which runs")
+        job.console.say(f"asking {options.model or server.models[0]} at {server.base}, which runs")
         yield partial(ask_server, server.base, key=key)
         return
-    prepared = prepare(job, options, Admission(LOOPBACK, free_port()), text_only=not images)
-    with serving(prepared.service) as started:
+    names = (options.model,) if options.model else ()
+    prepared = prepare(job, options, names, Admission(LOOPBACK, free_port()), text_only=not images)
+    (service,) = prepared.services
+    with serving(prepared.services, prepared.door) as started:
 
         def ask(question: Question) -> Iterator[Piece]:
             try:
                 yield from ask_server(started.base, question, key=None)
             except AnswerError as error:
                 # a server that died hung up; one that refuses lives on
-                status = started.process.wait(GONE_S if error.__cause__ else 0)
+                status = started.wait(GONE_S if error.__cause__ else 0)
                 if status is not None:
-                    raise ended(prepared.service, status) from error
+                    raise ended(service, status) from error
                 raise
 
         yield ask
-    prepared.service.log.unlink(missing_ok=True)  # nobody will ask for it
+    service.log.unlink(missing_ok=True)  # nobody will ask for it
 
 
 def running_one(
@@ -153,8 +155,9 @@ def running_one(
     key = read_api_key(options.api_key_file)
     log.hide(key)
     for server in running_servers(job.store):
-        has_model = options.model is None or options.model in server.models
-        if has_model and (server.images or not images) and (key or not server.needs_key):
+        model = options.model or server.models[0]
+        takes_it = model in (server.images if images else server.models)
+        if takes_it and (key or not server.needs_key):
             return server, key if server.needs_key else None
     return None
 

@@ -1,4 +1,4 @@
-"""The session `serve`: runs the pinned llama-server with a pinned model until it is told to end."""
+"""The session `serve`: runs the pinned llama-server with pinned models until it is told to end."""
 
 from __future__ import annotations
 
@@ -44,6 +44,11 @@ from recipes.serve.running import (
 
 if TYPE_CHECKING:
     import argparse
+
+
+NAMED = (
+    "a manifest in manifests/models/ (default: the best of manifests/defaults.yaml for this machine's memory)"
+)
 
 
 def add_options(parser: Parser) -> None:
@@ -105,19 +110,20 @@ def add_options(parser: Parser) -> None:
         metavar="MB",
         help=f"how large a request may be (default: {MOST_BODY // MEBI})",
     )
-    add_server(parser)
+    add_server(
+        parser,
+        f"{NAMED}; repeat for more, which are loaded when they are first asked for: the first one answers"
+        " requests that name none",
+        action="append",
+    )
 
 
-def add_server(parser: Parser) -> None:
+def add_server(parser: Parser, of_model: str, action: str = "store") -> None:
     """Add what starts a server: the program, the model, and how it runs."""
     add_platform(parser)
     add_permit(parser)
     add_bundle(parser)
-    parser.add_argument(
-        "--model",
-        metavar="NAME",
-        help="a manifest in manifests/models/ (default: the best of manifests/defaults.yaml for this machine's memory)",
-    )
+    parser.add_argument("--model", metavar="NAME", action=action, help=of_model)
     parser.add_argument(
         "--context",
         type=positive,
@@ -178,39 +184,42 @@ def run(options: argparse.Namespace) -> int:
     prepared = prepare(
         job,
         options,
+        options.model or (),
         Admission(host, options.port, frozenset(options.allow_origin), api_key),
         text_only=options.text_only,
         url_images=options.allow_url_images,
         most_body=options.max_body * MEBI,
     )
     if options.text_only:
-        job.console.say(saved_line(prepared.ready))
+        for model in prepared.ready:
+            job.console.say(saved_line(model))
     ready, title = prepared.ready, prepared.installation.title
     with (
-        serving(prepared.service) as server,
+        serving(prepared.services, prepared.door) as server,
         announced(
             job.store,
             RunningServer(
                 base=server.base,
                 port=options.port,
                 pid=os.getpid(),
-                models=(ready.name,),
+                models=tuple(model.name for model in ready),
                 title=title,
-                images=ready.mmproj is not None,
+                images=tuple(model.name for model in ready if model.mmproj is not None),
                 needs_key=api_key is not None,
             ),
         ),
     ):
         try:
             words = key_words(options.api_key_file) if api_key else None
-            print("\n".join(ready_lines(ready, title, server.base, prepared.service.log, words)), flush=True)
-            status = server.process.wait()
+            logs = [service.log for service in prepared.services]
+            print("\n".join(ready_lines(ready, title, server.base, logs, words)), flush=True)
+            status = server.wait()
         except KeyboardInterrupt:  # any signal that ends us; what it asks is passed on
-            status = server.process.end()
+            status = server.end()
             job.console.say("ended")
             return exit_code(status)
         if status:
-            raise ended(prepared.service, status)
+            raise ended(prepared.services[0], status)
     job.console.say("the server was told to end by somebody else")
     return 0
 

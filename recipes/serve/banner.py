@@ -10,7 +10,7 @@ from recipes.serve.api_key import KEY_VARIABLE
 from recipes.serve.model_choice import served_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from recipes.serve.model_choice import ReadyModel
@@ -30,17 +30,22 @@ DRAWN = Example("docs/assets/shapes.png", "What colour is the ring?")
 TEXT = Example("", "What is 7 minus 5?")
 
 
-def ready_lines(ready: ReadyModel, title: str, base: str, log: Path, key: str | None) -> Iterator[str]:
+def ready_lines(
+    models: Sequence[ReadyModel], title: str, base: str, logs: Sequence[Path], key: str | None
+) -> Iterator[str]:
     """Yield what is served, by which llama.cpp (`title`), at which address, and how to send a request.
 
-    The key that clients must send is a shell expression; None without a key.
+    The key that clients must send is a shell expression; None without a key. The first model is the default one.
     """
-    kind = served_kind(images=ready.mmproj is not None)
-    yield f"model:    {ready.name}, {kind}, {ready.context} tokens of context"
+    for model in models:
+        kind = served_kind(images=model.mmproj is not None)
+        asked = "" if model is models[0] else ', where a request names it: {"model": "' + model.name + '"}'
+        yield f"model:    {model.name}, {kind}, {model.context} tokens of context{asked}"
     yield f"server:   {title}"
     yield f"page:     {base}" + (" (it asks for the key: Settings, API Key)" if key else "")
     yield f"API:      {base}/v1/chat/completions, as OpenAI's"
-    yield f"log:      {log}"
+    yield from (f"log:      {log}" for log in logs)
+    ready = models[0]
     example = TEXT if ready.mmproj is None else DRAWN if ready.is_local else ANY
     yield from curl_lines(base, key, example)
     yield "Ctrl-C stops the server."

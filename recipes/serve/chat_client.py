@@ -59,7 +59,7 @@ class Turn:
 class Question:
     """A question about prepared images, and how large those may be; a temperature of None is the server's default.
 
-    `earlier` is what was said before in the same conversation.
+    `earlier` is what was said before in the same conversation; no model's name asks the default one.
     """
 
     text: str
@@ -67,6 +67,7 @@ class Question:
     detail: Detail
     temperature: float | None
     earlier: tuple[Turn, ...] = ()
+    model: str | None = None
 
     def answered(self, answer: str) -> tuple[Turn, ...]:
         """Return the conversation with an answer to it."""
@@ -79,6 +80,8 @@ class Question:
             messages += [self._user(turn.text, turn.images), assistant(turn.answer)]
         messages.append(self._user(self.text, self.images))
         body: dict[str, object] = {"messages": messages, "stream": True}
+        if self.model is not None:
+            body["model"] = self.model
         if self.temperature is not None:
             body["temperature"] = self.temperature
         return json.dumps(body).encode()

@@ -11,7 +11,7 @@ from recipes.models.report import memory_parts
 from recipes.serve.model_choice import served_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from recipes.models.inspect import MemoryEstimate
     from recipes.serve.free_memory import FreeMemory
@@ -42,6 +42,40 @@ class MemoryDemand:
             - self.memory.cache
             + self.memory.cache * context // self.context
         )
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Whether models are in memory one at a time, what remains beside each, and the words for it."""
+
+    one_at_a_time: bool
+    spare_bytes: tuple[int | None, ...]
+    words: str = ""
+
+
+def share(needs: Sequence[int | None], free: FreeMemory | None) -> Sharing:
+    """Decide how models that need so many bytes share the free memory: together only where all are known to fit."""
+    if free is None:
+        spare: list[int | None] = [None] * len(needs)
+    else:
+        spare = [None if need is None else free.size_bytes - need for need in needs]
+    if len(needs) == 1:
+        return Sharing(one_at_a_time=False, spare_bytes=tuple(spare))
+    known = [need for need in needs if need is not None]
+    alone = "one model at a time is in memory, and another one is loaded when it is asked for: "
+    if free is None or len(known) < len(needs):
+        return Sharing(
+            one_at_a_time=True,
+            spare_bytes=tuple(spare),
+            words=f"{alone}it is unknown whether there is enough for all of them",
+        )
+    total = sum(known)
+    words = f"all {len(needs)} need {size_text(total)}, and {size_text(free.size_bytes)} is available"
+    if total > free.size_bytes:
+        return Sharing(one_at_a_time=True, spare_bytes=tuple(spare), words=f"{alone}{words}")
+    each = (free.size_bytes - total) // len(needs)
+    together = "the models are in memory together, each from when it is first asked for: "
+    return Sharing(one_at_a_time=False, spare_bytes=(each,) * len(needs), words=f"{together}{words}")
 
 
 def demand_memory(demand: MemoryDemand, free: FreeMemory, others: Mapping[str, int]) -> None:

@@ -46,6 +46,11 @@ class ReadyModel:
     inspection: Inspection  # of both files, with the memory for that context
     is_local: bool = False  # in this repository: the pocket model, which knows only this project's drawings
 
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of its files that are loaded."""
+        return sum(path.stat().st_size for path in (self.path, self.mmproj) if path is not None)
+
 
 def served_kind(*, images: bool) -> str:
     """Return what a model is served for, in words."""

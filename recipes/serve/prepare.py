@@ -1,4 +1,4 @@
-"""Prepares a server: an installed llama.cpp, a verified model, enough memory."""
+"""Prepares what is served: an installed llama.cpp, verified models, enough memory."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from recipes.core.errors import UsageError
 from recipes.core.filesystem import size_text
 from recipes.serve.consent import Consent
 from recipes.serve.door.options import MOST_BODY, DoorOptions
-from recipes.serve.door.treatment import BodyRules
+from recipes.serve.door.treatment import BodyRules, ModelLimits
 from recipes.serve.free_memory import free_memory
-from recipes.serve.lifecycle import Service, start_seconds
+from recipes.serve.lifecycle import start_seconds
 from recipes.serve.llamacpp.installation import SERVER, Installation, find_installation
-from recipes.serve.memory_fit import MemoryDemand, demand_memory, fitting_context
+from recipes.serve.memory_fit import MemoryDemand, demand_memory, fitting_context, share
 from recipes.serve.model_choice import ReadyModel, choose_model, needs_of_others, ready_model
 from recipes.serve.obtain import obtain_bundle, obtain_model
 from recipes.serve.server_arguments import ServerOptions, server_arguments
+from recipes.serve.server_process import Service
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from recipes.build.context import Job
@@ -38,30 +39,81 @@ LIMITED = "leave --image-max-tokens out; --detail limits images in front of ever
 
 @dataclass(frozen=True)
 class PreparedServer:
-    """A server that can be started: the model, the llama.cpp, and the program with its arguments."""
+    """What can be served: the models, the default one first, the llama.cpp, its program for each, and the door."""
 
-    ready: ReadyModel
+    ready: tuple[ReadyModel, ...]
     installation: Installation
-    service: Service
+    services: tuple[Service, ...]
+    door: DoorOptions
 
 
 def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
     job: Job,
     options: argparse.Namespace,
+    names: Sequence[str],
     admission: Admission,
     *,
     text_only: bool,
     url_images: bool = False,
     most_body: int = MOST_BODY,
 ) -> PreparedServer:
-    """Do everything that comes before the start, the quick checks first; a RecipeError says what is missing."""
+    """Do everything that comes before the start, the quick checks first; a RecipeError says what is missing.
+
+    Without a name the best of the defaults is served.
+    """
     consent = Consent(is_given=options.yes)
     installation = find_server(job, options.bundle, consent, permit=options.permit)
     demand_option(installation, "--image-max-tokens", options.image_max_tokens, LIMITED)
     unload_s = getattr(options, "unload_after", None)  # an option of `serve` alone
     demand_option(installation, "--sleep-idle-seconds", unload_s, "leave --unload-after out")
     free = free_memory()
-    choice = choose_model(job, options.model, free, consent)
+    ready = tuple(
+        prepare_model(job, options, name, free, consent, text_only=text_only)
+        for name in tuple(dict.fromkeys(names)) or (None,)
+    )
+    for model in ready:
+        check_memory(job, model, free, ignore=options.ignore_memory)
+    sharing = share([needed_bytes(model) for model in ready], free)
+    if sharing.words:
+        job.console.say(sharing.words)
+    logs = job.store.root / "logs"
+    services: list[Service] = []
+    for model, spare_bytes in zip(ready, sharing.spare_bytes, strict=True):
+        chosen = ServerOptions(
+            threads=options.threads or threads_to_ask_for(),
+            temperature=options.temperature,
+            image_max_tokens=options.image_max_tokens,
+            spare_bytes=spare_bytes,
+            unload_s=unload_s,
+        )
+        service = Service(
+            model=model.name,
+            program=installation.programs / SERVER,
+            arguments=server_arguments(model, chosen, installation.server_options),
+            start_s=options.start_timeout or start_seconds(model.size_bytes),
+            log=logs / f"serve-{admission.port}{f'-{model.name}' if services else ''}.log",
+            takes_sockets=installation.takes_sockets,
+            environment={} if options.bundle else job.platform.environment,
+        )
+        services.append(service)
+    limits = tuple(ModelLimits(model.name, context=model.context) for model in ready)
+    rules = BodyRules(limits, options.detail, url_images)
+    door = DoorOptions(admission, rules, most_body, one_at_a_time=sharing.one_at_a_time)
+    job.console.say(f"loading {ready[0].name} ({size_text(ready[0].size_bytes)})")
+    return PreparedServer(ready, installation, tuple(services), door)
+
+
+def prepare_model(  # noqa: PLR0913 - as `prepare`
+    job: Job,
+    options: argparse.Namespace,
+    name: str | None,
+    free: FreeMemory | None,
+    consent: Consent,
+    *,
+    text_only: bool,
+) -> ReadyModel:
+    """Return a model, verified, with the context that it is served with; a RecipeError says what is missing."""
+    choice = choose_model(job, name, free, consent)
     if choice.reason:
         job.console.say(choice.reason)
     obtain_model(job, choice.model, consent, text_only=text_only)
@@ -78,27 +130,7 @@ def prepare(  # noqa: PLR0913 - what the two sessions that call it differ in
     if shorter:
         ready = readied(context=shorter)
         job.console.say(f"context: {shorter} tokens, which is what the available memory is enough for")
-    spare_bytes = check_memory(job, ready, free, ignore=options.ignore_memory)
-    rules = BodyRules(context=ready.context, detail=options.detail, url_images=url_images)
-    chosen = ServerOptions(
-        threads=options.threads or threads_to_ask_for(),
-        temperature=options.temperature,
-        image_max_tokens=options.image_max_tokens,
-        spare_bytes=spare_bytes,
-        unload_s=unload_s,
-    )
-    size_bytes = sum(path.stat().st_size for path in (ready.path, ready.mmproj) if path is not None)
-    service = Service(
-        program=installation.programs / SERVER,
-        arguments=server_arguments(ready, chosen, installation.server_options),
-        door=DoorOptions(admission, rules, most_body),
-        start_s=options.start_timeout or start_seconds(size_bytes),
-        log=job.store.root / "logs" / f"serve-{admission.port}.log",
-        takes_sockets=installation.takes_sockets,
-        environment={} if options.bundle else job.platform.environment,
-    )
-    job.console.say(f"loading {ready.name} ({size_text(size_bytes)})")
-    return PreparedServer(ready, installation, service)
+    return ready
 
 
 def largest_image(detail: Detail, most_tokens: int | None) -> int:
@@ -147,15 +179,21 @@ def shorter_context(ready: ReadyModel, free: FreeMemory | None) -> int:
     )
 
 
-def check_memory(job: Job, ready: ReadyModel, free: FreeMemory | None, *, ignore: bool) -> int | None:
-    """Compare the needed memory with what is available; return the bytes that remain, None if unknown.
+def needed_bytes(ready: ReadyModel) -> int | None:
+    """Return the memory that a model needs with its context; None if unknown. Pure."""
+    memory = ready.inspection.memory
+    return None if memory is None else memory.needed(images=ready.mmproj is not None)
+
+
+def check_memory(job: Job, ready: ReadyModel, free: FreeMemory | None, *, ignore: bool) -> None:
+    """Compare the memory that a model needs with what is available, and warn where it is short or unknown.
 
     If there is too little, a MemoryShortError is raised, unless `ignore`.
     """
     memory = ready.inspection.memory
     if memory is None or free is None:
         job.console.warn(f"it is unknown whether there is enough memory for {ready.name}")
-        return None
+        return
     demand = MemoryDemand(ready.name, ready.context, memory, images=ready.mmproj is not None)
     if demand.size_bytes > free.size_bytes:
         if not ignore:
@@ -164,4 +202,3 @@ def check_memory(job: Job, ready: ReadyModel, free: FreeMemory | None, *, ignore
             f"{ready.name} needs {size_text(demand.size_bytes)} of memory, and {size_text(free.size_bytes)} is"
             " available: it may be slow, or be killed"
         )
-    return free.size_bytes - demand.size_bytes

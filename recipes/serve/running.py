@@ -35,15 +35,16 @@ class RunningServer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     pid: int  # of the session `serve`
     models: tuple[str, ...]
     title: str
-    images: bool
+    images: tuple[str, ...]  # those of the models that can be asked about images
     needs_key: bool
 
     @property
     def line(self) -> str:
         """What `serve -- --list` prints of it."""
         more = ", with a key" if self.needs_key else ""
-        kind = "with images" if self.images else "text only"
-        return f"{self.base}  {', '.join(self.models)}, {kind}{more}  {self.title}  process {self.pid}"
+        kinds = ("with images" if name in self.images else "text only" for name in self.models)
+        models = "; ".join(f"{name}, {kind}" for name, kind in zip(self.models, kinds, strict=True))
+        return f"{self.base}  {models}{more}  {self.title}  process {self.pid}"
 
 
 @contextmanager

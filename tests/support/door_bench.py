@@ -147,6 +147,21 @@ class DoorBench:
         return connection
 
 
+class Standing:
+    """A server that was started, and is not started again."""
+
+    model, start_s, status = "", TIMEOUT_S, None
+
+    def __init__(self, address: Address, is_alive: Callable[[], bool]) -> None:
+        self.address, self.is_alive = address, is_alive
+
+    def start(self) -> None:
+        raise AssertionError("it was started")
+
+    def end(self) -> None:
+        raise AssertionError("it is not ended")
+
+
 @contextmanager
 def open_door(
     folder: Path,
@@ -167,7 +182,7 @@ def open_door(
         thread.start()
         chosen = DoorOptions(Admission(LOOPBACK, port, origins, api_key), **options)
         try:
-            with door(listener, chosen, Address(path), is_alive):
+            with door(listener, chosen, (Standing(Address(path), is_alive),)):
                 bench = DoorBench(port, behind)
                 bench.get("/health")
                 behind.asked.clear()

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 #   props: the status of its other pages
 #   status, says: of an answer; without `says` it dies of the question
 #   sockets: false where it knows no unix sockets
+#   until: a file; before it is there, its health is 503
+#   holds: a file; its answer is half said before it is there
+#   models: by their names, what those do instead
+# What it was asked is in asked.json and asked-MODEL.json, and starts.txt has the model of each start.
 PROGRAM = f"""#!{sys.executable}
-import json, os, socket, socketserver, sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import json, os, socket, socketserver, sys, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 here = Path(__file__).parent
@@ -29,6 +33,10 @@ if "--help" in sys.argv:
 if "--version" in sys.argv:
     sys.exit(print("version: 7 (fake)"))
 does = json.loads((here / "does.json").read_text())
+model = sys.argv[sys.argv.index("--alias") + 1] if "--alias" in sys.argv else ""
+does |= does.get("models", {{}}).get(model, {{}})
+with (here / "starts.txt").open("a") as starts:
+    starts.write(model + "\\n")
 (here / "argv.json").write_text(json.dumps(sys.argv[1:]))
 print("environment:", json.dumps(sorted(os.environ)), flush=True)
 print(*does.get("lines", ["a line of the log"]), sep="\\n", flush=True)
@@ -41,14 +49,18 @@ statuses = does.get("health", [200])
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path != "/health":
-            return self.answer(does.get("props", 200), b"no page")
+            return self.answer(does.get("props", 200), f"no page {{model}}".strip().encode())
         status = statuses.pop(0) if statuses[1:] else statuses[0]
+        if "until" in does and not os.path.exists(does["until"]):
+            status = 503
         self.answer(status, b"{{}}")
         if status == 200 and "ends" in does:
             os._exit(does["ends"])
 
     def do_POST(self):
-        (here / "asked.json").write_bytes(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        (here / "asked.json").write_bytes(body)
+        (here / f"asked-{{model}}.json").write_bytes(body)
         print("asked:", self.path, self.headers["Content-Type"], flush=True)
         if "says" not in does:
             os._exit(9)
@@ -59,19 +71,25 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        half = len(body) // 2 if self.command == "POST" else 0
+        self.wfile.write(body[:half])
+        while half and "holds" in does and not os.path.exists(does["holds"]):
+            time.sleep(0.01)
+        self.wfile.write(body[half:])
 
     def log_message(self, *_):
         pass
 
-class Local(HTTPServer):
+ThreadingHTTPServer.request_queue_size = 64
+
+class Local(ThreadingHTTPServer):
     address_family = socket.AF_UNIX
     server_bind = socketserver.TCPServer.server_bind
 
 host = sys.argv[sys.argv.index("--host") + 1]
 if host.endswith(".sock"):
     Local(host, Handler).serve_forever()
-HTTPServer((host, int(sys.argv[sys.argv.index("--port") + 1])), Handler).serve_forever()
+ThreadingHTTPServer((host, int(sys.argv[sys.argv.index("--port") + 1])), Handler).serve_forever()
 """
 
 

@@ -1,4 +1,4 @@
-"""Opens the door: listens in a thread of its own while a block runs, in front of a llama-server."""
+"""Opens the door: listens in a thread of its own while a block runs, in front of llama-servers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from aiohttp import web
 
 from recipes.serve.door.connections import BoundedServer
 from recipes.serve.door.front import Front
-from recipes.serve.door.upstream import Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
 
-    from recipes.serve.door.address import Address
+    from recipes.serve.door.model_servers import Process
     from recipes.serve.door.options import DoorOptions
 
 BACKLOG = 128  # connections that wait in the system
@@ -32,11 +31,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @contextmanager
-def door(
-    listener: socket.socket, options: DoorOptions, address: Address, is_alive: Callable[[], bool]
-) -> Iterator[None]:
-    """Answer at a listening socket until the block ends; `is_alive` says whether the server behind still runs."""
-    running = _Running(listener, options, address, is_alive)
+def door(listener: socket.socket, options: DoorOptions, processes: Sequence[Process]) -> Iterator[None]:
+    """Answer at a listening socket until the block ends; of the servers behind, the first was started."""
+    running = _Running(listener, options, processes)
     thread = threading.Thread(target=running.run, name="door", daemon=True)
     thread.start()
     try:
@@ -52,12 +49,10 @@ def door(
 class _Running:
     """What the door's thread runs."""
 
-    def __init__(
-        self, listener: socket.socket, options: DoorOptions, address: Address, is_alive: Callable[[], bool]
-    ) -> None:
+    def __init__(self, listener: socket.socket, options: DoorOptions, processes: Sequence[Process]) -> None:
         self.opened = threading.Event()
         self.error: BaseException | None = None
-        self._what = (listener, options, address, is_alive)
+        self._what = (listener, options, processes)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
 
@@ -74,11 +69,10 @@ class _Running:
             self._loop.call_soon_threadsafe(self._end.set)
 
     async def _serve(
-        self, listener: socket.socket, options: DoorOptions, address: Address, is_alive: Callable[[], bool]
+        self, listener: socket.socket, options: DoorOptions, processes: Sequence[Process]
     ) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        upstream = Upstream(address)
-        front = Front(options, upstream, is_alive)
+        front = Front(options, processes)
         front.server = BoundedServer(front.answer, most=options.most_connections, header_s=options.header_s)
         runner = web.ServerRunner(front.server, shutdown_timeout=CLOSE_S)
         await runner.setup()
@@ -91,4 +85,4 @@ class _Running:
             await runner.cleanup()
             await asyncio.gather(warming, return_exceptions=True)
             front.pool.close()
-            await upstream.close()
+            await front.servers.close()

@@ -3,7 +3,7 @@
 1. Host, Origin, key, method and content type are judged by the headers alone.
 2. The body is read: at most so many bytes, and none that dawdle.
 3. It is parsed, judged and its images prepared; large ones in a worker process.
-4. It waits for its turn: the server never has so many requests that it cannot say how it is.
+4. It waits for its model, and for its turn: a server never has so many requests that it cannot say how it is.
 5. The answer is passed back as it comes; who goes away ends the request.
 """
 
@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import aiohttp
@@ -32,29 +31,31 @@ from recipes.serve.door.answers import (
     readable_by,
 )
 from recipes.serve.door.body_reader import BodyReader
+from recipes.serve.door.model_list import LISTS, listed
+from recipes.serve.door.model_servers import ModelServers
 from recipes.serve.door.refusal import RefusedError, error_body
 from recipes.serve.door.several_answers import merged, with_seed
 from recipes.serve.door.treatment import Treated, finish, judge
-from recipes.serve.door.upstream import MOST_ERROR, Upstream, passed_back, passed_on
+from recipes.serve.door.upstream import passed_back, passed_on, read_error, stream_back
 from recipes.serve.door.upstream_errors import restated
 from recipes.serve.door.url_images import fetch_image
+from recipes.serve.door.waiting import Waiting
 from recipes.serve.door.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Sequence
 
     from recipes.serve.door.connections import BoundedServer
+    from recipes.serve.door.model_servers import ModelServer, Process
     from recipes.serve.door.options import DoorOptions
+    from recipes.serve.door.upstream import Upstream
 
 SMALL = 1 << 16  # bytes: a body without images of at most so many is treated at once
-DRAIN_S = 60.0  # how long a client may read nothing
 LOOKING = 4  # requests that it has at a time for what it answers between two steps of its work
-WAITING = 64  # requests that wait; more are told to come back
 SLOW_LOOKS = ("/slots", "/metrics", "/lora-adapters")
 MOST_LOGGED = 1000  # refusals
 MODELS = "/v1/models/"
 JAVASCRIPT = {"Content-Type": "text/javascript; charset=utf-8", "Cache-Control": "no-cache"}
-MOST_SLOTS = 128  # where the server does not say how many it has
 OK, ERRORS = 200, 400
 UPSTREAM_ERRORS = (aiohttp.ClientError, OSError, ValueError, LookupError, TypeError)
 
@@ -62,13 +63,16 @@ UPSTREAM_ERRORS = (aiohttp.ClientError, OSError, ValueError, LookupError, TypeEr
 class Front:
     """What a door does with its requests; used by one event loop."""
 
-    def __init__(self, options: DoorOptions, upstream: Upstream, is_alive: Callable[[], bool]) -> None:
+    def __init__(self, options: DoorOptions, processes: Sequence[Process]) -> None:
         self.server: BoundedServer | None = None
         self.pool = WorkerPool()
-        self._options, self._upstream, self._is_alive = options, upstream, is_alive
+        self._options, self._waiting = options, Waiting()
+        self.servers = ModelServers(
+            processes, self._waiting, working=options.working, one_at_a_time=options.one_at_a_time
+        )
         self._bodies = BodyReader(options.most_body, options.body_idle_s)
-        self._working, self._looking = asyncio.Semaphore(options.working), asyncio.Semaphore(LOOKING)
-        self._waiting = self._refused = 0
+        self._looking = asyncio.Semaphore(LOOKING)
+        self._refused = 0
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; an error of ours is an answer too."""
@@ -120,28 +124,40 @@ class Front:
             return web.Response(body=page.script(), headers={**JAVASCRIPT, **extra})
         if path in page.PAGES and request.method == "GET":
             return await self._page(request, extra)
+        if path in LISTS and self.servers.are_several:
+            return json_answer(OK, json.dumps(self._listed()).encode(), extra)
         if path.startswith(MODELS):
             return await self._model(unquote(path.removeprefix(MODELS)), extra)
-        if path.startswith(SLOW_LOOKS):
-            async with self._turn(self._looking):
-                return await self._pass_on(request, None, extra)
-        return await self._pass_on(request, None, extra)
+        of_page = is_open(request.method, path)  # asked for without a key, and the same of all models
+        name = "" if of_page else self._options.rules.model(request.query.get("model")).name
+        async with AsyncExitStack() as stack:
+            server = await stack.enter_async_context(self.servers.asked(name, or_any=of_page))
+            if path.startswith(SLOW_LOOKS):
+                await stack.enter_async_context(self._waiting.turn(self._looking))
+            return await self._pass_on(server.upstream, request, None, extra)
 
     async def _health(self, extra: dict[str, str]) -> web.Response:
-        """Answer for the server where it is too busy to: it runs, and was healthy before."""
-        said = await self._upstream.health()
+        """Answer for the default server where it is too busy to, or would be started: it was healthy before."""
+        default = self.servers.default
+        said = await default.upstream.health()
         if said is not None:
             return json_answer(*said, extra)
-        if self._is_alive() and self._upstream.is_ready:
+        is_alive = default.is_alive
+        if default.upstream.is_ready and (is_alive or self.servers.are_several):
             return json_answer(OK, b'{"status":"ok"}', extra)
-        words = "Loading model" if self._is_alive() else "the server has ended"
+        words = "Loading model" if is_alive else default.failure or "the server has ended"
         return json_answer(refusal.BUSY, error_body(refusal.BUSY, words), extra)
+
+    def _listed(self) -> dict[str, Any]:
+        return listed([(one.model, one.state) for one in self.servers.all])
 
     async def _model(self, name: str, extra: dict[str, str]) -> web.Response:
         try:
-            found = await self._upstream.model(name)
+            several = self._listed()["data"] if self.servers.are_several else None
+            models = several or await self.servers.default.upstream.models()
         except UPSTREAM_ERRORS as error:
             raise _bad_gateway() from error
+        found = next((one for one in models if one.get("id") == name), None)
         if found is None:
             raise RefusedError(refusal.NOT_FOUND, f"The model '{name[:200]}' does not exist", "model")
         return json_answer(OK, json.dumps(found).encode(), extra)
@@ -151,10 +167,12 @@ class Front:
         headers = {
             name: value for name, value in passed_on(request).items() if name.lower() not in page.NOT_ASKED
         }
+        headers["Accept-Encoding"] = "identity"
         try:
-            async with self._upstream.request(
-                "GET", request.raw_path, {**headers, "Accept-Encoding": "identity"}
-            ) as got:
+            async with (
+                self.servers.asked(or_any=True) as server,
+                server.upstream.request("GET", request.raw_path, headers) as got,
+            ):
                 text, kind = await got.read(), got.headers.get("Content-Type", "")
                 back = {
                     name: value for name, value in passed_back(got.headers).items() if name.lower() != "etag"
@@ -194,16 +212,18 @@ class Front:
             treated = Treated(b"") if may_be_empty and not body else await self._treat(body, path)
             del body  # what is passed on is another
             extra |= notes_header(treated.notes)
-            if treated.answers > 1:
-                return await self._several(request, treated, extra)
-            async with self._turn(self._working):
-                return await self._pass_on(request, treated.body, extra)
+            name = self._options.rules.model(treated.model or request.query.get("model")).name
+            async with self.servers.asked(name) as server:
+                if treated.answers > 1:
+                    return await self._several(server, request, treated, extra)
+                async with self._waiting.turn(server.working):
+                    return await self._pass_on(server.upstream, request, treated.body, extra)
         finally:
             self.server.working.discard(request.protocol)
             self._bodies.release(held)
 
     async def _treat(self, body: bytes, path: str) -> Treated:
-        rules = replace(self._options.rules, slots=self._upstream.slots or MOST_SLOTS)
+        rules = self.servers.rules(self._options.rules)
         if len(body) > SMALL and not rules.url_images:
             return await self.pool.treat(body, path, rules)
         request, images = judge(body, path, rules)
@@ -217,30 +237,15 @@ class Front:
             body = json.dumps(request, ensure_ascii=False).encode()
         return await self.pool.treat(body, path, rules)
 
-    @asynccontextmanager
-    async def _turn(self, turns: asyncio.Semaphore) -> AsyncIterator[None]:
-        """Wait for a turn; a RefusedError is raised where too many wait."""
-        if turns.locked() and self._waiting >= WAITING:
-            raise RefusedError(refusal.BUSY, f"{WAITING} requests wait already: try again")
-        self._waiting += 1
-        try:
-            await turns.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            turns.release()
-
     async def _several(
-        self, request: web.BaseRequest, treated: Treated, extra: dict[str, str]
+        self, server: ModelServer, request: web.BaseRequest, treated: Treated, extra: dict[str, str]
     ) -> web.Response:
         async def one(number: int) -> tuple[int, bytes]:
             body = with_seed(treated.body, treated.seed, number)
             headers = {"Content-Type": JSON_TYPE}
             async with (
-                self._turn(self._working),
-                self._upstream.request("POST", request.raw_path, headers, body) as got,
+                self._waiting.turn(server.working),
+                server.upstream.request("POST", request.raw_path, headers, body) as got,
             ):
                 return got.status, await got.read()
 
@@ -255,16 +260,16 @@ class Front:
         return json_answer(OK, json.dumps(whole).encode(), extra)
 
     async def _pass_on(
-        self, request: web.BaseRequest, body: bytes | None, extra: dict[str, str]
+        self, upstream: Upstream, request: web.BaseRequest, body: bytes | None, extra: dict[str, str]
     ) -> web.StreamResponse:
         headers = passed_on(request)
         if body:
             headers["Content-Type"] = JSON_TYPE
-        asking = self._upstream.request(request.method, request.raw_path, headers, body)
+        asking = upstream.request(request.method, request.raw_path, headers, body)
         try:
             got = await asking.__aenter__()
             try:
-                text = await got.content.read(MOST_ERROR) if got.status >= ERRORS else b""
+                text = await read_error(got) if got.status >= ERRORS else b""
             except BaseException:
                 got.close()
                 raise
@@ -277,26 +282,10 @@ class Front:
                 return web.Response(status=status, body=text, headers=_without_length(back))
             response = web.StreamResponse(status=got.status, reason=got.reason, headers=back)
             await response.prepare(request)
-            await _stream(got, response, request)
+            await stream_back(got, response, request)
             return response
         finally:
             got.close()
-
-
-async def _stream(
-    got: aiohttp.ClientResponse, response: web.StreamResponse, request: web.BaseRequest
-) -> None:
-    """Pass an answer back as it comes; where it breaks off, so does ours, and nobody takes it for whole."""
-    try:
-        async for piece in got.content.iter_any():
-            async with asyncio.timeout(DRAIN_S):
-                await response.write(piece)
-        async with asyncio.timeout(DRAIN_S):
-            await response.write_eof()
-    except (aiohttp.ClientError, OSError) as error:  # a TimeoutError too
-        LOGGER.info("an answer is cut: %s", type(error).__name__)
-        if request.transport is not None:
-            request.transport.abort()
 
 
 def _without_length(headers: dict[str, str]) -> dict[str, str]:

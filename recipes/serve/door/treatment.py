@@ -12,7 +12,7 @@ from typing import Any
 from recipes.serve.door.image_decode import READ, Detail, ImageError, prepare_image
 from recipes.serve.door.json_text import parse
 from recipes.serve.door.message_images import ImageSlot, find_images
-from recipes.serve.door.refusal import BAD_REQUEST, RefusedError
+from recipes.serve.door.refusal import BAD_REQUEST, NOT_FOUND, RefusedError
 from recipes.serve.door.request_fields import judge_fields, judge_text
 
 LIST_PATHS = {"/lora-adapters"}  # whose body is a list
@@ -21,23 +21,47 @@ FETCH = "send it as a data URL, or start the server with --allow-url-images"
 
 
 @dataclass(frozen=True)
-class BodyRules:
-    """What the server behind can do, and how large an image is passed on where the request does not say."""
+class ModelLimits:
+    """What a model's server can do: how many requests at a time, and of how many tokens."""
 
+    name: str = ""
     slots: int = 1
-    context: int = 0  # tokens
+    context: int = 0
+
+
+@dataclass(frozen=True)
+class BodyRules:
+    """The models that can be asked, the default one first; how large an image is where the request does not say."""
+
+    models: tuple[ModelLimits, ...] = (ModelLimits(),)
     detail: Detail = Detail.HIGH
     url_images: bool = False
+
+    def model(self, name: object) -> ModelLimits:
+        """Return the model of a request that names it so; the only one has every name.
+
+        A RefusedError is raised if there are several, and none of this name.
+        """
+        if len(self.models) == 1 or name in {None, ""}:
+            return self.models[0]
+        for model in self.models:
+            if model.name == name:
+                return model
+        names = ", ".join(model.name for model in self.models)
+        raise RefusedError(
+            NOT_FOUND, f"there is no model {str(name)[:200]!r} here; there are: {names}", "model"
+        )
 
 
 @dataclass(frozen=True)
 class Treated:
-    """A body to pass on, how many answers to it are wanted, from which seed, and what was done to its images."""
+    """A body to pass on to a model, the answers that are wanted, from which seed, and what was done to its images."""
 
     body: bytes
     answers: int = 1
     seed: int | None = None
     notes: tuple[str, ...] = ()
+    model: str = ""
 
 
 def judge(body: bytes, path: str, rules: BodyRules) -> tuple[dict[str, Any] | list[Any], list[ImageSlot]]:
@@ -45,8 +69,10 @@ def judge(body: bytes, path: str, rules: BodyRules) -> tuple[dict[str, Any] | li
     request = parse(body, allow_list=path in LIST_PATHS)
     if isinstance(request, list):
         return request, []
-    judge_fields(request, rules.slots)
-    judge_text(request, rules.context)
+    name = request.get("model")
+    limits = rules.model(name if isinstance(name, str) else None)  # another value is refused below
+    judge_fields(request, limits.slots)
+    judge_text(request, limits.context)
     if "max_completion_tokens" in request:  # OpenAI's newer name, which older servers do not know
         wanted = request.pop("max_completion_tokens")
         if wanted is not None:
@@ -76,11 +102,12 @@ def finish(request: dict[str, Any] | list[Any], images: list[ImageSlot], path: s
             raise RefusedError(BAD_REQUEST, message, image.where) from error
         image.put(prepared.png)
         notes += [f"image {number}: {', '.join(prepared.notes)}"] if prepared.notes else []
-    answers, seed = 1, None
+    answers, seed, model = 1, None, ""
     if isinstance(request, dict):
         answers, seed = _several(request, path)
+        model = request.get("model") or ""
     text = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
-    return Treated(text.encode(), answers, seed, tuple(notes))
+    return Treated(text.encode(), answers, seed, tuple(notes), model)
 
 
 def _several(request: dict[str, Any], path: str) -> tuple[int, int | None]:

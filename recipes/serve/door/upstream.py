@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from yarl import URL
 
+from recipes.core.log import LOGGER
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 HEALTH_S = 1.0  # how long it may take to answer itself; then the process says how it is
 CONNECT_S = 10.0
+DRAIN_S = 60.0  # how long a client may read nothing
 MOST_ERROR = 1 << 20  # bytes of an error that are read
 # What belongs to one connection (RFC 9110, 7.6.1), and what the door itself has judged.
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -73,11 +76,16 @@ class Upstream:
             await self._read_slots()
         return status, body
 
-    async def model(self, name: str) -> dict[str, Any] | None:
-        """Return what /v1/models says of one model; None where there is no such."""
+    async def is_healthy(self) -> bool:
+        """Whether its own /health says so."""
+        await self.health()
+        return self.is_ready
+
+    async def models(self) -> list[dict[str, Any]]:
+        """Return what /v1/models says of each model."""
         async with self.request("GET", "/v1/models", {}) as answer:
-            listed = json.loads(await answer.read())["data"]
-        return next((one for one in listed if one.get("id") == name), None)
+            listed: list[dict[str, Any]] = json.loads(await answer.read())["data"]
+        return listed
 
     async def close(self) -> None:
         """Close all connections."""
@@ -105,3 +113,27 @@ def passed_back(headers: Mapping[str, str]) -> dict[str, str]:
         for name, value in headers.items()
         if name.lower() not in HOP_BY_HOP and not name.lower().startswith("access-control-")
     }
+
+
+async def read_error(got: aiohttp.ClientResponse) -> bytes:
+    """Return the body of an error, which may come in pieces; at most so much of it as any has."""
+    text = b""
+    while len(text) < MOST_ERROR and (piece := await got.content.read(MOST_ERROR - len(text))):
+        text += piece
+    return text
+
+
+async def stream_back(
+    got: aiohttp.ClientResponse, response: web.StreamResponse, request: web.BaseRequest
+) -> None:
+    """Pass an answer back as it comes; where it breaks off, so does ours, and nobody takes it for whole."""
+    try:
+        async for piece in got.content.iter_any():
+            async with asyncio.timeout(DRAIN_S):
+                await response.write(piece)
+        async with asyncio.timeout(DRAIN_S):
+            await response.write_eof()
+    except (aiohttp.ClientError, OSError) as error:  # a TimeoutError too
+        LOGGER.info("an answer is cut: %s", type(error).__name__)
+        if request.transport is not None:
+            request.transport.abort()

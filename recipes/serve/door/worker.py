@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from recipes.serve.door.image_decode import Detail, load_decoders
 from recipes.serve.door.refusal import TOO_LARGE, RefusedError
-from recipes.serve.door.treatment import BodyRules, Treated, treat
+from recipes.serve.door.treatment import BodyRules, ModelLimits, Treated, treat
 
 LENGTHS = struct.Struct(">IQ")
 MOST_MEMORY = 3 << 29  # bytes of address space; 1.5 GB: an image of 64 megapixels twice, and a body
@@ -39,8 +39,7 @@ def question(path: str, rules: BodyRules) -> dict[str, Any]:
     """Return what is said beside a body."""
     return {
         "path": path,
-        "slots": rules.slots,
-        "context": rules.context,
+        "models": [[model.name, model.slots, model.context] for model in rules.models],
         "detail": rules.detail.value,
         "url_images": rules.url_images,
     }
@@ -52,7 +51,11 @@ def answer(says: dict[str, Any], data: bytes) -> Treated:
         raise RefusedError(int(says["status"]), str(says["message"]), str(says["param"]))
     seed = says["seed"]
     return Treated(
-        data, int(says["answers"]), None if seed is None else int(seed), tuple(map(str, says["notes"]))
+        data,
+        int(says["answers"]),
+        None if seed is None else int(seed),
+        tuple(map(str, says["notes"])),
+        str(says["model"]),
     )
 
 
@@ -64,13 +67,15 @@ def main() -> None:
     with suppress(EOFError):
         while True:
             says, body = read_frame(source)
-            rules = BodyRules(
-                int(says["slots"]), int(says["context"]), Detail(says["detail"]), bool(says["url_images"])
+            models = tuple(
+                ModelLimits(str(name), int(slots), int(context)) for name, slots, context in says["models"]
             )
+            rules = BodyRules(models, Detail(says["detail"]), bool(says["url_images"]))
             reply: tuple[dict[str, Any], bytes]
             try:
                 done = treat(body, str(says["path"]), rules)
-                reply = {"answers": done.answers, "seed": done.seed, "notes": done.notes}, done.body
+                more = {"notes": done.notes, "model": done.model}
+                reply = {"answers": done.answers, "seed": done.seed, **more}, done.body
             except RefusedError as error:
                 reply = {"status": error.status, "message": error.message, "param": error.param}, b""
             except MemoryError:

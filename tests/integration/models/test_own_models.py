@@ -227,7 +227,13 @@ def test_a_shared_file_stays_and_one_that_is_served_is_not_removed(bench: Bench)
     bench.models("add", path)
     bench.models("add", path, "--name", "same")
     server = RunningServer(
-        base="http://127.0.0.1:1", port=1, pid=1, models=("same",), title="x", images=True, needs_key=False
+        base="http://127.0.0.1:1",
+        port=1,
+        pid=1,
+        models=("same",),
+        title="x",
+        images=("same",),
+        needs_key=False,
     )
     with announced(bench.store, server):
         code, _, err = bench.models("remove", "same")

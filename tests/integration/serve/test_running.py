@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from recipes.manifest.load import PROJECT
@@ -20,6 +21,7 @@ from recipes.serve.llamacpp.listen_address import free_port
 from recipes.store.store import Store
 from tests.support.fake_llama_server import tell, write_server
 from tests.support.gguf_drafts import MMPROJ, MODEL
+from tests.support.llama_service import is_running
 from tests.support.model_manifests import BARE, a_project, hub_with
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.store = folder, Store.open(folder / "store")
-        a_project(folder / "project", hub=hub_with(MODEL, MMPROJ), bare=BARE)
+        hub = hub_with(MODEL, MMPROJ)
+        a_project(folder / "project", hub=hub, other=hub.replace("name: hub", "name: other"), bare=BARE)
         for data in (MODEL, MMPROJ):
             from recipes.core.digest import Sha256
 
@@ -79,7 +82,9 @@ class Machine:
             text=True,
         ) as process:
             assert process.stdout is not None
+            self.said = []
             for line in process.stdout:
+                self.said.append(line)
                 if line.startswith("Ctrl-C"):
                     break
             try:
@@ -136,6 +141,48 @@ def test_one_with_another_model_or_without_images_is_not_asked(machine: Machine)
         assert machine.run("ask", "what?").stdout == "green\n"
         assert machine.run("ask", "--image", str(IMAGE), "what?").returncode != 0
         assert machine.run("ask", "--model", "bare", "what?").returncode == 27
+
+
+def test_several_models_are_served_at_one_address_listed_asked_and_stopped_together(machine: Machine) -> None:
+    port = free_port()
+    with machine.serving(port, "--model", "other", "--model", "hub") as process:
+        assert [line.split()[1] for line in machine.said if line.startswith("model:")] == ["hub,", "other,"]
+        assert sum(line.startswith("log:") for line in machine.said) == 2
+        listed = machine.run("serve", "--list").stdout
+        assert listed.startswith(f"http://127.0.0.1:{port}  hub, with images; other, with images  ")
+        for words, name in ((("--model", "other"), "other"), ((), "hub")):
+            asked = machine.run("ask", *words, "--image", str(IMAGE), "what?")
+            assert (asked.returncode, asked.stdout) == (0, "green\n"), asked.stderr
+            assert f"asking {name} at http://127.0.0.1:{port}" in asked.stderr
+            question = json.loads((machine.bundle / f"asked-{name}.json").read_text(encoding="utf-8"))
+            assert question.get("model") == (name if words else None)
+        starts = (machine.bundle / "starts.txt").read_text(encoding="utf-8").split()
+        assert starts == ["hub", "other"]
+        servers = servers_of(process.pid)
+        assert len(servers) == 2
+        assert machine.run("serve", "--stop").stdout == f"stopped http://127.0.0.1:{port}\n"
+        assert not any(map(is_running, servers))
+        assert process.wait(WAIT_S) == 0
+    assert machine.run("serve", "--list").stdout == "no server runs\n"
+
+
+def test_several_models_end_with_ctrl_c_and_when_serve_is_killed(machine: Machine) -> None:
+    for number, status in ((signal.SIGINT, 0), (signal.SIGKILL, -signal.SIGKILL)):
+        with machine.serving(free_port(), "--model", "other") as process:
+            assert machine.run("ask", "--model", "other", "what?").stdout == "green\n"
+            servers = servers_of(process.pid)
+            assert len(servers) == 2
+            process.send_signal(number)
+            assert process.wait(WAIT_S) == status
+            deadline = time.monotonic() + WAIT_S
+            while any(map(is_running, servers)):  # the kernel ends them
+                assert time.monotonic() < deadline
+
+
+def servers_of(pid: int) -> list[int]:
+    """The servers that a session started, by whichever of its threads."""
+    found = psutil.Process(pid).children(recursive=True)
+    return [one.pid for one in found if any(word.endswith("/llama-server") for word in one.cmdline())]
 
 
 class Terminal:

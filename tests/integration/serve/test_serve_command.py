@@ -60,7 +60,8 @@ class Bench:
 
     def write(self, mmproj: bytes, model: bytes = MODEL) -> None:
         self.data = {"model": model, "mmproj": mmproj}
-        a_project(self.folder / "project", hub=hub_with(model, mmproj), bare=BARE)
+        hub = hub_with(model, mmproj)
+        a_project(self.folder / "project", hub=hub, other=hub.replace("name: hub", "name: other"), bare=BARE)
 
     def path(self, role: str) -> Path:
         return self.store.blob_path(Sha256.of_bytes(self.data[role]))
@@ -236,6 +237,31 @@ def test_too_little_memory(bench: Bench, port: str, monkeypatch: pytest.MonkeyPa
     assert code == 0
     assert "1.0 kB is available" in err
     assert bench.argv[bench.argv.index("--cache-ram") + 1] == "0"
+
+
+@pytest.mark.parametrize("fit", [True, False])
+def test_it_is_said_whether_several_models_are_in_memory_together(
+    bench: Bench, port: str, monkeypatch: pytest.MonkeyPatch, *, fit: bool
+) -> None:
+    bench.fetch()
+    bench.does(dies=3)
+    monkeypatch.setattr(preparation, "free_memory", lambda: FreeMemory(1000, "a test"))
+    said = row(bench.serve("--port", port)[2], "expected").split(":")[0]
+    need = round(float(said.split()[0]) * {"kB": 1e3, "MB": 1e6, "GB": 1e9}[said.split()[1]])
+    free = FreeMemory(need * 3 if fit else need * 3 // 2, "a test")
+    monkeypatch.setattr(preparation, "free_memory", lambda: free)
+    code, _, err = bench.serve("--port", port, "--model", "other", "--model", "hub")
+    assert (code, row(err, "where")) == (28, f"{bench.bundle}/llama-server")  # the first one must start
+    assert ("the models are in memory together, " in err) == fit
+    assert ("one model at a time is in memory, " in err) != fit
+    assert "all 2 need " in err
+
+
+def test_one_of_several_that_is_not_there_is_said_before_any_is_started(bench: Bench, port: str) -> None:
+    bench.fetch()
+    code, _, _ = bench.serve("--port", port, "--model", "bare")
+    assert code == 11
+    assert not (bench.bundle / "argv.json").exists()
 
 
 def test_unknown_memory_is_no_reason_to_refuse(

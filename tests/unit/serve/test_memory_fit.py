@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from recipes.core.errors import MemoryShortError
 from recipes.models.inspect import MemoryEstimate
 from recipes.serve.free_memory import FreeMemory
-from recipes.serve.memory_fit import ANYWAY, LEAST_CONTEXT, STEP, MemoryDemand, demand_memory, proposals
+from recipes.serve.memory_fit import (
+    ANYWAY,
+    LEAST_CONTEXT,
+    STEP,
+    MemoryDemand,
+    demand_memory,
+    proposals,
+    share,
+)
 
 GB = 10**9
 LARGE = MemoryEstimate(
@@ -76,3 +84,29 @@ def test_every_context_that_is_proposed_fits_and_is_of_use(
             assert tokens % STEP == 0
             base = memory.total if images and "--text-only" not in words else memory.without_projector
             assert base - memory.cache + tokens * each <= free_bytes
+
+
+def test_models_are_in_memory_together_where_they_fit_to_the_byte_else_one_at_a_time() -> None:
+    together = share([2 * GB, 3 * GB], FreeMemory(5 * GB, "x"))
+    assert (together.one_at_a_time, together.spare_bytes) == (False, (0, 0))
+    assert together.words.startswith("the models are in memory together, ")
+    assert together.words.endswith("all 2 need 5.0 GB, and 5.0 GB is available")
+    assert share([2 * GB, GB], FreeMemory(5 * GB, "x")).spare_bytes == (GB, GB)  # each its part
+    alone = share([2 * GB, 3 * GB], FreeMemory(5 * GB - 1, "x"))
+    assert (alone.one_at_a_time, alone.spare_bytes) == (True, (3 * GB - 1, 2 * GB - 1))
+    assert alone.words.startswith("one model at a time is in memory, ")
+
+
+@pytest.mark.parametrize(("needs", "free"), [([GB, None], FreeMemory(5 * GB, "x")), ([GB, GB], None)])
+def test_models_of_which_it_is_unknown_are_in_memory_one_at_a_time(
+    needs: list[int | None], free: FreeMemory | None
+) -> None:
+    sharing = share(needs, free)
+    assert (sharing.one_at_a_time, sharing.spare_bytes[1]) == (True, None)
+    assert "unknown" in sharing.words
+
+
+def test_one_model_shares_with_nobody() -> None:
+    for need, free, spare in ((2 * GB, 3 * GB, GB), (2 * GB, GB, -GB), (None, GB, None)):
+        sharing = share([need], FreeMemory(free, "x"))
+        assert (sharing.one_at_a_time, sharing.spare_bytes, sharing.words) == (False, (spare,), "")

@@ -425,6 +425,13 @@ def test_a_model_is_found_by_its_name(bench: DoorBench) -> None:
     assert bench.get("/v1/models/other").status_code == 404
 
 
+def test_an_error_that_comes_in_pieces_is_passed_back_whole(bench: DoorBench) -> None:
+    long = json.dumps({"error": {"message": "x" * 900_000}}).encode()  # more than one look at a socket gives
+    bench.behind.does[CHAT] = lambda handler: handler.answer(400, long)
+    answer = bench.post(HELLO)
+    assert (answer.status_code, answer.content) == (400, long)
+
+
 def test_the_page_gets_a_script_that_sends_its_images_through_the_door(bench: DoorBench) -> None:
     html = b"<!doctype html><html><head><title>x</title></head></html>"
     bench.behind.does["/"] = lambda handler: handler.answer(
