@@ -79,7 +79,7 @@ def test_what_computes_too_long_is_ended_and_refused(monkeypatch: pytest.MonkeyP
 
 def test_a_worker_that_dies_takes_one_request_with_it() -> None:
     async def work(pool: WorkerPool) -> None:
-        await pool.warm()
+        await pool.treat(body(), PATH, RULES)  # a worker that has only been started has no name yet
         os.kill(workers()[0], signal.SIGKILL)
         with pytest.raises(RefusedError):
             await pool.treat(body(), PATH, RULES)
@@ -90,7 +90,7 @@ def test_a_worker_that_dies_takes_one_request_with_it() -> None:
 
 def test_who_goes_away_ends_the_worker_that_works_for_them() -> None:
     async def work(pool: WorkerPool) -> None:
-        await pool.warm()
+        await pool.treat(body(), PATH, RULES)
         first = workers()
         asking = asyncio.create_task(pool.treat(body(3000), PATH, RULES))
         await asyncio.sleep(0)
