@@ -85,7 +85,7 @@ class Stand:
 
     def forget(self) -> None:
         """Empty the registry: nothing is mounted, and nothing is there already."""
-        shutil.rmtree(self.registry.data / "docker")
+        remove_tree(self.registry.data / "docker")
 
     def layer(self, publication: Publication) -> tuple[str, int]:
         """Return the address and the size of a published layer."""
