@@ -147,7 +147,6 @@ def test_a_mistake_is_the_clients_and_is_not_retried(
         ask(client, service, **mistake, stream=stream)
 
 
-@pytest.mark.xfail(reason="llama-server takes a schema at /v1/chat/completions alone", raises=AssertionError)
 def test_an_answer_has_the_schema_that_is_asked_for(client: openai.OpenAI, service: Service) -> None:
     form = {"format": {"type": "json_schema", "name": "ring", "strict": True, "schema": SCHEMA}}
     assert ask(client, service, text=form).output_text.startswith("{")

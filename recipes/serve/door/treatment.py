@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from recipes.serve.door.dialects import translate
 from recipes.serve.door.image_decode import READ, Detail, ImageError, prepare_image
 from recipes.serve.door.json_text import parse
 from recipes.serve.door.message_images import ImageSlot, find_images
@@ -73,10 +74,7 @@ def judge(body: bytes, path: str, rules: BodyRules) -> tuple[dict[str, Any] | li
     limits = rules.model(name if isinstance(name, str) else None)  # another value is refused below
     judge_fields(request, limits.slots)
     judge_text(request, limits.context)
-    if "max_completion_tokens" in request:  # OpenAI's newer name, which older servers do not know
-        wanted = request.pop("max_completion_tokens")
-        if wanted is not None:
-            request["max_tokens"] = wanted
+    translate(request, path)
     images = find_images(request, rules.detail)
     for image in images:
         if image.is_web and not rules.url_images:
