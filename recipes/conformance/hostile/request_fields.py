@@ -20,7 +20,7 @@ NAME = r"\"([A-Za-z_][\w.]*)\""
 DECLARED = re.compile(rf"\bfield_(?:num|bool|str|json|nested)\(\s*{NAME}|\badd_alias\(\s*{NAME}")
 READ = re.compile(
     # what is read of an object that an expression gives, too
-    rf"\bjson_(?:value|field|object_field)\([^,\"]+,\s*{NAME}|\.(?:at|contains|value|find|count)\(\s*{NAME}|\b\w+\[{NAME}\](?!\s*=[^=])"
+    rf"\b(?:json_(?:value|field|object_field)|take_member)\([^,\"]+,\s*{NAME}|\.(?:at|contains|value|find|count)\(\s*{NAME}|\b\w+\[{NAME}\](?!\s*=[^=])"
 )
 ROUTE = re.compile(
     r"\b(?:ctx_http\.|svr->)(get|post|del|Get|Post|Delete)\s*\(\s*(?:params\.api_prefix\s*\+\s*)?"
