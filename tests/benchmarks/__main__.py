@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 from recipes.core.errors import INTERRUPTED, RecipeError
 from recipes.manifest.load import PROJECT
 from tests.benchmarks import (
+    asking,
     cold_build,
     fetching,
     hashing,
@@ -43,6 +44,7 @@ MEASUREMENTS: dict[str, ModuleType] = {
     "fetch": fetching,
     "models": models,
     "registry": sharing,
+    "ask": asking,
     "llama-bench": llama_bench,
     "image-speed": image_speed,
 }
