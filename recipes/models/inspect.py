@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recipes.core.errors import VerifyError
+from recipes.models.gguf import hybrid
 from recipes.models.gguf.findings import Finding, Look, Severity
 from recipes.models.gguf.kinds import MODEL_KINDS, PROJECTOR_KINDS
 from recipes.models.gguf.lint import lint_mmproj, lint_model, lint_pair
@@ -28,7 +29,7 @@ _GROUPS = (
     ("experts", r"blk\.\d+\.ffn_\w+_exps\..*"),
     ("router", r"blk\.\d+\.ffn_gate_inp\..*"),
     ("feed forward", r"blk\.\d+\.ffn_.*"),
-    ("attention", r"blk\.\d+\.attn_.*"),
+    ("attention", r"blk\.\d+\.(attn_|ssm_).*"),
     ("vision: patches", r"v\.(patch_embd|position_embd)\..*"),
     ("vision: attention", r"v\.blk\.\d+\.attn_.*"),
     ("vision: feed forward", r"v\.blk\.\d+\.ffn_.*"),
@@ -69,11 +70,12 @@ class MemoryEstimate:
     compute: int  # estimated buffers for a batch of tokens: the logits, and a few rows for each token
     projector: int = 0  # 0 without one
     image: int = 0  # estimated buffers for an image; 0 without a projector
+    state: int = 0  # of the requests, in layers of linear attention: the same for any context
 
     @property
     def without_projector(self) -> int:
         """Bytes for text only."""
-        return self.weights + self.cache + self.compute
+        return self.weights + self.cache + self.state + self.compute
 
     @property
     def total(self) -> int:
@@ -199,8 +201,8 @@ def estimate_memory(
 ) -> MemoryEstimate | None:
     """Estimate the memory for a context of so many tokens; None if the file does not state its sizes.
 
-    Weights and KV cache are exact. The compute buffers are an estimate: for the language model, the logits of a batch
-    and a few rows for each token in it; for an image of so many pixels, a few rows for each patch.
+    Weights, KV cache and state are exact. The compute buffers are an estimate: for the language model, the logits of a
+    batch and a few rows for each token in it; for an image of so many pixels, a few rows for each patch.
     """
     look = Look(model)
     kind = look.text("general.architecture")
@@ -210,11 +212,18 @@ def estimate_memory(
         return None
     blocks, pairs, key, value, width = (size or 0 for size in sizes)
     tokens = next((t.shape[1] for t in model.tensors if t.name == "token_embd.weight" and t.shape[1:]), 0)
+    state = 0
+    if kind == hybrid.NAME:
+        layers = hybrid.layers_of(look)
+        kept = None if layers is None else hybrid.state_bytes(look, layers)
+        if layers is None or kept is None:
+            return None
+        blocks, state = layers.full, kept * hybrid.REQUESTS
     cache = context * blocks * pairs * (key + value) * CACHE_BYTES
     compute = BATCH * REAL_BYTES * (tokens + 16 * width)
     weights = sum(tensor.size_bytes for tensor in model.tensors)
     if mmproj is None:
-        return MemoryEstimate(weights, cache, compute)
+        return MemoryEstimate(weights, cache, compute, state=state)
     vision = Look(mmproj)
     patch, inner, deep = (
         vision.size(f"clip.vision.{name}") or 0
@@ -222,7 +231,8 @@ def estimate_memory(
     )
     patches = image_pixels // patch**2 if patch else 0
     image = patches * REAL_BYTES * (2 * inner + 8 * deep)
-    return MemoryEstimate(weights, cache, compute, sum(tensor.size_bytes for tensor in mmproj.tensors), image)
+    projector = sum(tensor.size_bytes for tensor in mmproj.tensors)
+    return MemoryEstimate(weights, cache, compute, projector, image, state)
 
 
 def _active(look: Look, kind: str, shares: tuple[Share, ...]) -> int:

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from recipes.core.filesystem import size_text
 from recipes.models.gguf.findings import Severity
+from recipes.models.gguf.hybrid import COPIES, REQUESTS
+from recipes.models.gguf.kinds import is_covered
 from recipes.models.gguf.reader import escaped
+from recipes.models.own_manifest import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -14,13 +17,15 @@ if TYPE_CHECKING:
     from recipes.manifest.schema import Model
     from recipes.models.inspect import Inspection, MemoryEstimate, Share
 
+NOT_COVERED = ", not covered by conformance"
 UNITS = ((10**9, "B"), (10**6, "M"), (10**3, "k"))
 
 
 def inspection_lines(found: Inspection, context: int) -> Iterator[str]:
     """Yield the description of a model, and its errors and warnings."""
     name = f" ({escaped(found.name)})" if found.name else ""
-    yield f"architecture:  {escaped(found.architecture) or 'none'}{name}"
+    beyond = "" if is_covered(found.architecture) else NOT_COVERED
+    yield f"architecture:  {escaped(found.architecture) or 'none'}{name}{beyond}"
     is_sparse = found.active_parameters < found.parameters
     active = f", {count_text(found.active_parameters)} active per token" if is_sparse else ""
     yield f"parameters:    {count_text(found.parameters)}{active}"
@@ -53,13 +58,18 @@ def memory_lines(found: Inspection, context: int) -> Iterator[str]:
     text = ", ".join(memory_parts(memory, images=False))
     yield f"memory:        {size_text(memory.without_projector)} for text with {context} tokens of context: {text}"
     if found.fits is not None:
-        images = ", ".join(memory_parts(memory, images=True)[3:])
+        images = ", ".join(memory_parts(memory, images=True)[len(memory_parts(memory, images=False)) :])
         yield f"               {size_text(memory.total)} with images: {images}"
+    if memory.state:
+        each = size_text(memory.state // REQUESTS)
+        yield f"               not counted: up to {COPIES} copies of each request's state, {each} each"
 
 
 def memory_parts(memory: MemoryEstimate, *, images: bool) -> list[str]:
-    """Return what the memory is for: three parts for text, two more for images."""
+    """Return what the memory is for: three parts for text, four with linear attention; two more for images."""
     text = [f"{size_text(memory.weights)} weights", f"{size_text(memory.cache)} KV cache"]
+    if memory.state:
+        text.append(f"{size_text(memory.state)} state of linear attention")
     text.append(f"about {size_text(memory.compute)} compute buffers")
     more = [f"{size_text(memory.projector)} projector", f"about {size_text(memory.image)} for an image"]
     return text + more if images else text
@@ -108,7 +118,9 @@ def list_lines(rows: Sequence[tuple[Model, Sequence[str]]]) -> Iterator[str]:
     """Yield the table of all models, each with the state of each of its files."""
     for model, states in rows:
         memory = f", needs {size_text(model.memory.size_bytes)}" if model.memory else ""
-        yield f"{model.name}: {model.summary} ({model.licence}{memory})"
+        known = is_covered(model.architecture) or model.architecture == UNKNOWN
+        beyond = "" if known else NOT_COVERED
+        yield f"{model.name}: {model.summary} ({model.licence}{memory}{beyond})"
         for file, state in zip(model.files, states, strict=True):
             size = file.size_bytes or file.max_bytes
             about = "" if file.size_bytes else "at most "

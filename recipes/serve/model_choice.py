@@ -11,7 +11,8 @@ from recipes.models.chat_template import judge_templates
 from recipes.models.files import default_model, missing, paths_by_role, pinned_files
 from recipes.models.gguf.reader import read_gguf
 from recipes.models.inspect import IMAGE_PIXELS, Inspection, demand_known, demand_sound, inspect
-from recipes.models.loader.table import read_table
+from recipes.models.loader.table import read_table, table_path
+from recipes.models.own_manifest import UNKNOWN
 from recipes.models.verify import verify_files
 from recipes.serve.consent import YES, Consent
 from recipes.serve.obtain import is_here, obtain_model, size_of
@@ -114,6 +115,30 @@ def _why_none(pinned: Sequence[Model], fitting: Sequence[Model], free: FreeMemor
         return "no other is pinned"
     least = min(pinned, key=lambda model: model.memory.size_bytes if model.memory else 0)
     return f"none fits into memory, not even {least.name}{room_text(least, free)}"
+
+
+def demand_loadable(job: Job, model: Model, allowed: Collection[str]) -> None:
+    """Demand that the recipe's llama.cpp knows a model's architecture, or that it is in `allowed`.
+
+    It needs no file of the model. The UsageError names the recipes that know it. A model that a user added may not say
+    its architecture; then its file does.
+    """
+    wanted = model.architecture
+    if wanted in {UNKNOWN, *allowed, *read_table(job.manifests, job.recipe.name).architectures}:
+        return
+    knowing = [
+        name
+        for name in job.manifests.recipe_names()
+        if (job.manifests.project / table_path(name)).exists()
+        and wanted in read_table(job.manifests, name).architectures
+    ]
+    raise UsageError(
+        where=f"{model.name}: architecture",
+        expected=f"one that the llama.cpp of {job.recipe.name} loads",
+        found=wanted,
+        fix=" or ".join(f"--recipe {name}" for name in knowing)
+        or f"another --model; or --allow-architecture {wanted}, if it is --bundle's llama.cpp that loads it",
+    )
 
 
 def ready_model(  # noqa: PLR0913 - as the sessions' options

@@ -10,6 +10,8 @@ from recipes.build.advisories import demand_no_known_issues
 from recipes.core.cores import threads_to_ask_for
 from recipes.core.errors import UsageError
 from recipes.core.filesystem import size_text
+from recipes.models.gguf.kinds import is_covered
+from recipes.models.gguf.reader import escaped
 from recipes.serve.consent import Consent
 from recipes.serve.door.options import MOST_BODY, DoorOptions
 from recipes.serve.door.treatment import BodyRules, ModelLimits
@@ -17,7 +19,13 @@ from recipes.serve.free_memory import free_memory
 from recipes.serve.lifecycle import start_seconds
 from recipes.serve.llamacpp.installation import SERVER, Installation, find_installation
 from recipes.serve.memory_fit import MemoryDemand, demand_memory, fitting_context, share
-from recipes.serve.model_choice import ReadyModel, choose_model, needs_of_others, ready_model
+from recipes.serve.model_choice import (
+    ReadyModel,
+    choose_model,
+    demand_loadable,
+    needs_of_others,
+    ready_model,
+)
 from recipes.serve.obtain import obtain_bundle, obtain_model
 from recipes.serve.server_arguments import ServerOptions, server_arguments
 from recipes.serve.server_process import Service
@@ -116,6 +124,7 @@ def prepare_model(  # noqa: PLR0913 - as `prepare`
     choice = choose_model(job, name, free, consent)
     if choice.reason:
         job.console.say(choice.reason)
+    demand_loadable(job, choice.model, options.allow_architecture or ())
     obtain_model(job, choice.model, consent, text_only=text_only)
     readied = partial(
         ready_model,
@@ -126,6 +135,11 @@ def prepare_model(  # noqa: PLR0913 - as `prepare`
         image_pixels=largest_image(options.detail, options.image_max_tokens),
     )
     ready = readied(context=options.context)
+    if not is_covered(ready.inspection.architecture):
+        job.console.warn(
+            f"conformance does not cover {escaped(ready.inspection.architecture)}, the architecture of {ready.name}:"
+            " whether its answers are those of its authors' code was not measured"
+        )
     shorter = options.context is None and shorter_context(ready, free)
     if shorter:
         ready = readied(context=shorter)

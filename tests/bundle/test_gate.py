@@ -17,6 +17,7 @@ from recipes.models.chat_template import judge_templates
 from recipes.models.gguf.reader import Value, ValueType, read_gguf
 from recipes.models.loader.table import read_table
 from recipes.store.store import Store
+from tests.support import gguf_hybrid as hybrid
 from tests.support import gguf_qwen2 as qwen2
 from tests.support.bundles import bundle_plan
 from tests.support.gguf_drafts import number, whole_draft, word
@@ -105,6 +106,22 @@ def test_what_is_demanded_of_qwen2_is_what_the_program_loads(
     model.write_bytes(whole_draft(qwen2.MODEL_KEYS | {TEMPLATE: template}, qwen2.MODEL_TENSORS).encode())
     tensors = qwen2.mmproj_tensors(kind, exchanged=exchanged)
     mmproj.write_bytes(whole_draft(qwen2.mmproj_keys(kind), tensors).encode())
+    assert errors({"model": read_gguf(model), "mmproj": read_gguf(mmproj)}, TABLE) == []
+    done = ask(model, mmproj, context=4096)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.skipif("qwen35moe" not in TABLE.architectures, reason="this recipe's llama.cpp does not load it")
+@pytest.mark.parametrize("with_drafts", [False, True])
+def test_what_is_demanded_of_linear_attention_is_what_the_program_loads(
+    tmp_path: Path, *, with_drafts: bool
+) -> None:
+    template = word("{% for m in messages %}{{ m.content }}{% endfor %}")
+    model, mmproj = tmp_path / "model.gguf", tmp_path / "mmproj.gguf"
+    keys = hybrid.model_keys() | {TEMPLATE: template} | (hybrid.DRAFT_KEYS if with_drafts else {})
+    tensors = hybrid.TENSORS | (hybrid.DRAFT_BLOCK if with_drafts else {})
+    model.write_bytes(whole_draft(keys, tensors).encode())
+    mmproj.write_bytes(hybrid.MMPROJ)
     assert errors({"model": read_gguf(model), "mmproj": read_gguf(mmproj)}, TABLE) == []
     done = ask(model, mmproj, context=4096)
     assert done.returncode == 0, done.stderr[-2000:]

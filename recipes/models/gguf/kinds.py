@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from recipes.models.gguf import hybrid
 from recipes.models.gguf.optional_keys import MODEL, VISION
 from recipes.models.gguf.tensor_shapes import mmproj_shapes, model_shapes, qwen2_mmproj_shapes
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import TypeAlias
 
+    from recipes.models.gguf.findings import Look
+    from recipes.models.gguf.optional_keys import Rule
     from recipes.models.gguf.tensor_shapes import Shapes
 
     Ranges: TypeAlias = Mapping[str, tuple[int, int]]
@@ -34,6 +37,12 @@ _QWEN3: Ranges = {
     "n_deepstack_layers": (0, INT),
 }
 _EXPERTS: Ranges = {**dict.fromkeys(EXPERTS, (1, 512)), "expert_feed_forward_length": ANY}
+_HYBRID: Ranges = {
+    **_HEADS,
+    **_EXPERTS,
+    **dict.fromkeys(("attention.key_length", "attention.value_length"), ANY),
+    **dict.fromkeys(("expert_shared_feed_forward_length", *hybrid.STATE_SIZES), ANY),
+}
 _DENSE: Ranges = {"feed_forward_length": ANY}
 _VISION: Ranges = {
     **dict.fromkeys(("embedding_length", "attention.head_count", "projection_dim"), ANY),
@@ -73,11 +82,19 @@ class ModelKind:
         True  # whether keys say how long a head is; else all heads together are as wide as the model
     )
     has_biases: bool = False
+    is_hybrid: bool = False  # whether layers have linear attention, and only a part of a head is rotated
+    is_covered: bool = True  # whether conformance or the table of fidelity has a model of this kind
+    splitter: str = "qwen2"  # tokenizer.ggml.pre
 
     @property
     def expected(self) -> frozenset[str]:
         """The keys of the architecture that are checked by name."""
-        return frozenset(f"{self.name}.{name}" for name in (*self.sizes, *_OF_MODELS, *MODEL))
+        return frozenset(f"{self.name}.{name}" for name in (*self.sizes, *_OF_MODELS, *self.rules))
+
+    @property
+    def rules(self) -> Mapping[str, Rule]:
+        """The values that the keys may have which it may have or not."""
+        return {**MODEL, **hybrid.RULES} if self.is_hybrid else MODEL
 
     @property
     def optional(self) -> tuple[str, ...]:
@@ -94,8 +111,12 @@ class ModelKind:
             **sizes,
         }
 
-    def shapes(self, sizes: Mapping[str, int], tokens: int) -> Shapes:
+    def shapes(self, sizes: Mapping[str, int], tokens: int, look: Look) -> Shapes:
         """Return the tensors of a model of these sizes and so many tokens."""
+        if self.is_hybrid:
+            found = {tensor.name: tensor.shape for tensor in look.file.tensors}
+            layers = hybrid.layers_of(look)  # None is an error already: there is nothing to compare with
+            return found if layers is None else hybrid.hybrid_shapes(sizes, tokens, layers, found)
         return model_shapes(sizes, tokens, normed=self.states_heads, biased=self.has_biases)
 
 
@@ -133,6 +154,16 @@ MODEL_KINDS = {
             has_deepstack=False,
             states_heads=False,
             has_biases=True,
+            is_covered=False,
+        ),
+        ModelKind(
+            hybrid.NAME,
+            _HYBRID,
+            ("qwen3vl_merger",),
+            has_deepstack=False,
+            is_hybrid=True,
+            is_covered=False,
+            splitter=hybrid.SPLITTER,
         ),
     )
 }
@@ -161,3 +192,9 @@ PROJECTOR_KINDS = {
         ),
     )
 }
+
+
+def is_covered(architecture: str) -> bool:
+    """Whether conformance, or the table of fidelity, has a model of an architecture."""
+    kind = MODEL_KINDS.get(architecture)
+    return kind is not None and kind.is_covered

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recipes.models.gguf.findings import Finding, Look
+from recipes.models.gguf.hybrid import lint_hybrid
 from recipes.models.gguf.kinds import (
     ANY,
     BLOCKS,
@@ -22,7 +23,7 @@ from recipes.models.gguf.kinds import (
     ProjectorKind,
 )
 from recipes.models.gguf.loader_keys import CLIP_PARTS, judge_keys, judge_limits, reads_of
-from recipes.models.gguf.optional_keys import MODEL, SAMPLING, VISION, lint_unexpected, lint_values
+from recipes.models.gguf.optional_keys import SAMPLING, VISION, lint_unexpected, lint_values
 from recipes.models.gguf.other_formats import shown
 from recipes.models.gguf.other_kinds import name_kind
 from recipes.models.gguf.reader import ValueType
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from recipes.models.gguf.tensor_shapes import Shapes
     from recipes.models.loader.table import LoaderTable
 
+NEWER = "name a --recipe whose llama.cpp is newer"
 PARTLY = "only its format, keys and vocabulary were checked, not its tensors"
 
 
@@ -65,6 +67,9 @@ def lint_model(file: GgufFile, table: LoaderTable | None = None) -> tuple[Findin
             lint_unexpected(look, reads, kind.expected, f"{name}.")
         if table:
             judge_limits(look, table, name)
+            if kind is not None and name not in table.architectures:
+                what = f"is {shown(name)}, which this recipe's llama.cpp does not load"
+                look.error("general.architecture", what, NEWER)
     return tuple(look.findings)
 
 
@@ -114,20 +119,21 @@ def lint_pair(model: GgufFile, mmproj: GgufFile) -> tuple[Finding, ...]:
         gives = shapes.get("mm.2.weight", ())[1:2]
         if gives != (width,):
             other.error("mmproj: mm.2.weight", f"gives vectors of {[*gives]}, and the model takes [{width}]")
-        if kind.has_deepstack:
-            # clip.cpp counts these tensors, whatever is_deepstack_layers says
-            layers = sum(
-                tensor.startswith("v.deepstack.") and tensor.endswith(".fc1.weight") for tensor in shapes
-            )
-            takes = one.size(f"{name}.n_deepstack_layers")
-            if layers != takes:
-                other.error("mmproj: v.deepstack", f"gives {layers} layers, and the model takes {takes}")
+        # clip.cpp counts these tensors, whatever is_deepstack_layers says
+        layers = sum(
+            tensor.startswith("v.deepstack.") and tensor.endswith(".fc1.weight") for tensor in shapes
+        )
+        takes = one.size(f"{name}.n_deepstack_layers") if kind.has_deepstack else 0
+        if layers != takes:
+            other.error("mmproj: v.deepstack", f"gives {layers} layers, and the model takes {takes}")
+        elif kind.has_deepstack and not layers:
+            other.error("mmproj: v.deepstack", "gives no layer, and llama.cpp's graph needs one")
     return tuple(other.findings)
 
 
 def _lint_known(look: Look, kind: ModelKind, tokens: int, table: LoaderTable | None) -> None:
     prefix = f"{kind.name}."
-    lint_qwen_vocabulary(look)
+    lint_qwen_vocabulary(look, kind.splitter)
     look.reals(f"{prefix}rope.freq_base", f"{prefix}attention.layer_norm_rms_epsilon")
     ranges = dict(kind.sizes)
     if table:
@@ -137,13 +143,15 @@ def _lint_known(look: Look, kind: ModelKind, tokens: int, table: LoaderTable | N
     if sizes:
         sizes = kind.filled(sizes)
         _lint_attention(look, kind, sizes)
-    lint_values(look, MODEL, prefix)
+        if kind.is_hybrid:
+            lint_hybrid(look, sizes)
+    lint_values(look, kind.rules, prefix)
     stated = look.size(f"{prefix}vocab_size")
     if tokens and stated not in {None, tokens}:
         look.error(f"{prefix}vocab_size", f"is {stated}, and there are {tokens} tokens")
     if sizes and tokens and not look.has_error(f"{prefix}embedding_length"):
         what = f"a {kind.name} of {sizes['block_count']} blocks"
-        _lint_tensors(look, kind.shapes(sizes, tokens), what, kind.optional)
+        _lint_tensors(look, kind.shapes(sizes, tokens, look), what, kind.optional)
 
 
 def _lint_encoder(look: Look, kind: ProjectorKind) -> None:
@@ -210,16 +218,18 @@ def _lint_attention(look: Look, kind: ModelKind, sizes: Mapping[str, int]) -> No
     )
     look.rules(prefix, rows)
     # llama.cpp's defaults, not written by the converter
-    for name in (
-        "rope.dimension_count",
-        "rope.dimension_count_swa",
-        "attention.key_length_swa",
-        "attention.value_length_swa",
+    partly = look.size(f"{prefix}rope.dimension_count") if kind.is_hybrid else None
+    rotated = head if partly is None else partly
+    for name, wanted in (
+        ("rope.dimension_count", rotated),
+        ("rope.dimension_count_swa", rotated),
+        ("attention.key_length_swa", head),
+        ("attention.value_length_swa", head),
     ):
-        rotated = look.size(prefix + name)
-        if rotated not in {None, head}:
-            look.error(prefix + name, f"is {rotated}, not key_length, {head}")
-    key, half = f"{prefix}rope.dimension_sections", head // 2
+        stated = look.size(prefix + name)
+        if stated not in {None, wanted}:
+            look.error(prefix + name, f"is {stated}, not key_length, {wanted}")
+    key, half = f"{prefix}rope.dimension_sections", rotated // 2
     sections = [int(part) for part in look.many(key, ValueType.INT32, ValueType.UINT32, length=4) or ()]
     # ggml divides by their sum
     if sections and (sections[3] or min(sections) < 0 or not 0 < sum(sections) <= half):
@@ -237,11 +247,6 @@ def _lint_vision(look: Look, sizes: Mapping[str, int], marks: Sequence[Scalar], 
             kind.has_deepstack and len(marks) != blocks,
             "is_deepstack_layers",
             f"has {len(marks)} values, and there are {blocks} blocks",
-        ),
-        (
-            kind.has_deepstack and not any(marks),
-            "is_deepstack_layers",
-            "marks no layer, and llama.cpp's graph needs one",
         ),
         (merge != MERGE, "spatial_merge_size", f"is {merge}, and llama.cpp supports only {MERGE}"),
         # a quarter of each head for each of the four parts of a position

@@ -147,6 +147,8 @@ def is_usable(tensor: Tensor) -> bool:
     """Whether llama.cpp can compute with a tensor of this type in its place."""
     if len(whole(tensor.shape)) == 1:  # ggml adds and multiplies vectors only in F32
         return tensor.type.name == "F32"
+    if tensor.name.endswith(".ssm_conv1d.weight"):
+        return tensor.type.name == "F32"
     return (
         tensor.type.name in ONLY.get(tensor.name, (tensor.type.name,)) and tensor.type.name not in NO_WEIGHTS
     )

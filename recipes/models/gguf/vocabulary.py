@@ -63,13 +63,13 @@ def lint_vocabulary(look: Look, default_ids: Mapping[str, Mapping[str, int]]) ->
     return len(tokens)
 
 
-def lint_qwen_vocabulary(look: Look) -> None:
-    """Check what the vocabulary of a Qwen model with images has besides."""
+def lint_qwen_vocabulary(look: Look, splitter: str) -> None:
+    """Check what the vocabulary of a Qwen model with images has besides; `splitter` is how it splits texts."""
     model, pre = (look.one(TOKENIZER + name, ValueType.STRING) for name in ("model", "pre"))
     if isinstance(model, str) and model != "gpt2":
         look.error(TOKENIZER + "model", f"is {shown(model)}, not 'gpt2'")
-    if isinstance(pre, str) and pre != "qwen2":
-        look.warn(TOKENIZER + "pre", f"is {shown(pre)}, not 'qwen2': texts are split differently")
+    if isinstance(pre, str) and pre != splitter:
+        look.warn(TOKENIZER + "pre", f"is {shown(pre)}, not {splitter!r}: texts are split differently")
     merges = look.many(TOKENIZER + "merges", ValueType.STRING) or ()
     unpaired = [merge for merge in map(str, merges) if " " not in merge[1:]]
     if unpaired:

@@ -23,6 +23,7 @@ from recipes.serve.free_memory import FreeMemory
 from recipes.serve.llamacpp.installation import find_installation
 from recipes.serve.llamacpp.listen_address import LOOPBACK, free_port
 from recipes.store.store import Store
+from tests.support import gguf_hybrid as hybrid
 from tests.support.door_bench import open_door
 from tests.support.fake_llama_server import tell, write_server
 from tests.support.gguf_drafts import (
@@ -198,6 +199,41 @@ def test_a_kind_of_model_that_is_not_checked_whole_is_asked_for_by_name(bench: B
     assert row(err, "fix").startswith("--allow-architecture llama ")
     assert bench.serve("--port", port, "--allow-architecture", "qwen2")[0] == 13
     assert bench.serve("--port", port, "--allow-architecture", "llama")[0] == 0
+
+
+def a_hybrid(bench: Bench) -> None:
+    bench.write(hybrid.MMPROJ, hybrid.MODEL)
+    manifest = bench.folder / "project" / "manifests" / "models" / "hub.yaml"
+    text = manifest.read_text(encoding="utf-8")
+    manifest.write_text(text.replace("architecture: qwen3vlmoe", "architecture: qwen35moe"), encoding="utf-8")
+
+
+def test_what_conformance_does_not_cover_is_served_and_said_once(bench: Bench, port: str) -> None:
+    a_hybrid(bench)
+    bench.fetch()
+    bench.does(ends=0)
+    code, _, err = bench.serve("--port", port)
+    assert code == 0
+    assert err.count("conformance does not cover qwen35moe, the architecture of hub") == 1
+    bench.write(MMPROJ)
+    bench.fetch()
+    assert "conformance" not in bench.serve("--port", port)[2]
+
+
+def test_what_the_recipe_does_not_load_is_refused_before_anything_is_fetched(bench: Bench, port: str) -> None:
+    a_hybrid(bench)
+    tables = sorted((bench.folder / "project" / "manifests" / "loaders").glob("*.json"))
+    for table in tables:
+        text = table.read_text(encoding="utf-8").replace('"qwen35moe",', "")
+        (table.parent / f"{table.stem}.json").write_text(text, encoding="utf-8")
+    code, _, err = bench.serve("--port", port, "--yes")
+    assert (code, row(err, "where")) == (2, "hub: architecture")
+    assert row(err, "found") == "qwen35moe"
+    assert row(err, "fix").startswith("another --model; or --allow-architecture qwen35moe, if ")
+    assert not bench.path("model").exists()
+    assert (
+        bench.serve("--port", port, "--allow-architecture", "qwen35moe")[0] == 23
+    )  # asked for: its files come next
 
 
 def test_a_template_that_never_ends_is_not_served(bench: Bench, port: str) -> None:

@@ -228,11 +228,7 @@ YES, NO = True, False
         (
             v(is_deepstack_layers=flags(NO, NO)),
             {},
-            [
-                (V + "is_deepstack_layers", "marks no layer"),
-                *((f"v.deepstack.1.{part}", OWN) for part in PARTS),
-                MORE,
-            ],
+            [*((f"v.deepstack.1.{part}", OWN) for part in PARTS), MORE],
         ),
         ({}, {"v.class_embd": (F32, (16,))}, [("v.class_embd", OWN)]),
         (
@@ -316,6 +312,11 @@ WIDTH, LAYERS, BOTH = "mmproj: mm.2.weight", "mmproj: v.deepstack", "model and m
             {"qwen3vl.embedding_length": real(1.0), "qwen3vl.n_deepstack_layers": real(1.0)},
             {},
             [(WIDTH, "[], and the model takes [None]"), (LAYERS, "takes None")],
+        ),
+        (
+            {"qwen3vl.n_deepstack_layers": number(0)},
+            {name: row for name, row in MMPROJ_TENSORS.items() if "deepstack" not in name},
+            [(LAYERS, "gives no layer, and llama.cpp's graph needs one")],
         ),
         (LLAMA, MMPROJ_TENSORS, [(BOTH, "'llama' and 'qwen3vl_merger'")]),
     ],
