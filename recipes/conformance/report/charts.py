@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from recipes.conformance.report.drawing import LINE, MARGIN, WIDTH, drawing, text
 from recipes.conformance.report.markup import element
 from recipes.conformance.report.summary import figure_text
 from recipes.evalset.mrope_sections import AXES, blocked, interleaved
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from recipes.conformance.results.result import Distance
-
-WIDTH = 1000
-MARGIN = 10
-LINE = 20  # height of a line of text
 
 CELL_MOST, CELL_HEIGHT = 30.0, 30
 AXIS_NAMES = {"t": "time", "h": "height", "w": "width"}
@@ -41,19 +38,19 @@ def draw_channels(sections: Sequence[int]) -> Element:
     size = min(CELL_MOST, (WIDTH - 2 * MARGIN) / total)
     parts, top = [_channel_legend(sections)], 2 * LINE
     for name, axes in layouts:
-        parts.append(_text(MARGIN, top + 12, name, class_="strong"))
+        parts.append(text(MARGIN, top + 12, name, class_="strong"))
         for index, axis in enumerate(axes):
             is_other = axis != layouts[0][1][index]
             parts.extend(_cell(index, axis, size, top + LINE, is_other=is_other))
         top += LINE + CELL_HEIGHT + LINE
     ticks = [*range(0, total - 1, 8), total - 1]
     parts.extend(
-        _text(MARGIN + (index + 0.5) * size, top - 4, str(index), class_="faint", text_anchor="middle")
+        text(MARGIN + (index + 0.5) * size, top - 4, str(index), class_="faint", text_anchor="middle")
         for index in ticks
         if index == total - 1 or (total - 1 - index) * size > LINE
     )
     words = "; ".join(f"{name}: {' '.join(axes)}" for name, axes in layouts)
-    return _svg(f"The axis of each frequency, from the fastest. {words}.", top + 4, parts)
+    return drawing(f"The axis of each frequency, from the fastest. {words}.", top + 4, parts)
 
 
 def draw_distances(distances: Sequence[Distance]) -> Element:
@@ -74,8 +71,8 @@ def draw_distances(distances: Sequence[Distance]) -> Element:
         height = max(GROUP_LEAST, step * (len(members) + 1))
         shade = "band" if number % 2 == 0 else "band odd"
         rows.append(element("rect", x=0, y=top, width=WIDTH, height=height, class_=shade))
-        rows.append(_text(MARGIN, top + LINE, weights, class_="strong"))
-        rows.append(_text(MARGIN, top + 1.9 * LINE, setting, class_="faint"))
+        rows.append(text(MARGIN, top + LINE, weights, class_="strong"))
+        rows.append(text(MARGIN, top + 1.9 * LINE, setting, class_="faint"))
         start = top + (height - step * (len(members) - 1)) / 2
         ranked = sorted(members, key=lambda d: (-_bounded(d.size), d.case))
         rows.extend(_pair(d, scale, start + index * step) for index, d in enumerate(ranked))
@@ -84,7 +81,7 @@ def draw_distances(distances: Sequence[Distance]) -> Element:
     others = [row for row in rows if row.tag != "rect"]
     parts = [*_distance_legend(), *bands, *scale.grid(2.5 * LINE, top), *others]
     parts.append(
-        _text(
+        text(
             (scale.left + scale.right) / 2,
             top + 2 * LINE,
             "largest difference of a first token's natural logarithm of probability",
@@ -93,7 +90,7 @@ def draw_distances(distances: Sequence[Distance]) -> Element:
         )
     )
     words = "Differences from the reference by weights and setting; every number is in the table below."
-    return _svg(words, top + 2.5 * LINE, parts)
+    return drawing(words, top + 2.5 * LINE, parts)
 
 
 class _Scale:
@@ -117,7 +114,7 @@ class _Scale:
             label = f"{10.0**power:.{max(0, -power)}f}"
             if 10.0**power <= FLOOR:
                 label += " or less"
-            parts.append(_text(x, bottom + LINE - 4, label, class_="faint", text_anchor="middle"))
+            parts.append(text(x, bottom + LINE - 4, label, class_="faint", text_anchor="middle"))
         return parts
 
 
@@ -156,7 +153,7 @@ def _distance_legend() -> list[Element]:
     parts = []
     for x, class_, is_resized, words in places:
         parts.append(_mark(x + RADIUS, y, class_, is_resized=is_resized))
-        parts.append(_text(x + 14, y + 5, words))
+        parts.append(text(x + 14, y + 5, words))
     return parts
 
 
@@ -165,10 +162,10 @@ def _channel_legend(sections: Sequence[int]) -> Element:
     x = float(MARGIN)
     for axis, number in zip(AXES, sections, strict=True):
         parts.append(element("rect", x=x, y=2, width=16, height=16, rx=3, class_=f"axis-{axis}"))
-        parts.append(_text(x + 22, 15, f"{axis}: {AXIS_NAMES[axis]}, {number}"))
+        parts.append(text(x + 22, 15, f"{axis}: {AXIS_NAMES[axis]}, {number}"))
         x += 130
     parts.append(element("rect", x=x + 1, y=3, width=14, height=14, rx=3, class_="frame"))
-    parts.append(_text(x + 22, 15, "not the axis that the blocked layout has there"))
+    parts.append(text(x + 22, 15, "not the axis that the blocked layout has there"))
     return element("g", *parts)
 
 
@@ -178,7 +175,7 @@ def _cell(index: int, axis: str, size: float, y: float, *, is_other: bool) -> li
     box = {"x": x + gap, "y": y + gap, "width": size - 2 * gap, "height": CELL_HEIGHT - 2 * gap, "rx": 3.0}
     parts = [
         element("rect", class_=f"axis-{axis}", **box),
-        _text(x + size / 2, y + 20, axis, class_="on-axis", text_anchor="middle"),
+        text(x + size / 2, y + 20, axis, class_="on-axis", text_anchor="middle"),
     ]
     if is_other:
         parts.insert(1, element("rect", class_="frame", **box))
@@ -188,18 +185,3 @@ def _cell(index: int, axis: str, size: float, y: float, *, is_other: bool) -> li
 def _bounded(value: float) -> float:
     """Return a number that a logarithmic scale can show."""
     return max(value, FLOOR)
-
-
-def _text(x: float, y: float, words: str, **attributes: str) -> Element:
-    return element("text", words, x=x, y=y, **attributes)
-
-
-def _svg(words: str, height: float, parts: Sequence[Element]) -> Element:
-    return element(
-        "svg",
-        *parts,
-        viewBox=f"0 0 {WIDTH} {height:g}",
-        role="img",
-        aria_label=words,
-        xmlns="http://www.w3.org/2000/svg",
-    )

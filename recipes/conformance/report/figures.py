@@ -1,4 +1,4 @@
-"""The two drawings with the words and tables that go with them. Pure."""
+"""The drawings with the words and tables that go with them. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from recipes.conformance.report.charts import draw_channels, draw_distances
 from recipes.conformance.report.markup import element, section, table
+from recipes.conformance.report.positions_chart import draw_positions
 from recipes.conformance.report.summary import count, figure_text
 from recipes.evalset.mrope_sections import blocked, interleaved
 
@@ -55,7 +56,7 @@ def distances_section(distances: Sequence[Distance]) -> Element | None:
 
 
 def channels_section(sections: tuple[int, int, int]) -> Element:
-    """Draw which frequencies t, h and w turn in both layouts."""
+    """Draw which frequencies t, h and w turn in both layouts, and what they are of an image and of a clip."""
     total = sum(sections)
     differing = sum(a != b for a, b in zip(blocked(sections), interleaved(sections), strict=True))
     return section(
@@ -69,6 +70,8 @@ def channels_section(sections: tuple[int, int, int]) -> Element:
         ),
         element("div", draw_channels(sections), class_="wide drawing"),
         element("p", "Numbered from the fastest frequency to the slowest.", class_="faint"),
+        element("h3", "The three positions of a token"),
+        element("div", draw_positions(), class_="wide drawing"),
     )
 
 

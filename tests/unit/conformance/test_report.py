@@ -16,6 +16,7 @@ from recipes.conformance.report.html import to_page
 from recipes.conformance.report.json_record import image_names, to_json
 from recipes.conformance.report.junit import to_junit
 from recipes.conformance.report.markup import printable
+from recipes.conformance.report.positions_chart import draw_positions
 from recipes.conformance.report.summary import SYMBOLS, summarise
 from recipes.conformance.report.write import write_report
 from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part, has_failed
@@ -339,6 +340,17 @@ def test_each_frequency_is_drawn_in_both_layouts() -> None:
     frames = [rect for rect in svg.iter("rect") if rect.get("class") == "frame"]
     assert len(frames) == 1 + sum(a != b for a, b in zip("tttthhw", "thwthtt", strict=True))
     assert "t t t t h h w" in (svg.get("aria-label") or "")
+
+
+def test_the_positions_of_an_image_and_of_a_clip_are_drawn_side_by_side() -> None:
+    svg = draw_positions()
+    seen = [text.text for text in svg.iter("text") if text.get("class") == "on-axis"]
+    image = ["2"] * 6, ["2"] * 3 + ["3"] * 3, ["2", "3", "4"] * 2
+    assert tuple(seen[at::3][:6] for at in range(3)) == image
+    assert len(seen) == 3 * 6 * 3  # an image and two pairs
+    assert "(9 10 11) (12 12 12) (13 13 13)" in (svg.get("aria-label") or "")
+    for text in svg.iter("text"):
+        assert 0 < float(text.get("x", "")) < 1000
 
 
 @pytest.mark.parametrize("sections", [(24, 20, 20), (64, 0, 0), (1, 0, 0)])
