@@ -14,9 +14,9 @@ TITLES = ("Where a token is: its three positions", "Which position turns which f
 PUBLISHED = (24, 20, 20)  # mrope_section of Qwen3-VL-30B-A3B
 # The rules of recipes/conformance/report/page.css that these drawings need, with its colours.
 STYLE = """
-svg { color-scheme: light dark; font: 14px system-ui, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif; }
-.paper { fill: #ffffff; } .band { fill: #f0f3f6; } text { fill: #1d232b; } .faint { fill: #5b6672; font-size: 12px; }
-.title { font-size: 17px; font-weight: 600; }
+svg { color-scheme: light dark; font: 14.5px system-ui, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif; }
+.paper { fill: #ffffff; } .band { fill: #f0f3f6; } text { fill: #1d232b; } .faint { fill: #4f5a66; font-size: 13.5px; }
+.title { font-size: 19px; font-weight: 600; }
 .strong { font-weight: 600; } .on-axis { fill: #14202e; font-size: 13px; font-weight: 600; }
 .axis-t { fill: #8fb8ec; } .axis-h { fill: #f3b673; } .axis-w { fill: #9fd3a8; }
 .frame { fill: none; stroke: #1d232b; stroke-width: 2; } .cut { fill: #ffffff; stroke: #5b6672; }
