@@ -19,6 +19,7 @@ from recipes.core.errors import INTERRUPTED, RecipeError
 from recipes.manifest.load import PROJECT
 from tests.benchmarks import (
     asking,
+    clips,
     cold_build,
     fetching,
     hashing,
@@ -47,6 +48,7 @@ MEASUREMENTS: dict[str, ModuleType] = {
     "ask": asking,
     "llama-bench": llama_bench,
     "image-speed": image_speed,
+    "clips": clips,
 }
 
 

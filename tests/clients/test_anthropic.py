@@ -179,7 +179,6 @@ def test_a_schema_for_the_answer_and_a_document_are_refused_and_not_left_out(
         count(client, service, [{"role": "user", "content": parts}])
 
 
-@pytest.mark.xfail(reason="llama-server calls it end_turn", raises=AssertionError)
 def test_a_stop_sequence_is_the_reason(client: anthropic.Anthropic, service: Service) -> None:
     answer = client.messages.create(**wanted(service, messages=REPEAT, stop_sequences=["de"]))
     assert (answer.stop_reason, answer.stop_sequence) == ("stop_sequence", "de")

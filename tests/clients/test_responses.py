@@ -152,13 +152,11 @@ def test_an_answer_has_the_schema_that_is_asked_for(client: openai.OpenAI, servi
     assert ask(client, service, text=form).output_text.startswith("{")
 
 
-@pytest.mark.xfail(reason="llama-server calls an answer that is cut completed", raises=AssertionError)
 def test_the_length_that_is_asked_for_is_kept(client: openai.OpenAI, service: Service) -> None:
     answer = ask(client, service, input=REPEAT, max_output_tokens=2)
     assert (answer.usage.output_tokens, answer.status) == (2, "incomplete")
 
 
-@pytest.mark.xfail(reason="llama-server's events have no output_index", raises=TypeError)
 def test_the_clients_own_reader_of_streams_reads_it(client: openai.OpenAI, service: Service) -> None:
     asked = question(service)
     with client.responses.stream(model=service.model, input=asked, max_output_tokens=16) as stream:

@@ -41,6 +41,7 @@ class Kind(Enum):
     CHATS = "chat messages"
     ENDPOINTS = "other endpoints"
     IMAGES = "images"
+    CLIPS = "videos"
     ADDRESSES = "addresses of images"
     ASKERS = "who may ask"
     CONNECTIONS = "connections"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from recipes.conformance.hostile import (
     address_attacks,
     chat_attacks,
+    clip_attacks,
     connection_attacks,
     context_attacks,
     endpoint_attacks,
@@ -30,6 +31,7 @@ SOURCES = (
     chat_attacks,
     context_attacks,
     image_attacks,
+    clip_attacks,
     grammar_attacks,
     json_attacks,
     connection_attacks,
