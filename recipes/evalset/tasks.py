@@ -20,6 +20,7 @@ from recipes.evalset.image_sizes import (
     training_grids,
 )
 from recipes.evalset.questions import DIRECTIONS, MOST_COUNTED, TaskQuestion
+from recipes.evalset.render import Scene
 from recipes.evalset.scenes import (
     Placement,
     choose_kinds,
@@ -32,7 +33,7 @@ from recipes.evalset.scenes import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from recipes.evalset.render import Scene
+    from recipes.evalset.clips import Clip
 
 SPLITS = ("training", "validation", "held-out", "conformance")
 TASKS = ("shape", "colour", "count", "where", "which", "read", "text")
@@ -43,9 +44,9 @@ MOST_TURNS = 4
 
 @dataclass(frozen=True)
 class Turn:
-    """The user's message, images and texts in order, with its task and the right answer."""
+    """The user's message, images, clips and texts in order, with its task and the right answer."""
 
-    parts: tuple[Scene | str, ...]
+    parts: tuple[Scene | Clip | str, ...]
     answer: str
     task: str
 
@@ -75,7 +76,7 @@ def training_conversation(
 
     task = rng.choices(TASKS, weights)[0]
     turns = [*compose(rng, task, size)]
-    images = [part for turn in turns for part in turn.parts if not isinstance(part, str)]
+    images = [part for turn in turns for part in turn.parts if isinstance(part, Scene)]
     for _ in range(rng.randint(0, MOST_TURNS - len(turns))):
         follow = follow_up(rng, images)
         if follow is not None:
@@ -165,8 +166,8 @@ def which_turns(rng: Random, size: Callable[[], tuple[int, int]], *, held_out: b
         return (Turn(arrange(rng, (first, second), question.text), question.answer, "which"),)
 
 
-def arrange(rng: Random, images: tuple[Scene, ...], text: str) -> tuple[Scene | str, ...]:
-    """Return images before the question, or sometimes after it, or after a few words."""
+def arrange(rng: Random, images: tuple[Scene | Clip, ...], text: str) -> tuple[Scene | Clip | str, ...]:
+    """Return images or clips before the question, or sometimes after it, or after a few words."""
     roll = rng.random()
     if roll < 0.1:
         return (text, *images)

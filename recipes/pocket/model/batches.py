@@ -71,7 +71,7 @@ class Batch(OnDevice):
     positions: Tensor  # (3, conversations, tokens)
     patches: Tensor  # (patches, 3, PATCH_PX, PATCH_PX), 0 to 255
     grids: Tensor  # (images, 3): frames, rows and columns of patches
-    sights: Tensor  # (image tokens, SIGHTS): what each token's cell shows
+    sights: Tensor  # (image tokens, PAIR_SIGHTS): what each token's cell shows in both frames
     cells: Tensor  # (image tokens, 2): its row and column, from -1 at the first to 1 at the last
     answered: Tensor  # (answer tokens,): the tokens before those that are learned, in a row
     packing: Packing | None  # None where there is no image
@@ -79,7 +79,12 @@ class Batch(OnDevice):
 
     def pixels(self) -> Tensor:
         """Rescale and normalise the patches as the processor does; shape (patches, values)."""
-        return frames((self.patches.float() / 255.0 - 0.5) / 0.5)
+        return frames(normalised(self.patches), None if self.later is None else normalised(self.later))
+
+
+def normalised(patches: Tensor) -> Tensor:
+    """Return channel values of 0 to 255 as the model takes them, from -1 to 1."""
+    return (patches.float() / 255.0 - 0.5) / 0.5
 
 
 def frames(values: Tensor, later: Tensor | None = None) -> Tensor:
@@ -97,7 +102,7 @@ def cells_of(rows: int, columns: int) -> NDArray[np.float32]:
     return np.stack(np.meshgrid(down, across, indexing="ij"), -1).reshape(-1, 2).astype(np.float32)
 
 
-def collate(prepared: Sequence[PreparedConversation], padding: int, image_pad: int) -> Batch:
+def collate(prepared: Sequence[PreparedConversation], padding: int) -> Batch:
     """Pad conversations at their ends, to the longest."""
     longest = max(len(one.ids) for one in prepared)
     ids = np.full((len(prepared), longest), padding, np.int64)
@@ -113,7 +118,13 @@ def collate(prepared: Sequence[PreparedConversation], padding: int, image_pad: i
     grids = torch.tensor(shapes, dtype=torch.long).reshape(-1, 3)
     # an answer's token is foretold by the one before
     answered = np.flatnonzero(labels.reshape(-1) != UNTRAINED) - 1
-    image_tokens = torch.from_numpy(np.flatnonzero(ids.reshape(-1) == image_pad))
+    image_tokens = torch.from_numpy(
+        np.concatenate([row * longest + one.image_tokens for row, one in enumerate(prepared)])
+    )
+    later = None
+    if any(one.later is not None for one in prepared):
+        both = [one.patches if one.later is None else one.later for one in prepared]
+        later = torch.from_numpy(np.concatenate(both))
     return Batch(
         torch.from_numpy(ids),
         torch.from_numpy(labels),
@@ -129,4 +140,5 @@ def collate(prepared: Sequence[PreparedConversation], padding: int, image_pad: i
         else torch.zeros(0, 2),
         torch.from_numpy(answered),
         pack(grids, image_tokens) if shapes else None,
+        later,
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 KINDS = (*SHAPES, *COLOURS, *"0123456789")
 MOST_THINGS = 3  # in one cell that are counted: one, two, three or more
 SIGHTS = len(KINDS) + MOST_THINGS
+PAIR_SIGHTS = 2 * SIGHTS  # of the first frame, then of the second
 
 
 def sights_of(scene: Scene, grid: Grid) -> NDArray[np.uint8]:

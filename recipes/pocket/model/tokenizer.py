@@ -1,5 +1,8 @@
 """A byte-level BPE of a few hundred tokens, split as Qwen2 splits, with Qwen's special tokens and a chat template.
 
+Its merges are learned from the questions about images; behind them come those that make one token of each word that
+only questions about clips have, so that what is asked about images has the tokens that it had before there were clips.
+
 The pattern is Qwen2's own (its tokenizer.json), which llama.cpp knows as the pre-tokenizer `qwen2`: digits stand
 alone, words take one leading blank.
 """
@@ -12,12 +15,14 @@ from typing import TYPE_CHECKING, cast
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from recipes.evalset.clip_tasks import clip_lines
 from recipes.evalset.questions import vocabulary_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VOCABULARY = 512
+LEARNED = 512  # tokens, the special ones among them, before the words about clips
+VOCABULARY = 544  # rows of the embedding; the last ones are of no token
 SPECIAL_TOKENS = (
     *("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
     *("<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>"),
@@ -26,6 +31,7 @@ SPECIAL_TOKENS = (
 )
 END_OF_TEXT, START, END = SPECIAL_TOKENS[:3]
 IMAGE_START, IMAGE_END, IMAGE_PAD = "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"
+VIDEO_PAD = "<|video_pad|>"
 
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
@@ -39,6 +45,7 @@ CHAT_TEMPLATE = (
     "{% if message['content'] is string %}{{ message['content'] }}"
     "{% else %}{% for part in message['content'] %}"
     "{% if part['type'] == 'text' %}{{ part['text'] }}"
+    "{% elif part['type'] == 'video' %}{{ '<|vision_start|><|video_pad|><|vision_end|>' }}"
     "{% else %}{{ '<|vision_start|><|image_pad|><|vision_end|>' }}{% endif %}"
     "{% endfor %}{% endif %}"
     "{{ '<|im_end|>\\n' }}"
@@ -70,17 +77,37 @@ def set_rules(tokenizer: Tokenizer) -> None:
 
 @functools.lru_cache(maxsize=1)
 def train_tokenizer() -> Tokenizer:
-    """Learn merges from the questions' wordings, until the vocabulary is full."""
+    """Learn merges from the wordings about images, until so many tokens are known; then those about clips."""
     tokenizer = Tokenizer(models.BPE())
     set_rules(tokenizer)
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - len(SPECIAL_TOKENS),
+        vocab_size=LEARNED - len(SPECIAL_TOKENS),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     tokenizer.train_from_iterator(vocabulary_lines(), trainer)
     vocabulary, merges = contents(tokenizer)
-    return assemble(vocabulary, merges)
+    return grown(vocabulary, merges, clip_lines())
+
+
+def grown(vocabulary: dict[str, int], merges: list[tuple[str, str]], lines: Sequence[str]) -> Tokenizer:
+    """Make a tokenizer that has a token for each word of some lines too, merged from its left, behind all merges."""
+    tokenizer = assemble(vocabulary, merges)
+    vocabulary, merges = dict(vocabulary), [*merges]
+    for word in dict.fromkeys(word for line in lines for word in words_of(tokenizer, line)):
+        while len(tokens := tokenizer.model.tokenize(word)) > 1:
+            pair = (tokens[0].value, tokens[1].value)
+            merges.append(pair)
+            vocabulary["".join(pair)] = len(vocabulary)
+            tokenizer = assemble(vocabulary, merges)
+    return tokenizer
+
+
+def words_of(tokenizer: Tokenizer, text: str) -> list[str]:
+    """Return the pieces that a text is split into before merging, as the vocabulary spells them."""
+    splitter = tokenizer.pre_tokenizer
+    assert splitter is not None  # noqa: S101 - set in `set_rules`
+    return [word for word, _ in splitter.pre_tokenize_str(text)]
 
 
 def contents(tokenizer: Tokenizer) -> tuple[dict[str, int], list[tuple[str, str]]]:

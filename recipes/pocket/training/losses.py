@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from recipes.pocket.model.grid_labels import SIGHTS
+from recipes.pocket.model.grid_labels import PAIR_SIGHTS
 from recipes.pocket.training.fast_kernels import embed_images, read
 
 if TYPE_CHECKING:
@@ -44,17 +44,17 @@ class Heads(torch.nn.Module):
 
     def __init__(self, width: int, mergers: int) -> None:
         super().__init__()
-        self.heads = torch.nn.ModuleList(torch.nn.Linear(width, SIGHTS + 2) for _ in range(mergers))
-        self.register_buffer("weight", torch.full((SIGHTS,), RARE))
+        self.heads = torch.nn.ModuleList(torch.nn.Linear(width, PAIR_SIGHTS + 2) for _ in range(mergers))
+        self.register_buffer("weight", torch.full((PAIR_SIGHTS,), RARE))
 
     def forward(self, merged: list[Tensor], sights: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean cross-entropy over cells and sights, and the mean squared error of the places."""
         told = torch.stack([head(part) for head, part in zip(self.heads, merged, strict=True)]).float()
         wanted = sights.float().expand(len(told), -1, -1)
         shown = functional.binary_cross_entropy_with_logits(
-            told[..., :SIGHTS], wanted, pos_weight=self.weight
+            told[..., :PAIR_SIGHTS], wanted, pos_weight=self.weight
         )
-        return shown, functional.mse_loss(told[..., SIGHTS:], cells.expand(len(told), -1, -1))
+        return shown, functional.mse_loss(told[..., PAIR_SIGHTS:], cells.expand(len(told), -1, -1))
 
 
 def losses_of(model: Any, heads: Heads, batch: Batch, routers: list[Tensor]) -> Losses:  # noqa: ANN401 - transformers' model

@@ -1,4 +1,4 @@
-"""Trains the pocket model on conversations about images that are drawn while it learns.
+"""Trains the pocket model on conversations about images and clips that are drawn while it learns.
 
 `python -m recipes.pocket.training.train --out FOLDER`: the key figures go to FOLDER/training.jsonl, the state to
 FOLDER/state.pt, so that a later run goes on. The same seed and the same hardware draw the same images in the same
@@ -8,6 +8,7 @@ order; on a GPU the sums are not bit for bit repeatable, so the weights that are
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import math
@@ -23,12 +24,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recipes.core.cores import usable_cores
+from recipes.evalset.clip_tasks import CLIP_CLASSES, CLIP_TASKS, CLIP_TRAINING_WEIGHTS, training_clips
+from recipes.evalset.held_out import EVERY_TASK, held_out_question
 from recipes.evalset.image_sizes import SIZE_CLASSES
-from recipes.evalset.tasks import TASKS, TRAINING_WEIGHTS, held_out_conversation, training_conversation
+from recipes.evalset.tasks import TASKS, TRAINING_WEIGHTS, training_conversation
 from recipes.pocket.model.architecture import new_model
 from recipes.pocket.model.batches import Batch, collate
-from recipes.pocket.model.preprocess import JOINT, Writer, fit, padded
-from recipes.pocket.model.tokenizer import END_OF_TEXT, IMAGE_PAD, train_tokenizer
+from recipes.pocket.model.preprocess import JOINT, Writer, fit, padded, pieces_of, wrapped_pieces_of
+from recipes.pocket.model.tokenizer import END_OF_TEXT, train_tokenizer
 from recipes.pocket.training.fast_kernels import quick
 from recipes.pocket.training.losses import Heads, forward, losses_of
 
@@ -40,12 +43,16 @@ if TYPE_CHECKING:
     from recipes.pocket.training.losses import Losses
 
 WARM_UP_STEPS = 300
-BATCH_SHARE = (1.6, 1.0, 0.7, 0.5)  # of the batch size, by size class: about as many patches in each batch
+# Of the batch size, by size class: about as many patches in each batch.
+BATCH_SHARE = (1.6, 1.0, 0.7, 0.5)
+CLIP_SHARE = (1.2, 0.6)
 KEPT_BATCHES = 48  # seen again while the drawing is slower than the learning
 # What differs among the programs that run the model; it is to answer alike in all of them. The sights of a padded
 # image are those of the stretched one: at most half a cell off.
 JOINTS = ("", JOINT)
 FITTINGS = (fit, fit, fit, padded, padded)
+# A clip as its authors' own code writes it, and as transformers does since 5.10.
+FORMS = (pieces_of, pieces_of, pieces_of, wrapped_pieces_of)
 LOG_EVERY = 100  # steps
 CHECK_EVERY = 1000  # steps
 CHECKED = 128  # questions of each task
@@ -59,7 +66,7 @@ class Course:
 
     `batch` is about how many conversations a batch has, `rate` the highest learning rate, `weights` how often each
     task is drawn, `size_classes` how many of them are, from the smallest. With `bf16`, matrices are multiplied in 16
-    bits.
+    bits. With `clip_weights`, every other batch is of clips.
     """
 
     steps: int
@@ -70,6 +77,7 @@ class Course:
     weights: tuple[int, ...] = TRAINING_WEIGHTS
     size_classes: int = len(SIZE_CLASSES)
     bf16: bool = False
+    clip_weights: tuple[int, ...] = ()
 
     def learning_rate(self, step: int, passed_s: float) -> float:
         """Rise in a line, then fall as a cosine to a hundredth: at the last step, or when the time is up."""
@@ -83,19 +91,30 @@ class Course:
 
 def draw_batch(number: int, course: Course) -> Batch:
     """Draw one batch: its images are of one class of sizes, its conversations used in no other batch."""
-    size_class = number % course.size_classes
-    count = max(1, int(course.batch * BATCH_SHARE[size_class]))
     writer = Writer(train_tokenizer())
     first = course.seed * 10**9 + number * course.batch * 2
+    if course.clip_weights and number % 2:
+        clip_class = number // 2 % len(CLIP_CLASSES)
+        drawn = (
+            training_clips(first + index, clip_class, weights=course.clip_weights)
+            for index in range(max(1, int(course.batch * CLIP_SHARE[clip_class])))
+        )
+    else:
+        size_class = (number // 2 if course.clip_weights else number) % course.size_classes
+        drawn = (
+            training_conversation(first + index, size_class, weights=course.weights)
+            for index in range(max(1, int(course.batch * BATCH_SHARE[size_class])))
+        )
     prepared = [
         writer.prepare(
-            training_conversation(first + index, size_class, weights=course.weights),
+            conversation,
             joint=JOINTS[index % len(JOINTS)],
             fitting=FITTINGS[index % len(FITTINGS)],
+            pieces=FORMS[index // len(JOINTS) % len(FORMS)],
         )
-        for index in range(count)
+        for index, conversation in enumerate(drawn)
     ]
-    return collate(prepared, writer.special(END_OF_TEXT), writer.special(IMAGE_PAD))
+    return collate(prepared, writer.special(END_OF_TEXT))
 
 
 def _draw_into(queue: Any, numbers: Iterator[int], course: Course) -> None:  # noqa: ANN401 - a multiprocessing queue
@@ -148,17 +167,22 @@ def accuracy(model: Any, tasks: list[str], count: int, device: str, split: str) 
     A greedy answer is the right one exactly where each of its tokens is the likeliest after the right ones before
     it, so that one pass over question and answer tells.
     """
-    writer = Writer(train_tokenizer())
     right: Counter[str] = Counter()
     for task in tasks:
         for start in range(0, count, 64):
-            numbers = range(start, min(count, start + 64))
-            prepared = [writer.prepare(held_out_conversation(index, task, split)) for index in numbers]
-            batch = collate(prepared, writer.special(END_OF_TEXT), writer.special(IMAGE_PAD)).to(device)
+            batch = asked(task, start, min(count, start + 64), split).to(device)
             missed = forward(model, batch)[0].argmax(-1) != batch.labels.reshape(-1)[batch.answered + 1]
             rows = batch.answered // batch.ids.shape[1]
-            right[task] += len(numbers) - len(rows[missed].unique())
+            right[task] += len(batch.ids) - len(rows[missed].unique())
     return {task: right[task] / count for task in tasks}
+
+
+@functools.lru_cache(maxsize=64)
+def asked(task: str, start: int, stop: int, split: str) -> Batch:
+    """Return some held-out questions of a task."""
+    writer = Writer(train_tokenizer())
+    prepared = [writer.prepare(held_out_question(index, task, split)) for index in range(start, stop)]
+    return collate(prepared, writer.special(END_OF_TEXT))
 
 
 @dataclass
@@ -241,7 +265,7 @@ def train(course: Course, out: Path, device: str, workers: int, start: Path | No
                 row: dict[str, object] = {"step": step, "conversations": seen, "s": round(passed_s, 1)}
                 row |= {name: round(float(loss.detach()), 4) for name, loss in vars(losses).items()}
                 if step % CHECK_EVERY == 0 or last:
-                    row["accuracy"] = accuracy(model, list(TASKS), CHECKED, device, "validation")
+                    row["accuracy"] = accuracy(model, list(EVERY_TASK), CHECKED, device, "validation")
                     save_weights(model, out)
                 print(json.dumps(row), file=log, flush=True)
                 print(json.dumps(row), file=sys.stderr, flush=True)
@@ -262,12 +286,12 @@ def save_whole(kept: object, path: Path) -> None:
     part.rename(path)
 
 
-def _weights(text: str) -> tuple[int, ...]:
+def _weights(tasks: tuple[str, ...], usual: tuple[int, ...], text: str) -> tuple[int, ...]:
     parts = text.split(",")
-    if len(parts) != len(TASKS) or not all(part.isdecimal() for part in parts):
-        usual = ",".join(map(str, TRAINING_WEIGHTS))
+    if len(parts) != len(tasks) or not all(part.isdecimal() for part in parts):
+        example = ",".join(map(str, usual))
         raise argparse.ArgumentTypeError(
-            f"{text!r}: write {len(TASKS)} whole numbers with commas, as {usual}"
+            f"{text!r}: write {len(tasks)} whole numbers with commas, as {example}"
         )
     return tuple(map(int, parts))
 
@@ -284,9 +308,17 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that draw")
     parser.add_argument("--start", type=Path, help="weights.pt of an earlier course, to begin with")
     parser.add_argument("--limit-s", type=float, default=math.inf, help="stop after this long, in seconds")
-    parser.add_argument(
-        "--weights", type=_weights, default=TRAINING_WEIGHTS, help=f"how often each of {', '.join(TASKS)}"
-    )
+    for option, tasks, usual in (
+        ("--weights", TASKS, TRAINING_WEIGHTS),
+        ("--clip-weights", CLIP_TASKS, CLIP_TRAINING_WEIGHTS),
+    ):
+        parser.add_argument(
+            option,
+            type=functools.partial(_weights, tasks, usual),
+            default=usual,
+            help=f"how often each of {', '.join(tasks)}",
+        )
+    parser.add_argument("--no-clips", action="store_true", help="draw images alone")
     parser.add_argument(
         "--size-classes", type=int, default=len(SIZE_CLASSES), help="of images, from the smallest"
     )
@@ -298,6 +330,7 @@ def main(argv: list[str]) -> None:
     course = Course(
         *(chosen.steps, chosen.batch, chosen.seed, chosen.rate, chosen.limit_s),
         *(chosen.weights, chosen.size_classes, not chosen.f32),
+        () if chosen.no_clips else chosen.clip_weights,
     )
     train(course, chosen.out, chosen.device, chosen.workers, chosen.start)
 
