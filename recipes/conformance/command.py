@@ -118,12 +118,12 @@ def print_result(subject: Installation, result: Result, page: Path) -> None:
     for item in result.files:
         print(f"{item.role + ':':<9} {item.name} {item.digest}")
     for row in grade(result.outcomes):
-        print(f"  {row.verdict.value:<9} {row.part.value:<20} {row.words}")
+        print(f"  {row.verdict.value:<13} {row.part.value:<20} {row.words}")
     for outcome in result.outcomes:
         if outcome.verdict is CheckVerdict.DEVIATES:
             print(f"  deviates: {outcome.part.value}, {outcome.name}: {outcome.words}")
-        elif outcome.verdict is CheckVerdict.NOT_RUN:
-            print(f"  not run: {outcome.part.value}, {outcome.name}: {outcome.words}")
+        elif outcome.verdict in NOTHING:
+            print(f"  {outcome.verdict.value}: {outcome.part.value}, {outcome.name}: {outcome.words}")
     print(f"report:   {page} ({result.seconds:.0f} s)")
 
 

@@ -64,6 +64,8 @@ def training_clips(
     above = CLIP_CLASSES[clip_class - 1] if clip_class else 0
     grids = [grid for grid in CLIP_GRIDS if above < grid.cells <= CLIP_CLASSES[clip_class]]
     task = rng.choices(CLIP_TASKS, weights)[0]
+    if rng.random() < 0.03:
+        return (same_twice(rng),)
     turn = compose_clips(rng, task, _sizes(rng, grids, 0.35))
     turns = [turn]
     if task == "motion" and rng.random() < 0.3:
@@ -330,6 +332,16 @@ def _half_seconds(rng: Random, count: int) -> tuple[float, tuple[int, ...]]:
     if count % 2:
         indices[-2:] = [(indices[-2] + indices[-1]) // 2]
     return fps, tuple(indices)
+
+
+def same_twice(rng: Random) -> Turn:
+    """Return two equal images, which are no clip, and a question about what they show."""
+    scene = few_shapes(rng, exact_size(rng.choice(training_grids(SMALL))))
+    asked = [one for one in scene_questions(rng, scene) if one.task in {"shape", "colour"}]
+    if not asked:
+        return same_twice(rng)
+    question = rng.choice(asked)
+    return Turn(arrange(rng, (scene, scene), question.text), question.answer, question.task)
 
 
 def _still_true(rng: Random, turn: Turn) -> list[Turn]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from recipes.evidence.material import Subject
     from recipes.manifest.policy import Policy
 
-GOOD = {CheckVerdict.PASSED.value, CheckVerdict.DEVIATES.value}
+GOOD = {CheckVerdict.PASSED.value, CheckVerdict.DEVIATES.value, CheckVerdict.UNSUPPORTED.value}
 KNOWN = GOOD | {CheckVerdict.NOT_RUN.value}
 # what a policy's `whole` asks for; kernels of a GPU only where the platform has one
 WHOLE = tuple(part for part in Part if part is not Part.KERNELS)

@@ -32,7 +32,7 @@ def to_junit(result: Result) -> str:
         "tests": str(len(cases)),
         "failures": str(failures),
         "errors": "0",
-        "skipped": str(sum(outcome.verdict is CheckVerdict.NOT_RUN for outcome in result.outcomes)),
+        "skipped": str(sum(outcome.verdict in NOTHING for outcome in result.outcomes)),
         "time": f"{result.seconds:.3f}",
     }
     facts = {
@@ -62,7 +62,7 @@ def _case(outcome: Outcome) -> Element:
     if outcome.verdict is CheckVerdict.FAILED:
         message = ". ".join(part.rstrip(".") for part in (outcome.words, *suspect))
         child = element("failure", text, message=message, type="failed")
-    elif outcome.verdict is CheckVerdict.NOT_RUN:
+    elif outcome.verdict in NOTHING:
         child = element("skipped", message=outcome.words)
     elif outcome.verdict is CheckVerdict.DEVIATES:
         child = element("system-out", f"deviates: {text}")

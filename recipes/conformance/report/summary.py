@@ -15,6 +15,7 @@ SYMBOLS = {
     CheckVerdict.DEVIATES: "≈",
     CheckVerdict.FAILED: "✗",
     CheckVerdict.NOT_RUN: "○",
+    CheckVerdict.UNSUPPORTED: "–",
 }
 
 
@@ -60,6 +61,9 @@ def summarise(outcomes: Sequence[Outcome]) -> RunSummary:
         if deviating:
             verb = "deviates" if deviating == 1 else "deviate"
             words += f" {deviating} {verb} from the reference in a known way that is named below."
+        absent = [o.part.value for o in by_verdict[CheckVerdict.UNSUPPORTED]]
+        if absent:
+            words += f" Not supported: {listed(list(dict.fromkeys(absent)))}."
         headline = "Passes, with known deviations" if deviating else "Passes"
         summary = RunSummary(headline, _with_skipped(words, len(skipped)))
     return summary

@@ -17,6 +17,7 @@ class CheckVerdict(Enum):
     DEVIATES = "deviates"  # from the reference, in a known and named way: a grade, not a failure
     FAILED = "failed"
     NOT_RUN = "not run"  # said with its reason, never silently
+    UNSUPPORTED = "not supported"  # what it says itself that it does not do: a grade, not a failure
 
 
 class Part(Enum):
@@ -26,6 +27,7 @@ class Part(Enum):
     LOAD = "loading"
     TEXT = "text"
     IMAGES = "image prompts"
+    VIDEO = "video"
     NUMERICS = "numerics"
     KERNELS = "kernels"
     POSITIONS = "interleaved M-RoPE"
@@ -55,7 +57,11 @@ class Grade:
     words: str
 
 
-ORDER = (CheckVerdict.FAILED, CheckVerdict.DEVIATES, CheckVerdict.PASSED, CheckVerdict.NOT_RUN)
+ORDER = (
+    *(CheckVerdict.FAILED, CheckVerdict.DEVIATES, CheckVerdict.UNSUPPORTED),
+    *(CheckVerdict.PASSED, CheckVerdict.NOT_RUN),
+)
+NOTHING = {CheckVerdict.NOT_RUN, CheckVerdict.UNSUPPORTED}  # what proves nothing
 
 
 def grade(outcomes: Sequence[Outcome]) -> tuple[Grade, ...]:
@@ -78,5 +84,5 @@ def grade(outcomes: Sequence[Outcome]) -> tuple[Grade, ...]:
 def has_failed(outcomes: Sequence[Outcome]) -> bool:
     """Return whether the subject must not be shipped: a check failed, or none ran."""
     return any(outcome.verdict is CheckVerdict.FAILED for outcome in outcomes) or all(
-        outcome.verdict is CheckVerdict.NOT_RUN for outcome in outcomes
+        outcome.verdict in NOTHING for outcome in outcomes
     )
