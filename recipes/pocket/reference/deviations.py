@@ -14,7 +14,7 @@ from transformers.models.qwen3_vl import modeling_qwen3_vl as dense
 from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as sparse
 
 from recipes.evalset.image_sizes import MERGE, resized
-from recipes.pocket.model.preprocess import fit, padded
+from recipes.pocket.model.preprocess import bicubic, fit, padded
 from recipes.pocket.model.replaced import replaced
 from recipes.pocket.reference import known_deviations as known
 
@@ -28,9 +28,9 @@ CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 OTHER_THETA = 10_000.0
 
 
-def resize_bilinear(image: Image.Image) -> Image.Image:
+def resize_bilinear(image: Image.Image, size: tuple[int, int] | None = None) -> Image.Image:
     """Resize as llama.cpp's resize_bilinear did until 2026: two neighbours each way, the last ones never reached."""
-    height, width = resized(image.height, image.width)
+    height, width = size or resized(image.height, image.width)
     if image.size == (width, height):
         return image
     steps = [
@@ -71,11 +71,22 @@ def _between_neighbours(image: Image.Image, size: tuple[int, int], steps: Sequen
     return Image.fromarray((upper + (lower - upper) * down).astype(np.uint8))
 
 
-def fitted(image: Image.Image, names: Collection[str]) -> Image.Image:
-    """Resize an image, as the reference does or not."""
+def fitted(
+    image: Image.Image, names: Collection[str], size: tuple[int, int] | None = None
+) -> Image.Image:
+    """Resize an image, as the reference does or not; to its own size, or to the height and width of a clip."""
     if known.PADDED.name in names:
-        return padded(image, resize_to_corners) if known.RESIZE.name in names else padded(image)
-    return resize_bilinear(image) if known.RESIZE.name in names else fit(image)
+        resize = resize_to_corners if known.RESIZE.name in names else bicubic
+        return padded(image, size, resize)
+    return resize_bilinear(image, size) if known.RESIZE.name in names else fit(image, size)
+
+
+def at_one_time(positions: Tensor, is_video: Tensor) -> Tensor:
+    """Give all tokens of videos the time of the first of them; positions have the shape (3, 1, tokens)."""
+    changed = positions.clone()
+    if is_video.any():
+        changed[0, 0, is_video] = positions[0, 0, is_video].min()
+    return changed
 
 
 def positions_between_centres(table: Tensor, rows: int, columns: int) -> Tensor:
@@ -231,7 +242,7 @@ def text_mask(is_image: Tensor, names: Collection[str]) -> Tensor:
     """Return what each token may attend to, as zeros and minus infinities; shape (1, 1, tokens, tokens)."""
     count = len(is_image)
     allowed = torch.ones(count, count, dtype=torch.bool).tril()
-    if known.ATTENTION.name in names:
+    if known.ATTENTION.name in names:  # to each other, within an image or a pair
         starts = is_image & ~torch.cat([torch.zeros(1, dtype=torch.bool), is_image[:-1]])
         image = torch.where(is_image, starts.cumsum(0), torch.zeros((), dtype=torch.long))
         allowed |= (image[:, None] == image[None]) & is_image[:, None]

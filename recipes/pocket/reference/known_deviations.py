@@ -110,6 +110,66 @@ PAIRED = Deviation(
     where="tools/mtmd/mtmd.cpp: can_merge_with, which does not ask whether they are frames of a video",
     fails=True,
 )
+WRAPPED = Deviation(
+    name="wrapped",
+    words="one more pair of vision tokens surrounds a video, as in transformers since 5.10",
+    where="what replaces the chat template's tokens of a video",
+)
+SWAPPED = Deviation(
+    name="swapped",
+    words="the two frames of each pair have changed places",
+    where="v.patch_embd.weight and v.patch_embd.weight.1 of the projector, or the order of frames in a pair",
+    fails=True,
+)
+OFF_BY_ONE = Deviation(
+    name="off-by-one",
+    words="the first frame of a video stands alone, and pairs are off by one",
+    where="tools/mtmd/mtmd.cpp: mtmd_group_mergeable_bitmaps, or what stands between frames",
+    fails=True,
+)
+APART = Deviation(
+    name="apart",
+    words="the frames of a video are not paired",
+    where="tools/mtmd/mtmd.cpp: can_merge_with, or frames that are not marked",
+    fails=True,
+)
+NO_STAMPS = Deviation(
+    name="no-stamps",
+    words="the time stamps of a video are missing",
+    where="the text before each pair of frames",
+    fails=True,
+)
+OTHER_RATE = Deviation(
+    name="other-rate",
+    words="the time stamps of a video are those of 24 frames a second, whatever its rate",
+    where="the rate that time stamps are computed with",
+    fails=True,
+)
+STILL_SIZES = Deviation(
+    name="still-sizes",
+    words="each frame of a video is sized as a still image",
+    where="tools/mtmd: the size of a frame, which is one for the whole video",
+    fails=True,
+)
+SAME_TIME = Deviation(
+    name="same-time",
+    words="all pairs of a video have the time position of the first",
+    where="tools/mtmd/mtmd.cpp: mtmd_image_tokens_get_decoder_pos",
+    fails=True,
+)
+UPSTREAM_VIDEO = Deviation(
+    name="upstream-video",
+    words="a video begins with `Video:`, its first frame stands alone, `[0m0.00s]` follows it, frames are sized as stills",
+    where="tools/mtmd/mtmd-helper.cpp: mtmd_helper_video, whose prompt is of no model in particular",
+    fails=True,
+)
+OF_CLIPS = (
+    *(WRAPPED, SWAPPED, OFF_BY_ONE, APART, NO_STAMPS, OTHER_RATE, STILL_SIZES, SAME_TIME, UPSTREAM_VIDEO),
+    PAIRED,
+)
+# those that leave the pictures of a clip as they are
+OF_TEXT_OF_CLIPS = (WRAPPED, NO_STAMPS, OTHER_RATE, SAME_TIME)
+WITH_CLIPS = (GELU, PADDED)  # the grades that a deviation of clips is also looked at together with
 GRADES = (JOINED, RESIZE, PADDED, INTERPOLATION, HALF, HALF_TEXT, GELU)
 OF_SIZE = (RESIZE, PADDED)  # one excludes the other in golden values; only images that are resized show them
 OF_TEXT = (THETA, EXPERTS, HALF_TEXT)  # those that change the answers to text alone too

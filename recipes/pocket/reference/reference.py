@@ -7,29 +7,29 @@ from importlib.metadata import version
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from recipes.evalset.golden import JOIN, Deviation, GoldenCase, NearTie
-from recipes.evalset.render import draw
-from recipes.evalset.tasks import Turn
 from recipes.pocket.model.batches import Batch, collate, frames
-from recipes.pocket.model.preprocess import JOINT, Writer, cut, scenes_of
+from recipes.pocket.model.preprocess import JOINT, Writer
 from recipes.pocket.model.replaced import replaced
 from recipes.pocket.model.router_ties import Tie, decided_otherwise, watched
-from recipes.pocket.model.tokenizer import END, END_OF_TEXT, IMAGE_PAD
+from recipes.pocket.model.tokenizer import END, END_OF_TEXT, VIDEO_PAD
 from recipes.pocket.reference import deviations
 from recipes.pocket.reference import known_deviations as known
+from recipes.pocket.reference.clip_pieces import pieces_with
 from recipes.pocket.reference.frame_pairs import has_pair, pair
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from typing import TypeAlias
 
     from tokenizers import Tokenizer
     from torch import Tensor
 
     from recipes.evalset.prompts import Prompt
+    from recipes.evalset.tasks import Turn
+    from recipes.pocket.reference.frame_pairs import Paired
 
     Seen: TypeAlias = tuple[Tensor, list[Tensor]]
 
@@ -51,25 +51,28 @@ class Reference:
         self.tremor: torch.Generator | None = None  # with one, pixels are a millionth off, at random
 
     def prepare(self, prompt: Prompt, names: Collection[str] = ()) -> Batch:
-        """Return a prompt without its last answer, its images resized with or without a deviation."""
-        turns, scenes, later = prompt.turns, prompt.scenes, None
+        """Return a prompt without its last answer, its images and clips with or without a deviation."""
+        turns: Sequence[Turn | Paired] = prompt.turns
         joint = JOINT if known.JOINED.name in names else ""
-        if known.PAIRED.name in without_pairs_apart(names) and has_pair(turns):
-            turns, seconds = pair(turns)
-            scenes = tuple(scenes_of(turns))
-            later = np.concatenate([cut(deviations.fitted(draw(scene), names)) for scene in seconds])
-        images = [deviations.fitted(draw(scene), names) for scene in scenes]
-        last = Turn(turns[-1].parts, "", turns[-1].task)
-        prepared = self.writer.prepare((*turns[:-1], last), images=images, joint=joint)
+        if known.PAIRED.name in without_pairs_apart(names):
+            turns = pair(prompt.turns)
+        prepared = self.writer.prepare(
+            turns,
+            joint=joint,
+            fitting=lambda image, size: deviations.fitted(image, names, size),
+            pieces=pieces_with(names),
+        )
         end = prepared.answers[-1][1]
-        whole = collate([prepared], self.writer.special(END_OF_TEXT), self.writer.special(IMAGE_PAD))
+        whole = collate([prepared], self.writer.special(END_OF_TEXT))
+        positions = whole.positions[:, :, :end]
+        if known.SAME_TIME.name in names:
+            positions = deviations.at_one_time(positions, whole.ids[0, :end] == self.writer.special(VIDEO_PAD))
         return replace(
             whole,
             ids=whole.ids[:, :end],
             labels=whole.labels[:, :end],
             kept=whole.kept[:, :end],
-            positions=whole.positions[:, :, :end],
-            later=None if later is None else torch.from_numpy(later),
+            positions=positions,
         )
 
     @torch.no_grad()
@@ -121,7 +124,7 @@ class Reference:
         after = batch.positions.max() + 1 + torch.arange(len(said))
         positions = torch.cat([batch.positions, after.expand(3, 1, -1)], dim=2)
         embedded = inner.get_input_embeddings()(ids)
-        mask = ids == self.model.config.image_token_id
+        mask = (ids == self.model.config.image_token_id) | (ids == self.model.config.video_token_id)
         images: dict[str, Any] = {}
         if seen is not None:
             embedded = embedded.masked_scatter(mask[..., None], seen[0])
@@ -160,11 +163,11 @@ class Reference:
         likeliest = self.listed(self.first(prompt, frozenset(), seen))
         logprobs = {
             JOIN.join(sorted(chosen)): rounded(self.first(prompt, chosen, seen)[likeliest])
-            for chosen in looked_at(prompt)
+            for chosen in (looked_at_clips if prompt.is_of_clips else looked_at)(prompt)
         }
         return GoldenCase(
             name=prompt.name,
-            with_images=bool(prompt.scenes),
+            with_images=bool(prompt.scenes or prompt.clips),
             resized=prompt.is_resized,
             prompt_tokens=batch.ids.shape[1],
             answer=answer,
@@ -225,7 +228,7 @@ class Reference:
         batch = self.prepare(prompt, names)
         if not len(batch.grids):
             return self.logits(batch, None, [], names, hidden).log_softmax(-1)
-        of_vision = names - {deviation.name for deviation in known.OF_LANGUAGE}
+        of_vision = names - {deviation.name for deviation in (*known.OF_LANGUAGE, *known.OF_TEXT_OF_CLIPS)}
         if of_vision not in seen:
             seen[of_vision] = self.see(batch, names)
         return self.logits(batch, seen[of_vision], [], names, hidden).log_softmax(-1)
@@ -268,6 +271,20 @@ def can_change(deviation: Deviation, prompt: Prompt) -> bool:
     if deviation is known.JOINED:
         return any(len(turn.parts) > 1 for turn in prompt.turns)
     return bool(prompt.scenes) and (deviation not in known.OF_SIZE or prompt.is_resized)
+
+
+def looked_at_clips(prompt: Prompt) -> tuple[frozenset[str], ...]:
+    """Return the combinations of deviations whose probabilities are kept of a prompt with clips.
+
+    Each deviation of clips alone, and with the grades that upstream has.
+    """
+    grades = [item.name for item in known.WITH_CLIPS if item is not known.PADDED or prompt.is_resized]
+    own = [
+        item.name
+        for item in known.OF_CLIPS
+        if (has_pair(prompt.turns) if item is known.PAIRED else prompt.clips)
+    ]
+    return tuple(chosen | more for chosen in subsets(grades) for more in ({*()}, *({name} for name in own)))
 
 
 def versions() -> dict[str, str]:
