@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import pytest
@@ -79,7 +80,7 @@ def test_the_first_and_the_last_frame_are_read_and_no_frame_twice(
     indices = sampled_indices(frames, rate, fps=fps, most=most)
     assert (indices[0], indices[-1]) == (0, frames - 1)
     assert len(indices) <= most
-    assert all(one < other for one, other in zip(indices, indices[1:], strict=False))
+    assert all(one < other for one, other in itertools.pairwise(indices))
 
 
 @given(st.integers(2, MOST_FRAMES), st.integers(32, 8192), st.integers(32, 8192), st.integers(1, MOST_PIXELS))
