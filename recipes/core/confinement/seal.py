@@ -75,7 +75,11 @@ CALLS: dict[str, tuple[int, int | None]] = {
     "utimes": (235, None),
     "futimesat": (261, None),
 }
-MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1), "riscv64": (0xC00000F3, 1)}  # linux/audit.h
+MACHINES = {
+    "x86_64": (0xC000003E, 0),
+    "aarch64": (0xC00000B7, 1),
+    "riscv64": (0xC00000F3, 1),
+}  # linux/audit.h
 
 
 def seal() -> bool:

@@ -52,7 +52,9 @@ class FrameWish:
         if width % CELL_PX or height % CELL_PX:
             raise ClipError(f"{width}x{height}: the sides of resized frames are multiples of {CELL_PX}")
         if plan.tokens > self.most_tokens:
-            raise ClipError(f"it is {plan.tokens:,} tokens, and there is room for {max(0, self.most_tokens):,}")
+            raise ClipError(
+                f"it is {plan.tokens:,} tokens, and there is room for {max(0, self.most_tokens):,}"
+            )
         return plan
 
 
@@ -86,14 +88,18 @@ class OpenedClip:
     def notes(self, plan: ClipPlan) -> tuple[str, ...]:
         """Return what is said of the video, and of what is read of it."""
         facts, kept = self.facts, len(plan.indices)
-        lines = [f"{facts.kind}, {facts.width}x{facts.height}, {facts.frames:,} frames in {facts.seconds:.4g} s"]
+        lines = [
+            f"{facts.kind}, {facts.width}x{facts.height}, {facts.frames:,} frames in {facts.seconds:.4g} s"
+        ]
         lines += facts.notes
         if kept < PAIR:
             return (*lines, "a single frame: taken as an image")
         lines.append(f"{kept} frames of {plan.width}x{plan.height}, at most {plan.tokens:,} tokens")
         most = self.plan(ClipWish().most_tokens)
         if (most.indices, most.height, most.width) != (plan.indices, plan.height, plan.width):
-            lines.append(f"with room: {len(most.indices)} of {most.width}x{most.height}, {most.tokens:,} tokens")
+            lines.append(
+                f"with room: {len(most.indices)} of {most.width}x{most.height}, {most.tokens:,} tokens"
+            )
         return tuple(lines)
 
 

@@ -1,4 +1,4 @@
-"""Which frames of a video the model gets, and how large: by the model's own rules, within the tokens that there are. Pure.
+"""Which frames of a video the model gets, and how large: by the model's rules, within the tokens that there are. Pure.
 
 The rules are in `recipes.evalset.clip_rules`. Where their clip has more tokens than fit, its frames are made smaller as
 the rules would for a longer video, and there are fewer of them where their stamps alone would take too much.
@@ -35,7 +35,7 @@ class ClipError(Exception):
 
 @dataclass(frozen=True)
 class ClipWish:
-    """What is asked of a video: frames of a second, and at most how many; None is as many as fit and the model takes."""
+    """What is asked of a video: frames of a second, and at most how many (None: those that fit and the model takes)."""
 
     fps: float = FPS
     most_frames: int | None = None
@@ -90,8 +90,8 @@ def plan_frames(
         raise ClipError(f"{width}x{height}: {error}") from error
     plan = ClipPlan(indices, rate, *size)
     if plan.tokens > most_tokens:
-        message = f"{len(indices)} frames are {plan.tokens:,} tokens at their smallest, and there is room for {max(0, most_tokens):,}"
-        raise ClipError(message)
+        needed = f"{len(indices)} frames are {plan.tokens:,} tokens at their smallest"
+        raise ClipError(f"{needed}, and there is room for {max(0, most_tokens):,}: ask for fewer")
     return plan
 
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from recipes.evalset.clip_rules import MOST_FRAMES, UNKNOWN_RATE
 from recipes.serve.door.clip_plan import ClipPlan, ClipWish
-from recipes.serve.door.image_decode import Detail
 from recipes.serve.door.message_images import DATA_URL, PLACES, WEB, decode_base64, detail_of
 from recipes.serve.door.refusal import BAD_REQUEST, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from recipes.serve.door.image_decode import Detail
 
 KINDS = ("input_video", "video_url")
 PATHS = ("/v1/chat/completions", "/chat/completions", "/api/chat", "/apply-template")
@@ -62,7 +63,8 @@ class VideoSlot:
         """Return the files of frames; a RefusedError is raised for one that is not base64."""
         assert isinstance(self.source, FrameList)  # noqa: S101 - as above
         return [
-            decode_media(text, f"{self.where}.frames[{place}]") for place, text in enumerate(self.source.files)
+            decode_media(text, f"{self.where}.frames[{place}]")
+            for place, text in enumerate(self.source.files)
         ]
 
     def put(self, pngs: list[bytes], plan: ClipPlan) -> None:

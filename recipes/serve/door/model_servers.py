@@ -171,7 +171,9 @@ class ModelServers:
     def rules(self, rules: BodyRules) -> BodyRules:
         """Return the rules of these models with what their servers have said of themselves."""
         models = zip(rules.models, self.all, strict=True)
-        return replace(rules, models=tuple(replace(model, slots=one.slots, videos=one.videos) for model, one in models))
+        return replace(
+            rules, models=tuple(replace(model, slots=one.slots, videos=one.videos) for model, one in models)
+        )
 
     def named(self, name: str) -> ModelServer:
         """Return a model's server, of several; the default one for no name."""

@@ -1,4 +1,4 @@
-"""What becomes of a request's body on its way to the server: read, judged, its images and videos prepared, written again.
+"""What becomes of a request's body on its way to the server: read, judged, its images and videos prepared, written.
 
 What is passed on is written from what was judged: no two readers of the same bytes can then disagree.
 """

@@ -1,11 +1,13 @@
 """Reads a video: how many frames it has, at which rate and of which size; and some of its frames, upright, in order.
 
-What a file is is told by its first bytes, and one reader is asked, by name: none is found by trial, and none that opens
-other files is among them. Only what is named here is decoded. A video that is cut or damaged is refused, as an image is.
+What a file is is told by its first bytes, and one reader is asked, by name: none is found by trial, and none that
+opens other files is among them. Only what is named here is decoded. A cut or damaged video is refused, as an image is.
 """
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import struct
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -47,7 +49,12 @@ OTHERS = {
 HAS_SHOWN_BIT = "vp8"  # a bit of its first byte says whether a frame is shown (RFC 6386, 9.1)
 SHOWN_BIT = 0x10
 NEAR = 0.01  # as much may a header's rate differ from what the frames' times say
-QUICK_MS, UNSAID_MS = 10, 100  # browsers show a frame of an animation that has at most the first for the second
+MICRO = 1_000_000  # of ffmpeg's durations a second
+MISSING_S = 1.0  # as much longer may the sound be
+QUICK_MS, UNSAID_MS = (
+    10,
+    100,
+)  # browsers show a frame of an animation that has at most the first for the second
 HDR = {16, 18}  # transfer functions (ITU-T H.273): perceptual quantiser, hybrid log-gamma
 # of a display matrix (a, b, c, d; its other numbers move or project), how the stored image is turned
 TURNS = {
@@ -99,14 +106,18 @@ def open_video(source: IO[bytes], tick: Callable[[], None]) -> Video:
 
 
 def load_readers() -> None:
-    """Load what reads videos."""
-    import av.stream  # noqa: F401 - it is used later, when no file can be opened any more
+    """Load all that reads videos: PyAV loads parts of itself when they are needed, when no file may be opened any more."""
+    import av
+
+    for module in pkgutil.walk_packages(av.__path__, "av."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
 
 
 def kind_of(head: bytes) -> str:
-    """Return what a file is by its first bytes; a ClipError is raised if no such videos are read. Pure.
+    r"""Return what a file is by its first bytes; a ClipError is raised if no such videos are read. Pure.
 
-    >>> kind_of(b"\\0\\0\\0\\x14ftypqt  "), kind_of(b"GIF89a")
+    >>> kind_of(b"\0\0\0\x14ftypqt  "), kind_of(b"GIF89a")
     ('MOV', 'GIF')
     """
     box, brand = head[4:8], head[8:12]
@@ -144,16 +155,19 @@ class _Film:
             if not frames:
                 raise ClipError("no frames")
             rate, notes = self._rate(stream)
+            stated_s = (container.duration or 0) / MICRO
+            if stated_s > frames / rate + MISSING_S:
+                notes.append(f"its header states {stated_s:.4g} s")
+            shape = stream.sample_aspect_ratio
             self._order = self._table.in_order()
         first = next(self._decoded([0]), None)
         if first is None:
             raise ClipError("damaged: its first frame cannot be decoded")
-        turn = _turn(first)
+        self._turn = _turn(first)  # once: a frame whose side data were looked at lives on for a while
         width, height = first.width, first.height
-        if turn in TURNS_SIDES:
+        if self._turn in TURNS_SIDES:
             width, height = height, width
-        shape = first.sample_aspect_ratio if hasattr(first, "sample_aspect_ratio") else None
-        if turn:
+        if self._turn:
             notes.append("turned upright")
         if shape not in {None, 0, 1}:
             notes.append(f"its pixels are not square ({shape}): they are taken as they are")
@@ -163,14 +177,15 @@ class _Film:
 
     def frames(self, indices: Sequence[int]) -> Iterator[Image.Image]:
         """Yield some of its frames as RGB; a ClipError is raised for one that cannot be decoded."""
-        for frame in self._decoded(indices):
-            image = frame.to_image()
-            turn = _turn(frame)
-            if turn:
-                from PIL.Image import Transpose
+        from av.video.reformatter import VideoReformatter
+        from PIL import Image
 
-                image = image.transpose(Transpose[turn])
-            yield image
+        colours = VideoReformatter()  # one for all frames, without threads: each has a stack, and lives on for a while
+        for frame in self._decoded(indices):
+            plane = colours.reformat(frame, format="rgb24", threads=1).planes[0]
+            size = frame.width, frame.height
+            image = Image.frombytes("RGB", size, memoryview(plane), "raw", "RGB", plane.line_size, 1)
+            yield image.transpose(Image.Transpose[self._turn]) if self._turn else image
 
     def _open(self) -> Any:  # noqa: ANN401 - PyAV's types are not known here
         import av
@@ -300,7 +315,15 @@ class _Animation:
                 told = image.info.get("duration", 0)
                 milliseconds += told if told > QUICK_MS else UNSAID_MS
                 frames += 1
-        except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError) as error:
+        except (
+            OSError,
+            SyntaxError,
+            ValueError,
+            EOFError,
+            IndexError,
+            struct.error,
+            Image.DecompressionBombError,
+        ) as error:
             raise ClipError(f"a damaged or cut {self._kind}: {_words(error)}") from error
         self.facts = VideoFacts(self._kind, frames, frames * 1000 / milliseconds, *self._image.size)
 
@@ -331,7 +354,7 @@ def _picture_stream(container: Any) -> Any:  # noqa: ANN401 - PyAV's
             continue
         context = stream.codec_context
         if context is None or context.name not in DECODERS:
-            raise ClipError(f"its codec {context.name if context else 'is unknown, and'} is not read")
+            raise ClipError(f"its codec is not read: {context.name if context else 'an unknown one'}")
         if context.width and context.height:
             _demand_frame(context.width, context.height)
         return stream
@@ -366,7 +389,7 @@ def turn_of(matrix: bytes) -> str:
     """
     numbers = struct.unpack("=9i", matrix)
     signs = tuple((number > 0) - (number < 0) for number in (numbers[0], numbers[1], numbers[3], numbers[4]))
-    return TURNS.get(signs, "")  # type: ignore[call-overload,no-any-return] # four of them
+    return TURNS.get(signs, "")
 
 
 def _open_nothing(url: str, _flags: int, _options: dict[str, str]) -> IO[bytes]:

@@ -1,6 +1,6 @@
-"""The worker's side of reading one video for `ask`: it asks for the bytes that it needs, and sends frames as they come.
+"""The worker's side of reading a video for `ask`: it asks for the bytes that it needs, and sends frames as they come.
 
-So neither side has all of a long video, nor all of its frames, in memory. `recipes.serve.video_input` is the other side.
+Neither side holds a whole long video, nor the worker all of its frames. The other side: `recipes.serve.video_input`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from recipes.serve.door.image_decode import Detail
 from recipes.serve.door.pipe_frames import read_frame, write_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer
+    from _typeshed import WriteableBuffer
 
 VIDEO = "video"  # in what is said first
 READING = {"reading": True}  # said to whoever waits for a body with videos
@@ -49,11 +49,11 @@ class AskedFile(io.RawIOBase):
         self._size, self._source, self._out, self._place = size, source, out, 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Return that it is."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Return that it is."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -65,7 +65,7 @@ class AskedFile(io.RawIOBase):
         """Return the place."""
         return self._place
 
-    def readinto(self, buffer: Buffer) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         """Read some bytes."""
         view = memoryview(buffer).cast("B")
         wanted = max(0, min(len(view), self._size - self._place))

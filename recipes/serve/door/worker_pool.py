@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from recipes.serve.door.treatment import BodyRules, Treated
 
 WORKERS = 2
-TREAT_S = 20.0  # of processor time for one body without a word; a telephone's photo takes less than one second
+TREAT_S = (
+    20.0  # of processor time for one body without a word; a telephone's photo takes less than one second
+)
 LOOK_S = 0.5  # between two looks at that time
 KEPT = ("PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "LD_LIBRARY_PATH")
 TOO_SLOW = f"its images take more than {TREAT_S:g} s, or more memory than they may"
