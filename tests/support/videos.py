@@ -49,10 +49,11 @@ def video(  # noqa: PLR0913 - as encoders have them
     sound: bool = False,
     size: tuple[int, int] = SIZE,
     muxer: dict[str, str] | None = None,
+    path: Path | None = None,
 ) -> bytes:
     """A video of numbered frames, one after the other, or at the times that are given, in units of the rate."""
     out = BytesIO()
-    with av.open(out, "w", format=container, options=muxer or {}) as file:
+    with av.open(str(path) if path else out, "w", format=container, options=muxer or {}) as file:
         if sound:
             _add_sound(file)
         if frames:
@@ -64,14 +65,15 @@ def video(  # noqa: PLR0913 - as encoders have them
                 frame.pts = times[number] if times else number
                 file.mux(stream.encode(frame))
             file.mux(stream.encode())
-    return out.getvalue()
+    return path.read_bytes() if path else out.getvalue()
 
 
 def _add_sound(file: av.container.OutputContainer) -> None:
-    stream = file.add_stream("aac", rate=8000)
-    frame = av.AudioFrame(format="fltp", layout="mono", samples=8000)
-    frame.sample_rate = 8000
-    file.mux(stream.encode(frame))
+    stream = file.add_stream("aac", rate=8000, layout="mono")
+    for number in range(8):
+        frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+        frame.sample_rate, frame.pts = 8000, 1024 * number
+        file.mux(stream.encode(frame))
     file.mux(stream.encode())
 
 

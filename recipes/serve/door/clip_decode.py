@@ -20,12 +20,14 @@ from recipes.serve.door.image_decode import (
     prepare_image,
     scaled,
 )
-from recipes.serve.door.video_files import Video, VideoFacts, open_video
+from recipes.serve.door.video_files import open_video
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from PIL import Image
+
+    from recipes.serve.door.video_facts import Video, VideoFacts
 
 LOW_TOKENS = 2048  # of a clip whose detail is low
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,16 +50,16 @@ class PacketTable:
         return sum(self.shown)
 
     @property
-    def rate(self) -> float:
+    def rate(self) -> Fraction:
         """The average number of frames in a unit of time, as torchcodec has it; 0 where the times do not say.
 
         A last frame that does not say how long it is lasts as long as the others do.
         """
         if not self.is_timed or self.begins is None:
-            return 0.0
+            return Fraction(0)
         if self.ends > self.last:
-            return self.frames / (self.ends - self.begins)
-        return (self.frames - 1) / (self.last - self.begins) if self.last > self.begins else 0.0
+            return Fraction(self.frames, self.ends - self.begins)
+        return Fraction(self.frames - 1, self.last - self.begins) if self.last > self.begins else Fraction(0)
 
     def in_order(self) -> list[int]:
         """Return the places of the shown frames in the order of showing."""
@@ -79,7 +80,7 @@ def ranges(table: PacketTable, places: Iterable[int]) -> list[tuple[int, int]]:
     >>> ranges(table, [1, 5]), ranges(table, [4])
     ([(0, 1), (3, 5)], [(0, 4)])
     """
-    found: list[tuple[int, int]] = []
+    needed: list[tuple[int, int]] = []
     key, keys = -1, table.keys
     for place in sorted(places):
         while key + 1 < len(keys) and keys[key + 1] <= place:
@@ -88,8 +89,11 @@ def ranges(table: PacketTable, places: Iterable[int]) -> list[tuple[int, int]]:
         if key >= 0:
             is_leading = table.times[place] < table.times[keys[key]]
             first = keys[key - 1] if is_leading and key else 0 if is_leading else keys[key]
+        needed.append((first, place))
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(needed):
         if found and first <= found[-1][1] + 1:
-            found[-1] = (found[-1][0], place)
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
         else:
-            found.append((first, place))
+            found.append((first, last))
     return found

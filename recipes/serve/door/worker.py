@@ -19,7 +19,9 @@ from recipes.serve.door.treatment import BodyRules, ModelLimits, Treated, treat
 from recipes.serve.door.video_files import load_readers
 from recipes.serve.door.video_worker import VIDEO, Clock, read_video
 
-MOST_MEMORY = 1 << 31  # bytes of address space; an image of 64 megapixels twice and a body, or 8K video of 10 bits
+MOST_MEMORY = (
+    1 << 31
+)  # bytes of address space; an image of 64 megapixels twice and a body, or 8K video of 10 bits
 VIDEO_S = 60.0  # of processor time for the videos of one body
 
 

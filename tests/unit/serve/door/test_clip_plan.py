@@ -35,7 +35,7 @@ def test_with_room_it_is_the_definitions(video: tuple[int, float, int, int]) -> 
     st.integers(0, 20_000),
     st.one_of(st.none(), st.integers(2, MOST_FRAMES)),
 )
-def test_it_fits_or_is_refused(  # noqa: PLR0913 - a video and a wish
+def test_it_fits_or_is_refused(  # noqa: PLR0913, PLR0917 - a video and a wish
     frames: int, rate: float, height: int, width: int, tokens: int, most: int | None
 ) -> None:
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -15,12 +16,16 @@ from PIL import Image
 from recipes.evalset.clip_rules import sampled_indices
 from recipes.serve.door.clip_decode import open_clip
 from recipes.serve.door.clip_plan import ClipError, ClipWish
-from recipes.serve.door.video_files import TURNS, VideoFacts, kind_of, open_video, turn_of
+from recipes.serve.door.film import TURNS, turn_of
+from recipes.serve.door.video_files import kind_of, open_video
 from recipes.serve.door.video_worker import Clock
 from tests.support.videos import SIZE, animation, number_of, numbered, video
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from recipes.serve.door.video_facts import VideoFacts
 
 X264 = {"preset": "ultrafast", "g": "6", "bf": "2", "b-adapt": "0"}
 KINDS: dict[str, Callable[[int], bytes]] = {
@@ -83,17 +88,17 @@ def test_one_frame_is_an_image(kind: str) -> None:
 
 
 def test_frames_have_the_clips_size() -> None:
-    clip = open_clip(BytesIO(made("mp4 h264")), ClipWish(), nothing)
+    clip = open_clip(BytesIO(made("mp4 h264")), ClipWish(most_frames=10), nothing)
     plan = clip.plan(4096)
     assert (plan.indices, plan.height, plan.width) == (sampled_indices(50, 10.0), 64, 96)
-    wide = clip.plan(100)
+    small = clip.plan(100)
     sizes = set()
-    for png in clip.pngs(wide):
+    for png in clip.pngs(small):
         with Image.open(BytesIO(png)) as image:
             assert (image.format, image.mode) == ("PNG", "RGB")
             sizes.add(image.size)
-    assert sizes == {(wide.width, wide.height)} != {(96, 64)}
-    assert clip.notes(wide)[-1].startswith("with room: 10 of 96x64")
+    assert sizes == {(small.width, small.height)} != {(96, 64)}
+    assert clip.notes(small)[-1].startswith("with room: 10 of 96x64")
 
 
 @pytest.mark.parametrize("container", ["mp4", "matroska"])
@@ -102,7 +107,7 @@ def test_of_a_variable_rate_the_average_counts(container: str) -> None:
     data = video(36, container=container, times=times, options=X264)
     facts = opened(data)
     # how long the last frame lasts is not the same in both
-    assert 36 / 10.0 <= facts.rate <= 36 / 9.0
+    assert 36 / 10.01 <= facts.rate <= 36 / 8.99
     assert shown(data, sampled_indices(36, facts.rate)) == list(sampled_indices(36, facts.rate))
 
 
@@ -165,26 +170,21 @@ def test_a_header_that_lies_is_refused_or_not_believed() -> None:
     data = made("mp4 h264")
     counts = box(data, b"stsz") + 8
     assert int.from_bytes(data[counts : counts + 4], "big") == 50
-    with pytest.raises(ClipError, match="cut|damaged"):
-        opened(changed(data, counts, 5000))  # more frames than there are
-    assert opened(changed(data, counts, 30)).frames == 30
+    for count in (5000, 30):
+        with pytest.raises(ClipError, match=r"cut|damaged"):
+            opened(changed(data, counts, count))
     duration = box(data, b"mdhd") + 16
     facts = opened(changed(data, duration, 1))
     assert (facts.frames, facts.rate) == (50, 10.0)
     width = box(data, b"avc1") + 24
     lying = data[:width] + struct.pack(">HH", 9000, 9000) + data[width + 4 :]
-    try:  # its codec says another size, which counts
-        facts = opened(lying)
-    except ClipError as error:
-        assert "9000x9000" in str(error)
-    else:
-        assert (facts.width, facts.height) == SIZE
+    assert (opened(lying).width, opened(lying).height) == SIZE  # its codec says another size, which counts
 
 
 def test_frames_that_are_too_large_are_refused_by_their_header() -> None:
     data = bytearray(animation(2))
     data[6:10] = struct.pack("<HH", 20_000, 9000)
-    with pytest.raises(ClipError, match="too large: 20000x9000"):
+    with pytest.raises(ClipError, match="too large: more than 36 megapixels"):
         opened(bytes(data))
 
 
@@ -201,22 +201,20 @@ def test_a_cut_or_damaged_file_gives_frames_or_is_refused(kind: str, data: st.Da
     broken = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
     for _ in range(data.draw(st.integers(0, 8)) if broken else 0):
         broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with suppress(ClipError):
         clip = open_clip(BytesIO(bytes(broken)), ClipWish(), Clock(60).tick)
         plan = clip.plan(4096)
         assert len(list(clip.pngs(plan))) == len(plan.indices)
-    except ClipError as error:
-        assert str(error)
 
 
-def test_a_cut_mp4_is_not_taken_for_a_shorter_one() -> None:
-    whole = video(50, options=X264, muxer={"movflags": "faststart"})
+def test_a_cut_mp4_is_not_taken_for_a_shorter_one(tmp_path: Path) -> None:
+    whole = video(50, options=X264, muxer={"movflags": "faststart"}, path=tmp_path / "whole.mp4")
     for share in (0.3, 0.6, 0.9):
-        with pytest.raises(ClipError, match="cut|damaged"):
+        with pytest.raises(ClipError, match=r"cut|damaged"):
             opened(whole[: int(len(whole) * share)])
 
 
 def test_a_kind_is_told_by_the_first_bytes() -> None:
     assert [
         kind_of(made(kind)[:64]) for kind in ("mp4 h264", "mov mpeg4", "webm vp9", "mkv h264", "gif", "webp")
-    ] == [*("MP4", "MOV", "WebM", "Matroska", "GIF", "WEBP")]
+    ] == [*("MP4", "MOV", "WebM", "Matroska", "GIF", "WebP")]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from fractions import Fraction
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +35,7 @@ def test_each_wanted_packet_is_decoded_with_all_since_the_key_frame_that_it_need
         needs_more = table.times[place] < table.times[key]
         assert set(range(max(0, key - 6 * needs_more), place + 1)) <= decoded
     assert all(first % 6 == 0 and last in wanted for first, last in found)
-    assert all(one[1] < other[0] - 1 for one, other in zip(found, found[1:], strict=False))
+    assert all(one[1] < other[0] - 1 for one, other in itertools.pairwise(found))
 
 
 def test_the_order_is_that_of_showing() -> None:
@@ -52,8 +55,8 @@ def test_the_rate_counts_how_long_the_last_frame_is_shown_or_takes_it_as_the_oth
     table = PacketTable()
     for time, lasts in ((0, 10), (10, 10), (20, 60)):
         table.add(time, lasts, is_key=True, is_shown=True)
-    assert table.rate == 3 / 80
+    assert table.rate == Fraction(3, 80)
     table = PacketTable()
     for time in (0, 10, 20):
         table.add(time, is_key=True, is_shown=True)
-    assert table.rate == 1 / 10
+    assert table.rate == Fraction(1, 10)
