@@ -1,30 +1,35 @@
-"""The session `ask`: answers a question about images in the terminal."""
+"""The session `ask`: answers a question about images and videos in the terminal."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.cli.ask_words import split_words
+from recipes.cli.ask_words import MediaWords, split_words
 from recipes.cli.conformance import OF_THE_BUNDLE
 from recipes.cli.conversation import Conversation, line_reader
 from recipes.cli.job import open_job
-from recipes.cli.options import Parser, Session, not_negative, refuse_beside
+from recipes.cli.options import Parser, Session, frame_count, frames_a_second, not_negative, refuse_beside
 from recipes.cli.serve import NAMED, add_server, demand_one_program
 from recipes.core import log
 from recipes.core.errors import AnswerError, UsageError
+from recipes.evalset.clip_rules import FPS, MOST_FRAMES
 from recipes.serve.api_key import read_api_key
-from recipes.serve.chat_client import Question, ask_server, parse_url
+from recipes.serve.chat_client import Question, ServerLimits, ask_server, parse_url, server_limits
 from recipes.serve.door.admission import Admission
+from recipes.serve.door.clip_plan import ClipWish
 from recipes.serve.door.image_decode import READ
+from recipes.serve.door.video_files import READ as VIDEOS_READ
 from recipes.serve.image_input import read_copied_image, read_image
 from recipes.serve.lifecycle import GONE_S, ended, serving
 from recipes.serve.llamacpp.listen_address import LOOPBACK, free_port
 from recipes.serve.prepare import prepare
 from recipes.serve.running import running_servers
+from recipes.serve.video_input import VideoReader, open_videos
 
 if TYPE_CHECKING:
     import argparse
@@ -57,13 +62,27 @@ def add_options(parser: Parser) -> None:
         metavar="QUESTION",
         help="what to ask: the last word, in quotes; none: a conversation",
     )
+    for option, read in (("--image", f"images: {READ}"), ("--video", f"videos: {VIDEOS_READ}")):
+        parser.add_argument(
+            option,
+            action=MediaWords,
+            dest="media",
+            nargs="+",
+            default=[],
+            metavar="FILE",
+            help=f"{read}; - is standard input",
+        )
     parser.add_argument(
-        "--image",
-        action="append",
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help=f"images: {READ}; - is standard input",
+        "--fps",
+        type=frames_a_second,
+        metavar="N",
+        help=f"frames that are read of each second of a video (default: {FPS:g})",
+    )
+    parser.add_argument(
+        "--max-frames",
+        type=frame_count,
+        metavar="N",
+        help=f"most frames of a video (default: as many as fit into the context, at most {MOST_FRAMES})",
     )
     parser.add_argument("--clipboard", action="store_true", help="ask about the image that was copied")
     parser.add_argument(
@@ -89,22 +108,30 @@ def add_options(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Answer the question, or talk where there is none; raise a RecipeError where it cannot be answered."""
-    paths, question = split_words(options.image, options.question)
+    named, question = split_words(options.media, options.question)
     is_conversation = not question.strip() and can_talk()
-    demand_question(options, question, is_conversation=is_conversation)
+    has_video = any(one.is_video for one in named)
+    demand_question(options, question, is_conversation=is_conversation, has_video=has_video)
     job = open_job(options)
-    images = [read_image(path, options.detail) for path in paths]
-    images += [read_copied_image(options.detail)] if options.clipboard else []
-    for image in images:
-        if image.notes:
-            job.console.say(f"{image.name}: {', '.join(image.notes)}")
-    asking = Question(question, tuple(images), options.detail, options.temperature, model=options.model)
-    with answering(job, options, images=bool(images) or is_conversation) as ask:
-        if is_conversation:
-            with line_reader(job.store.root / HISTORY) as read:
-                Conversation(ask, show, job.console, asking).run(read)
-        else:
-            show(ask(asking), job.console)
+    wish = ClipWish(options.fps or FPS, options.max_frames)
+    with open_videos() as open_video:
+        files = [
+            open_video(one.path, wish, job.console) if one.is_video else read_image(one.path, options.detail)
+            for one in named
+        ]
+        files += [read_copied_image(options.detail)] if options.clipboard else []
+        with answering(job, options, images=bool(files) or is_conversation) as server:
+            reader = VideoReader(job.console, wish, options.detail, server.limits)
+            media = reader.read_all(files)
+            for one in media:
+                if one.notes:
+                    job.console.say(f"{one.name}: {', '.join(one.notes)}")
+            asking = Question(question, media, options.detail, options.temperature, model=options.model)
+            if is_conversation:
+                with line_reader(job.store.root / HISTORY) as read:
+                    Conversation(server.ask, show, job.console, asking, reader).run(read)
+            else:
+                show(server.ask(asking), job.console)
     return 0
 
 
@@ -113,19 +140,27 @@ def can_talk() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
+@dataclass(frozen=True)
+class Answering:
+    """What answers a question, and what it says of itself."""
+
+    ask: Ask
+    limits: Callable[[], ServerLimits]
+
+
 @contextmanager
-def answering(job: Job, options: argparse.Namespace, *, images: bool) -> Iterator[Ask]:
+def answering(job: Job, options: argparse.Namespace, *, images: bool) -> Iterator[Answering]:
     """Yield what answers a question: the server that is named, one that runs, or one that runs until the block ends."""
     if options.url is not None:
         key = read_api_key(options.api_key_file)
         log.hide(key)
-        yield partial(ask_server, parse_url(options.url), key=key)
+        yield _asked_at(parse_url(options.url), key)
         return
     found = None if any(getattr(options, name) for name in OF_ANOTHER) else running_one(job, options, images)
     if found is not None:
         server, key = found
         job.console.say(f"asking {options.model or server.models[0]} at {server.base}, which runs")
-        yield partial(ask_server, server.base, key=key)
+        yield _asked_at(server.base, key)
         return
     names = (options.model,) if options.model else ()
     prepared = prepare(job, options, names, Admission(LOOPBACK, free_port()), text_only=not images)
@@ -142,8 +177,12 @@ def answering(job: Job, options: argparse.Namespace, *, images: bool) -> Iterato
                     raise ended(service, status) from error
                 raise
 
-        yield ask
+        yield Answering(ask, partial(server_limits, started.base, key=None))
     service.log.unlink(missing_ok=True)  # nobody will ask for it
+
+
+def _asked_at(base: str, key: str | None) -> Answering:
+    return Answering(partial(ask_server, base, key=key), partial(server_limits, base, key=key))
 
 
 def running_one(
@@ -162,7 +201,9 @@ def running_one(
     return None
 
 
-def demand_question(options: argparse.Namespace, question: str, *, is_conversation: bool) -> None:
+def demand_question(
+    options: argparse.Namespace, question: str, *, is_conversation: bool, has_video: bool
+) -> None:
     """Raise a UsageError unless something is asked, and no option is given that has no effect."""
     if not question.strip() and not is_conversation:
         raise UsageError(
@@ -171,6 +212,14 @@ def demand_question(options: argparse.Namespace, question: str, *, is_conversati
             found="none",
             fix='python3 noxfile.py -s ask -- --image FILE "What is in this image?"',
         )
+    for option, value in (("--fps", options.fps), ("--max-frames", options.max_frames)):
+        if value is not None and not has_video and not is_conversation:
+            raise UsageError(
+                where=f"ask: {option}",
+                expected="a video",
+                found="none",
+                fix=f"--video FILE {option} {value:g}",
+            )
     if options.url is not None:
         refuse_beside(
             options, "ask", "--url", OF_OUR_SERVER, "a running server has its own model and options"
@@ -200,7 +249,7 @@ def show(pieces: Iterable[Piece], console: Console) -> str:
 
 SESSION = Session(
     "ask",
-    "Answer a question about images in the terminal.",
+    "Answer a question about images and videos in the terminal.",
     add_options,
     run,
     example='--image first.jpg second.png "What is the difference?"',

@@ -1,28 +1,73 @@
-"""Which of the words after `ask` are images, and which is the question."""
+"""Which of the words after `ask` are images and videos, and which is the question."""
 
 from __future__ import annotations
 
+import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes.serve.image_input import STANDARD_INPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SUFFIXES = {
     *(".png", ".jpg", ".jpeg", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
 }
+VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".webm", ".mkv", ".3gp"}
 
 
-def split_words(images: list[list[str]], question: str | None) -> tuple[list[Path], str]:
-    """Return the images and the question; `--image` takes all words that follow it, a question at the end too.
+@dataclass(frozen=True)
+class NamedMedia:
+    """A file that is named, as an image or as a video."""
 
-    >>> split_words([["a.png", "b.png", "Which is red?"]], None)
-    ([PosixPath('a.png'), PosixPath('b.png')], 'Which is red?')
+    path: Path
+    is_video: bool = False
+
+
+class MediaWords(argparse.Action):
+    """Keeps the words after `--image` and `--video` in one list, in the order in which they are named."""
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[str] | None,
+        option: str | None = None,
+    ) -> None:
+        """Add what one option names."""
+        words = [values] if isinstance(values, str) else list(values or ())
+        namespace.media = [*namespace.media, (option == "--video", words)]
+
+
+def split_words(
+    groups: Sequence[tuple[bool, Sequence[str]]], question: str | None
+) -> tuple[list[NamedMedia], str]:
+    """Return the files and the question; an option for files takes all words that follow it, a question at the end too.
+
+    >>> split_words([(False, ["a.png", "b.png", "Which is red?"])], None)[1]
+    'Which is red?'
     """
-    words = [word for group in images for word in group]
-    if question is None and images and len(images[-1]) > 1 and not is_file_name(words[-1]):
-        question = words.pop()
-    return [Path(word) for word in words], question or ""
+    named = [(is_video, word) for is_video, words in groups for word in words]
+    if question is None and groups and len(groups[-1][1]) > 1 and not is_file_name(named[-1][1]):
+        question = named.pop()[1]
+    return [NamedMedia(Path(word), is_video) for is_video, word in named], question or ""
 
 
 def is_file_name(word: str) -> bool:
-    """Whether a word names an image rather than being a question: a file has it, or it ends as one."""
-    return word == STANDARD_INPUT or Path(word).suffix.lower() in SUFFIXES or Path(word).exists()
+    """Whether a word names an image or a video rather than being a question: a file has it, or it ends as one."""
+    return (
+        word == STANDARD_INPUT
+        or Path(word).suffix.lower() in SUFFIXES | VIDEO_SUFFIXES
+        or Path(word).exists()
+    )
+
+
+def is_video_name(word: str) -> bool:
+    """Whether a file is called as videos are.
+
+    >>> is_video_name("clip.MP4"), is_video_name("clip.gif")
+    (True, False)
+    """
+    return Path(word).suffix.lower() in VIDEO_SUFFIXES

@@ -1,4 +1,4 @@
-"""`ask` without a question: a conversation in the terminal, with images, streamed answers and a history of lines."""
+"""`ask` without a question: a conversation in the terminal, with images, videos, streamed answers and past lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.cli.ask_words import is_file_name
+from recipes.cli.ask_words import is_file_name, is_video_name
 from recipes.core.errors import AnswerError, PictureError
 from recipes.serve.image_input import read_copied_image, read_image
 
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from recipes.core.console import Console
-    from recipes.serve.chat_client import Question
+    from recipes.serve.chat_client import Media, Question
     from recipes.serve.door.image_decode import Detail
-    from recipes.serve.image_input import InputImage
     from recipes.serve.sse import Piece
+    from recipes.serve.video_input import VideoReader
 
 PROMPT = "> "
 MOST_LINES = 1000  # of the history that is kept
 QUIT = {"/quit", "/exit", "/bye", "/q"}
 HELP = """\
-/image FILE ...  add images to the next question; a file alone, as one that is dragged here, does the same
+/image FILE ...  add images to the next question; a file alone, as one that is dragged here, is added too
+/video FILE ...  add videos
 /clipboard       add the image that was copied
 /new             begin again, without what was said
 /history         show what was said
@@ -55,7 +56,7 @@ def parse_line(text: str) -> Line:
     except ValueError:  # an apostrophe
         words = text.split()
     if words and all(is_file_name(word) and Path(word).expanduser().is_file() for word in words):
-        return Line("image", tuple(words))
+        return Line("video" if any(map(is_video_name, words)) else "image", tuple(words))
     if text.lower() in QUIT:
         return Line("quit")
     if text.startswith("/") and "/" not in words[0][1:]:
@@ -72,8 +73,10 @@ class Conversation:
         show: Callable[[Iterable[Piece], Console], str],
         console: Console,
         start: Question,
+        videos: VideoReader,
     ) -> None:
         self._ask, self._show, self._console, self._next = ask, show, console, start
+        self._videos = videos
 
     def run(self, read: Callable[[str], str]) -> None:
         """Talk until the person leaves; a server that died is raised as a RecipeError."""
@@ -103,13 +106,16 @@ class Conversation:
                 self._answer(line.words[0])
             case "image":
                 self._add([read_image(Path(word).expanduser(), self._detail) for word in line.words])
+            case "video":
+                for word in line.words:
+                    self._add([self._videos.read(Path(word).expanduser(), self._next.tokens)])
             case "clipboard":
                 self._add([read_copied_image(self._detail)])
             case "new":
-                self._next = replace(self._next, images=(), earlier=())
+                self._next = replace(self._next, media=(), earlier=())
             case "history":
                 for turn in self._next.earlier:
-                    names = "".join(f" [{image.name}]" for image in turn.images)
+                    names = "".join(f" [{image.name}]" for image in turn.media)
                     print(f"{PROMPT}{turn.text}{names}\n{turn.answer}")
             case _:
                 self._console.say(HELP)
@@ -118,17 +124,17 @@ class Conversation:
     def _detail(self) -> Detail:
         return self._next.detail
 
-    def _add(self, images: Sequence[InputImage]) -> None:
-        for image in images:
-            notes = f": {', '.join(image.notes)}" if image.notes else ""
-            self._console.say(f"{image.name}{notes}")
-        self._next = replace(self._next, images=(*self._next.images, *images))
+    def _add(self, media: Sequence[Media]) -> None:
+        for one in media:
+            notes = f": {', '.join(one.notes)}" if one.notes else ""
+            self._console.say(f"{one.name}{notes}")
+        self._next = replace(self._next, media=(*self._next.media, *media))
 
     def _answer(self, text: str) -> None:
         question = replace(self._next, text=text)
         pieces = self._ask(question)
         answer = self._show(stoppable(pieces, self._console), self._console)
-        self._next = replace(self._next, images=(), earlier=question.answered(answer))
+        self._next = replace(self._next, media=(), earlier=question.answered(answer))
 
 
 def stoppable(pieces: Iterator[Piece], console: Console) -> Iterator[Piece]:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from recipes.core.errors import UsageError
 from recipes.core.settings import split_names
+from recipes.evalset.clip_rules import MOST_FRAMES, PAIR
 from recipes.registry.reference import Repository, parse_repository
 from recipes.serve.door.admission import parse_origin
 from recipes.serve.door.image_decode import Detail
+from recipes.serve.door.message_videos import MOST_FPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -285,6 +287,20 @@ def not_negative(text: str) -> float:
     if 0 <= (number := _number(text)) < math.inf:
         return number
     raise argparse.ArgumentTypeError(f"a number from 0 is expected, not {text!r}")
+
+
+def frames_a_second(text: str) -> float:
+    """Read how many frames of a second, or raise an ArgumentTypeError."""
+    if 0 < (number := _number(text)) <= MOST_FPS:
+        return number
+    raise argparse.ArgumentTypeError(f"a number above 0, of at most {MOST_FPS}, is expected, not {text!r}")
+
+
+def frame_count(text: str) -> int:
+    """Read how many frames a clip has, or raise an ArgumentTypeError."""
+    if text.isascii() and text.isdecimal() and PAIR <= int(text) <= MOST_FRAMES:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"a whole number from {PAIR} to {MOST_FRAMES} is expected, not {text!r}")
 
 
 def seconds(text: str) -> float:

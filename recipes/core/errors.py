@@ -191,10 +191,10 @@ class ServerSilentError(RecipeError):
 
 
 class PictureError(RecipeError):
-    """An image that cannot be read, by us or by the server."""
+    """An image or a video that cannot be read, by us or by the server."""
 
     exit_code = 30
-    title = "the image cannot be read"
+    title = "the image or video cannot be read"
 
 
 class AnswerError(RecipeError):

@@ -11,7 +11,7 @@ import requests
 
 from recipes.core.errors import AnswerError, ApiKeyError, PictureError, UsageError
 from recipes.serve.door.image_decode import EXPORT
-from recipes.serve.llamacpp.server import assistant, local_session, user
+from recipes.serve.llamacpp.server import assistant, local_session
 from recipes.serve.sse import Piece, StreamError, error_text, read_pieces
 
 if TYPE_CHECKING:
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
     from recipes.serve.door.image_decode import Detail
     from recipes.serve.image_input import InputImage
+    from recipes.serve.video_input import InputClip
+
+    Media = InputImage | InputClip
 
 CONNECT_S = 10.0
+PROPS_S = 60.0  # what it says of itself, which a busy server may say late
 SILENT_S = 3600.0  # a large image on a slow machine takes minutes before the first word
 UNREADABLE = "Failed to load image"  # llama-server, if it cannot decode an image
 
@@ -48,22 +52,22 @@ def parse_url(text: str) -> str:
 
 @dataclass(frozen=True)
 class Turn:
-    """A question about prepared images that was asked before, and its answer."""
+    """A question about prepared images and clips that was asked before, and its answer."""
 
     text: str
-    images: tuple[InputImage, ...]
+    media: tuple[Media, ...]
     answer: str
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question about prepared images, and how large those may be; a temperature of None is the server's default.
+    """A question about prepared images and clips, and how large images are; no temperature is the server's default.
 
     `earlier` is what was said before in the same conversation; no model's name asks the default one.
     """
 
     text: str
-    images: tuple[InputImage, ...]
+    media: tuple[Media, ...]
     detail: Detail
     temperature: float | None
     earlier: tuple[Turn, ...] = ()
@@ -71,14 +75,14 @@ class Question:
 
     def answered(self, answer: str) -> tuple[Turn, ...]:
         """Return the conversation with an answer to it."""
-        return (*self.earlier, Turn(self.text, self.images, answer))
+        return (*self.earlier, Turn(self.text, self.media, answer))
 
     def body(self) -> bytes:
         """Return the request that asks it."""
         messages = []
         for turn in self.earlier:
-            messages += [self._user(turn.text, turn.images), assistant(turn.answer)]
-        messages.append(self._user(self.text, self.images))
+            messages += [self._user(turn.text, turn.media), assistant(turn.answer)]
+        messages.append(self._user(self.text, self.media))
         body: dict[str, object] = {"messages": messages, "stream": True}
         if self.model is not None:
             body["model"] = self.model
@@ -86,12 +90,39 @@ class Question:
             body["temperature"] = self.temperature
         return json.dumps(body).encode()
 
-    def _user(self, text: str, images: tuple[InputImage, ...]) -> dict[str, Any]:
-        message = user(*(image.png for image in images), text)
-        for part in message["content"]:
-            if part["type"] == "image_url":
-                part["image_url"]["detail"] = self.detail.value
-        return message
+    @property
+    def tokens(self) -> int:
+        """About how many tokens the images and clips of the conversation take."""
+        return sum(
+            one.tokens for media in (*(turn.media for turn in self.earlier), self.media) for one in media
+        )
+
+    def _user(self, text: str, media: tuple[Media, ...]) -> dict[str, Any]:
+        parts = [one.part(self.detail) for one in media]
+        return {"role": "user", "content": [*parts, {"type": "text", "text": text}]}
+
+
+@dataclass(frozen=True)
+class ServerLimits:
+    """What a server says of itself: the tokens of its context (0: not known), and whether it reads videos."""
+
+    context: int = 0
+    videos: bool | None = None
+
+
+def server_limits(base: str, *, key: str | None) -> ServerLimits:
+    """Return what a server says of itself; nothing is known of one that does not."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        with local_session() as session:
+            answer = session.get(
+                f"{base}/props", headers=headers, timeout=(CONNECT_S, PROPS_S), allow_redirects=False
+            )
+            said = answer.json()
+            context = int(said["default_generation_settings"]["n_ctx"])
+            return ServerLimits(context, said.get("modalities", {}).get("video") is True)
+    except (requests.RequestException, ValueError, LookupError, TypeError, AttributeError):
+        return ServerLimits()
 
 
 def ask_server(base: str, question: Question, *, key: str | None) -> Iterator[Piece]:
@@ -121,7 +152,7 @@ def ask_server(base: str, question: Question, *, key: str | None) -> Iterator[Pi
             ):  # the door's word for a server that hung up
                 raise requests.ConnectionError(error_text(response.text))
             if response.status_code != requests.codes.ok:
-                raise refusal(url, response.status_code, response.text, question.images)
+                raise refusal(url, response.status_code, response.text, question.media)
             yield from read_pieces(response.iter_lines())
     except StreamError as error:
         raise answer_error(url, str(error)) from error
@@ -130,7 +161,7 @@ def ask_server(base: str, question: Question, *, key: str | None) -> Iterator[Pi
 
 
 def refusal(
-    url: str, status: int, body: str, images: Sequence[InputImage]
+    url: str, status: int, body: str, media: Sequence[Media]
 ) -> AnswerError | ApiKeyError | PictureError:
     """Return the error for an HTTP status and body. Pure."""
     said = error_text(body)
@@ -142,7 +173,7 @@ def refusal(
             fix="export PINNED_LLAMA_API_KEY=..., or --api-key-file FILE",
         )
     if UNREADABLE in said:
-        names = ", ".join(image.name for image in images)
+        names = ", ".join(one.name for one in media)
         return PictureError(
             where=url, expected="images that the server can decode", found=f"{names}: {said}", fix=EXPORT
         )
@@ -153,7 +184,7 @@ def answer_error(url: str, found: str) -> AnswerError:
     """Return the error for a missing answer. Pure."""
     fix = "read the server's log"
     if "context" in found:
-        fix = "ask with smaller or fewer images, or start the server with a longer --context"
+        fix = "ask with smaller or fewer images or frames, or start the server with a longer --context"
     elif "mmproj" in found or "image input" in found:
         fix = "start the server without --text-only"
     elif NAMED in found:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shlex
+import struct
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recipes.core.errors import PictureError
+from recipes.evalset.image_sizes import CELL_PX
 from recipes.serve.clipboard import ClipboardError, read_clipboard
 from recipes.serve.door.image_decode import EXPORT, MOST_BYTES, READ, ImageError, prepare_image
 
@@ -29,6 +32,17 @@ class InputImage:
     png: bytes
     notes: tuple[str, ...] = ()
 
+    @property
+    def tokens(self) -> int:
+        """About how many tokens it takes."""
+        width, height = struct.unpack(">II", self.png[16:24])  # of its first chunk
+        return int(width) * int(height) // CELL_PX**2
+
+    def part(self, detail: Detail) -> dict[str, Any]:
+        """Return it as a part of a message."""
+        url = f"data:image/png;base64,{base64.b64encode(self.png).decode('ascii')}"
+        return {"type": "image_url", "image_url": {"url": url, "detail": detail.value}}
+
 
 def read_image(path: Path, detail: Detail) -> InputImage:
     """Read an image from a file, or from standard input where it is called `-`.
@@ -42,7 +56,7 @@ def read_image(path: Path, detail: Detail) -> InputImage:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise _unreadable(path, where, error) from error
+        raise unreadable(path, where, error, "--image") from error
     return _prepared(path.name, data, detail, where)
 
 
@@ -79,13 +93,14 @@ def _prepared(name: str, data: bytes, detail: Detail, where: str) -> InputImage:
     return InputImage(name, prepared.png, prepared.notes)
 
 
-def _unreadable(path: Path, where: str, error: OSError) -> PictureError:
+def unreadable(path: Path, where: str, error: OSError, option: str) -> PictureError:
+    """Return the error for a file that cannot be opened, named after an option. Pure."""
     found, expected = error.strerror or str(error), "a readable file"
     if ADDRESS.match(str(path)):
         found, expected = "an address", "a file on this machine"
-        fix = "download it: curl -fL ADDRESS | python3 noxfile.py -s ask -- --image - QUESTION"
+        fix = f"download it: curl -fL ADDRESS | python3 noxfile.py -s ask -- {option} - QUESTION"
     elif path.is_dir():
-        found, fix = "a folder", f"name the files in it: --image {shlex.quote(str(path))}/*"
+        found, fix = "a folder", f"name the files in it: {option} {shlex.quote(str(path))}/*"
     elif isinstance(error, FileNotFoundError):
         fix = "name a file that exists"
         if not path.is_absolute():

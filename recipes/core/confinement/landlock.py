@@ -111,7 +111,12 @@ def filter_program(machine: int, refused: tuple[int, ...]) -> bytes:
 def _refuse_sockets() -> None:
     if platform.machine() not in REFUSED_CALLS:
         raise OSError(f"seccomp: the numbers of {platform.machine()} are not known")
-    code = filter_program(*REFUSED_CALLS[platform.machine()])
+    refuse_calls(*REFUSED_CALLS[platform.machine()])
+
+
+def refuse_calls(machine: int, refused: tuple[int, ...]) -> None:
+    """Have some system calls refused to this process for good; raises OSError where the kernel has no filters."""
+    code = filter_program(machine, refused)
     buffer = ctypes.create_string_buffer(code, len(code))
     program = struct.pack("@HP", len(code) // 8, ctypes.addressof(buffer))
     holder = ctypes.create_string_buffer(program, len(program))

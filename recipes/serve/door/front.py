@@ -35,7 +35,7 @@ from recipes.serve.door.model_list import LISTS, listed
 from recipes.serve.door.model_servers import ModelServers
 from recipes.serve.door.refusal import RefusedError, error_body
 from recipes.serve.door.several_answers import merged, with_seed
-from recipes.serve.door.treatment import Treated, finish, judge
+from recipes.serve.door.treatment import Treated, demand_videos, finish, judge
 from recipes.serve.door.upstream import passed_back, passed_on, read_error, stream_back
 from recipes.serve.door.upstream_errors import restated
 from recipes.serve.door.url_images import fetch_image
@@ -214,6 +214,8 @@ class Front:
             extra |= notes_header(treated.notes)
             name = self._options.rules.model(treated.model or request.query.get("model")).name
             async with self.servers.asked(name) as server:
+                if treated.videos:
+                    demand_videos(server.videos)
                 if treated.answers > 1:
                     return await self._several(server, request, treated, extra)
                 async with self._waiting.turn(server.working):
@@ -226,15 +228,15 @@ class Front:
         rules = self.servers.rules(self._options.rules)
         if len(body) > SMALL and not rules.url_images:
             return await self.pool.treat(body, path, rules)
-        request, images = judge(body, path, rules)
-        if not images:
-            return finish(request, images, path)
-        fetched = [image for image in images if image.is_web]
+        judged = judge(body, path, rules)
+        if not judged.has_media:
+            return finish(judged, path)
+        fetched = [image for image in judged.images if image.is_web]
         if fetched:
             files = await asyncio.gather(*(fetch_image(image.text, image.where) for image in fetched))
             for image, data in zip(fetched, files, strict=True):
                 image.put(data, "application/octet-stream")
-            body = json.dumps(request, ensure_ascii=False).encode()
+            body = json.dumps(judged.request, ensure_ascii=False).encode()
         return await self.pool.treat(body, path, rules)
 
     async def _several(

@@ -108,7 +108,7 @@ def _prepare(data: bytes, detail: Detail) -> PreparedImage:
     stored = _orientation(image, kind)
     image.load()
     turned = _orientation(image, kind)  # Pillow turns a TIFF when it loads it
-    colours, said = _to_rgb(image)
+    colours, said = to_rgb(image)
     notes += said
     size = scaled(*colours.size, detail.pixels)
     if size != colours.size:
@@ -128,7 +128,7 @@ def _prepare(data: bytes, detail: Detail) -> PreparedImage:
 def load_decoders() -> None:
     """Load what reads images, which takes longer than reading a small one."""
     from pi_heif import register_heif_opener
-    from PIL import Image
+    from PIL import Image, ImageCms  # noqa: F401 - used later, when no file can be opened any more
 
     register_heif_opener()
     Image.init()
@@ -181,7 +181,7 @@ def _small_pixels(jpeg: bytes) -> bytes:
     return pixels
 
 
-def _to_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
+def to_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
     """Return an image as 8-bit RGB, and what that took."""
     from PIL import Image
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PLACES = ("messages", "input", "prompt", "content", "system")  # of a request, where its images can be
-OTHER_MEDIA = {"input_audio", "audio_url", "input_video", "video_url"}
+OTHER_MEDIA = {"input_audio", "audio_url"}
 DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 WEB = re.compile(r"https?://", re.IGNORECASE)
 SPACES = str.maketrans("", "", " \t\r\n")
@@ -107,7 +107,7 @@ def _of_part(part: dict[str, Any], where: str, default: Detail) -> Iterator[Imag
         shape = "url" if kind == "image_url" else "text"
         if not isinstance(url, str):
             raise RefusedError(BAD_REQUEST, f"'{place}' must be an object with a 'url'", place)
-        yield ImageSlot(place, url, _detail(named, place, default), part, "image_url", shape)
+        yield ImageSlot(place, url, detail_of(named, place, default), part, "image_url", shape)
     elif kind == "image" and isinstance(part.get("source"), dict):
         place, source = f"{where}.source", part["source"]
         text = source.get("url") if source.get("type") == "url" else source.get("data")
@@ -125,13 +125,14 @@ def _of_part(part: dict[str, Any], where: str, default: Detail) -> Iterator[Imag
 
 
 def _refuse_addresses(value: Any, where: str) -> None:  # noqa: ANN401 - JSON
-    """Sound and video are left to the server, which must fetch nothing for them."""
+    """Sound is left to the server, which must fetch nothing for it."""
     texts = value.values() if isinstance(value, dict) else [value]
     if any(isinstance(text, str) and "://" in text[:100] for text in texts):
         raise RefusedError(BAD_REQUEST, f"'{where}' must be data, not an address", where)
 
 
-def _detail(value: object, where: str, default: Detail) -> Detail:
+def detail_of(value: object, where: str, default: Detail) -> Detail:
+    """Return what a request says of a detail, or the default; a RefusedError is raised for another word."""
     if value in AUTO:
         return default
     try:

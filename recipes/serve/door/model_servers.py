@@ -84,6 +84,11 @@ class ModelServer:
         return (self._upstream.slots if self._upstream is not None else None) or MOST_SLOTS
 
     @property
+    def videos(self) -> bool | None:
+        """Whether it reads videos; None where it did not say yet."""
+        return self._upstream.videos if self._upstream is not None else None
+
+    @property
     def state(self) -> str:
         """As llama-server's own router names it."""
         if not self.is_alive:
@@ -166,7 +171,9 @@ class ModelServers:
     def rules(self, rules: BodyRules) -> BodyRules:
         """Return the rules of these models with what their servers have said of themselves."""
         models = zip(rules.models, self.all, strict=True)
-        return replace(rules, models=tuple(replace(model, slots=one.slots) for model, one in models))
+        return replace(
+            rules, models=tuple(replace(model, slots=one.slots, videos=one.videos) for model, one in models)
+        )
 
     def named(self, name: str) -> ModelServer:
         """Return a model's server, of several; the default one for no name."""

@@ -26,7 +26,9 @@ MOST_PARENTHESES = 64
 MOST_NAME = 1000  # characters of a name or a word
 MOST_TEXT = 1 << 22  # characters of all texts; with a long context, as many for each of its tokens as follow
 TEXT_PER_TOKEN = 128
-MEDIA = frozenset(("url", "image_url", "data", "multimodal_data"))  # whose text is a file's
+MEDIA = frozenset(
+    ("url", "image_url", "video_url", "data", "frames", "multimodal_data")
+)  # whose text is a file's
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ class Upstream:
     def __init__(self, address: Address) -> None:
         self.is_ready = False  # it was healthy once
         self.slots: int | None = None
+        self.videos: bool | None = None  # what it said: whether it reads videos
         self._address = address
         connector: aiohttp.BaseConnector
         if address.socket is None:
@@ -73,7 +74,7 @@ class Upstream:
             return None
         if status == 200 and not self.is_ready:  # noqa: PLR2004 - OK
             self.is_ready = True
-            await self._read_slots()
+            await self._read_properties()
         return status, body
 
     async def is_healthy(self) -> bool:
@@ -91,10 +92,12 @@ class Upstream:
         """Close all connections."""
         await self._session.close()
 
-    async def _read_slots(self) -> None:
+    async def _read_properties(self) -> None:
         with suppress(aiohttp.ClientError, OSError, ValueError, LookupError, TypeError):
             async with asyncio.timeout(HEALTH_S), self.request("GET", "/props", {}) as answer:
-                self.slots = int(json.loads(await answer.read())["total_slots"])
+                said = json.loads(await answer.read())
+                self.slots = int(said["total_slots"])
+                self.videos = said.get("modalities", {}).get("video") is True  # an older one does not name it
 
 
 def passed_on(request: web.BaseRequest) -> dict[str, str]:

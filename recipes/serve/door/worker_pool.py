@@ -12,16 +12,28 @@ from typing import TYPE_CHECKING
 import recipes
 from recipes.core.process import Command, Piped, pipe
 from recipes.serve.door import worker
+from recipes.serve.door.pipe_frames import read_frame, write_frame
 from recipes.serve.door.refusal import BAD_REQUEST, RefusedError
+from recipes.serve.door.video_worker import READING
 
 if TYPE_CHECKING:
     from recipes.serve.door.treatment import BodyRules, Treated
 
 WORKERS = 2
-TREAT_S = 20.0  # of processor time for one body; a telephone's photo takes less than one second
+TREAT_S = (
+    20.0  # of processor time for one body without a word; a telephone's photo takes less than one second
+)
 LOOK_S = 0.5  # between two looks at that time
 KEPT = ("PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "LD_LIBRARY_PATH")
 TOO_SLOW = f"its images take more than {TREAT_S:g} s, or more memory than they may"
+
+
+def start_worker() -> Piped:
+    """Start a worker; an OSError is raised where that fails."""
+    environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+    environment["PYTHONPATH"] = str(Path(recipes.__file__).parent.parent)
+    argv = (sys.executable, "-P", "-s", "-m", worker.__name__)
+    return pipe(Command(argv, Path.cwd(), environment))
 
 
 class WorkerPool:
@@ -62,12 +74,17 @@ class WorkerPool:
     async def _asked(
         self, one: Piped, body: bytes, says: dict[str, object]
     ) -> tuple[dict[str, object], bytes]:
-        """Ask a worker; a TimeoutError is raised once it has computed too long, however busy the machine is."""
+        """Ask a worker; a TimeoutError is raised once it has computed too long, however busy the machine is.
+
+        One that reads videos says so again and again, and counts its time itself.
+        """
         began = one.computed_s
-        asking = asyncio.ensure_future(asyncio.to_thread(_ask, one, body, says))
+        heard = [began]
+        asking = asyncio.ensure_future(asyncio.to_thread(_ask, one, body, says, heard))
         asking.add_done_callback(_forget)
         while not (await asyncio.wait({asking}, timeout=LOOK_S))[0]:
-            if one.computed_s - began > self._treat_s:
+            now = one.computed_s
+            if now - heard[-1] > self._treat_s or now - began > self._treat_s + worker.VIDEO_S:
                 raise TimeoutError
         return asking.result()
 
@@ -80,10 +97,7 @@ class WorkerPool:
             raise
 
     def _start(self) -> Piped:
-        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
-        environment["PYTHONPATH"] = str(Path(recipes.__file__).parent.parent)
-        argv = (sys.executable, "-P", "-s", "-m", worker.__name__)
-        one = pipe(Command(argv, Path.cwd(), environment))
+        one = start_worker()
         self._all.add(one)
         return one
 
@@ -97,7 +111,11 @@ def _forget(asking: asyncio.Future[tuple[dict[str, object], bytes]]) -> None:
         asking.exception()  # nobody may wait for it any more
 
 
-def _ask(one: Piped, body: bytes, says: dict[str, object]) -> tuple[dict[str, object], bytes]:
+def _ask(
+    one: Piped, body: bytes, says: dict[str, object], heard: list[float]
+) -> tuple[dict[str, object], bytes]:
     with suppress(BrokenPipeError):  # it is gone: the answer says so
-        worker.write_frame(one.input, says, body)
-    return worker.read_frame(one.output)
+        write_frame(one.input, says, body)
+    while (answered := read_frame(one.output))[0] == READING:
+        heard.append(one.computed_s)
+    return answered

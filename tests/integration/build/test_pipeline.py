@@ -266,7 +266,9 @@ def test_two_builds_at_once_make_one_bundle(project: FixtureProject) -> None:
 
 def interrupt_while_compiling(project: FixtureProject, number: signal.Signals) -> tuple[int, str]:
     with subprocess.Popen(
-        project.command("build", "--verbose"),  # progress is printed where it is slow, a step of the log always
+        project.command(
+            "build", "--verbose"
+        ),  # progress is printed where it is slow, a step of the log always
         cwd=REPOSITORY,
         env=project.environment(),
         stdout=subprocess.DEVNULL,

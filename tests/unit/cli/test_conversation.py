@@ -92,10 +92,10 @@ def test_what_was_said_goes_with_each_question_until_it_begins_again(
         f"/image {IMAGE}", "which colour?", "and the other?", "/history", "/new", "hello", "/quit", "never"
     )
     first, second, third = talk.asked
-    assert [image.name for image in first.images] == ["shapes.png"]
-    assert (first.earlier, third.earlier, second.images) == ((), (), ())
+    assert [one.name for one in first.media] == ["shapes.png"]
+    assert (first.earlier, third.earlier, second.media) == ((), (), ())
     (turn,) = second.earlier
-    assert (turn.text, turn.answer, turn.images) == ("which colour?", "answer 1 whole", first.images)
+    assert (turn.text, turn.answer, turn.media) == ("which colour?", "answer 1 whole", first.media)
     out = capsys.readouterr().out
     assert "> which colour? [shapes.png]\nanswer 1 whole\n" in out
     assert second.body().count(b'"role": "assistant"') == 1
