@@ -7,12 +7,14 @@ Every rounding is to the nearest, halves to even, as Python, numpy and torch rou
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from recipes.evalset.image_sizes import CELL_PX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+T = TypeVar("T")
 
 PAIR = 2  # frames in one temporal patch
 FPS = 2.0  # frames that are read of a second
@@ -71,13 +73,13 @@ def clip_size(frames: int, height: int, width: int, *, most_pixels: int = MOST_P
     return new_height, new_width
 
 
-def paired(indices: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """Return the frames two by two; an odd last one is paired with itself.
+def paired(frames: Sequence[T]) -> tuple[tuple[T, T], ...]:
+    """Return the frames, or their numbers, two by two; an odd last one is paired with itself.
 
     >>> paired((0, 18, 37))
     ((0, 18), (37, 37))
     """
-    even = (*indices, indices[-1]) if len(indices) % PAIR else tuple(indices)
+    even = (*frames, frames[-1]) if len(frames) % PAIR else tuple(frames)
     return tuple(zip(even[::PAIR], even[1::PAIR], strict=True))
 
 

@@ -9,8 +9,7 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
-from recipes.evalset.clip_sizes import clip_grid, stamps
-from recipes.evalset.clips import Clip
+from recipes.evalset.clips import Clip, clip_grid, stamps_of
 from recipes.evalset.image_sizes import CELL_PX, Grid, exact_size, training_grids
 from recipes.evalset.questions import ORDINALS, scene_questions
 from recipes.evalset.render import SHAPES
@@ -309,7 +308,7 @@ def timing(rng: Random, count: int) -> tuple[float, tuple[int, ...]]:
     """Return a rate and frames' numbers: evenly spaced, or with stamps at half seconds; all stamps differ."""
     while True:
         fps, indices = (_even_pace if rng.random() < 0.5 else _half_seconds)(rng, count)
-        found = stamps(indices, fps)
+        found = stamps_of(indices, fps)
         if len(set(found)) == len(found):
             return fps, indices
 

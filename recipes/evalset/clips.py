@@ -5,11 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.evalset.clip_sizes import clip_grid, clip_size, paired, stamps
+from recipes.evalset.clip_rules import clip_size, paired, stamp
+from recipes.evalset.image_sizes import CELL_PX, Grid
 
 if TYPE_CHECKING:
-    from recipes.evalset.image_sizes import Grid
+    from collections.abc import Sequence
+
     from recipes.evalset.render import Scene
+
+
+def clip_grid(frames: int, height: int, width: int) -> Grid:
+    """Return the grid of tokens of each pair of a clip."""
+    new_height, new_width = clip_size(frames, height, width)
+    return Grid(new_height // CELL_PX, new_width // CELL_PX)
+
+
+def stamps_of(indices: Sequence[int], fps: float) -> tuple[str, ...]:
+    """Return the text before each pair of frames."""
+    return tuple(stamp(pair, fps) for pair in paired(indices))
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,7 @@ class Clip:
     @property
     def stamps(self) -> tuple[str, ...]:
         """The text before each pair."""
-        return stamps(self.indices, self.fps)
+        return stamps_of(self.indices, self.fps)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -47,7 +47,7 @@ class GoldenCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: str  # what it tests
     with_images: bool
-    resized: bool  # whether an image in it must be resized
+    resized: bool  # whether an image or a clip in it must be resized
     prompt_tokens: int  # images included
     answer: str  # with greedy sampling
     margin: float  # the smallest lead of a token of the answer over the runner-up, in natural logarithms
@@ -83,7 +83,9 @@ class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prompts: str  # SHA-256 of all prompts and held-out questions, texts and pixels
     sections: tuple[int, int, int]  # number of frequencies of t, h and w in the rotary embedding
     deviations: tuple[Deviation, ...]
+    clip_deviations: tuple[Deviation, ...]  # those that the cases about clips were asked with
     cases: tuple[GoldenCase, ...]
+    clips: tuple[GoldenCase, ...]
     held_out: tuple[HeldOut, ...]
 
 

@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
+from recipes.evalset.clip_prompts import clip_conversations
+from recipes.evalset.clips import Clip
+from recipes.evalset.held_out import EVERY_TASK, held_out_question
 from recipes.evalset.image_sizes import Grid, exact_size, resized
 from recipes.evalset.questions import scene_questions, which_questions
-from recipes.evalset.render import draw
+from recipes.evalset.render import Scene, draw
 from recipes.evalset.tasks import (
     COMPOSERS,
     TASKS,
     Conversation,
     Turn,
     few_shapes,
-    held_out_conversation,
     seed_of,
     text_turn,
 )
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from recipes.evalset.questions import TaskQuestion
-    from recipes.evalset.render import Scene
 
 SPLIT = "conformance"
 HELD_OUT_OF_EACH = 36  # questions of each task
@@ -44,16 +45,24 @@ class Prompt:
 
     name: str
     turns: Conversation
+    is_of_clips: bool = False  # compared as a clip is
 
     @property
     def scenes(self) -> tuple[Scene, ...]:
         """Its images, in order."""
-        return tuple(part for turn in self.turns for part in turn.parts if not isinstance(part, str))
+        return tuple(part for turn in self.turns for part in turn.parts if isinstance(part, Scene))
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """Its clips, in order."""
+        return tuple(part for turn in self.turns for part in turn.parts if isinstance(part, Clip))
 
     @property
     def is_resized(self) -> bool:
-        """Whether an image in it does not fill whole cells as it is."""
-        return any(resized(scene.height, scene.width) != (scene.height, scene.width) for scene in self.scenes)
+        """Whether an image or a clip in it does not fill whole cells as it is."""
+        return any(clip.is_resized for clip in self.clips) or any(
+            resized(scene.height, scene.width) != (scene.height, scene.width) for scene in self.scenes
+        )
 
     @property
     def question(self) -> str:
@@ -89,8 +98,11 @@ def digest(prompts: Iterable[Prompt]) -> str:
             for part in (*turn.parts, turn.answer):
                 if isinstance(part, str):
                     sha256.update(b"text\0" + part.encode() + b"\0")
-                else:
-                    image = draw(part)
+                    continue
+                if isinstance(part, Clip):
+                    sha256.update(f"clip\0{part.fps} {part.indices}\0".encode())
+                for scene in part.frames if isinstance(part, Clip) else (part,):
+                    image = draw(scene)
                     sha256.update(b"image\0%d %d\0" % image.size + image.tobytes())
     return sha256.hexdigest()
 
@@ -98,8 +110,7 @@ def digest(prompts: Iterable[Prompt]) -> str:
 def held_out(task: str) -> tuple[Prompt, ...]:
     """Return the held-out questions of a task."""
     return tuple(
-        Prompt(f"{task} {index}", held_out_conversation(index, task, SPLIT))
-        for index in range(HELD_OUT_OF_EACH)
+        Prompt(f"{task} {index}", held_out_question(index, task, SPLIT)) for index in range(HELD_OUT_OF_EACH)
     )
 
 
@@ -108,9 +119,15 @@ def compared() -> tuple[Prompt, ...]:
     return (*_texts(), *_single_images(), *_several_images(), *_places(), *_resized(), *_large())
 
 
+def compared_clips() -> tuple[Prompt, ...]:
+    """Return the prompts about clips whose probabilities are compared."""
+    return tuple(Prompt(name, turns, is_of_clips=True) for name, turns in clip_conversations())
+
+
 def everything() -> tuple[Prompt, ...]:
     """Return the compared prompts and every held-out question."""
-    return (*compared(), *(prompt for task in TASKS for prompt in held_out(task)))
+    asked = (prompt for task in EVERY_TASK for prompt in held_out(task))
+    return (*compared(), *compared_clips(), *asked)
 
 
 def rng_of(name: str) -> Random:

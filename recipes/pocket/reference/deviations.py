@@ -71,9 +71,7 @@ def _between_neighbours(image: Image.Image, size: tuple[int, int], steps: Sequen
     return Image.fromarray((upper + (lower - upper) * down).astype(np.uint8))
 
 
-def fitted(
-    image: Image.Image, names: Collection[str], size: tuple[int, int] | None = None
-) -> Image.Image:
+def fitted(image: Image.Image, names: Collection[str], size: tuple[int, int] | None = None) -> Image.Image:
     """Resize an image, as the reference does or not; to its own size, or to the height and width of a clip."""
     if known.PADDED.name in names:
         resize = resize_to_corners if known.RESIZE.name in names else bicubic

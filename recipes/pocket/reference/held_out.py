@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from recipes.evalset.held_out import EVERY_TASK, held_out_question
 from recipes.evalset.prompts import Prompt
-from recipes.evalset.tasks import KINDS_OF_SIZE, TASKS, held_out_conversation, kind_of_size
+from recipes.evalset.tasks import KINDS_OF_SIZE, kind_of_size
 from recipes.pocket.reference.markdown import markdown_table
 
 if TYPE_CHECKING:
@@ -33,13 +34,13 @@ class TaskAccuracy(NamedTuple):
 
 def examine(reference: Reference, count: int) -> tuple[TaskAccuracy, ...]:
     """Ask questions of each task."""
-    return tuple(_row(reference, task, count) for task in TASKS)
+    return tuple(_row(reference, task, count) for task in EVERY_TASK)
 
 
 def _row(reference: Reference, task: str, count: int) -> TaskAccuracy:
     right, asked = (dict.fromkeys(KINDS_OF_SIZE, 0) for _ in range(2))
     for index in range(count):
-        prompt = Prompt(f"{task} {index}", held_out_conversation(index, task))
+        prompt = Prompt(f"{task} {index}", held_out_question(index, task))
         kind = kind_of_size(index)
         asked[kind] += 1
         right[kind] += reference.answer(prompt)[0] == prompt.expected

@@ -18,13 +18,13 @@ from recipes.core.cores import usable_cores
 from recipes.core.digest import hash_file
 from recipes.core.errors import VerifyError
 from recipes.evalset.golden import AGAIN, Golden, HeldOut, read_golden
+from recipes.evalset.held_out import EVERY_TASK
 from recipes.evalset.mrope_sections import blocked, interleaved
-from recipes.evalset.prompts import compared, digest, everything, held_out
-from recipes.evalset.tasks import TASKS
+from recipes.evalset.prompts import compared, compared_clips, digest, everything, held_out
 from recipes.pocket.model.files import GOLDEN, MMPROJ, MODEL, VISION
 from recipes.pocket.model.import_gguf import load
 from recipes.pocket.reference.held_out import examine, table
-from recipes.pocket.reference.known_deviations import ALL
+from recipes.pocket.reference.known_deviations import ALL, OF_CLIPS, WITH_CLIPS
 from recipes.pocket.reference.reference import NEAR, Reference, versions
 
 if TYPE_CHECKING:
@@ -44,8 +44,10 @@ def compute(model: Path, mmproj: Path) -> tuple[Golden, dict[str, np.ndarray[Any
         prompts=digest(everything()),
         sections=tuple(reference.model.config.text_config.rope_parameters["mrope_section"]),
         deviations=ALL,
+        clip_deviations=(*WITH_CLIPS, *OF_CLIPS),
         cases=tuple(map(reference.case, compared())),
-        held_out=tuple(_held_out(reference, task) for task in TASKS),
+        clips=tuple(map(reference.case, compared_clips())),
+        held_out=tuple(_held_out(reference, task) for task in EVERY_TASK),
     )
     return golden, dict(_arrays(reference))
 
@@ -63,8 +65,9 @@ def _arrays(reference: Reference) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
     yield "vision/merger", merged.numpy()
     for index, level in enumerate(levels):
         yield f"vision/deepstack {index}", level.numpy()
+    by_name |= {prompt.name: prompt for prompt in compared_clips()}
     names = ("where, wide", "two images of other sizes", "three turns about an image", "text, then an image")
-    for name in names:
+    for name in (*names, "five frames", "an image, then a clip"):
         yield f"positions/{name}", reference.prepare(by_name[name]).positions[:, 0].numpy().astype(np.int32)
     sections = reference.model.config.text_config.rope_parameters["mrope_section"]
     for layout, axes in (("blocked", blocked(sections)), ("interleaved", interleaved(sections))):
@@ -73,10 +76,11 @@ def _arrays(reference: Reference) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
 
 def compare(found: Golden, committed: Golden) -> float:
     """Return the largest difference of a logarithm between two runs; a VerifyError names what else does not agree."""
-    for name in ("model", "mmproj", "prompts", "sections", "deviations"):
+    for name in ("model", "mmproj", "prompts", "sections", "deviations", "clip_deviations"):
         _demand(name, getattr(committed, name), getattr(found, name))
     largest = 0.0
-    for old, new in zip(committed.cases, found.cases, strict=True):
+    both = ((*some.cases, *some.clips) for some in (committed, found))
+    for old, new in zip(*both, strict=True):
         for name in ("name", "prompt_tokens", "answer", "tokens"):
             _demand(f"{old.name}: {name}", getattr(old, name), getattr(new, name))
         _demand(f"{old.name}: combinations", set(old.logprobs), set(new.logprobs))

@@ -66,7 +66,9 @@ class Reference:
         whole = collate([prepared], self.writer.special(END_OF_TEXT))
         positions = whole.positions[:, :, :end]
         if known.SAME_TIME.name in names:
-            positions = deviations.at_one_time(positions, whole.ids[0, :end] == self.writer.special(VIDEO_PAD))
+            positions = deviations.at_one_time(
+                positions, whole.ids[0, :end] == self.writer.special(VIDEO_PAD)
+            )
         return replace(
             whole,
             ids=whole.ids[:, :end],
