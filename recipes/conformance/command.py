@@ -17,7 +17,7 @@ from recipes.conformance.checks import kernels as check_kernels
 from recipes.conformance.report.json_record import to_json
 from recipes.conformance.report.write import write_report
 from recipes.conformance.results.inputs import load_reference_model
-from recipes.conformance.results.outcome import CheckVerdict, grade, has_failed
+from recipes.conformance.results.outcome import NOTHING, CheckVerdict, grade, has_failed
 from recipes.conformance.suite import run_suite
 from recipes.core.errors import ConformanceError
 from recipes.core.filesystem import make_folders, storage_errors, write_durably

@@ -75,7 +75,7 @@ def _count(parts: Parts) -> int:
 
 
 def _question_first(rng: Random) -> Conversation:
-    (turn,) = one_turn(rng, "order", exact_size(SQUARE), lambda parts: _count(parts) == 4)  # noqa: PLR2004 - frames
+    (turn,) = one_turn(rng, "order", exact_size(SQUARE), lambda parts: _count(parts) == 4)
     *seen, text = turn.parts
     return (replace(turn, parts=(text, *seen)),)
 
@@ -83,13 +83,13 @@ def _question_first(rng: Random) -> Conversation:
 def _after_images(rng: Random) -> Conversation:
     """Two images of the clip's size stand before it: they are no frames of it."""
     size = exact_size(Grid(3, 4))
-    (turn,) = one_turn(rng, "motion", size, lambda parts: _count(parts) == 3)  # noqa: PLR2004 - frames
+    (turn,) = one_turn(rng, "motion", size, lambda parts: _count(parts) == 3)
     return (replace(turn, parts=(few_shapes(rng, size), few_shapes(rng, size), *turn.parts)),)
 
 
 def _earlier_turn(rng: Random) -> Conversation:
     while True:
-        (turn,) = one_turn(rng, "motion", exact_size(SQUARE), lambda parts: _count(parts) == 5)  # noqa: PLR2004 - frames
+        (turn,) = one_turn(rng, "motion", exact_size(SQUARE), lambda parts: _count(parts) == 5)
         (clip,) = (part for part in turn.parts if isinstance(part, Clip))
         asked = [one for one in scene_questions(rng, clip.frames[0]) if one.task == "colour"]
         if asked:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from recipes.conformance.report.markup import element, to_xml
 from recipes.conformance.report.summary import figure_text, summarise
-from recipes.conformance.results.outcome import CheckVerdict, has_failed
+from recipes.conformance.results.outcome import NOTHING, CheckVerdict, has_failed
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

@@ -15,7 +15,7 @@ SYMBOLS = {
     CheckVerdict.DEVIATES: "≈",
     CheckVerdict.FAILED: "✗",
     CheckVerdict.NOT_RUN: "○",
-    CheckVerdict.UNSUPPORTED: "–",
+    CheckVerdict.UNSUPPORTED: "-",
 }
 
 

@@ -46,7 +46,7 @@ def _at_usual_rate(clip: Clip) -> Pieces:
 
 
 def _apart(clip: Clip) -> Pieces:
-    """Each frame by itself, both of a pair behind its stamp."""
+    """Read each frame by itself, both of a pair behind its stamp."""
     pieces: list[str | Pair] = []
     for number, frame in enumerate(clip.frames):
         pieces += [clip.stamps[number // 2]] if number % 2 == 0 else []
@@ -55,7 +55,7 @@ def _apart(clip: Clip) -> Pieces:
 
 
 def _off_by_one(clip: Clip) -> Pieces:
-    """The first frame by itself, then pairs, each behind its stamp."""
+    """Read the first frame by itself, then pairs, each behind its stamp."""
     first, *rest = clip.frames
     number, *numbers = clip.indices
     pairs = [(first, first), *paired(rest)]

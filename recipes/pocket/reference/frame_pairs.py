@@ -1,4 +1,4 @@
-"""Takes two images of one size in a row for two frames of one image, as llama.cpp did when it had learned of videos. Pure.
+"""Takes two images of one size in a row for two frames of one image, as llama.cpp did for some months. Pure.
 
 Read in tools/mtmd/mtmd.cpp of 2026-08-16: `can_merge_with` asks for equal width and height, and `tokenize` for nothing
 between the two; whether they are frames of a video it does not ask (upstream's issue 24303, pull request 21858).

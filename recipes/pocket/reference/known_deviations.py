@@ -159,7 +159,7 @@ SAME_TIME = Deviation(
 )
 UPSTREAM_VIDEO = Deviation(
     name="upstream-video",
-    words="a video begins with `Video:`, its first frame stands alone, `[0m0.00s]` follows it, frames are sized as stills",
+    words="a video begins with `Video:`, its first frame stands alone before `[0m0.00s]`, frames are sized as stills",
     where="tools/mtmd/mtmd-helper.cpp: mtmd_helper_video, whose prompt is of no model in particular",
     fails=True,
 )
