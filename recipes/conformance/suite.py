@@ -12,6 +12,7 @@ from recipes.conformance.checks import files as check_files
 from recipes.conformance.checks import loading as check_loading
 from recipes.conformance.checks import numerics as check_numerics
 from recipes.conformance.checks import server as check_server
+from recipes.conformance.checks import video as check_video
 from recipes.conformance.checks.browser import find_browser
 from recipes.conformance.results.inputs import SURE, CheckInputs, Findings, images_of
 from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
@@ -68,6 +69,7 @@ def check_all(inputs: CheckInputs, console: Console) -> Findings:
         ),
         ("llama-mtmd-cli", Part.IMAGES, lambda: Findings((check_answers.check_mtmd(inputs),))),
         ("server", Part.SERVER, lambda: check_server.check(inputs)),
+        ("video", Part.VIDEO, lambda: check_video.check(inputs)),
     )
     with console.task("conformance", len(steps) + 1, "checks") as task:
         for title, part, step in steps:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import gguf
 
 VOCABULARY_OF = PROJECT / "tests" / "data" / "pocket" / "pocket-qwen3-vl-moe-f16.gguf"
-VOCABULARY = 512  # tokens of that file
+VOCABULARY = 544  # rows of its embedding
 SECTIONS = (24, 20, 20, 0)
 SPREAD = 0.02  # of the weights
 F16 = 1  # LLAMA_FTYPE_MOSTLY_F16

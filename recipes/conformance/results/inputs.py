@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from recipes.conformance.results.model_choice import reference_of, verified_files
 from recipes.conformance.results.outcome import CheckVerdict, Outcome, Part
+from recipes.evalset.clips import Clip
 from recipes.evalset.golden import read_golden, verify_golden
-from recipes.evalset.prompts import Prompt, compared, digest, everything, png
+from recipes.evalset.prompts import Prompt, compared, compared_clips, digest, everything, png
 from recipes.evalset.render import draw
 from recipes.models.files import default_model
 from recipes.serve.llamacpp.installation import SERVER
-from recipes.serve.llamacpp.server import Server, assistant, serve, user
+from recipes.serve.llamacpp.server import Server, VideoFrames, assistant, serve, user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from recipes.conformance.results.result import Distance, Exhibit
     from recipes.evalset.golden import Golden, GoldenCase
+    from recipes.evalset.render import Scene
     from recipes.manifest.load import Manifests
     from recipes.manifest.schema import Model
     from recipes.serve.llamacpp.installation import Installation
@@ -62,6 +64,11 @@ class CheckInputs:
     def pairs(self) -> tuple[tuple[Prompt, GoldenCase], ...]:
         """Each prompt with what the reference says to it."""
         return tuple(zip(self.prompts, self.golden.cases, strict=True))
+
+    @property
+    def clip_pairs(self) -> tuple[tuple[Prompt, GoldenCase], ...]:
+        """Each prompt about clips with what the reference says to it."""
+        return tuple(zip(compared_clips(), self.golden.clips, strict=True))
 
 
 @dataclass(frozen=True)
@@ -150,15 +157,25 @@ def wrong_answer(case: GoldenCase, given: str) -> str:
 
 
 def images_of(prompt: Prompt) -> tuple[bytes, ...]:
-    """Return a prompt's images as PNG files."""
-    return tuple(png(draw(scene)) for scene in prompt.scenes)
+    """Return a prompt's images, and the frames of its clips, as PNG files."""
+    parts = (part for turn in prompt.turns for part in turn.parts if not isinstance(part, str))
+    scenes = (scene for part in parts for scene in (part.frames if isinstance(part, Clip) else (part,)))
+    return tuple(png(draw(scene)) for scene in scenes)
+
+
+def _sent(part: Scene | Clip | str) -> str | bytes | VideoFrames:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Clip):
+        return VideoFrames(tuple(png(draw(frame)) for frame in part.frames), part.fps, part.indices)
+    return png(draw(part))
 
 
 def messages(prompt: Prompt) -> list[dict[str, Any]]:
     """Return a prompt as the OpenAI API takes it."""
     listed = []
     for index, turn in enumerate(prompt.turns):
-        listed.append(user(*(part if isinstance(part, str) else png(draw(part)) for part in turn.parts)))
+        listed.append(user(*map(_sent, turn.parts)))
         if index + 1 < len(prompt.turns):
             listed.append(assistant(turn.answer))
     return listed

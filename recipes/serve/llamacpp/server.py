@@ -130,12 +130,25 @@ def parse_reply(data: dict[str, Any]) -> ChatReply:
         raise ServerError(f"not a chat completion: {json.dumps(data)[:500]}") from error
 
 
-def user(*parts: str | bytes) -> dict[str, Any]:
-    """Return a message of the user from texts and image files (bytes)."""
+@dataclass(frozen=True)
+class VideoFrames:
+    """Frames of a video, as image files, with their numbers in it and its rate."""
+
+    files: tuple[bytes, ...]
+    fps: float
+    indices: tuple[int, ...]
+
+
+def user(*parts: str | bytes | VideoFrames) -> dict[str, Any]:
+    """Return a message of the user from texts, image files (bytes) and frames of videos."""
     content: list[dict[str, Any]] = []
     for part in parts:
         if isinstance(part, str):
             content.append({"type": "text", "text": part})
+        elif isinstance(part, VideoFrames):
+            frames = [base64.b64encode(file).decode("ascii") for file in part.files]
+            video = {"frames": frames, "fps": part.fps, "indices": list(part.indices)}
+            content.append({"type": "input_video", "input_video": video})
         else:
             data = base64.b64encode(part).decode("ascii")
             kind = next((kind for start, kind in KINDS.items() if part.startswith(start)), "png")
