@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Part = Scene | Clip | Pair | str
     Pieces = Sequence[str | Pair]
 
+UPSTREAM_RATE, UPSTREAM_STEP_S = 4, 5  # its defaults: frames a second, and seconds from one time to the next
+
 
 def pieces_with(names: Collection[str]) -> Callable[[Part], Pieces]:
     """Return what a part of a message becomes with deviations; of two that say what a clip is, one is done."""
@@ -41,8 +43,10 @@ def _without_stamps(clip: Clip) -> Pieces:
     return _pairs(clip)
 
 
-def _at_usual_rate(clip: Clip) -> Pieces:
-    return _joined([stamp(pair, UNKNOWN_RATE) for pair in paired(clip.indices)], _pairs(clip))
+def _stamped(rate: Callable[[Clip], float]) -> Callable[[Part], Pieces]:
+    return _of_clips(
+        lambda clip: _joined([stamp(pair, rate(clip)) for pair in paired(clip.indices)], _pairs(clip))
+    )
 
 
 def _apart(clip: Clip) -> Pieces:
@@ -71,11 +75,21 @@ def _sized_as_stills(clip: Clip) -> Pieces:
 
 
 def _upstream(clip: Clip) -> Pieces:
-    """As tools/mtmd/mtmd-helper.cpp of b11312 reads a file of four frames a second."""
+    """Read a file as tools/mtmd/mtmd-helper.cpp of b11312: four frames a second, a time behind one in five seconds."""
     size = resized(clip.frames[0].height, clip.frames[0].width)
-    first, *rest = clip.frames
-    said: Pieces = ("Video:", Pair(first, first, size), "[0m0.00s]")
-    return (*said, *(Pair(*frames, size) for frames in paired(rest)))
+    pieces: list[str | Pair] = ["Video:"]
+    seconds = 0
+    waiting: list[Scene] = []
+    for number, frame in enumerate(clip.frames):
+        waiting.append(frame)
+        is_timed = number >= seconds * UPSTREAM_RATE
+        if is_timed or number + 1 == len(clip.frames):
+            pieces += [Pair(*frames, size) for frames in paired(waiting)]
+            waiting = []
+        if is_timed:
+            pieces.append(f"[{seconds // 60}m{seconds % 60:.2f}s]")
+            seconds += UPSTREAM_STEP_S
+    return pieces
 
 
 def _joined(stamps: Sequence[str], pairs: Sequence[Pair]) -> Pieces:
@@ -88,7 +102,9 @@ MAKERS: dict[str, Callable[[Part], Pieces]] = {
     known.OFF_BY_ONE.name: _of_clips(_off_by_one),
     known.APART.name: _of_clips(_apart),
     known.NO_STAMPS.name: _of_clips(_without_stamps),
-    known.OTHER_RATE.name: _of_clips(_at_usual_rate),
+    known.USUAL_RATE.name: _stamped(lambda _: UNKNOWN_RATE),
+    known.DOUBLE_RATE.name: _stamped(lambda clip: 2 * clip.fps),
+    known.HALF_RATE.name: _stamped(lambda clip: clip.fps / 2),
     known.STILL_SIZES.name: _of_clips(_sized_as_stills),
     known.UPSTREAM_VIDEO.name: _of_clips(_upstream),
 }

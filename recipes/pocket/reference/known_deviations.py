@@ -139,11 +139,18 @@ NO_STAMPS = Deviation(
     where="the text before each pair of frames",
     fails=True,
 )
-OTHER_RATE = Deviation(
-    name="other-rate",
-    words="the time stamps of a video are those of 24 frames a second, whatever its rate",
-    where="the rate that time stamps are computed with",
-    fails=True,
+USUAL_RATE, DOUBLE_RATE, HALF_RATE = (
+    Deviation(
+        name=name,
+        words=f"the time stamps of a video are those of {rate}",
+        where="the rate that time stamps are computed with",
+        fails=True,
+    )
+    for name, rate in (
+        ("usual-rate", "24 frames a second, whatever its rate"),
+        ("double-rate", "twice its rate"),
+        ("half-rate", "half its rate"),
+    )
 )
 STILL_SIZES = Deviation(
     name="still-sizes",
@@ -164,11 +171,11 @@ UPSTREAM_VIDEO = Deviation(
     fails=True,
 )
 OF_CLIPS = (
-    *(WRAPPED, SWAPPED, OFF_BY_ONE, APART, NO_STAMPS, OTHER_RATE, STILL_SIZES, SAME_TIME, UPSTREAM_VIDEO),
-    PAIRED,
+    *(WRAPPED, SWAPPED, OFF_BY_ONE, APART, NO_STAMPS, USUAL_RATE, DOUBLE_RATE, HALF_RATE),
+    *(STILL_SIZES, SAME_TIME, UPSTREAM_VIDEO, PAIRED),
 )
 # those that leave the pictures of a clip as they are
-OF_TEXT_OF_CLIPS = (WRAPPED, NO_STAMPS, OTHER_RATE, SAME_TIME)
+OF_TEXT_OF_CLIPS = (WRAPPED, NO_STAMPS, USUAL_RATE, DOUBLE_RATE, HALF_RATE, SAME_TIME)
 WITH_CLIPS = (GELU, PADDED)  # the grades that a deviation of clips is also looked at together with
 GRADES = (JOINED, RESIZE, PADDED, INTERPOLATION, HALF, HALF_TEXT, GELU)
 OF_SIZE = (RESIZE, PADDED)  # one excludes the other in golden values; only images that are resized show them
