@@ -82,7 +82,7 @@ def reference(f32_files: Files) -> Reference:
 
 def collated(writer: Writer, *conversations: Conversation) -> Batch:
     prepared = [writer.prepare(conversation) for conversation in conversations]
-    return collate(prepared, writer.special(END_OF_TEXT), writer.special(IMAGE_PAD))
+    return collate(prepared, writer.special(END_OF_TEXT))
 
 
 def images_of(model: Model, batch: Batch, ids: Tensor) -> dict[str, Tensor]:

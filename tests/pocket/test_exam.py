@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from recipes.evalset.image_sizes import TRAINING_GRIDS, UNSEEN_GRIDS, exact_size, grid_of
+from recipes.evalset.render import Scene
 from recipes.evalset.tasks import KINDS_OF_SIZE, TASKS, held_out_conversation, kind_of_size
 from recipes.pocket.model.architecture import new_model
 from recipes.pocket.model.export_gguf import weights_of
@@ -54,7 +55,7 @@ def test_kinds_of_size_are_what_they_say() -> None:
     for index in range(40):
         for turn in held_out_conversation(index, "shape"):
             for scene in turn.parts:
-                if isinstance(scene, str):
+                if not isinstance(scene, Scene):
                     continue
                 grid = grid_of(scene.height, scene.width)
                 exact = (scene.height, scene.width) == exact_size(grid)

@@ -158,14 +158,6 @@ def test_conversations_of_a_batch_are_padded_at_their_ends_and_keep_their_images
     assert torch.equal(batch.answered, torch.nonzero(flat != UNTRAINED)[:, 0] - 1)
 
 
-def test_given_images_take_the_place_of_drawn_ones_in_their_order(writer: Writer) -> None:
-    scenes = [Image.new("RGB", (width, 96), colour) for width, colour in ((96, "red"), (128, "blue"))]
-    conversation = held_out_conversation(0, "which")
-    prepared = writer.prepare(conversation, images=scenes)
-    assert prepared.grids == ((6, 6), (6, 8))
-    assert np.array_equal(prepared.patches, np.concatenate([cut(scene) for scene in scenes]))
-
-
 def test_a_token_that_the_tokenizer_does_not_have_is_named(writer: Writer) -> None:
     with pytest.raises(KeyError, match="no_such_token"):
         writer.special("<|no_such_token|>")

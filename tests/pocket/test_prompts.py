@@ -21,7 +21,7 @@ from recipes.evalset.prompts import (
     png,
     words,
 )
-from recipes.evalset.render import draw
+from recipes.evalset.render import Scene, draw
 from recipes.evalset.tasks import TASKS, Turn, held_out_conversation
 from tests.pocket.conftest import PROMPTS
 from tests.pocket.test_tasks import ANSWERS, asked_words
@@ -68,7 +68,7 @@ def test_names_say_which_are_resized() -> None:
 def test_each_answer_follows_from_what_is_drawn(prompt: Prompt) -> None:
     scenes = []
     for turn in prompt.turns:
-        scenes += [part for part in turn.parts if not isinstance(part, str)]
+        scenes += [part for part in turn.parts if isinstance(part, Scene)]
         assert ANSWERS[turn.task](asked_words(turn), scenes) == turn.answer
     assert prompt.expected == prompt.turns[-1].answer
 
@@ -95,8 +95,8 @@ def test_the_digest_knows_every_text_answer_and_pixel_and_their_order() -> None:
     assert digest(list(some)) == first
     (turn,) = some[0].turns
     one, other, text = turn.parts
-    assert isinstance(one, type(other))
-    assert not isinstance(one, str)
+    assert isinstance(one, Scene)
+    assert isinstance(other, Scene)
     changed = [
         Turn((other, one, text), turn.answer, turn.task),
         Turn((one, other, f"{text} "), turn.answer, turn.task),
