@@ -17,7 +17,7 @@ from recipes.pocket.model.batches import collate
 from recipes.pocket.model.export_gguf import weights_of, write_model, write_projector
 from recipes.pocket.model.import_gguf import load
 from recipes.pocket.model.preprocess import Writer
-from recipes.pocket.model.tokenizer import END_OF_TEXT, IMAGE_PAD, train_tokenizer
+from recipes.pocket.model.tokenizer import END_OF_TEXT, train_tokenizer
 from recipes.pocket.reference.reference import Reference
 
 if TYPE_CHECKING:

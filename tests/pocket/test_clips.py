@@ -33,7 +33,7 @@ OF_CLIPS = [prompt for prompt in PROMPTS.values() if prompt.clips]
 
 
 @pytest.fixture(scope="module")
-def processor(tokenizer: Tokenizer) -> Any:
+def processor(tokenizer: Tokenizer) -> Model:
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=END, clean_up_tokenization_spaces=False
     )
@@ -54,7 +54,7 @@ def processor(tokenizer: Tokenizer) -> Any:
     )
 
 
-def processed(processor: Any, prompt: Prompt) -> Any:
+def processed(processor: Model, prompt: Prompt) -> Model:
     """What transformers makes of a prompt, its answers included."""
     messages: list[dict[str, Any]] = []
     for turn in prompt.turns:
@@ -71,9 +71,7 @@ def processed(processor: Any, prompt: Prompt) -> Any:
         for clip in prompt.clips
     ]
     metadata = [
-        VideoMetadata(
-            total_num_frames=clip.indices[-1] + 1, fps=clip.fps, frames_indices=list(clip.indices)
-        )
+        VideoMetadata(total_num_frames=clip.indices[-1] + 1, fps=clip.fps, frames_indices=list(clip.indices))
         for clip in prompt.clips
     ]
     images = [draw(scene) for scene in prompt.scenes]
@@ -88,7 +86,7 @@ def wrapped(writer: Writer, prompt: Prompt) -> list[int]:
 
 @pytest.mark.parametrize("prompt", OF_CLIPS, ids=lambda prompt: prompt.name)
 def test_tokens_with_the_outer_pair_are_those_of_the_processor(
-    processor: Any, writer: Writer, prompt: Prompt
+    processor: Model, writer: Writer, prompt: Prompt
 ) -> None:
     assert wrapped(writer, prompt) == processed(processor, prompt).input_ids[0].tolist()
 
@@ -111,11 +109,13 @@ def test_without_it_the_stamps_replace_what_the_template_writes(
 
 @pytest.mark.parametrize("prompt", OF_CLIPS, ids=lambda prompt: prompt.name)
 def test_pixels_and_grids_are_those_of_the_video_processor(
-    processor: Any, writer: Writer, prompt: Prompt
+    processor: Model, writer: Writer, prompt: Prompt
 ) -> None:
     theirs = processed(processor, prompt)
     batch = collated(writer, prompt.turns)
-    is_clip = [isinstance(part, Clip) for turn in prompt.turns for part in turn.parts if not isinstance(part, str)]
+    is_clip = [
+        isinstance(part, Clip) for turn in prompt.turns for part in turn.parts if not isinstance(part, str)
+    ]
     ours, grids = split(batch, prompt, is_clip)
     assert grids == theirs.video_grid_thw.tolist()
     assert ours.shape == theirs.pixel_values_videos.shape
@@ -141,7 +141,7 @@ def split(batch: Batch, prompt: Prompt, is_clip: list[bool]) -> tuple[torch.Tens
 
 @pytest.mark.parametrize("prompt", OF_CLIPS, ids=lambda prompt: prompt.name)
 def test_positions_and_logits_are_those_of_the_whole_model(
-    model: Model, processor: Any, reference: Reference, prompt: Prompt
+    processor: Model, reference: Reference, prompt: Prompt
 ) -> None:
     """With transformers' own pixels and grids, and our tokens; where frames are resized its pixels differ a little."""
     theirs = processed(processor, prompt)

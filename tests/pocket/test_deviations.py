@@ -330,7 +330,11 @@ def test_a_padded_image_is_resized_by_either_filter() -> None:
     image = draw(RESIZED.scenes[0])
     assert deviations.fitted(image, {known.PADDED.name}).tobytes() == padded(image).tobytes()
     both = deviations.fitted(image, {known.PADDED.name, known.RESIZE.name})
-    assert both.tobytes() == padded(image, None, deviations.resize_to_corners).tobytes() != padded(image).tobytes()
+    assert (
+        both.tobytes()
+        == padded(image, None, deviations.resize_to_corners).tobytes()
+        != padded(image).tobytes()
+    )
 
 
 def test_an_image_that_fits_is_not_resized() -> None:

@@ -11,7 +11,7 @@ from transformers.models.qwen3_vl_moe import modeling_qwen3_vl_moe as modeling
 
 from recipes.evalset.tasks import TASKS, held_out_conversation, training_conversation
 from recipes.pocket.model.batches import cells_of
-from recipes.pocket.model.grid_labels import SIGHTS
+from recipes.pocket.model.grid_labels import PAIR_SIGHTS
 from recipes.pocket.model.preprocess import UNTRAINED
 from recipes.pocket.training.fast_kernels import quick
 from recipes.pocket.training.losses import RARE, Heads, forward, losses_of
@@ -140,10 +140,10 @@ def test_sights_cost_a_cross_entropy_in_which_what_is_there_weighs_more_and_plac
         _, merged = forward(model, batch)
         told = [head(part) for head, part in zip(heads.heads, merged, strict=True)]
     there = batch.sights.bool()
-    assert there.shape[1] == SIGHTS
-    likely = [one[:, :SIGHTS].sigmoid() for one in told]
+    assert there.shape[1] == PAIR_SIGHTS
+    likely = [one[:, :PAIR_SIGHTS].sigmoid() for one in told]
     sights = [torch.where(there, -RARE * one.log(), -(1 - one).log()).mean() for one in likely]
-    places = [(one[:, SIGHTS:] - batch.cells).square().mean() for one in told]
+    places = [(one[:, PAIR_SIGHTS:] - batch.cells).square().mean() for one in told]
     torch.testing.assert_close(found.sights, torch.stack(sights).mean(), rtol=1e-4, atol=0)
     torch.testing.assert_close(found.places, torch.stack(places).mean(), rtol=1e-4, atol=0)
 

@@ -25,7 +25,6 @@ from recipes.evalset.image_sizes import (
     resized,
 )
 from recipes.evalset.render import draw
-from recipes.evalset.tasks import held_out_conversation
 from recipes.pocket.model.export_gguf import IMAGE_MEAN, IMAGE_STD
 from recipes.pocket.model.preprocess import UNTRAINED, Writer, cut, fit, image_positions, scenes_of
 from recipes.pocket.model.tokenizer import CHAT_TEMPLATE, END, END_OF_TEXT, IMAGE_PAD

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from recipes.evalset.held_out import EVERY_TASK
 from recipes.evalset.image_sizes import TRAINING_GRIDS, grid_of
 from recipes.evalset.prompts import (
     HELD_OUT_OF_EACH,
     SPLIT,
     Prompt,
     compared,
+    compared_clips,
     digest,
     everything,
     held_out,
@@ -45,8 +47,9 @@ def test_there_are_enough_of_each_kind() -> None:
     with_images = len(TASKS) - 1
     assert with_images * HELD_OUT_OF_EACH >= 200
     assert [len(held_out(task)) for task in TASKS] == [HELD_OUT_OF_EACH] * len(TASKS)
-    assert (*compared(), *(prompt for task in TASKS for prompt in held_out(task))) == ALL
-    assert len({prompt.name for task in TASKS for prompt in held_out(task)}) == len(TASKS) * HELD_OUT_OF_EACH
+    asked = [prompt for task in EVERY_TASK for prompt in held_out(task)]
+    assert (*compared(), *compared_clips(), *asked) == ALL
+    assert len({prompt.name for prompt in asked}) == len(EVERY_TASK) * HELD_OUT_OF_EACH
 
 
 def test_the_large_ones_are_larger_than_training_and_than_a_ubatch() -> None:
@@ -64,7 +67,10 @@ def test_names_say_which_are_resized() -> None:
         assert prompt.is_resized is name.startswith("resized"), name
 
 
-@pytest.mark.parametrize("prompt", ALL, ids=lambda prompt: prompt.name)
+OF_IMAGES = [prompt for prompt in ALL if prompt.turns[-1].task in TASKS and not prompt.is_of_clips]
+
+
+@pytest.mark.parametrize("prompt", OF_IMAGES, ids=lambda prompt: prompt.name)
 def test_each_answer_follows_from_what_is_drawn(prompt: Prompt) -> None:
     scenes = []
     for turn in prompt.turns:

@@ -46,7 +46,9 @@ GOLDEN = Golden(
     prompts=PROMPTS,
     sections=(14, 10, 8),
     deviations=(Deviation(name="mask", words="w", where="h", fails=True),),
+    clip_deviations=(Deviation(name="swapped", words="w", where="h", fails=True),),
     cases=(case(exact=-0.1, mask=-3.0),),
+    clips=(case(exact=-0.2, swapped=-4.0),),
     held_out=(HeldOut(task="shape", answers=("ring", "star"), margins=(3.0, 0.5)),),
 )
 TEXT = msgspec.json.encode(GOLDEN)
