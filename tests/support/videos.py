@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 from PIL import Image, ImageDraw
@@ -57,11 +57,11 @@ def video(  # noqa: PLR0913 - as encoders have them
         if sound:
             _add_sound(file)
         if frames:
-            stream = file.add_stream(codec, rate=rate, options=options or {})
+            stream: Any = file.add_stream(codec, rate=rate, options=options or {})
             stream.width, stream.height = size
             stream.pix_fmt = "yuv420p"
             for number in range(frames):
-                frame = av.VideoFrame.from_image(numbered(number, size))
+                frame: Any = av.VideoFrame.from_image(numbered(number, size))  # type: ignore[no-untyped-call] # PyAV's
                 frame.pts = times[number] if times else number
                 file.mux(stream.encode(frame))
             file.mux(stream.encode())
@@ -73,6 +73,8 @@ def _add_sound(file: av.container.OutputContainer) -> None:
     for number in range(8):
         frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
         frame.sample_rate, frame.pts = 8000, 1024 * number
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
         file.mux(stream.encode(frame))
     file.mux(stream.encode())
 
