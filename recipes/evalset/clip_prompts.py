@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -40,13 +41,13 @@ PLAIN = (
 def clip_conversations() -> Iterator[tuple[str, Conversation]]:
     """Yield them with their names."""
     for name, task, frames, grid in PLAIN:
-        yield name, one_turn(_rng(name), task, exact_size(grid), lambda parts, n=frames: _count(parts) == n)
+        yield name, one_turn(_rng(name), task, exact_size(grid), partial(_has_frames, frames))
     for name, task, grid in (("resized", "motion", SQUARE), ("resized, portrait", "change", PORTRAIT)):
         rng = _rng(name)
         yield name, one_turn(rng, task, odd_clip_size(rng, grid), lambda parts: _count(parts) in {4, 5})
     size = exact_size(SQUARE)
     for name, place in (("an image, then a clip", 1), ("a clip, then an image", 0)):
-        yield name, one_turn(_rng(name), "beside", size, lambda parts, p=place: isinstance(parts[p], Clip))
+        yield name, one_turn(_rng(name), "beside", size, partial(_has_clip_at, place))
     yield "two clips of one size", one_turn(_rng("two clips"), "clips", size, lambda _: True)
     yield "two equal images, no clip", (same_twice(_rng("two equal images")),)
     yield "two images, then a clip", _after_images(_rng("two images, then a clip"))
@@ -64,6 +65,14 @@ def one_turn(rng: Random, task: str, size: tuple[int, int], accept: Callable[[Pa
         parts, text, answer = COMPOSERS[task](rng, lambda: size)
         if accept(parts):
             return (Turn((*parts, text), answer, task),)
+
+
+def _has_frames(frames: int, parts: Parts) -> bool:
+    return _count(parts) == frames
+
+
+def _has_clip_at(place: int, parts: Parts) -> bool:
+    return isinstance(parts[place], Clip)
 
 
 def _rng(name: str) -> Random:

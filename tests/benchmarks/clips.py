@@ -8,6 +8,7 @@ import json
 import random
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -55,8 +56,8 @@ def measure(options: Options, say: Say) -> Measured:
                 took = take_turns(
                     options.turns(TURNS),
                     {
-                        "clip": lambda c=clip: asked_s(server, c),
-                        "images": lambda i=images: asked_s(server, i),
+                        "clip": partial(asked_s, server, clip),
+                        "images": partial(asked_s, server, images),
                     },
                     say,
                 )

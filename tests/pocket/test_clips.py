@@ -24,6 +24,7 @@ from tests.pocket.conftest import Model, collated
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from recipes.evalset.golden import Deviation
     from recipes.pocket.model.batches import Batch
     from recipes.pocket.model.preprocess import Writer
     from recipes.pocket.reference.reference import Reference
@@ -169,7 +170,7 @@ def test_positions_and_logits_are_those_of_the_whole_model(
 
 @pytest.mark.parametrize("deviation", known.OF_CLIPS, ids=lambda deviation: deviation.name)
 def test_each_deviation_of_clips_changes_what_the_model_reads(
-    reference: Reference, deviation: known.Deviation
+    reference: Reference, deviation: Deviation
 ) -> None:
     changed = 0
     for prompt in PROMPTS.values():

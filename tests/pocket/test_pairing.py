@@ -29,13 +29,16 @@ def conversation(turns: Sequence[Sequence[object]]) -> tuple[Turn, ...]:
     return tuple(Turn(tuple(parts), "answer", "which") for parts in turns)  # type: ignore[arg-type]
 
 
+def size(part: object) -> tuple[int, int] | None:
+    return (part.height, part.width) if isinstance(part, Scene) else None
+
+
 def left_to_right(parts: Sequence[object]) -> list[list[object]]:
     """Group parts as a reader would: the next joins the last where both are images of one size, two at most."""
     groups: list[list[object]] = []
     for part in parts:
         last = groups[-1] if groups else []
-        alone = len(last) == 1 and isinstance(last[0], Scene) and isinstance(part, Scene)
-        if alone and (last[0].height, last[0].width) == (part.height, part.width):
+        if len(last) == 1 and size(last[0]) == size(part) is not None:
             last.append(part)
         else:
             groups.append([part])
@@ -45,7 +48,10 @@ def left_to_right(parts: Sequence[object]) -> list[list[object]]:
 @given(TURNS)
 def test_pairs_are_those_that_are_found_from_left_to_right(turns: list[list[object]]) -> None:
     groups = [left_to_right(parts) for parts in turns]
-    found = [[Pair(*group) if len(group) == 2 else group[0] for group in some] for some in groups]
+    found = [
+        [Pair(group[0], group[1]) if len(group) == 2 else group[0] for group in some]  # type: ignore[arg-type]
+        for some in groups
+    ]
     assert [list(turn.parts) for turn in pair(conversation(turns))] == found
     assert has_pair(conversation(turns)) == any(len(group) == 2 for some in groups for group in some)
 

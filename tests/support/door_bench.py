@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         answers: dict[str, Any] = {
             "/health": {"status": "ok"},
-            "/props": {"total_slots": 4},
+            "/props": self.behind.properties,
             "/v1/models": {"data": [{"id": "hub/pocket"}]},
             "/v1/chat/completions": COMPLETION,
         }
@@ -102,6 +102,7 @@ class Behind:
     """The server behind: what it was asked, and what it does with some paths."""
 
     asked: list[Asked] = field(default_factory=list)
+    properties: dict[str, Any] = field(default_factory=lambda: {"total_slots": 4})
     does: dict[str, Callable[[Handler], None]] = field(default_factory=dict)
 
     def questions(self) -> list[Asked]:
@@ -168,10 +169,12 @@ def open_door(
     *,
     is_alive: Callable[[], bool] = lambda: True,
     api_key: str | None = None,
+    properties: dict[str, Any] | None = None,
     **options: Any,  # noqa: ANN401
 ) -> Iterator[DoorBench]:
-    """Open a door that is ready, in front of a server on a unix socket."""
+    """Open a door that is ready, in front of a server on a unix socket, which has some properties."""
     behind = Behind()
+    behind.properties |= properties or {}
     handler = type("Bound", (Handler,), {"behind": behind})
     path = folder / "x.sock"
     listener = listen(LOOPBACK, 0)

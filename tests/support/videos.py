@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+from fractions import Fraction
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 from PIL import Image, ImageDraw
@@ -35,7 +36,7 @@ def number_of(image: Image.Image) -> int:
     """The number that a frame shows, whatever a codec did to it."""
     grey = image.convert("L")
     places = ((bit, bit % COLUMNS * CELL + CELL // 2, bit // COLUMNS * CELL + CELL // 2) for bit in range(12))
-    return sum((grey.getpixel((x, y)) > 127) << bit for bit, x, y in places)  # type: ignore[operator] # one band
+    return sum(1 << bit for bit, x, y in places if grey.getpixel((x, y)) > 127)  # type: ignore[operator,misc] # one band
 
 
 def video(  # noqa: PLR0913 - as encoders have them
@@ -54,25 +55,29 @@ def video(  # noqa: PLR0913 - as encoders have them
     """A video of numbered frames, one after the other, or at the times that are given, in units of the rate."""
     out = BytesIO()
     with av.open(str(path) if path else out, "w", format=container, options=muxer or {}) as file:
-        if sound:
-            _add_sound(file)
+        # all streams are there before the first packet is written
+        heard: Any = file.add_stream("aac", rate=8000, layout="mono") if sound else None
+        stream: Any = file.add_stream(codec, rate=rate, options=options or {}) if frames else None
         if frames:
-            stream = file.add_stream(codec, rate=rate, options=options or {})
             stream.width, stream.height = size
             stream.pix_fmt = "yuv420p"
-            for number in range(frames):
-                frame = av.VideoFrame.from_image(numbered(number, size))
-                frame.pts = times[number] if times else number
-                file.mux(stream.encode(frame))
+        if sound:
+            _add_sound(file, heard)
+        for number in range(frames):
+            frame: Any = av.VideoFrame.from_image(numbered(number, size))  # type: ignore[no-untyped-call] # PyAV's
+            frame.pts = times[number] if times else number
+            file.mux(stream.encode(frame))
+        if frames:
             file.mux(stream.encode())
     return path.read_bytes() if path else out.getvalue()
 
 
-def _add_sound(file: av.container.OutputContainer) -> None:
-    stream = file.add_stream("aac", rate=8000, layout="mono")
+def _add_sound(file: av.container.OutputContainer, stream: Any) -> None:  # noqa: ANN401 - PyAV's
     for number in range(8):
         frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
-        frame.sample_rate, frame.pts = 8000, 1024 * number
+        frame.sample_rate, frame.pts, frame.time_base = 8000, 1024 * number, Fraction(1, 8000)
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
         file.mux(stream.encode(frame))
     file.mux(stream.encode())
 

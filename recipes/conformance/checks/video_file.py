@@ -17,6 +17,8 @@ from recipes.evalset.clips import Clip
 from recipes.evalset.render import draw
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from recipes.evalset.prompts import Prompt
 
 READ_AT = 4  # frames a second: the default of upstream's --video-fps
@@ -32,6 +34,11 @@ def file_messages(prompt: Prompt) -> list[dict[str, Any]]:
     return sent
 
 
+def _frame(image: Image.Image) -> av.VideoFrame:
+    frame: av.VideoFrame = av.VideoFrame.from_image(image)  # type: ignore[no-untyped-call]
+    return frame
+
+
 def lossless(clip: Clip) -> bytes:
     """Return a clip as a Matroska file whose frames are exact."""
     file = io.BytesIO()
@@ -40,7 +47,7 @@ def lossless(clip: Clip) -> bytes:
         stream.width, stream.height = clip.frames[0].width, clip.frames[0].height
         stream.pix_fmt, stream.time_base = "bgr0", Fraction(1, READ_AT)
         for scene in clip.frames:
-            for packet in stream.encode(av.VideoFrame.from_image(draw(scene))):
+            for packet in stream.encode(_frame(draw(scene))):
                 container.mux(packet)
         for packet in stream.encode(None):
             container.mux(packet)

@@ -74,7 +74,7 @@ def attacks() -> Iterator[Attack]:
     """Return the attacks by videos."""
     for frames, must_refuse in ((MUST_REFUSE, True), (MAY_PASS, False)):
         for name, make in frames.items():
-            yield _attack(name, lambda make=make: {"frames": make()}, must_refuse=must_refuse)
+            yield _attack(name, partial(_video, make), must_refuse=must_refuse)
     for name, fields in FIELDS.items():
         yield _attack(name, partial(_two_frames, fields), must_refuse=True)
     yield _attack(
@@ -99,6 +99,10 @@ def attacks() -> Iterator[Attack]:
     yield _attack(
         "a video file", lambda: {"data": encoded(b"\0\0\0\x18ftypmp42" + bytes(1000))}, must_refuse=True
     )
+
+
+def _video(make: Callable[[], object]) -> dict[str, Any]:
+    return {"frames": make()}
 
 
 def _attack(name: str, make: Callable[[], dict[str, Any]], *, must_refuse: bool, count: int = 1) -> Attack:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
@@ -31,6 +31,22 @@ if TYPE_CHECKING:
 
 JOINT = "\n"  # what some llama.cpp put between the parts of a message; the chat template has nothing there
 UNTRAINED = -100  # the label of a token that is not learned: PyTorch's cross_entropy ignores it
+
+
+class Message(Protocol):
+    """A turn, or what a deviation makes of it."""
+
+    @property
+    def parts(self) -> tuple[Scene | Clip | Pair | str, ...]:
+        """Images, clips and texts in order."""
+
+    @property
+    def answer(self) -> str:
+        """What is answered."""
+
+    @property
+    def task(self) -> str:
+        """Its task."""
 
 
 class Pair(NamedTuple):
@@ -136,7 +152,7 @@ class Writer:
 
     def prepare(
         self,
-        conversation: Conversation,
+        conversation: Sequence[Message],
         *,
         joint: str = "",
         fitting: Fitting = fit,

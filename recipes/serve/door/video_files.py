@@ -39,22 +39,18 @@ def open_video(source: IO[bytes], tick: Callable[[], None]) -> Video:
     """
     kind = kind_of(source.read(HEAD))
     source.seek(0)
-    # loaded here: who treats no videos starts sooner
-    from recipes.serve.door.animation import FORMATS, Animation
+    from recipes.serve.door import animation, film  # here: who treats no videos starts sooner
 
-    if kind in FORMATS:
-        return Animation(source, kind, tick)
-    from recipes.serve.door.film import Film
-
-    return Film(source, kind, tick)
+    reader = animation.Animation if kind in animation.FORMATS else film.Film
+    return reader(source, kind, tick)
 
 
 def load_readers() -> None:
     """Load all that reads videos; PyAV loads parts of itself late, when no file may be opened any more."""
     import av
 
-    import recipes.serve.door.film  # noqa: F401 - it is used later
-
+    for name in ("recipes.serve.door.animation", "recipes.serve.door.film"):
+        importlib.import_module(name)
     for module in pkgutil.walk_packages(av.__path__, "av."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)

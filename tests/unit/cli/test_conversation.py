@@ -9,9 +9,12 @@ from recipes.cli.conversation import Conversation, Line, parse_line
 from recipes.core.console import Plain
 from recipes.core.errors import AnswerError, ServerEndedError
 from recipes.manifest.load import PROJECT
-from recipes.serve.chat_client import Question
+from recipes.serve.chat_client import Question, ServerLimits
+from recipes.serve.door.clip_plan import ClipWish
 from recipes.serve.door.image_decode import Detail
 from recipes.serve.sse import Piece
+from recipes.serve.video_input import InputClip, VideoReader
+from tests.support.videos import animation, video
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +32,7 @@ class Talk:
         self.asked: list[Question] = []
         self.console = Plain(log)
         self.faults: list[BaseException] = []
+        self.reads_videos: bool | None = True
 
     def ask(self, question: Question) -> Iterator[Piece]:
         self.asked.append(question)
@@ -47,7 +51,9 @@ class Talk:
                 raise line
             return line
 
-        Conversation(self.ask, show, self.console, START).run(read)
+        limits = ServerLimits(4096, videos=self.reads_videos)
+        videos = VideoReader(self.console, ClipWish(), START.detail, lambda: limits)
+        Conversation(self.ask, show, self.console, START, videos).run(read)
 
 
 @pytest.fixture
@@ -99,6 +105,33 @@ def test_what_was_said_goes_with_each_question_until_it_begins_again(
     out = capsys.readouterr().out
     assert "> which colour? [shapes.png]\nanswer 1 whole\n" in out
     assert second.body().count(b'"role": "assistant"') == 1
+
+
+def test_videos_are_added_too_and_share_the_context_with_what_was_said(
+    talk: Talk, log: TextIO, tmp_path: Path
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(video(50))
+    (tmp_path / "b.gif").write_bytes(animation(4))
+    talk.type(
+        f"/video {tmp_path / 'a.mp4'} {tmp_path / 'b.gif'}",
+        "what moves?",
+        str(tmp_path / "a.mp4"),
+        "and now?",
+    )
+    first, second = talk.asked
+    assert [one.name for one in first.media] == ["a.mp4", "b.gif"]
+    assert all(isinstance(one, InputClip) and len(one.pngs) in {10, 4} for one in first.media)
+    assert second.earlier[0].media == first.media
+    assert second.tokens == first.tokens + second.media[0].tokens > 0
+    assert "10 frames of 96x64" in said(log)
+
+
+def test_a_server_without_videos_is_not_sent_one(talk: Talk, log: TextIO, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(video(5))
+    talk.reads_videos = False
+    talk.type(f"/video {tmp_path / 'a.mp4'}", "hello")
+    assert talk.asked[0].media == ()
+    assert "it reads none" in said(log)
 
 
 def test_ctrl_c_ends_an_answer_and_at_the_prompt_nothing(talk: Talk, log: TextIO) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipes.cli.ask_words import split_words
+from recipes.cli.ask_words import NamedMedia, split_words
 from recipes.cli.options import CommandLineError
 from recipes.cli.parser import NAMES, parser, session
 
@@ -137,7 +137,20 @@ def test_a_question_is_the_last_word_however_many_images_there_are(
     line: str, images: list[str], question: str
 ) -> None:
     options = parse(line)
-    assert split_words(options.image, options.question) == ([Path(image) for image in images], question)
+    assert split_words(options.media, options.question) == (
+        [NamedMedia(Path(image)) for image in images],
+        question,
+    )
+
+
+def test_images_and_videos_keep_their_order() -> None:
+    options = parse("ask --video a.mp4 b.gif --image c.png --video d.webm What?")
+    named, question = split_words(options.media, options.question)
+    assert [(one.path.name, one.is_video) for one in named] == [
+        *(("a.mp4", True), ("b.gif", True), ("c.png", False), ("d.webm", True))
+    ]
+    assert question == "What?"
+    assert parse("ask What?").media == []
 
 
 def test_build_takes_several_recipes_and_the_others_the_last_one() -> None:

@@ -201,7 +201,7 @@ def test_a_cut_or_damaged_file_gives_frames_or_is_refused(kind: str, data: st.Da
     broken = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
     for _ in range(data.draw(st.integers(0, 8)) if broken else 0):
         broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
-    with suppress(ClipError):
+    with suppress(ClipError, MemoryError):  # a size that it states may be refused for its memory
         clip = open_clip(BytesIO(bytes(broken)), ClipWish(), Clock(60).tick)
         plan = clip.plan(4096)
         assert len(list(clip.pngs(plan))) == len(plan.indices)
