@@ -22,6 +22,7 @@ LEAST_FRAMES, MOST_FRAMES = 4, 768  # that are read of a video; a shorter one ha
 UNKNOWN_RATE = 24.0  # frames a second, where a video does not say
 # pixels of all frames together; the limits of still images do not hold here
 LEAST_PIXELS, MOST_PIXELS = 4096, 25_165_824
+GROWN = 4  # times the least pixels: what a clip may have that was made larger
 MOST_ASPECT = 200
 
 
@@ -66,7 +67,7 @@ def clip_size(frames: int, height: int, width: int, *, most_pixels: int = MOST_P
         shrink = math.sqrt(frames * height * width / most_pixels)
         new_height = max(CELL_PX, math.floor(height / shrink / CELL_PX) * CELL_PX)
         new_width = max(CELL_PX, math.floor(width / shrink / CELL_PX) * CELL_PX)
-    elif pixels < LEAST_PIXELS:
+    elif pixels < LEAST_PIXELS and most_pixels >= GROWN * LEAST_PIXELS:
         grow = math.sqrt(LEAST_PIXELS / (frames * height * width))
         new_height = math.ceil(height * grow / CELL_PX) * CELL_PX
         new_width = math.ceil(width * grow / CELL_PX) * CELL_PX

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from recipes.serve.door.image_decode import Detail
-    from recipes.serve.image_input import InputImage
-    from recipes.serve.video_input import InputClip
-
-    Media = InputImage | InputClip
 
 CONNECT_S = 10.0
 PROPS_S = 60.0  # what it says of itself, which a busy server may say late
@@ -48,6 +44,25 @@ def parse_url(text: str) -> str:
         found=repr(text) if "@" not in text else "an address with a user name",
         fix="--url http://127.0.0.1:8080",
     )
+
+
+class Media(Protocol):
+    """A prepared image or clip of a question."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to get it."""
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens it takes."""
+
+    def part(self, detail: Detail, /) -> dict[str, Any]:
+        """Return it as a part of a message."""
 
 
 @dataclass(frozen=True)

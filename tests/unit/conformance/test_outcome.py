@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recipes.conformance.results.outcome import CheckVerdict, Grade, Outcome, Part, grade, has_failed
 
-PASSED, DEVIATES, FAILED, NOT_RUN = CheckVerdict
+PASSED, DEVIATES, FAILED, NOT_RUN, UNSUPPORTED = CheckVerdict
 OUTCOMES = st.builds(
     Outcome, st.sampled_from(Part), st.text(max_size=3), st.sampled_from(CheckVerdict), st.just("words")
 )
@@ -26,6 +26,8 @@ def outcomes(part: Part, *verdicts: CheckVerdict) -> list[Outcome]:
         ((PASSED, DEVIATES), DEVIATES, "1 deviates, 1 passed", False),
         ((NOT_RUN, PASSED, DEVIATES, FAILED), FAILED, "1 failed, 1 deviates, 1 passed, 1 not run", True),
         ((NOT_RUN, NOT_RUN), NOT_RUN, "2 not run", True),
+        ((PASSED, UNSUPPORTED), UNSUPPORTED, "1 not supported, 1 passed", False),
+        ((UNSUPPORTED, NOT_RUN), UNSUPPORTED, "1 not supported, 1 not run", True),
     ],
 )
 def test_a_part_is_as_good_as_its_worst_check_and_fails_where_none_ran(
@@ -58,4 +60,4 @@ def test_every_check_is_counted_once_and_its_order_is_of_no_account(found: list[
 @given(st.lists(OUTCOMES))
 def test_what_has_a_failed_part_has_failed(found: list[Outcome]) -> None:
     verdicts = {row.verdict for row in grade(found)}
-    assert has_failed(found) == (FAILED in verdicts or verdicts <= {NOT_RUN})
+    assert has_failed(found) == (FAILED in verdicts or verdicts <= {NOT_RUN, UNSUPPORTED})

@@ -53,6 +53,7 @@ FAILED = Outcome(
 FAILED_TOO = Outcome(Part.NUMERICS, "f16 strict", CheckVerdict.FAILED, "1.9 off.", MASK)
 ABORTS = Outcome(Part.SERVER, "large image", CheckVerdict.FAILED, "It ended with signal 6.", "n_ubatch")
 NOT_RUN = Outcome(Part.PAGE, "question", CheckVerdict.NOT_RUN, "No browser was found.")
+ABSENT = Outcome(Part.VIDEO, "videos", CheckVerdict.UNSUPPORTED, "It does not say that it reads videos.")
 
 
 def make_result(*outcomes: Outcome, exhibits: tuple[Exhibit, ...] = ()) -> Result:
@@ -125,7 +126,7 @@ def parse(xml: str) -> ET.Element:
 
 def every_kind() -> Result:
     return make_result(
-        PASSED, PASSED_TOO, DEVIATES, FAILED, FAILED_TOO, ABORTS, NOT_RUN, exhibits=(RIGHT, WRONG, TEXT_ONLY)
+        PASSED, PASSED_TOO, DEVIATES, FAILED, FAILED_TOO, ABORTS, NOT_RUN, ABSENT, exhibits=(RIGHT, WRONG, TEXT_ONLY)
     )
 
 
@@ -230,10 +231,10 @@ def test_junit_counts_and_says_each_kind_as_ci_systems_read_it() -> None:
     assert suite is not None
     for holder in (root, suite):
         counts = {name: holder.get(name) for name in ("tests", "failures", "errors", "skipped", "time")}
-        assert counts == {"tests": "7", "failures": "3", "errors": "0", "skipped": "1", "time": "171.400"}
+        assert counts == {"tests": "8", "failures": "3", "errors": "0", "skipped": "2", "time": "171.400"}
     assert suite.get("timestamp") == "2026-11-25T10:30:12"
     cases = {(case.get("classname"), case.get("name")): case for case in suite.iter("testcase")}
-    assert len(cases) == 7
+    assert len(cases) == 8
     failure = cases["image prompts", "held-out accuracy"].find("failure")
     assert failure is not None
     assert failure.get("message") == f"141 of 214 right. suspect: {MASK}"
@@ -258,6 +259,7 @@ def test_junit_counts_and_says_each_kind_as_ci_systems_read_it() -> None:
         ((PASSED, ABORTS, FAILED, FAILED_TOO), "Fails", "in image prompts, numerics and server"),
         ((PASSED, ABORTS), "Fails", "1 of 2 checks failed, in server"),
         ((NOT_RUN,), "Fails: nothing was checked", "none of 1 check ran"),
+        ((PASSED, ABSENT), "Passes", "1 of 2 checks passed. Not supported: video."),
         ((), "Fails: nothing was checked", "there was no check"),
     ],
 )

@@ -25,6 +25,7 @@ ENTRY_POINTS = {
     "__main__",
     "models.render_template",  # a process of its own, by its path
     "pocket.training.train",
+    "pocket.training.continued",
     "pocket.training.release",
     "pocket.reference.recompute",
     "pocket.fidelity.command",
