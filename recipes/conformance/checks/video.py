@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from recipes.serve.llamacpp.server import ChatReply, Server
 
 TOLERANCE = 0.005  # of a logarithm, with f32 weights in the strict setting
-FAULTY_REST = 0.1  # of a difference: what a fault may leave unexplained and still be named
+FAULTY_REST = 0.15  # of a difference: what a fault may leave unexplained and still be named
 CHOICES = 512  # the whole vocabulary of the pocket model
 CACHED = ("four frames", "three frames", "four frames", "two clips of one size", "two frames", "four frames")
 BROKEN: dict[str, dict[str, Any]] = {
