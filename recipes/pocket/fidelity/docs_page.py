@@ -19,7 +19,7 @@ PAGE = PROJECT / "docs" / "explanation" / "fidelity.md"
 BEGIN = "<!-- Begin: written by `python3 noxfile.py -s fidelity -- --write` of docs/assets/fidelity.json. -->"
 END = "<!-- End of what is written. -->"
 NONE = "none"
-SHOWN = ("no resize", "resize", "text")  # groups, as the tables have them
+SHOWN = ("no resize", "resize", "text", "clips")  # groups, as the tables have them
 
 
 def with_tables(page: str, ledger: Ledger) -> str:
@@ -69,7 +69,7 @@ def facts(ledger: Ledger) -> str:
     return (
         f"{measured}\nThe reference: {versions}.\n"
         f"{len(ledger.models)} models were asked {prompts} prompts each in {len(ledger.cases)} cases, {images} of them"
-        " with images; a case is a prompt and a way to run the server."
+        " with images or clips; a case is a prompt and a way to run the server."
     )
 
 
@@ -96,6 +96,7 @@ def maxima(ledger: Ledger, setting: str) -> Iterator[str]:
         "no resize",
         "resize",
         "text",
+        "clips",
         f"beyond {limit}",
         "known",
         "near-tie",
@@ -107,7 +108,7 @@ def maxima(ledger: Ledger, setting: str) -> Iterator[str]:
 
 def by_model(ledger: Ledger) -> Iterator[str]:
     """Yield the same in the strict setting, model by model."""
-    yield "### By model, strict setting: no resize / resize / text"
+    yield "### By model, strict setting: no resize / resize / text / clips"
     heads = ("model", "what sets it apart", *(subject.title for subject in ledger.subjects))
     rows = [
         (

@@ -26,12 +26,13 @@ svg { color-scheme: light dark; font: 15px system-ui, "Segoe UI", Roboto, "Noto 
 .paper { fill: #ffffff; } .band { fill: #f6f8fa; } text { fill: #1d232b; } .faint { fill: #5b6672; font-size: 13px; }
 .title { font-size: 19px; font-weight: 600; } .name { font-weight: 600; } .grid { stroke: #d7dde3; }
 .limit { stroke: #b3261e; stroke-dasharray: 5 4; } .limit-words { fill: #b3261e; font-size: 13px; }
-.text { fill: #5b6672; } .no-resize { fill: #1f66c1; } .resize { fill: #c2620a; } .hill { fill-opacity: .55; }
+.text { fill: #5b6672; } .no-resize { fill: #1f66c1; } .resize { fill: #c2620a; } .clips { fill: #2c7a4b; }
+.hill { fill-opacity: .55; }
 .most { font-size: 12px; }
 @media (prefers-color-scheme: dark) {
 .paper { fill: #14181d; } .band { fill: #1c2229; } text { fill: #e3e8ed; } .faint { fill: #9aa6b2; }
 .grid { stroke: #333c46; } .limit { stroke: #ff8f85; } .limit-words { fill: #ff8f85; }
-.text { fill: #9aa6b2; } .no-resize { fill: #6aa8f5; } .resize { fill: #f09a4a; }
+.text { fill: #9aa6b2; } .no-resize { fill: #6aa8f5; } .resize { fill: #f09a4a; } .clips { fill: #62c08a; }
 }
 """
 
@@ -132,8 +133,10 @@ def _limit(limit: float, top: float, bottom: float) -> list[Element]:
 
 def _legend() -> list[Element]:
     parts: list[Element] = []
-    x = 510.0
-    for group, words in zip(GROUPS, ("text alone", "images, no resize", "images, resized"), strict=True):
+    x = 430.0
+    for group, words in zip(
+        GROUPS, ("text alone", "images, no resize", "images, resized", "clips"), strict=True
+    ):
         class_ = group.replace(" ", "-")
         parts.append(element("rect", x=x, y=10, width=14, height=14, rx=3, class_=class_))
         parts.append(_text(x + 21, 22, words))

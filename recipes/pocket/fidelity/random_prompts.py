@@ -7,7 +7,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from recipes.evalset.image_sizes import Grid, exact_size, odd_size
-from recipes.evalset.prompts import Prompt, one_image, rng_of, which_of_two
+from recipes.evalset.prompts import Prompt, compared_clips, one_image, rng_of, which_of_two
 from recipes.evalset.questions import scene_questions
 from recipes.evalset.tasks import Turn, few_shapes, text_turn
 from recipes.pocket.fidelity.servers import SERVERS
@@ -63,7 +63,9 @@ class PromptTrial:
 
     @property
     def group(self) -> str:
-        """What its figures are put together with: text, no resize, or resize."""
+        """What its figures are put together with: text, no resize, resize, or clips."""
+        if self.prompt.clips:
+            return "clips"
         if not self.prompt.scenes:
             return "text"
         return "resize" if self.prompt.is_resized else "no resize"
@@ -90,6 +92,7 @@ def trials() -> tuple[PromptTrial, ...]:
             prompt = Prompt(f"{kind} {number + 1}", turns_of_it)
             found.append(PromptTrial(kind, prompt, (next(turns),)))
     found.extend(_larger_than_ubatch())
+    found.extend(PromptTrial("clip", prompt, (next(turns),)) for prompt in compared_clips() if prompt.clips)
     return tuple(found)
 
 
