@@ -40,7 +40,7 @@ STARTS_S, ANSWERS_S = 120.0, 600.0
 
 
 def measure(options: Options, say: Say) -> Measured:
-    shape = replace(TINY_LANGUAGE, layers=2) if options.quick else Shape(layers=2, vocabulary=VOCABULARY)
+    shape = replace(TINY_LANGUAGE, layers=2) if options.quick else Shape(vocabulary=VOCABULARY)
     rows: list[Comparison] = []
     with room(options.folder, ROOM_BYTES) as folder:
         model, mmproj = folder / "model.gguf", folder / "mmproj.gguf"
@@ -69,7 +69,7 @@ def measure(options: Options, say: Say) -> Measured:
                     )
                 )
     notes = (
-        "random weights, the 30B-A3B's whole vision tower, 2 layers of its language model; to the first token",
+        "random weights, the 30B-A3B's whole vision tower, 4 layers of its language model; to the first token",
         f"the pinned bundle, default settings, -t {usable_cores()}, no prompt cache; all are PNG files of noise",
     )
     return Measured(tuple(rows), notes)

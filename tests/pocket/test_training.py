@@ -15,11 +15,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recipes.evalset.clip_tasks import CLIP_CLASSES, CLIP_TRAINING_WEIGHTS
+from recipes.evalset.held_out import EVERY_TASK
 from recipes.evalset.image_sizes import MERGE, SIZE_CLASSES
-from recipes.evalset.tasks import TASKS
 from recipes.pocket.training import train as training
 from recipes.pocket.training.train import (
     BATCH_SHARE,
+    CLIP_SHARE,
     WARM_UP_STEPS,
     Course,
     accuracy,
@@ -72,7 +74,7 @@ def test_a_few_steps_leave_state_weights_and_figures(tmp_path: Path) -> None:
         losses = [row[name] for name in ("answers", "sights", "places", "uneven")]
         assert all(math.isfinite(loss) and loss > 0 for loss in losses)
     assert "accuracy" not in rows[0]
-    assert set(rows[1]["accuracy"]) == set(TASKS)
+    assert set(rows[1]["accuracy"]) == set(EVERY_TASK)
     state, weights = kept(out, "state"), kept(out, "weights")
     assert state["step"] == 2
     assert {value.dtype for value in weights.values()} == {torch.float16}
@@ -119,10 +121,16 @@ def test_the_command_line_starts_a_course(tmp_path: Path, monkeypatch: pytest.Mo
     started: list[object] = []
     monkeypatch.setattr(training, "train", lambda *given: started.extend(given))
     words = f"--out {tmp_path} --steps 7 --batch 3 --seed 5 --rate 0.25 --device cpu --workers 2"
-    more = "--limit-s 9 --start w.pt --weights 1,2,3,4,5,6,7 --size-classes 2 --f32"
+    more = (
+        "--limit-s 9 --start w.pt --weights 1,2,3,4,5,6,7 --clip-weights 7,6,5,4,3,2,1 --size-classes 2 --f32"
+    )
     training.main([*words.split(), *more.split()])
-    course = Course(7, 3, 5, 0.25, 9.0, (1, 2, 3, 4, 5, 6, 7), 2, bf16=False)
+    course = Course(
+        7, 3, 5, 0.25, 9.0, (1, 2, 3, 4, 5, 6, 7), 2, bf16=False, clip_weights=(7, 6, 5, 4, 3, 2, 1)
+    )
     assert started == [course, tmp_path, "cpu", 2, Path("w.pt")]
+    training.main([*words.split(), "--no-clips"])
+    assert started[5].clip_weights == ()  # type: ignore[attr-defined]  # a Course
 
 
 @pytest.mark.parametrize("text", ["1,2,3", "1,2,3,4,5,6,x", ""])
@@ -165,6 +173,16 @@ def test_a_batch_is_of_one_class_of_sizes_and_of_its_share() -> None:
         cells = batch.grids.prod(-1) // MERGE**2
         least = SIZE_CLASSES[number - 1] if number else 0
         assert all(least < count <= SIZE_CLASSES[number] for count in cells.tolist())
+
+
+def test_with_clips_every_other_batch_is_of_them_and_the_classes_take_turns() -> None:
+    assert len(CLIP_SHARE) == len(CLIP_CLASSES)
+    course = Course(steps=1, batch=10, seed=7, rate=1.0, clip_weights=CLIP_TRAINING_WEIGHTS)
+    for number in range(2 * len(SIZE_CLASSES)):
+        batch, turn = draw_batch(number, course), number // 2
+        assert (batch.later is not None) is (number % 2 == 1)
+        shares = CLIP_SHARE if number % 2 else BATCH_SHARE
+        assert len(batch.ids) == int(10 * shares[turn % len(shares)])
 
 
 def conversations_of(number: int, course: Course) -> set[int]:
