@@ -18,13 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from recipes.serve.door.image_decode import Detail
-    from recipes.serve.image_input import InputImage
-    from recipes.serve.video_input import InputClip
-
-    Media = InputImage | InputClip
+    from recipes.serve.video_input import Media
 
 CONNECT_S = 10.0
-PROPS_S = 60.0  # what it says of itself, which a busy server may say late
 SILENT_S = 3600.0  # a large image on a slow machine takes minutes before the first word
 UNREADABLE = "Failed to load image"  # llama-server, if it cannot decode an image
 
@@ -100,29 +96,6 @@ class Question:
     def _user(self, text: str, media: tuple[Media, ...]) -> dict[str, Any]:
         parts = [one.part(self.detail) for one in media]
         return {"role": "user", "content": [*parts, {"type": "text", "text": text}]}
-
-
-@dataclass(frozen=True)
-class ServerLimits:
-    """What a server says of itself: the tokens of its context (0: not known), and whether it reads videos."""
-
-    context: int = 0
-    videos: bool | None = None
-
-
-def server_limits(base: str, *, key: str | None) -> ServerLimits:
-    """Return what a server says of itself; nothing is known of one that does not."""
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    try:
-        with local_session() as session:
-            answer = session.get(
-                f"{base}/props", headers=headers, timeout=(CONNECT_S, PROPS_S), allow_redirects=False
-            )
-            said = answer.json()
-            context = int(said["default_generation_settings"]["n_ctx"])
-            return ServerLimits(context, said.get("modalities", {}).get("video") is True)
-    except (requests.RequestException, ValueError, LookupError, TypeError, AttributeError):
-        return ServerLimits()
 
 
 def ask_server(base: str, question: Question, *, key: str | None) -> Iterator[Piece]:
