@@ -85,7 +85,7 @@ def _add_sound(file: av.container.OutputContainer, stream: Any) -> None:  # noqa
 def with_hidden_frame(webm: bytes) -> bytes:
     """A VP8 video with its first frame once more, hidden: as encoders write frames that others alone refer to."""
     out = BytesIO()
-    with av.open(BytesIO(webm)) as source, av.open(out, "w", format="webm") as file:
+    with av.open(BytesIO(webm), "r") as source, av.open(out, "w", format="webm") as file:
         stream = file.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
             if not packet.size or packet.pts is None:
