@@ -19,7 +19,7 @@ from recipes.core import log
 from recipes.core.errors import AnswerError, UsageError
 from recipes.evalset.clip_rules import FPS, MOST_FRAMES
 from recipes.serve.api_key import read_api_key
-from recipes.serve.chat_client import Question, ServerLimits, ask_server, parse_url, server_limits
+from recipes.serve.chat_client import Question, ask_server, parse_url
 from recipes.serve.door.admission import Admission
 from recipes.serve.door.clip_plan import ClipWish
 from recipes.serve.door.image_decode import READ
@@ -29,6 +29,7 @@ from recipes.serve.lifecycle import GONE_S, ended, serving
 from recipes.serve.llamacpp.listen_address import LOOPBACK, free_port
 from recipes.serve.prepare import prepare
 from recipes.serve.running import running_servers
+from recipes.serve.server_limits import ServerLimits, server_limits
 from recipes.serve.video_input import VideoReader, open_videos
 
 if TYPE_CHECKING:

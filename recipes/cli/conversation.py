@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from recipes.core.console import Console
-    from recipes.serve.chat_client import Media, Question
+    from recipes.serve.chat_client import Question
     from recipes.serve.door.image_decode import Detail
     from recipes.serve.sse import Piece
-    from recipes.serve.video_input import VideoReader
+    from recipes.serve.video_input import Media, VideoReader
 
 PROMPT = "> "
 MOST_LINES = 1000  # of the history that is kept

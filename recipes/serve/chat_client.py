@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from recipes.serve.door.image_decode import Detail
+    from recipes.serve.video_input import Media
 
 CONNECT_S = 10.0
-PROPS_S = 60.0  # what it says of itself, which a busy server may say late
 SILENT_S = 3600.0  # a large image on a slow machine takes minutes before the first word
 UNREADABLE = "Failed to load image"  # llama-server, if it cannot decode an image
 
@@ -44,25 +44,6 @@ def parse_url(text: str) -> str:
         found=repr(text) if "@" not in text else "an address with a user name",
         fix="--url http://127.0.0.1:8080",
     )
-
-
-class Media(Protocol):
-    """A prepared image or clip of a question."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was done to get it."""
-
-    @property
-    def tokens(self) -> int:
-        """About how many tokens it takes."""
-
-    def part(self, detail: Detail, /) -> dict[str, Any]:
-        """Return it as a part of a message."""
 
 
 @dataclass(frozen=True)
@@ -115,29 +96,6 @@ class Question:
     def _user(self, text: str, media: tuple[Media, ...]) -> dict[str, Any]:
         parts = [one.part(self.detail) for one in media]
         return {"role": "user", "content": [*parts, {"type": "text", "text": text}]}
-
-
-@dataclass(frozen=True)
-class ServerLimits:
-    """What a server says of itself: the tokens of its context (0: not known), and whether it reads videos."""
-
-    context: int = 0
-    videos: bool | None = None
-
-
-def server_limits(base: str, *, key: str | None) -> ServerLimits:
-    """Return what a server says of itself; nothing is known of one that does not."""
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    try:
-        with local_session() as session:
-            answer = session.get(
-                f"{base}/props", headers=headers, timeout=(CONNECT_S, PROPS_S), allow_redirects=False
-            )
-            said = answer.json()
-            context = int(said["default_generation_settings"]["n_ctx"])
-            return ServerLimits(context, said.get("modalities", {}).get("video") is True)
-    except (requests.RequestException, ValueError, LookupError, TypeError, AttributeError):
-        return ServerLimits()
 
 
 def ask_server(base: str, question: Question, *, key: str | None) -> Iterator[Piece]:

@@ -87,9 +87,8 @@ def _prepared(name: str, data: bytes, detail: Detail, where: str) -> InputImage:
     try:
         prepared = prepare_image(data, detail)
     except ImageError as error:
-        raise PictureError(
-            where=where, expected=f"an image as {READ}", found=str(error), fix=EXPORT
-        ) from error
+        fix = "name it after --video" if str(error) == "a video" else EXPORT
+        raise PictureError(where=where, expected=f"an image as {READ}", found=str(error), fix=fix) from error
     return InputImage(name, prepared.png, prepared.notes)
 
 

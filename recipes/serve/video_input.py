@@ -10,7 +10,7 @@ import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from recipes.core.errors import PictureError
 from recipes.core.filesystem import storage_errors
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
     from recipes.core.console import Console
     from recipes.core.process import Piped
-    from recipes.serve.chat_client import Media, ServerLimits
     from recipes.serve.door.image_decode import Detail
+    from recipes.serve.server_limits import ServerLimits
 
+Media: TypeAlias = "InputImage | InputClip"
 DECODE_S = 600.0  # of processor time
 MOST_COPIED = 4 << 30  # bytes of standard input
 PIECE = 1 << 20

@@ -33,6 +33,7 @@ NO_IMAGES = {
     "psd": b"8BPS\0\1",
     "model": b"GGUF\3\0\0\0",
     "video": b"\x1aE\xdf\xa3" + b"\0" * 40,
+    "mp4": b"\0\0\0\x18ftypisom" + b"\0" * 40,
     "jpeg-xl": b"\xff\x0a" + b"\0" * 40,
     "text": b"a picture of a ring\n",
     "zeros": bytes(5000),

@@ -82,6 +82,25 @@ def _add_sound(file: av.container.OutputContainer, stream: Any) -> None:  # noqa
     file.mux(stream.encode())
 
 
+def with_hidden_frame(webm: bytes) -> bytes:
+    """A VP8 video with its first frame once more, hidden: as encoders write frames that others alone refer to."""
+    out = BytesIO()
+    with av.open(BytesIO(webm), "r") as source, av.open(out, "w", format="webm") as file:
+        stream = file.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if not packet.size or packet.pts is None:
+                continue
+            data, time = bytes(packet), packet.pts
+            packet.stream = stream
+            file.mux(packet)
+            if time == 0:
+                hidden = av.Packet(bytes([data[0] & ~0x10]) + data[1:])
+                hidden.pts = hidden.dts = time + 50
+                hidden.time_base, hidden.stream = packet.time_base, stream
+                file.mux(hidden)
+    return out.getvalue()
+
+
 def animation(frames: int, kind: str = "GIF", duration: int | list[int] = 100) -> bytes:
     """An animation of numbered frames by Pillow, each shown so many milliseconds."""
     out = BytesIO()

@@ -252,6 +252,8 @@ def _format(data: bytes) -> str:
 
 
 def _other(data: bytes) -> str:
+    if data[4:8] in {b"ftyp", b"moov", b"mdat"}:
+        return "a video"
     head = data[:256].lstrip()
     for start, title in OTHERS.items():
         if head[: len(start)].lower() == start.lower():

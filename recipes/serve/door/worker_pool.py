@@ -25,7 +25,7 @@ TREAT_S = (
 )
 LOOK_S = 0.5  # between two looks at that time
 KEPT = ("PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "LD_LIBRARY_PATH")
-TOO_SLOW = f"its images take more than {TREAT_S:g} s, or more memory than they may"
+TOO_SLOW = f"its images or videos take more than {TREAT_S:g} s, or more memory than they may"
 
 
 def start_worker() -> Piped:

@@ -9,9 +9,10 @@ from recipes.cli.conversation import Conversation, Line, parse_line
 from recipes.core.console import Plain
 from recipes.core.errors import AnswerError, ServerEndedError
 from recipes.manifest.load import PROJECT
-from recipes.serve.chat_client import Question, ServerLimits
+from recipes.serve.chat_client import Question
 from recipes.serve.door.clip_plan import ClipWish
 from recipes.serve.door.image_decode import Detail
+from recipes.serve.server_limits import ServerLimits
 from recipes.serve.sse import Piece
 from recipes.serve.video_input import InputClip, VideoReader
 from tests.support.videos import animation, video

@@ -126,7 +126,15 @@ def parse(xml: str) -> ET.Element:
 
 def every_kind() -> Result:
     return make_result(
-        PASSED, PASSED_TOO, DEVIATES, FAILED, FAILED_TOO, ABORTS, NOT_RUN, ABSENT, exhibits=(RIGHT, WRONG, TEXT_ONLY)
+        PASSED,
+        PASSED_TOO,
+        DEVIATES,
+        FAILED,
+        FAILED_TOO,
+        ABORTS,
+        NOT_RUN,
+        ABSENT,
+        exhibits=(RIGHT, WRONG, TEXT_ONLY),
     )
 
 

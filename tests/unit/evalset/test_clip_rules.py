@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.evalset.clip_rules import (
+    LEAST_PIXELS,
     MOST_FRAMES,
     MOST_PIXELS,
     clip_size,
@@ -83,7 +84,12 @@ def test_the_first_and_the_last_frame_are_read_and_no_frame_twice(
     assert all(one < other for one, other in itertools.pairwise(indices))
 
 
-@given(st.integers(2, MOST_FRAMES), st.integers(32, 8192), st.integers(32, 8192), st.integers(1, MOST_PIXELS))
+@given(
+    st.integers(2, MOST_FRAMES),
+    st.integers(32, 8192),
+    st.integers(32, 8192),
+    st.integers(2 * LEAST_PIXELS, MOST_PIXELS),
+)
 def test_a_clip_has_no_more_pixels_than_it_may(frames: int, height: int, width: int, most: int) -> None:
     if max(height, width) > 200 * min(height, width):
         with pytest.raises(ValueError, match="200 times"):

@@ -20,7 +20,8 @@ from recipes.core.errors import PictureError
 from recipes.evalset.clip_rules import sampled_indices
 from recipes.serve.door.clip_plan import ClipWish
 from recipes.serve.door.image_decode import Detail
-from recipes.serve.door.treatment import BodyRules, ModelLimits
+from recipes.serve.door.refusal import RefusedError
+from recipes.serve.door.treatment import BodyRules, ModelLimits, judge
 from recipes.serve.door.worker import MOST_MEMORY
 from recipes.serve.door.worker_pool import start_worker
 from recipes.serve.video_input import InputClip, open_videos
@@ -207,6 +208,13 @@ def test_a_server_that_reads_no_videos_is_not_sent_one(tmp_path: Path, said: dic
         assert answer.status_code == 400
         assert "reads no videos" in answer.json()["error"]["message"]
         assert not bench.behind.questions()
+
+
+def test_it_is_refused_before_anything_is_decoded_where_that_is_known() -> None:
+    rules = BodyRules((ModelLimits(videos=False),))
+    with pytest.raises(RefusedError, match="reads no videos"):
+        judge(json.dumps(body(clip(data="%%%"))).encode(), CHAT, rules)
+    assert judge(json.dumps(body(clip(data="%%%"))).encode(), CHAT, BodyRules()).videos
 
 
 def read(path: Path, tokens: int = 1 << 20, **wish: Any) -> InputClip:  # noqa: ANN401 - of ClipWish

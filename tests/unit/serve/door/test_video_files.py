@@ -19,7 +19,7 @@ from recipes.serve.door.clip_plan import ClipError, ClipWish
 from recipes.serve.door.film import TURNS, turn_of
 from recipes.serve.door.video_files import kind_of, open_video
 from recipes.serve.door.video_worker import Clock
-from tests.support.videos import SIZE, animation, number_of, numbered, video
+from tests.support.videos import SIZE, animation, number_of, numbered, video, with_hidden_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,6 +205,23 @@ def test_a_cut_or_damaged_file_gives_frames_or_is_refused(kind: str, data: st.Da
         clip = open_clip(BytesIO(bytes(broken)), ClipWish(), Clock(60).tick)
         plan = clip.plan(4096)
         assert len(list(clip.pngs(plan))) == len(plan.indices)
+
+
+def test_a_frame_that_a_decoder_makes_up_in_part_is_refused() -> None:
+    whole = made("mp4 h264")
+    start, said = box(whole, b"mdat"), set()
+    for place in range(start + 600, start + 1500, 50):
+        try:
+            shown(whole[:place] + bytes(100) + whole[place + 100 :], tuple(range(8)))
+        except ClipError as error:
+            said.add(str(error).partition(": its frame ")[2][1:])
+    assert " is not whole" in said
+
+
+def test_a_frame_that_is_never_shown_is_not_counted() -> None:
+    data = with_hidden_frame(made("webm vp8"))
+    assert opened(data).frames == 50
+    assert shown(data, (0, 1, 2, 49)) == [0, 1, 2, 49]
 
 
 def test_a_cut_mp4_is_not_taken_for_a_shorter_one(tmp_path: Path) -> None:
