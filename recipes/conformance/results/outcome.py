@@ -58,8 +58,8 @@ class Grade:
 
 
 ORDER = (
-    *(CheckVerdict.FAILED, CheckVerdict.DEVIATES, CheckVerdict.UNSUPPORTED),
-    *(CheckVerdict.PASSED, CheckVerdict.NOT_RUN),
+    *(CheckVerdict.FAILED, CheckVerdict.DEVIATES, CheckVerdict.PASSED),
+    *(CheckVerdict.UNSUPPORTED, CheckVerdict.NOT_RUN),
 )
 NOTHING = {CheckVerdict.NOT_RUN, CheckVerdict.UNSUPPORTED}  # what proves nothing
 

@@ -26,7 +26,7 @@ def outcomes(part: Part, *verdicts: CheckVerdict) -> list[Outcome]:
         ((PASSED, DEVIATES), DEVIATES, "1 deviates, 1 passed", False),
         ((NOT_RUN, PASSED, DEVIATES, FAILED), FAILED, "1 failed, 1 deviates, 1 passed, 1 not run", True),
         ((NOT_RUN, NOT_RUN), NOT_RUN, "2 not run", True),
-        ((PASSED, UNSUPPORTED), UNSUPPORTED, "1 not supported, 1 passed", False),
+        ((PASSED, UNSUPPORTED), PASSED, "1 passed, 1 not supported", False),
         ((UNSUPPORTED, NOT_RUN), UNSUPPORTED, "1 not supported, 1 not run", True),
     ],
 )

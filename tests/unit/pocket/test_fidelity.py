@@ -199,13 +199,15 @@ def test_the_tables_say_what_was_measured(ledger: Ledger) -> None:
     assert re.search(r"1 models\D+4 prompts\D+4 cases\D+3 of", text)
     strict = "### Largest difference, strict setting"
     for subject, cells in (
-        ("ours", "0.020 | no answer | 0.0010 | 2 | 0 | 1 | 0 | 1 | 1"),
-        ("theirs", "0.0030 | 1.500 | 0.0010 | 1 | 1 | 0 | 0 | 0 | 0"),
-        ("strange", "0.400 | 1.500 | 0.0010 | 2 |  |  |  | 2 | 0"),
+        ("ours", "0.020 | no answer | 0.0010 | no answer | 2 | 0 | 1 | 0 | 1 | 1"),
+        ("theirs", "0.0030 | 1.500 | 0.0010 | no answer | 1 | 1 | 0 | 0 | 0 | 0"),
+        ("strange", "0.400 | 1.500 | 0.0010 | no answer | 2 |  |  |  | 2 | 0"),
     ):
         assert row_of(text, strict, subject) == cells
     assert "beyond 0.005" in text
-    assert row_of(text, "### By model", "one").startswith("dense \\| tied | 0.020 / no answer / 0.0010 | ")
+    assert row_of(text, "### By model", "one").startswith(
+        "dense \\| tied | 0.020 / no answer / 0.0010 / no answer | "
+    )
     assert row_of(text, "### By the way", "ubatch 64") == "`-ub 64` | 0.0061 | 0.0030 | 0.0030"
     assert "| ours | one | strict | no answer: ConnectionError | 1 |" in text
 
