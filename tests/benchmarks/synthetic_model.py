@@ -63,7 +63,7 @@ class Shape:
 
 
 TINY = Shape(
-    layers=1, vocabulary=512, embedding=256, heads=2, kv_heads=1, experts=4, experts_used=2, expert_hidden=256
+    layers=1, vocabulary=544, embedding=256, heads=2, kv_heads=1, experts=4, experts_used=2, expert_hidden=256
 )
 
 

@@ -17,8 +17,8 @@ from recipes.core.process import Command, start
 from recipes.serve.container.document import API_KEY, FOLDER, PORT, PROGRAM, USER_ID
 from recipes.serve.llamacpp.listen_address import LOOPBACK, free_port
 from recipes.serve.llamacpp.server import EndedError, Server, base_url, wait_for_health
-from tests.support.docker_registry import demand_program
 from tests.support.llama_service import ANSWER, PICTURE, QUESTION, run
+from tests.support.programs import demand_program
 
 KEY = "a-key-of-more-than-16-letters"
 STARTS_S = 300.0

@@ -13,6 +13,8 @@ import pytest
 from recipes.conformance.checks import files as check_files
 from recipes.conformance.checks import loading as check_loading
 from recipes.conformance.checks import numerics as check_numerics
+from recipes.conformance.checks import video as check_video
+from recipes.conformance.results.inputs import messages
 from recipes.conformance.results.outcome import CheckVerdict
 from recipes.serve.llamacpp.installation import find_installation
 from tests.support.mutants import MUTANTS, Mutant
@@ -25,13 +27,14 @@ if TYPE_CHECKING:
 
 
 def check_quickly(pocket: ReferenceModel, bundle: Path, work: Path) -> list[Outcome]:
-    """Check files, loading and the strict numerics: what tells faults apart; the suite does more."""
+    """Check files, loading, the strict numerics and those of clips: what tells faults apart; the suite does more."""
     inputs = pocket.inputs(find_installation(bundle), work)
     found = check_files.check(inputs.model, inputs.mmproj)
     with inputs.server() as server:
         found += check_loading.check(inputs, server)
     cases = [case.name for case in pocket.golden.cases if case.prompt_tokens < 200]
     found += check_numerics.check(inputs, cases, check_numerics.PRECISIONS[:1])
+    found += check_video.check_numbers(inputs, check_video.Sending(messages, "as frames"))
     return [outcome for outcome in found.outcomes if outcome.verdict is CheckVerdict.FAILED]
 
 

@@ -77,7 +77,7 @@ def test_the_answer_keeps_the_listed_tokens_in_order_and_the_likelier_of_two_ali
     server: Any = FakeServer()
     assert ask(server, a_question("1")) == Answer((-3.0, -1.0, UNSEEN))
     _, options = server.asked[0]
-    assert options == {"max_tokens": 1, "choices": 512, "logit_bias": [[40, 100.0]]}
+    assert options == {"max_tokens": 1, "choices": 544, "logit_bias": [[40, 100.0]]}
 
 
 def test_an_answer_without_tokens_is_a_failure() -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import shutil
 import subprocess
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-import pytest
 import trustme
+
+from tests.support.programs import demand_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,16 +30,6 @@ storage:
 http: {{addr: "127.0.0.1:0", secret: of-a-test{tls}}}
 {auth}
 """
-
-
-def demand_program(name: str) -> str:
-    """Return a program's path; skip the test where it is not installed, and fail it where it must be."""
-    found = shutil.which(name)
-    if found is None and name in os.environ.get("PINNED_LLAMA_TEST_NEEDS", "").split():
-        pytest.fail(f"{name} is demanded by PINNED_LLAMA_TEST_NEEDS and is not installed")
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
 
 
 @dataclass

@@ -110,6 +110,18 @@ def _staircase(model: Path, mmproj: Path, into: Path) -> Pair:
     return model, rewrite(mmproj, into / "mmproj.gguf", repeat, {"clip.vision.image_size": size})
 
 
+def _swapped_frames(model: Path, mmproj: Path, into: Path) -> Pair:
+    """Read the first frame of each pair with the weights of the second: a still image has both of them alike."""
+    first, second = "v.patch_embd.weight", "v.patch_embd.weight.1"
+    other = {first: second, second: first}
+
+    def swap(name: str, tensor: NDArray[Any]) -> NDArray[Any]:
+        found = other.get(name, name)
+        return next((each.data for each in GGUFReader(mmproj).tensors if each.name == found), tensor)
+
+    return model, rewrite(mmproj, into / "mmproj.gguf", swap)
+
+
 MUTANTS = (
     Mutant("mrope sections permuted", _permuted_sections, "rope.dimension_sections"),
     Mutant("rope theta wrong", _theta, "rope.freq_base"),
@@ -120,4 +132,5 @@ MUTANTS = (
     Mutant("red and blue swapped", _of_projector(_red_and_blue), "v.patch_embd"),
     Mutant("projector of another model", _of_projector(_another_projector), "projector"),
     Mutant("positions not interpolated", _staircase, "projector"),
+    Mutant("frames of a pair swapped", _swapped_frames, "v.patch_embd.weight.1"),
 )

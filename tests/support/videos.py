@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import av
 from PIL import Image, ImageDraw
 
-from tests.support.docker_registry import demand_program
+from tests.support.programs import demand_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

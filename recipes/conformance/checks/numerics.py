@@ -24,7 +24,7 @@ QUANTISE_S = 60.0
 # Of a difference: what a fault may leave unexplained and still be named; it fails either way.
 FAULTY_REST = 0.05
 ANSWER_TOKENS = 16  # more than any answer has
-CHOICES = 512  # the whole vocabulary of the pocket model
+CHOICES = 544  # every row of the pocket model's embedding
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from recipes.conformance.checks.answers import ask_held_out, total_outcome
+from recipes.conformance.checks.numerics import CHOICES
 from recipes.conformance.results.inputs import (
     STRICT,
     SURE,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.005  # of a logarithm, with f32 weights in the strict setting
 FAULTY_REST = 0.15  # of a difference: what a fault may leave unexplained and still be named
-CHOICES = 512  # the whole vocabulary of the pocket model
 CACHED = ("four frames", "three frames", "four frames", "two clips of one size", "two frames", "four frames")
 BROKEN: dict[str, dict[str, Any]] = {
     "one frame": {"frames": 1},

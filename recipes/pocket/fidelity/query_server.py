@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from recipes.serve.llamacpp.installation import Installation
     from recipes.serve.llamacpp.server import Server
 
-CHOICES = 512  # the whole vocabulary of every model
+CHOICES = 544  # every row of every model's embedding
 # What a server adds to the likeliest token's logit before it chooses: the answer is then a token that it lists. The
 # logarithms that it lists are the model's own, from before.
 CERTAIN = 100.0

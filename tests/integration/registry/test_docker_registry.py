@@ -13,8 +13,9 @@ import pytest
 from recipes.build.evidence_files import evidence_folder
 from recipes.core.errors import FetchError, RegistryError
 from recipes.store.store import Store
-from tests.support.docker_registry import DockerRegistry, demand_program
+from tests.support.docker_registry import DockerRegistry
 from tests.support.pinned_bundle import PinnedProject, make_pinned
+from tests.support.programs import demand_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

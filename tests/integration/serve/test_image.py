@@ -32,9 +32,10 @@ from recipes.manifest.load import Manifests
 from recipes.serve.container.document import FOLDER, USER_ID
 from recipes.store.store import Store
 from tests.support.debian_packages import package
-from tests.support.docker_registry import DockerRegistry, demand_program
+from tests.support.docker_registry import DockerRegistry
 from tests.support.fixture_project import FixtureProject, make_project
 from tests.support.oci_registry import FakeRegistry, Rule, error
+from tests.support.programs import demand_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
