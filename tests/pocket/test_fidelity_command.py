@@ -218,4 +218,5 @@ def test_two_subjects_are_compared_where_both_answer() -> None:
         "resize": (1, 1, 0.502, 0.002, 0),
         "text": (1, 0, 0.0, 0.5, 1),
         "no resize": (0, 0, 0.0, 0.0, 0),
+        "clips": (0, 0, 0.0, 0.0, 0),
     }

@@ -60,7 +60,8 @@ def test_the_ways_to_run_a_server_reach_from_32_to_2048() -> None:
 def test_kinds_are_what_they_are_called() -> None:
     for trial in ALL:
         scenes = trial.prompt.scenes
-        assert bool(scenes) is not trial.kind.startswith("text"), trial.prompt.name
+        assert bool(scenes or trial.prompt.clips) is not trial.kind.startswith("text"), trial.prompt.name
+        assert bool(trial.prompt.clips) is (trial.kind == "clip") is (trial.group == "clips")
         if "resized" in trial.kind:
             assert trial.prompt.is_resized
         if trial.kind == "several images":

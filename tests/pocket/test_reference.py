@@ -12,8 +12,9 @@ import torch
 from recipes.conformance.results.numerics import explain
 from recipes.evalset.golden import JOIN, GoldenCase
 from recipes.evalset.mrope_sections import blocked, interleaved
+from recipes.evalset.prompts import compared_clips
 from recipes.pocket.model.preprocess import UNTRAINED
-from recipes.pocket.model.tokenizer import END, END_OF_TEXT, SPECIAL_TOKENS, START
+from recipes.pocket.model.tokenizer import END, END_OF_TEXT, SPECIAL_TOKENS, START, VOCABULARY
 from recipes.pocket.reference import known_deviations as known
 from recipes.pocket.reference import reference as pocket_reference
 from recipes.pocket.reference.recompute import _arrays
@@ -122,7 +123,7 @@ def favouring(reference: Reference, monkeypatch: pytest.MonkeyPatch, *chosen: tu
 
     def logits(_batch: object, _seen: object, said: list[int], _names: object = ()) -> Tensor:
         token, lead = tokens[min(len(said), len(tokens) - 1)]
-        given = torch.zeros(512)
+        given = torch.zeros(VOCABULARY)
         given[token] = lead
         return given
 
@@ -155,18 +156,16 @@ def test_a_case_holds_what_each_combination_gives(reference: Reference, prompt: 
     assert case.prompt_tokens == batch.ids.shape[1]
     assert (case.answer, case.margin) == reference.answer(prompt)
     assert set(case.logprobs) == {JOIN.join(sorted(names)) for names in looked_at(prompt)}
-    numbers = [reference.tokenizer.get_vocab()[token] for token in map(encoded, case.tokens)]
+    by_text = {
+        reference.tokenizer.decode([number]): number for number in reference.tokenizer.get_vocab().values()
+    }
+    numbers = [by_text[token] for token in case.tokens]
     for names in (*looked_at(prompt)[:2], *looked_at(prompt)[-3:]):
         # asked anew, not with what the vision tower gave for another combination
         expected = reference.first(prompt, names, {})[numbers].tolist()
         assert case.with_deviations(names) == pytest.approx(expected, abs=1e-5)
     exact = whole(reference, batch, []).log_softmax(-1)
     assert case.logprobs[""] == pytest.approx(exact[numbers].tolist(), abs=2e-5)
-
-
-def encoded(text: str) -> str:
-    """A token's text as the vocabulary spells it."""
-    return text.replace(" ", "\u0120").replace("\n", "\u010a")
 
 
 def test_the_listed_tokens_are_the_likeliest_with_texts_of_their_own(reference: Reference) -> None:
@@ -180,7 +179,7 @@ def test_the_listed_tokens_are_the_likeliest_with_texts_of_their_own(reference: 
         for token in ("7", "red", "a", "\u0120the" if "\u0120the" in vocabulary else "b", "c")
     ]
     order = [special[2], wanted[0], half, wanted[1], special[0], *wanted[2:], vocabulary["9"]]
-    logprobs = torch.full((512,), -50.0)
+    logprobs = torch.full((VOCABULARY,), -50.0)
     for rank, number in enumerate(order):
         logprobs[number] = -float(rank)
     assert reference.listed(logprobs) == wanted
@@ -245,9 +244,13 @@ def test_what_is_kept_beside_the_cases_is_of_the_prompts_it_names(reference: Ref
     sections = reference.model.config.text_config.rope_parameters["mrope_section"]
     for name, layout in (("blocked", blocked), ("interleaved", interleaved)):
         assert arrays.pop(f"channels/{name}").tobytes().decode() == "".join(layout(sections))
-    assert len(arrays) == 4
+    assert len(arrays) == 6
+    clips = {prompt.name: prompt for prompt in compared_clips()}
     for name, positions in arrays.items():
-        prompt = PROMPTS[name.removeprefix("positions/")]
+        prompt = (PROMPTS | clips)[name.removeprefix("positions/")]
+        if prompt.clips:  # compared in test_clips
+            assert np.array_equal(positions, reference.prepare(prompt).positions[:, 0].numpy())
+            continue
         ids = reference.prepare(prompt).ids
         kinds = (ids == reference.model.config.image_token_id).int()
         grids = reference.prepare(prompt).grids

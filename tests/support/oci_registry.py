@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -229,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
         if source in owner.blobs:
             owner.blobs[name, source[1]] = owner.blobs[source]
             return Answer(201, headers={"Location": f"/v2/{name}/blobs/{source[1]}"})
-        number = str(len(owner.log))
+        number = uuid4().hex  # two that ask at once get two
         owner.uploads[number] = bytearray()
         return Answer(202, headers={"Location": f"/v2/{name}/blobs/uploads/{number}?state=0"})
 
