@@ -23,7 +23,7 @@ from tests.support.oci_registry import (
 )
 from tests.support.registry_scene import TAG, Scene, publication
 
-UPLOADS = r"/blobs/uploads/\d+"
+UPLOADS = r"/blobs/uploads/[0-9a-f]{32}"
 
 
 @pytest.mark.parametrize("auth", ["", "basic", "bearer"])
