@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import signal
 import socket
 import struct
 import sys
@@ -31,10 +32,13 @@ REQUEST = struct.Struct("16sH14x")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Draw fewer examples for `-m fast`, and bring loopback up where it is down.
+    """Draw fewer examples for `-m fast`, have Ctrl-C end what the tests start, and bring loopback up where it is down.
 
-    It is down in a new and empty network namespace; the tests' servers listen there.
+    A shell has what it starts in the background ignore Ctrl-C, and what the tests start would inherit that. Loopback
+    is down in a new and empty network namespace; the tests' servers listen there.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.markexpr == "fast":
         settings.load_profile("fast")
     if not sys.platform.startswith("linux"):

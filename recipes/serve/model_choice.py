@@ -90,7 +90,8 @@ def choose_model(job: Job, name: str | None, free: FreeMemory | None, consent: C
     lines = [f"no model was named, and {why}: using {small.name}, {small.summary}"]
     if fitting:
         fetch = f"python3 noxfile.py -s models -- fetch {fitting[0].name}"
-        lines.append(f"  for your own images: {fetch}, then the same command; or add {YES}")
+        more = "" if consent.is_given else f"; or add {YES}"
+        lines.append(f"  for your own images: {fetch}, then the same command{more}")
     return ChosenModel(small, "\n".join(lines))
 
 

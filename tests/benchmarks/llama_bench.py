@@ -37,7 +37,8 @@ def measure(options: Options, say: Say) -> Measured:
     toolchain = ensure_toolchain(job.toolchain, job)
     source = ensure_source(job)
     kept = options.folder / f"pinned-llama-bench-{os.getuid()}"
-    native = ensure_native_build(source.path, plan.inputs.patched_tree, toolchain.path, kept, say)
+    tree = plan.inputs.patched_tree
+    native = ensure_native_build(source.path, tree, toolchain.path, kept, say, program="llama-bench")
     ours = bundle.entry.path / "bin" / "llama-bench"
     prompt, generated = (16, 4) if options.quick else (PROMPT_TOKENS, GENERATED_TOKENS)
     with room(options.folder, ROOM_BYTES) as folder:

@@ -1,4 +1,4 @@
-"""llama-bench as a person would build it on this machine: gcc -O3 -march=native, OpenMP, CMake's Release."""
+"""A program as a person would build it on this machine: gcc -O3 -march=native, OpenMP, CMake's Release."""
 
 from __future__ import annotations
 
@@ -30,13 +30,24 @@ OPTIONS = (
 )
 
 
-def ensure_native_build(source: Path, tree: Sha1, toolchain: Path, folder: Path, say: Say) -> Path:
-    """Return the program, built in a folder named by source, compiler and processor; a complete one is kept.
+def ensure_native_build(  # noqa: PLR0913 - what names a build
+    source: Path,
+    tree: Sha1,
+    toolchain: Path,
+    folder: Path,
+    say: Say,
+    *,
+    program: str,
+    options: tuple[str, ...] = (),
+) -> Path:
+    """Return a program, built in a folder named by source, compiler and processor; a complete one is kept.
 
     Parameters
     ----------
     source, tree
-        The very tree that ours is built from, and its digest.
+        What it is built from, and its digest.
+    program, options
+        Its target in CMake, and options beside those that every build has.
 
     Raises
     ------
@@ -45,12 +56,12 @@ def ensure_native_build(source: Path, tree: Sha1, toolchain: Path, folder: Path,
     """
     if shutil.which("gcc") is None or shutil.which("g++") is None:
         raise UnmeasurableError("gcc and g++ are not installed (Debian, Ubuntu: apt-get install g++)")
-    made_of = "\n".join((tree.hex, compiler_version(), cpu_model(), *OPTIONS))
+    made_of = "\n".join((tree.hex, compiler_version(), cpu_model(), program, *OPTIONS, *options))
     build = folder / f"native-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
-    program, complete = build / "bin" / "llama-bench", build / "complete"
+    built, complete = build / "bin" / program, build / "complete"
     if complete.exists():
         say(f"  the gcc build is there: {build}")
-        return program
+        return built
     build.mkdir(parents=True, exist_ok=True)  # one that was interrupted goes on: ninja knows what is done
     say(f"  building with gcc, once (minutes): {build}")
     ninja = str(toolchain / "bin" / "ninja")
@@ -68,12 +79,12 @@ def ensure_native_build(source: Path, tree: Sha1, toolchain: Path, folder: Path,
         str(source),
     )
     for argv in (
-        (*configure, "-B", str(build), *OPTIONS),
-        (ninja, "-C", str(build), "-j", str(usable_cores()), "llama-bench"),
+        (*configure, "-B", str(build), *OPTIONS, *options),
+        (ninja, "-C", str(build), "-j", str(usable_cores()), program),
     ):
         run_program(argv, cwd=build, env=environment, log=build / "log")
     complete.touch()
-    return program
+    return built
 
 
 def compiler_version() -> str:
