@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from recipes.serve.door.video_facts import VideoFacts
 
+SORTED = 4  # frames: more than x265 holds back to sort
 X264 = {"preset": "ultrafast", "g": "6", "bf": "2", "b-adapt": "0"}
 KINDS: dict[str, Callable[[int], bytes]] = {
     "mp4 h264": lambda frames: video(frames, options=X264),
@@ -35,7 +36,12 @@ KINDS: dict[str, Callable[[int], bytes]] = {
     ),
     "mp4 h264, refreshed": lambda frames: video(frames, options={"x264-params": "intra-refresh=1:keyint=8"}),
     "mp4 h264, in pieces": lambda frames: video(frames, muxer={"movflags": "frag_keyframe+empty_moov"}),
-    "mp4 hevc": lambda frames: video(frames, "libx265", options={"x265-params": "log-level=none:keyint=6"}),
+    # x265 gives no times to the frames of a video that ends before its first B-frames are sorted
+    "mp4 hevc": lambda frames: video(
+        frames,
+        "libx265",
+        options={"x265-params": f"log-level=none:keyint=6:bframes={3 if frames > SORTED else 0}"},
+    ),
     "mov mpeg4": lambda frames: video(frames, "mpeg4", "mov", options={"g": "6"}),
     "mov mjpeg": lambda frames: video(frames, "mjpeg", "mov", options={"strict": "-1"}),
     "webm vp8": lambda frames: video(
