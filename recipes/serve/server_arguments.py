@@ -18,6 +18,8 @@ THREADS = WORKING + 16  # of HTTP: some are left for what takes no time
 # The first request does the same as the warm-up, which encodes an image of thousands of patches; the model's own
 # template (--jinja) is needed for tools and thinking.
 EVERY_SERVER = (("--offline",), ("--no-warmup",), ("--jinja",), ("--threads-http", str(THREADS)))
+# What the door and `ask` send has the pixels of each file: more than what was asked, for which they have own limits.
+MOST_BODY_MIB = 1024
 PROMPTS_MIB = 8192  # llama-server's own cache of earlier prompts: more than a small machine has
 
 
@@ -54,6 +56,7 @@ def _options(ready: ReadyModel, chosen: ServerOptions) -> Iterator[tuple[str, ..
     yield "-c", str(ready.context)
     yield "--alias", ready.name  # otherwise it has the name of its file, which is a digest in the store
     yield from EVERY_SERVER
+    yield "--max-body", str(MOST_BODY_MIB)
     if chosen.spare_bytes is not None:
         yield "--cache-ram", str(min(PROMPTS_MIB, max(0, chosen.spare_bytes) // 2 // MIB))
     if chosen.threads is not None:

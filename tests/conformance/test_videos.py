@@ -60,6 +60,16 @@ def test_ask_says_which_way(running: Service, tmp_path: Path, name: str, way: st
     assert "4 frames of 96x96" in answer.stderr
 
 
+def test_frames_take_as_many_bytes_as_they_have(running: Service, tmp_path: Path) -> None:
+    """Noise does not shrink: these frames have more bytes than all texts of a request may have."""
+    noise = "color=gray:s=1920x1080:r=4:d=4,noise=alls=100:allf=t"
+    clip = by_ffmpeg(tmp_path, "clip.mp4", "-pix_fmt", "yuv420p", "-crf", "10", source=noise)
+    answer = run("ask", "--url", running.base, "--fps", "4", "--video", clip, QUESTION)
+    assert answer.returncode == 0, answer.stderr
+    assert "16 frames of" in answer.stderr
+    assert answer.stdout.strip()
+
+
 def test_a_person_gets_the_same_answer_in_the_browser(running: Service, tmp_path: Path) -> None:
     browser = find_browser()
     assert browser, "this test needs a browser: apt-get install chromium"
