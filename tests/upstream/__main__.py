@@ -82,6 +82,8 @@ def main(arguments: list[str]) -> int:
             wrapper.SERVER: str(server),
             wrapper.MODEL: files["model"],
             wrapper.MMPROJ: files["mmproj"],
+            "LLAMA_TEST_VIDEO_MODEL": files["model"],
+            "LLAMA_TEST_VIDEO_MMPROJ": files["mmproj"],
             wrapper.CRASHES: str(crashes),
             "LLAMA_CACHE": str(Path(top) / "cache"),
             "HOME": top,
