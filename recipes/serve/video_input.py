@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from recipes.core.errors import PictureError
 from recipes.core.filesystem import storage_errors
-from recipes.serve.door.clip_plan import ClipPlan, ClipWish, clip_tokens
+from recipes.serve.door.clip_plan import ClipPlan, ClipWish, Cure, clip_tokens
 from recipes.serve.door.message_videos import clip_part
 from recipes.serve.door.pipe_frames import read_frame, write_frame
 from recipes.serve.door.video_files import READ
@@ -35,7 +35,17 @@ DECODE_S = 600.0  # of processor time
 MOST_COPIED = 4 << 30  # bytes of standard input
 PIECE = 1 << 20
 MEGA = 1_000_000
-FIX = "convert it: ffmpeg -i FILE -c:v libx264 -pix_fmt yuv420p new.mp4"
+NEW = "-c:v libx264 -pix_fmt yuv420p new.mp4"
+FIXES = {
+    Cure.CONVERT: f"convert it: ffmpeg -i FILE {NEW}",
+    Cure.ANOTHER: "name a video that has a picture; what is in a file: ffprobe FILE",
+    Cure.IMAGE: "name it after --image",
+    Cure.WHOLE: f"copy or download it again; or read what is whole of it: ffmpeg -i FILE {NEW}",
+    Cure.SMALLER: f"make it smaller: ffmpeg -i FILE -vf scale=1280:-2 {NEW}",
+    Cure.SHORTER: f"ask about a part of it: ffmpeg -ss 0:00 -t 60 -i FILE {NEW}",
+    Cure.CROPPED: f"crop it: ffmpeg -i FILE -vf crop=WIDTH:HEIGHT {NEW}",
+    Cure.FEWER: "--max-frames with a smaller number, or a longer --context",
+}
 
 
 @dataclass(frozen=True)
@@ -96,9 +106,11 @@ class OpenVideo:
             try:
                 says, data = read_frame(self._worker.output)
             except (EOFError, ValueError) as error:
-                raise self._refused("its decoder ended: it took too much time or memory") from error
+                raise self._refused(
+                    "its decoder ended: it took too much time or memory", Cure.SHORTER
+                ) from error
             if "failed" in says:
-                raise self._refused(says["failed"])
+                raise self._refused(says["failed"], Cure(says["cure"]))
             if "read" not in says:
                 return says, data
             offset, size = says["read"]
@@ -106,13 +118,12 @@ class OpenVideo:
             try:
                 piece = self._file.read(size)
             except OSError as error:
-                raise self._refused(f"it cannot be read: {error.strerror or error}") from error
+                raise self._refused(f"it cannot be read: {error.strerror or error}", Cure.WHOLE) from error
             self._say({}, piece)
             position(offset + size)
 
-    def _refused(self, found: str) -> PictureError:
-        fix = "name it after --image" if found.startswith("an image") else FIX
-        return PictureError(where=self._where, expected=f"a video as {READ}", found=found, fix=fix)
+    def _refused(self, found: str, cure: Cure) -> PictureError:
+        return PictureError(where=self._where, expected=f"a video as {READ}", found=found, fix=FIXES[cure])
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from recipes.evalset.clip_rules import (
     FPS,
@@ -29,8 +30,25 @@ STAMPS_SHARE = 1 / 3  # of a clip's tokens that its stamps take at most
 ANSWER_SHARE = 1 / 4  # of a context that is left for words, and the answer
 
 
+class Cure(StrEnum):
+    """What helps who has a video of which no clip can be made."""
+
+    CONVERT = "convert"
+    ANOTHER = "another"  # file: this one has nothing to see
+    IMAGE = "image"
+    WHOLE = "whole"  # the file again, uncut
+    SMALLER = "smaller"
+    SHORTER = "shorter"
+    CROPPED = "cropped"
+    FEWER = "fewer"  # frames, or a longer context
+
+
 class ClipError(Exception):
     """No clip that can be made of a video; the text says why."""
+
+    def __init__(self, why: str, cure: Cure = Cure.CONVERT) -> None:
+        super().__init__(why)
+        self.cure = cure
 
 
 @dataclass(frozen=True)
@@ -87,11 +105,11 @@ def plan_frames(
             len(indices), height, width, most_pixels=min(MOST_PIXELS, cells * CELL_PX**2 * counted)
         )
     except ValueError as error:
-        raise ClipError(f"{width}x{height}: {error}") from error
+        raise ClipError(f"{width}x{height}: {error}", Cure.CROPPED) from error
     plan = ClipPlan(indices, rate, *size)
     if plan.tokens > most_tokens:
         needed = f"{len(indices)} frames are {plan.tokens:,} tokens at their smallest"
-        raise ClipError(f"{needed}, and there is room for {max(0, most_tokens):,}: ask for fewer")
+        raise ClipError(f"{needed}, and there is room for {max(0, most_tokens):,}: ask for fewer", Cure.FEWER)
     return plan
 
 

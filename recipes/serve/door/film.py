@@ -15,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 from recipes.evalset.clip_rules import UNKNOWN_RATE
-from recipes.serve.door.clip_plan import ClipError
+from recipes.serve.door.clip_plan import ClipError, Cure
 from recipes.serve.door.video_facts import MOST_PIXELS, VideoFacts, demand_frame, reading
 from recipes.serve.door.video_packets import MOST_PACKETS, PacketTable, ranges
 
@@ -62,9 +62,9 @@ class Film:
             self._order = self._table.in_order()
             frames, stated = self._table.frames, stream.frames
             if stated > len(self._table):
-                raise ClipError(f"cut: {len(self._table):,} of its {stated:,} frames are there")
+                raise ClipError(f"cut: {len(self._table):,} of its {stated:,} frames are there", Cure.WHOLE)
             if not frames:
-                raise ClipError("no frames")
+                raise ClipError("no frames", Cure.ANOTHER)
             rate, notes = _rate(self._table, stream)
             stated_s = (container.duration or 0) / MICRO
             if stated_s > frames / rate + MISSING_S:
@@ -115,13 +115,13 @@ class Film:
         table = PacketTable()
         for packet in self._packets(container, stream):
             if packet.is_corrupt:
-                raise ClipError(f"cut or damaged: its frame {len(table) + 1:,} is not whole")
+                raise ClipError(f"cut or damaged: its frame {len(table) + 1:,} is not whole", Cure.WHOLE)
             is_shown = not packet.is_discard
             if self._codec == HAS_SHOWN_BIT:
                 is_shown = is_shown and bool(bytes(packet)[0] & SHOWN_BIT)
             table.add(packet.pts, packet.duration or 0, is_key=packet.is_keyframe, is_shown=is_shown)
             if len(table) > MOST_PACKETS:
-                raise ClipError(f"more than {MOST_PACKETS:,} frames")
+                raise ClipError(f"more than {MOST_PACKETS:,} frames", Cure.SHORTER)
         return table
 
     def _decoded(self, indices: Sequence[int]) -> Iterator[Any]:
@@ -139,13 +139,13 @@ class Film:
                 if number != needed[-1]:
                     continue
                 if frame.is_corrupt:
-                    raise ClipError(f"damaged: its frame {number + 1:,} is not whole")
+                    raise ClipError(f"damaged: its frame {number + 1:,} is not whole", Cure.WHOLE)
                 demand_frame(frame.width, frame.height)
                 yield frame
                 needed.pop()
                 if not needed:
                     return
-        raise ClipError(f"damaged: its frame {needed[-1] + 1:,} cannot be decoded")
+        raise ClipError(f"damaged: its frame {needed[-1] + 1:,} cannot be decoded", Cure.WHOLE)
 
     def _shown(
         self, spans: list[tuple[int, int]], wanted: dict[int, int], places: set[int]
@@ -218,7 +218,7 @@ def _picture_stream(container: Any) -> Any:  # noqa: ANN401 - PyAV's
         if context.width and context.height:
             demand_frame(context.width, context.height)
         return stream
-    raise ClipError("no picture, only sound" if container.streams.audio else "no picture")
+    raise ClipError("no picture, only sound" if container.streams.audio else "no picture", Cure.ANOTHER)
 
 
 def _open_nothing(url: str, _flags: int, _options: dict[str, str]) -> IO[bytes]:

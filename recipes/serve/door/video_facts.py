@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from recipes.serve.door.clip_plan import ClipError
+from recipes.serve.door.clip_plan import ClipError, Cure
 from recipes.serve.door.image_decode import MEGA, ImageError, demand_size
 
 if TYPE_CHECKING:
@@ -46,17 +46,19 @@ class Video(Protocol):
 
 def demand_frame(width: int, height: int) -> None:
     """Raise a ClipError for frames of a size that is not decoded. Pure."""
+    if width * height > MOST_PIXELS:
+        raise too_large(f"{width}x{height}")
     try:
         demand_size(width, height)
     except ImageError as error:
-        raise ClipError(str(error)) from error
-    if width * height > MOST_PIXELS:
-        raise too_large(f"{width}x{height}")
+        raise ClipError(str(error), Cure.CROPPED) from error
 
 
 def too_large(found: str) -> ClipError:
     """Return the error for frames that are too large. Pure."""
-    return ClipError(f"too large: {found}; at most {MOST_PIXELS // MEGA} megapixels of a frame are decoded")
+    return ClipError(
+        f"too large: {found}; at most {MOST_PIXELS // MEGA} megapixels of a frame are decoded", Cure.SMALLER
+    )
 
 
 @contextmanager
@@ -71,4 +73,4 @@ def reading(kind: str) -> Iterator[None]:
         except Exception as error:
             lines = (getattr(error, "strerror", None) or str(error)).splitlines()
             words = lines[0][:200] if lines else type(error).__name__
-            raise ClipError(f"a damaged or cut {kind}: {words}") from error
+            raise ClipError(f"a damaged or cut {kind}: {words}", Cure.WHOLE) from error

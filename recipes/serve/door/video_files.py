@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from typing import IO, TYPE_CHECKING
 
-from recipes.serve.door.clip_plan import ClipError
+from recipes.serve.door.clip_plan import ClipError, Cure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 READ = "MP4, MOV, WebM, Matroska, GIF or WebP"
 HEAD = 64  # bytes that tell what a file is
 IMAGES = {b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis"}
+EMPTY, SOUND, JPEG, PNG = "an empty file", "sound", "an image (JPEG)", "an image (PNG)"
 OTHERS = {
     b"#EXTM3U": "a playlist",
     b"ffconcat": "a list of files",
@@ -25,11 +26,12 @@ OTHERS = {
     b"\x30\x26\xb2\x75": "a Windows Media file",
     b"\0\0\1\xba": "an MPEG program stream",
     b"\x47": "an MPEG transport stream, or text",
-    b"\xff\xd8\xff": "an image (JPEG)",
-    b"\x89PNG": "an image (PNG)",
-    b"ID3": "sound",
-    b"fLaC": "sound",
+    b"\xff\xd8\xff": JPEG,
+    b"\x89PNG": PNG,
+    b"ID3": SOUND,
+    b"fLaC": SOUND,
 }
+CURES = {EMPTY: Cure.ANOTHER, SOUND: Cure.ANOTHER, JPEG: Cure.IMAGE, PNG: Cure.IMAGE}
 
 
 def open_video(source: IO[bytes], tick: Callable[[], None]) -> Video:
@@ -65,7 +67,7 @@ def kind_of(head: bytes) -> str:
     box, brand = head[4:8], head[8:12]
     if box == b"ftyp":
         if brand in IMAGES:
-            raise ClipError("an image (HEIC or AVIF)")
+            raise ClipError("an image (HEIC or AVIF)", Cure.IMAGE)
         return "MOV" if brand == b"qt  " else "MP4"
     if box in {b"moov", b"mdat", b"wide"}:
         return "MOV"
@@ -76,6 +78,7 @@ def kind_of(head: bytes) -> str:
     if head.startswith(b"RIFF"):
         if brand == b"WEBP":
             return "WebP"
-        raise ClipError("an AVI" if brand == b"AVI " else "sound")
-    found = next((title for start, title in OTHERS.items() if head.startswith(start)), None)
-    raise ClipError(found or ("a file of an unknown format" if head else "an empty file"))
+        raise ClipError("an AVI") if brand == b"AVI " else ClipError(SOUND, Cure.ANOTHER)
+    unknown = "a file of an unknown format" if head else EMPTY
+    found = next((title for start, title in OTHERS.items() if head.startswith(start)), unknown)
+    raise ClipError(found, CURES.get(found, Cure.CONVERT))

@@ -10,7 +10,7 @@ import time
 from typing import IO, TYPE_CHECKING, Any
 
 from recipes.serve.door.clip_decode import open_clip
-from recipes.serve.door.clip_plan import ClipError, ClipWish
+from recipes.serve.door.clip_plan import ClipError, ClipWish, Cure
 from recipes.serve.door.image_decode import Detail
 from recipes.serve.door.pipe_frames import read_frame, write_frame
 
@@ -35,7 +35,8 @@ class Clock:
         if now - self._began > self._limit_s:
             raise ClipError(
                 f"it takes more than {self._limit_s:g} s of processor time to read:"
-                " a shorter or smaller video, or fewer frames of it, take less"
+                " a shorter or smaller video, or fewer frames of it, take less",
+                Cure.SHORTER,
             )
         if self._out is not None and now - self._said > SAY_S:
             self._said = now
@@ -96,6 +97,6 @@ def read_video(says: dict[str, Any], source: IO[bytes], out: IO[bytes]) -> None:
             write_frame(out, {"png": True}, png)
         write_frame(out, {"end": True})
     except ClipError as error:
-        write_frame(out, {"failed": str(error)})
+        write_frame(out, {"failed": str(error), "cure": error.cure})
     except MemoryError:
-        write_frame(out, {"failed": "it needs too much memory"})
+        write_frame(out, {"failed": "it needs too much memory", "cure": Cure.SMALLER})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import struct
 import subprocess
 import sys
 from io import BytesIO
@@ -18,13 +19,13 @@ from recipes.cli.main import main
 from recipes.core.console import Silent
 from recipes.core.errors import PictureError
 from recipes.evalset.clip_rules import sampled_indices
-from recipes.serve.door.clip_plan import ClipWish
+from recipes.serve.door.clip_plan import ClipWish, Cure
 from recipes.serve.door.image_decode import Detail
 from recipes.serve.door.refusal import RefusedError
 from recipes.serve.door.treatment import BodyRules, ModelLimits, judge
 from recipes.serve.door.worker import MOST_MEMORY
 from recipes.serve.door.worker_pool import start_worker
-from recipes.serve.video_input import InputClip, open_videos
+from recipes.serve.video_input import FIXES, InputClip, open_videos
 from tests.support.door_bench import DoorBench, Handler, open_door
 from tests.support.paths import PROJECT
 from tests.support.videos import (
@@ -37,7 +38,7 @@ from tests.support.videos import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 CHAT = "/v1/chat/completions"
@@ -260,6 +261,42 @@ def test_its_pixels_are_those_of_the_machines_ffmpeg(tmp_path: Path, name: str) 
             assert image.size == size  # no resizing: only what is decoded is compared
             apart = ImageChops.difference(image, Image.frombytes("RGB", size, theirs[index]))
         assert max(high for _, high in apart.getextrema()) <= NEAR  # type: ignore[misc] # three bands
+
+
+HELPED: dict[str, tuple[Callable[[], bytes], Cure]] = {
+    "an AVI": (lambda: b"RIFF\0\0\0\0AVI LIST", Cure.CONVERT),
+    "an empty file": (lambda: b"", Cure.ANOTHER),
+    "a record's sound": (lambda: b"ID3\4", Cure.ANOTHER),
+    "sound without a picture": (lambda: video(0, sound=True), Cure.ANOTHER),
+    "an image": (lambda: b"\x89PNG\r\n\x1a\n", Cure.IMAGE),
+    "the image of a telephone": (lambda: b"\0\0\0\x18ftypheic\0\0\0\0", Cure.IMAGE),
+    "cut": (lambda: MP4[:-300], Cure.WHOLE),
+    "390 times as wide as high": (lambda: sized(animation(2), 25_000, 64), Cure.CROPPED),
+    "180 megapixels": (lambda: sized(animation(2), 20_000, 9000), Cure.SMALLER),
+    "20,000 megapixels": (lambda: sized(animation(2), 65_535, 65_535), Cure.SMALLER),
+}
+
+
+def sized(gif: bytes, width: int, height: int) -> bytes:
+    """A GIF whose header states another size."""
+    return gif[:6] + struct.pack("<HH", width, height) + gif[10:]
+
+
+@pytest.mark.parametrize("fault", HELPED)
+def test_the_fix_is_for_the_fault(tmp_path: Path, fault: str) -> None:
+    make, cure = HELPED[fault]
+    (tmp_path / "it").write_bytes(make())
+    with pytest.raises(PictureError) as caught:
+        read(tmp_path / "it")
+    assert caught.value.fix == FIXES[cure], caught.value
+
+
+def test_frames_that_do_not_fit_are_helped_by_fewer_of_them(tmp_path: Path) -> None:
+    (tmp_path / "it").write_bytes(MP4)
+    with pytest.raises(PictureError) as caught:
+        read(tmp_path / "it", tokens=20, most_frames=8)
+    assert caught.value.fix == FIXES[Cure.FEWER], caught.value
+    assert len(read(tmp_path / "it", tokens=20, most_frames=2).pngs) == 2
 
 
 def test_a_list_of_files_that_ffmpeg_would_follow_is_not(tmp_path: Path) -> None:
