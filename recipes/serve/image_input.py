@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from recipes.core.errors import PictureError
 from recipes.evalset.image_sizes import CELL_PX
 from recipes.serve.clipboard import ClipboardError, read_clipboard
-from recipes.serve.door.image_decode import EXPORT, MOST_BYTES, READ, ImageError, prepare_image
+from recipes.serve.door.image_decode import MOST_BYTES, READ, ImageError, prepare_image
 
 if TYPE_CHECKING:
     from recipes.serve.door.image_decode import Detail
@@ -87,8 +87,8 @@ def _prepared(name: str, data: bytes, detail: Detail, where: str) -> InputImage:
     try:
         prepared = prepare_image(data, detail)
     except ImageError as error:
-        fix = "name it after --video" if str(error) == "a video" else EXPORT
-        raise PictureError(where=where, expected=f"an image as {READ}", found=str(error), fix=fix) from error
+        expected, found = f"an image as {READ}", str(error)
+        raise PictureError(where=where, expected=expected, found=found, fix=error.fix) from error
     return InputImage(name, prepared.png, prepared.notes)
 
 

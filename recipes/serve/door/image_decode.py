@@ -28,6 +28,8 @@ ENCODED_AS = "PNG"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")  # JPEG opens MPO too
 READ = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF"
 TITLES = {"WEBP": "WebP", "HEIF": "HEIC", "MPO": "JPEG"}
+ISO_BRANDS = {b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis"}  # of HEIC and AVIF; others are videos
+A_VIDEO, DAMAGED_ISO = "a video", "a damaged or truncated HEIC or AVIF"
 OTHERS = {
     b"%PDF": "a PDF",
     b"<svg": "an SVG",
@@ -36,11 +38,23 @@ OTHERS = {
     b"<html": "a web page",
     b"8BPS": "a Photoshop file",
     b"GGUF": "a model",
-    b"\x1aE\xdf\xa3": "a video",
+    b"\x1aE\xdf\xa3": A_VIDEO,
     b"\0\0\0\x0cjXL": "JPEG XL",
     b"\xff\x0a": "JPEG XL",
 }
 EXPORT = "open it in any image program and export it as JPEG or PNG"
+# what helps with an image that cannot be read
+ANOTHER = "name another file: there is no picture in this one"
+WHOLE = "copy or download it again; or " + EXPORT
+SMALLER = "make it smaller in any image program, and export it as JPEG or PNG"
+CROPPED = "crop it in any image program, and export it as JPEG or PNG"
+AS_VIDEO = "name it after --video"
+FIXES = {
+    A_VIDEO: AS_VIDEO,
+    DAMAGED_ISO: WHOLE,
+    "a web page": ANOTHER,
+    "a model": ANOTHER,
+}  # others are exported
 
 
 class Detail(Enum):
@@ -57,7 +71,11 @@ class Detail(Enum):
 
 
 class ImageError(Exception):
-    """No image that can be read; the text says what it is or lacks."""
+    """No image that can be read; the text says what it is or lacks, `fix` what helps."""
+
+    def __init__(self, why: str, fix: str = EXPORT) -> None:
+        super().__init__(why)
+        self.fix = fix
 
 
 @dataclass(frozen=True)
@@ -73,9 +91,9 @@ class PreparedImage:
 def prepare_image(data: bytes, detail: Detail = Detail.HIGH) -> PreparedImage:
     """Return the pixels of an image file for the model. An ImageError is raised if it has none that can be read."""
     if not data:
-        raise ImageError("an empty file")
+        raise ImageError("an empty file", ANOTHER)
     if len(data) > MOST_BYTES:
-        raise ImageError(f"more than {MOST_BYTES // MEGA} MB")
+        raise ImageError(f"more than {MOST_BYTES // MEGA} MB", SMALLER)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -83,10 +101,10 @@ def prepare_image(data: bytes, detail: Detail = Detail.HIGH) -> PreparedImage:
         except ImageError:
             raise
         except MemoryError as error:
-            raise ImageError("it needs too much memory") from error
+            raise ImageError("it needs too much memory", SMALLER) from error
         except Exception as error:  # whatever a decoder raises over a file that is damaged
             kind = _format(data)
-            raise ImageError(f"a damaged or truncated {kind}: {_first_line(error)}") from error
+            raise ImageError(f"a damaged or truncated {kind}: {_first_line(error)}", WHOLE) from error
 
 
 def _prepare(data: bytes, detail: Detail) -> PreparedImage:
@@ -96,12 +114,12 @@ def _prepare(data: bytes, detail: Detail) -> PreparedImage:
     demand_size(*stated)
     if kind == "JPEG":
         if not is_whole(data, _small_pixels):
-            raise ImageError("a truncated JPEG: its end is missing")
+            raise ImageError("a truncated JPEG: its end is missing", WHOLE)
         wanted = math.sqrt(detail.pixels / (stated[0] * stated[1]))
         image.draft(None, (math.ceil(stated[0] * wanted), math.ceil(stated[1] * wanted)))
     decoded = stated if image.info.get("progressive") else image.size  # its decoder holds all of it
     if decoded[0] * decoded[1] > MOST_PIXELS:
-        raise ImageError(_too_large(*stated))
+        raise ImageError(_too_large(*stated), SMALLER)
     if getattr(image, "n_frames", 1) > 1 and kind not in {"JPEG", "HEIC"}:
         notes.append("animated, or of several pages: the first one")
         image.seek(0)
@@ -137,11 +155,11 @@ def load_decoders() -> None:
 def demand_size(width: int, height: int) -> None:
     """Raise an ImageError for a size that no model takes, whatever is scaled. Pure."""
     if width < 1 or height < 1:
-        raise ImageError(f"it has no pixels: {width}x{height}")
+        raise ImageError(f"it has no pixels: {width}x{height}", ANOTHER)
     if max(width, height) > MOST_ASPECT * min(width, height):
-        raise ImageError(f"{width}x{height}: one side is more than {MOST_ASPECT} times the other")
+        raise ImageError(f"{width}x{height}: one side is more than {MOST_ASPECT} times the other", CROPPED)
     if width * height > MOST_STATED:
-        raise ImageError(_too_large(width, height))
+        raise ImageError(_too_large(width, height), SMALLER)
 
 
 def scaled(width: int, height: int, most_pixels: int) -> tuple[int, int]:
@@ -164,10 +182,11 @@ def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise ImageError(_other(data)) from error
+        found = _other(data)
+        raise ImageError(found, FIXES.get(found, EXPORT)) from error
     except Image.DecompressionBombError as error:
         raise ImageError(
-            f"too large: its header states more than {MOST_STATED // MEGA} megapixels"
+            f"too large: its header states more than {MOST_STATED // MEGA} megapixels", SMALLER
         ) from error
 
 
@@ -252,8 +271,10 @@ def _format(data: bytes) -> str:
 
 
 def _other(data: bytes) -> str:
+    if data[4:8] == b"ftyp" and data[8:12] in ISO_BRANDS:
+        return DAMAGED_ISO
     if data[4:8] in {b"ftyp", b"moov", b"mdat"}:
-        return "a video"
+        return A_VIDEO
     head = data[:256].lstrip()
     for start, title in OTHERS.items():
         if head[: len(start)].lower() == start.lower():

@@ -7,6 +7,7 @@ import pkgutil
 from typing import IO, TYPE_CHECKING
 
 from recipes.serve.door.clip_plan import ClipError, Cure
+from recipes.serve.door.image_decode import ISO_BRANDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 READ = "MP4, MOV, WebM, Matroska, GIF or WebP"
 HEAD = 64  # bytes that tell what a file is
-IMAGES = {b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis"}
 EMPTY, SOUND, JPEG, PNG = "an empty file", "sound", "an image (JPEG)", "an image (PNG)"
 OTHERS = {
     b"#EXTM3U": "a playlist",
@@ -66,7 +66,7 @@ def kind_of(head: bytes) -> str:
     """
     box, brand = head[4:8], head[8:12]
     if box == b"ftyp":
-        if brand in IMAGES:
+        if brand in ISO_BRANDS:
             raise ClipError("an image (HEIC or AVIF)", Cure.IMAGE)
         return "MOV" if brand == b"qt  " else "MP4"
     if box in {b"moov", b"mdat", b"wide"}:

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from recipes.serve.door.image_decode import (
+    ANOTHER,
+    AS_VIDEO,
+    CROPPED,
+    EXPORT,
     MOST_ASPECT,
+    SMALLER,
+    WHOLE,
     Detail,
     ImageError,
     PreparedImage,
@@ -242,6 +248,28 @@ def test_what_is_no_image_is_named(data: bytes, found: str) -> None:
     with pytest.raises(ImageError) as caught:
         prepare_image(data)
     assert found in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "fix"),
+    [
+        (b"", ANOTHER),
+        (b"GGUF\3\0\0\0", ANOTHER),
+        (b"%PDF-1.7", EXPORT),
+        (coded(Image.new("F", (64, 64)), "TIFF"), EXPORT),
+        (b"\0\0\0\x18ftypisom\0\0\0\0", AS_VIDEO),
+        (coded(corners(), "HEIF")[:30], WHOLE),
+        (coded(corners(), "HEIF")[:-40], WHOLE),
+        (coded(corners(), "PNG")[:-60], WHOLE),
+        (coded(corners((640, 480)), "JPEG")[:-600], WHOLE),
+        (coded(Image.new("RGB", (2010, 10)), "PNG"), CROPPED),
+        (bomb(20_000, 20_000)[0], SMALLER),
+    ],
+)
+def test_what_helps_is_of_the_fault(data: bytes, fix: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        prepare_image(data)
+    assert caught.value.fix == fix, caught.value
 
 
 def test_a_telephone_s_photo_is_scaled_as_it_is_asked_for() -> None:
