@@ -161,7 +161,7 @@ def write_video(frames: list[Image.Image], path: Path) -> None:
         stream.width, stream.height = frames[0].size
         stream.pix_fmt = "yuv420p"
         for frame in frames:
-            shown: av.VideoFrame = av.VideoFrame.from_image(frame)  # type: ignore[no-untyped-call]
+            shown: av.VideoFrame = av.VideoFrame.from_image(frame)  # type: ignore[no-untyped-call] # PyAV's
             container.mux(stream.encode(shown))
         container.mux(stream.encode(None))
 
