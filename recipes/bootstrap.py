@@ -4,6 +4,7 @@ noxfile.py imports it first. It stands before all rooms: it imports the standard
 the rooms import. Python 3.6 must parse and import it, to say which Python is needed: hence the quoted annotations.
 """
 
+import contextlib
 import errno
 import hashlib
 import itertools
@@ -223,14 +224,17 @@ def install(argv: "tuple[str, ...]") -> int:
 
     In a session of its own: Ctrl-C reaches us alone, and we end it without the traceback that it would print.
     """
-    _on_ending(signal.default_int_handler)
-    with subprocess.Popen(argv, env=clean_environment(), start_new_session=True) as process:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
+    interrupted = []
+
+    def end(process: "subprocess.Popen[bytes]", number: int) -> None:
+        interrupted.append(number)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
-            raise
+
+    status = _run_to_end(argv, end, own_session=True)
+    if interrupted:
+        raise KeyboardInterrupt
+    return status
 
 
 def run(group: str, *words: str, folder: "str | None" = None) -> None:
@@ -240,22 +244,50 @@ def run(group: str, *words: str, folder: "str | None" = None) -> None:
     are found all the same, and never any that lie there (`-P`) or in the user's site-packages (`-s`).
     """
     argv = (environment_python(group), "-P", "-s", *words)
-    with subprocess.Popen(argv, cwd=folder or PROJECT, env=clean_environment()) as process:
-        _on_ending(lambda number, _: process.send_signal(number))  # what ends us ends it too
-        while True:
-            try:
-                status = process.wait()
-                break
-            except KeyboardInterrupt:
-                continue  # the terminal interrupts the command too, which cleans up and says so
+
+    def pass_on(process: "subprocess.Popen[bytes]", number: int) -> None:
+        if number != signal.SIGINT:  # the terminal interrupts the command too, which cleans up and says so
+            process.send_signal(number)
+
+    status = _run_to_end(argv, pass_on, folder=folder or PROJECT)
     if status != 0:
         sys.exit(status if status > 0 else 128 - status)  # as shells report a signal
 
 
-def _on_ending(handler: "typing.Callable[..., typing.Any]") -> None:
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, handler)
+def _run_to_end(
+    argv: "tuple[str, ...]",
+    on_ending: "typing.Callable[[subprocess.Popen[bytes], int], None]",
+    *,
+    folder: "str | Path | None" = None,
+    own_session: bool = False,
+) -> int:
+    """Run a command to its end, and return its exit status; `on_ending` gets the signals that would end us meanwhile.
+
+    One that comes while the command is started waits until there is a process to end.
+    """
+    came: list[int] = []
+    started: list[subprocess.Popen[bytes]] = []
+
+    def handle(number: int, _: object) -> None:
+        came.append(number)
+        for process in started:
+            on_ending(process, number)
+
+    before = {}
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup and a script's background have it
+            before[ending] = signal.signal(ending, handle)
+    try:
+        with subprocess.Popen(
+            argv, cwd=folder, env=clean_environment(), start_new_session=own_session
+        ) as process:
+            started.append(process)
+            for number in came:
+                on_ending(process, number)
+            return process.wait()
+    finally:
+        for ending, handler in before.items():
+            signal.signal(ending, handler)
 
 
 def clean_environment() -> "dict[str, str]":

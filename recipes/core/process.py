@@ -12,6 +12,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections import deque
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from recipes.core.filesystem import open_no_link, open_to_write, storage_errors
 from recipes.core.log import LOGGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 TAIL_LINES = 40  # what an error shows of a failed program's output
@@ -76,12 +77,8 @@ def run(
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     with _open(command, subprocess.PIPE, subprocess.STDOUT, umask=umask) as process:
         assert process.stdout is not None  # noqa: S101 - PIPE was asked for; tells the type checker
-        try:
-            _read(process.stdout, tail, log, on_line)
-            status = process.wait()
-        except BaseException:
-            _end_group(process)
-            raise
+        _read(process.stdout, tail, log, on_line)
+        status = process.wait()
     return Completed(status, tuple(tail))
 
 
@@ -104,12 +101,8 @@ def capture(command: Command, timeout_s: float, text: str | None = None) -> Capt
         try:
             out, err = process.communicate(text, timeout=timeout_s)
         except subprocess.TimeoutExpired as error:
-            _end_group(process)
             reason = f"{command.argv[0]} did not end within {timeout_s:g} s"
             raise TimeoutError(reason) from error
-        except BaseException:
-            _end_group(process)
-            raise
     return Captured(process.returncode, out, err)
 
 
@@ -203,22 +196,14 @@ def start(command: Command, log: Path) -> Iterator[Running]:
     """
     with storage_errors(log):
         opened = os.fdopen(open_to_write(log), "wb")
-    with opened as file:
-        # held until the program can be ended: Python runs code of its own around a fork, and drops what that raises
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+    with opened as file, _open(command, file, subprocess.STDOUT, prepare=_dies_with(os.getpid())) as process:
         try:
-            process = _open(command, file, subprocess.STDOUT, prepare=_prepare(os.getpid(), before))
-        except BaseException:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            raise
-        with process:
-            try:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-                yield Running(process)
-            finally:
-                _end_group(process)
+            yield Running(process)
+        finally:
+            _end_group(process)
 
 
+@contextmanager
 def _open(  # noqa: PLR0913 - one program's whole environment
     command: Command,
     out: int | IO[bytes],
@@ -227,35 +212,70 @@ def _open(  # noqa: PLR0913 - one program's whole environment
     source: int = subprocess.DEVNULL,
     umask: int = -1,
     prepare: Callable[[], None] | None = None,
-) -> subprocess.Popen[str]:
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a program; where the block is left by an exception, the program and its children are ended."""
     LOGGER.debug("run %s in %s", shlex.join(command.argv), command.cwd)  # no environment: keys are there
-    return subprocess.Popen(
-        command.argv,
-        cwd=command.cwd,
-        env=dict(command.env),
-        stdin=source,
-        stdout=out,
-        stderr=err,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-        umask=umask,
-        preexec_fn=prepare,  # noqa: PLW1509 - it calls nothing that takes a lock
-    )
+    release = _hold_endings()
+    try:
+        process = subprocess.Popen(
+            command.argv,
+            cwd=command.cwd,
+            env=dict(command.env),
+            stdin=source,
+            stdout=out,
+            stderr=err,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            umask=umask,
+            preexec_fn=prepare,  # noqa: PLW1509 - it calls nothing that takes a lock
+        )
+    except BaseException:
+        release()
+        raise
+    with process:
+        try:
+            release()
+            yield process
+        except BaseException:
+            _end_group(process)
+            raise
 
 
-def _prepare(parent: int, signals: Iterable[int]) -> Callable[[], None]:
-    """Return what a new process does before its program starts: it holds no signal back, and ends with its parent."""
-    # found before the fork
-    prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
-    held = set(signals)
+def _hold_endings() -> Callable[[], None]:
+    """Hold back the signals that end us, and return what lets them through.
+
+    While a program is started there is nothing yet to end it with. Not by a mask, which holds for one thread: the
+    kernel gives a signal to any, and Python handles it in the main one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in ENDINGS
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+
+    def release() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for held in came:
+            signal.raise_signal(held)
+
+    return release
+
+
+def _dies_with(parent: int) -> Callable[[], None] | None:
+    """Return what ends a new program with its parent, for before it starts; None where the system has no such thing."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl  # found before the fork
 
     def prepare() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        if prctl is not None:
-            prctl(DEATH_SIGNAL, signal.SIGKILL)
-            if os.getppid() != parent:  # it was killed in between
-                os._exit(1)
+        prctl(DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:  # it was killed in between
+            os._exit(1)
 
     return prepare
 

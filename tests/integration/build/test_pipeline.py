@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -306,29 +305,3 @@ def test_an_interrupted_build_says_so_and_ends_what_it_started(
     assert "interrupted: what was verified is kept; the same command goes on from there\n" in printed
     left = subprocess.run(["pgrep", "-f", str(project.root)], capture_output=True, text=True, check=False)
     assert left.stdout == ""
-
-
-AT_A_FORK = """
-import os, signal, sys
-from pathlib import Path
-from recipes.core.process import Command, start
-
-os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))
-try:
-    with start(Command((sys.executable, "-c", "input()"), Path.cwd()), Path(sys.argv[1])) as running:
-        print("it was lost")
-except KeyboardInterrupt:
-    print("interrupted")
-"""
-
-
-def test_an_interrupt_while_a_program_is_started_is_not_lost(tmp_path: Path) -> None:
-    done = subprocess.run(
-        (sys.executable, "-c", AT_A_FORK, str(tmp_path / "log")),
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-        preexec_fn=end_on_signals,
-    )
-    assert (done.stdout, done.stderr) == ("interrupted\n", "")

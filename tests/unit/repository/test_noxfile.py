@@ -12,12 +12,13 @@ import sys
 import tomllib
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from recipes import bootstrap
 from recipes.core import errors
 from tests.support.paths import PROJECT
-from tests.support.signals import end_on_signals
+from tests.support.signals import AS_IT_STARTS_ANOTHER, end_on_signals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,8 +41,11 @@ def test_an_older_python_can_parse_it(path: Path, version: tuple[int, int]) -> N
 
 
 def test_no_annotation_of_the_bootstrap_fails_in_an_older_python() -> None:
-    nodes = list(ast.walk(ast.parse(BOOTSTRAP.read_text(encoding="utf-8"))))
-    annotations = [node.annotation for node in nodes if isinstance(node, ast.arg | ast.AnnAssign)]
+    tree = ast.parse(BOOTSTRAP.read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree))
+    annotations = [node.annotation for node in nodes if isinstance(node, ast.arg)]
+    # those of a function's variables are not evaluated
+    annotations += [node.annotation for node in tree.body if isinstance(node, ast.AnnAssign)]
     annotations += [node.returns for node in nodes if isinstance(node, ast.FunctionDef)]
     assert len(annotations) > 10
     for annotation in filter(None, annotations):  # `list[str]` and `str | None` cannot be evaluated there
@@ -179,14 +183,15 @@ def test_an_environment_that_lost_its_python_is_made_again(
     assert made == [bootstrap.environment_folder("run")] * 2
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("when", ["while it starts", "while it runs"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_bootstrap_ends_what_it_started_without_a_traceback(
-    number: int, tmp_path: Path
+    number: int, when: str, tmp_path: Path
 ) -> None:
     begun = tmp_path / "begun"
-    slow = f"import os, pathlib, time; pathlib.Path({str(begun)!r}).write_text(str(os.getpid())); time.sleep(600)"
-    code = f"""import sys
+    slow = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(60)"
+    code = f"""import subprocess, sys
+{AS_IT_STARTS_ANOTHER.format(number=int(number) if when == "while it starts" else 0)}
 from recipes.bootstrap import install
 try:
     install((sys.executable, "-c", {slow!r}))
@@ -196,18 +201,33 @@ except KeyboardInterrupt:
     with subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=PROJECT,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=end_on_signals,  # noqa: PLW1509 - the tests run no thread
     ) as process:
-        while not (begun.exists() and begun.read_text()):
-            assert process.poll() is None
-        process.send_signal(number)
-        _, err = process.communicate()
+        if when == "while it runs":
+            while not begun.exists():
+                assert process.poll() is None
+            process.send_signal(number)
+        out, err = process.communicate()
     assert process.returncode == errors.INTERRUPTED
-    assert "Traceback" not in err
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(begun.read_text()), 0)
+    assert err == ""
+    assert not psutil.pid_exists(int(out))
+
+
+def test_what_ends_a_session_ends_the_command_that_it_has_just_started() -> None:
+    code = f"""import sys
+{AS_IT_STARTS_ANOTHER.format(number=int(signal.SIGTERM))}
+from recipes import bootstrap
+bootstrap.environment_python = lambda group: sys.executable
+bootstrap.run("run", "-c", "import time; time.sleep(60)")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
+    assert not psutil.pid_exists(int(done.stdout))
 
 
 @pytest.mark.parametrize(
