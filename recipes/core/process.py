@@ -197,10 +197,8 @@ def start(command: Command, log: Path) -> Iterator[Running]:
     with storage_errors(log):
         opened = os.fdopen(open_to_write(log), "wb")
     with opened as file, _open(command, file, subprocess.STDOUT, prepare=_dies_with(os.getpid())) as process:
-        try:
-            yield Running(process)
-        finally:
-            _end_group(process)
+        yield Running(process)
+        _end_group(process)
 
 
 @contextmanager

@@ -190,7 +190,7 @@ def test_an_interrupted_bootstrap_ends_what_it_started_without_a_traceback(
 ) -> None:
     begun = tmp_path / "begun"
     slow = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(60)"
-    code = f"""import subprocess, sys
+    code = f"""import sys
 {AS_IT_STARTS_ANOTHER.format(number=int(number) if when == "while it starts" else 0)}
 from recipes.bootstrap import install
 try:
